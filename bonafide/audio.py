@@ -1,0 +1,262 @@
+"""From bytes or a path, in any codec, to mono float32 at 16 kHz, in bounded memory.
+
+libsndfile reads what it can (WAV, FLAC, MP3, Ogg, Opus, AIFF ...); FFmpeg, through PyAV, reads the
+rest (AAC, WebM, video containers). Both are given an open file and never a name, so that no name is
+taken for a URL, a device or an option.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from bonafide.errors import AudioError
+from bonafide.spec import SAMPLE_RATE_HZ
+
+Waveform = NDArray[np.float32]
+Source = Path | bytes
+
+BLOCK_S = 4.0
+RATE_RANGE_HZ = (4_000, 384_000)
+MAX_CHANNELS = 32
+# Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
+FFMPEG_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
+    "mp3,ogg,wav,w64,caf,aiff,au,flac,gsm,dts,ape,wv,tta,tak,opus"
+)
+
+
+@dataclass
+class AudioStream:
+    """One recording, decoded block by block.
+
+    Iterate to get blocks of shape (n,), float32, mono, 16 kHz, full scale 1. A block comes from
+    about four seconds of the original. After the iteration `damage` says what was wrong with a
+    file that broke off, and `duration_s` how much sound came out.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file, or its content.
+    max_duration_s : float or None
+        Seconds of sound after which decoding stops with ``too_long``; None for no limit.
+
+    Raises
+    ------
+    AudioError
+        ``unreadable`` (no such file, a folder, no permission), ``empty``, ``not_audio``,
+        ``no_sound`` (a video without a sound track), ``bad_format`` (rate or channels out of
+        range), ``not_finite`` or ``too_long``; raised while iterating.
+    """
+
+    source: Source
+    max_duration_s: float | None = None
+    original_rate_hz: int = field(default=0, init=False)
+    channels: int = field(default=0, init=False)
+    codec: str = field(default="", init=False)
+    damage: str = field(default="", init=False)
+    duration_s: float = field(default=0.0, init=False)
+
+    @property
+    def name(self) -> str:
+        """Give the file's name as messages print it."""
+        return str(self.source) if isinstance(self.source, Path) else "the upload"
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Give the blocks in order."""
+        with self._open() as file:
+            if not file.read(1):
+                raise AudioError("empty", f"{self.name}: the file is empty (0 bytes)")
+            file.seek(0)
+            yield from self._resampled(self._decoded(file))
+
+    def _open(self) -> BinaryIO:
+        if isinstance(self.source, bytes):
+            return io.BytesIO(self.source)
+        try:
+            return self.source.open("rb")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise AudioError("unreadable", f"{self.name}: cannot be read: {reason}") from error
+
+    def _decoded(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+        """Choose the decoder: blocks of shape (n, channels) at the original rate."""
+        try:
+            sound = soundfile.SoundFile(file)
+        except soundfile.LibsndfileError:
+            file.seek(0)
+            yield from self._from_ffmpeg(file)
+        else:
+            with sound:
+                yield from self._from_libsndfile(sound)
+
+    def _accept(self, rate_hz: int, channels: int, codec: str) -> None:
+        low, high = RATE_RANGE_HZ
+        if not (low <= rate_hz <= high and 1 <= channels <= MAX_CHANNELS):
+            raise AudioError(
+                "bad_format",
+                f"{self.name}: {rate_hz} Hz with {channels} channels; allowed are "
+                f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
+            )
+        self.original_rate_hz, self.channels, self.codec = rate_hz, channels, codec
+
+    def _from_libsndfile(self, sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+        self._accept(sound.samplerate, sound.channels, sound.format.lower())
+        if "should be" in sound.extra_info:  # libsndfile's note on a RIFF size beyond the file
+            self.damage = "the file is cut short: its header promises more sound than it holds"
+        frames = int(BLOCK_S * sound.samplerate)
+        promised, seen = sound.frames, 0
+        try:
+            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+                seen += len(block)
+                yield block
+        except soundfile.LibsndfileError as error:
+            if not seen:
+                raise self._not_audio(error) from error
+            self.damage = f"decoding broke off after {seen / sound.samplerate:.2f} s: {error}"
+        else:
+            if seen < promised and not self.damage:
+                self.damage = f"{promised} samples were promised and {seen} could be decoded"
+
+    def _from_ffmpeg(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+        options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "none"}
+        try:
+            with av.open(file, "r", options=options) as container:
+                if not container.streams.audio:
+                    raise AudioError("no_sound", f"{self.name}: holds no sound track")
+                yield from self._ffmpeg_blocks(container)
+                promised_s = (container.duration or 0) / av.time_base
+                if self.duration_s < promised_s - 0.5:  # priming and padding make up less
+                    self.damage = (
+                        f"{promised_s:.2f} s were promised and {self.duration_s:.2f} s could be "
+                        "decoded"
+                    )
+        except av.error.FFmpegError as error:
+            if not self.duration_s:
+                raise self._not_audio(error) from error
+            self.damage = f"decoding broke off after {self.duration_s:.2f} s: {error.strerror}"
+
+    def _ffmpeg_blocks(
+        self, container: av.container.InputContainer
+    ) -> Iterator[NDArray[np.float32]]:
+        stream = container.streams.audio[0]
+        codec = stream.codec_context
+        self._accept(codec.sample_rate, codec.channels, codec.name)
+        # One rate and layout throughout, whatever the frames change to on the way.
+        resampler = av.AudioResampler("fltp", codec.layout, codec.sample_rate)
+        frames = (out for frame in container.decode(stream) for out in resampler.resample(frame))
+        pending: list[NDArray[np.float32]] = []
+        for frame in frames:
+            pending.append(frame.to_ndarray().T.astype(np.float32, copy=False))
+            if sum(map(len, pending)) >= BLOCK_S * codec.sample_rate:
+                yield np.concatenate(pending)
+                pending = []
+        if pending:
+            yield np.concatenate(pending)
+
+    def _not_audio(self, error: Exception) -> AudioError:
+        reason = getattr(error, "strerror", None) or getattr(error, "error_string", str(error))
+        return AudioError(
+            "not_audio",
+            f"{self.name}: not an audio file that can be decoded ({reason}); WAV, FLAC, MP3, Ogg, "
+            "Opus, M4A, WebM, MP4 and the like can be",
+        )
+
+    def _resampled(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[Waveform]:
+        resampler: soxr.ResampleStream | None = None
+        for block in blocks:
+            mono = block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float32)
+            if not np.isfinite(mono.sum()):
+                raise AudioError("not_finite", f"{self.name}: holds samples that are not numbers")
+            self.duration_s += len(mono) / self.original_rate_hz
+            if self.max_duration_s is not None and self.duration_s > self.max_duration_s:
+                raise AudioError(
+                    "too_long",
+                    f"{self.name}: more than {self.max_duration_s:g} s of sound; "
+                    f"allowed are {self.max_duration_s:g} s",
+                )
+            if self.original_rate_hz == SAMPLE_RATE_HZ:
+                yield mono
+                continue
+            if resampler is None:
+                resampler = soxr.ResampleStream(
+                    self.original_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32"
+                )
+            yield resampler.resample_chunk(mono)
+        if resampler is not None:
+            yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def decode(source: Source, *, max_duration_s: float | None = None, whole: bool = True) -> Waveform:
+    """Decode one recording.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file, or its content.
+    max_duration_s : float or None
+        Longest sound taken, in seconds.
+    whole : bool
+        Refuse a file that breaks off.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, full scale 1, not empty.
+
+    Raises
+    ------
+    AudioError
+        What `AudioStream` raises; ``damaged`` for a file that breaks off, where `whole`;
+        ``empty`` for a file without a sample.
+    """
+    stream = AudioStream(source, max_duration_s)
+    blocks = list(stream)
+    if whole and stream.damage:
+        raise AudioError("damaged", f"{stream.name}: {stream.damage}")
+    waveform = np.concatenate([*blocks, np.zeros(0, dtype=np.float32)])
+    if not len(waveform):
+        raise AudioError("empty", f"{stream.name}: holds no sample of sound")
+    return waveform
+
+
+def tile(waveform: Waveform, n_samples: int) -> Waveform:
+    """Repeat a shorter waveform up to `n_samples`; cut a longer one there."""
+    return np.resize(waveform, n_samples)
+
+
+FRAME_SAMPLES = 320  # 20 ms
+SPEECH_BAND_HZ = (100.0, 4_000.0)
+SPEECH_FLOOR_DBFS = -70.0
+
+
+def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
+    """Tell which 20 ms frames hold energy where speech has it (100 to 4000 Hz, over -70 dBFS).
+
+    This is a gate against silence and hum, not a voice activity detector.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+        Mono at 16 kHz.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_samples // 320,)
+    """
+    n_frames = len(waveform) // FRAME_SAMPLES
+    frames = waveform[: n_frames * FRAME_SAMPLES].reshape(n_frames, FRAME_SAMPLES)
+    window = np.hanning(FRAME_SAMPLES).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2  # (n_frames, 161)
+    hz = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SAMPLE_RATE_HZ)
+    band = (hz >= SPEECH_BAND_HZ[0]) & (hz <= SPEECH_BAND_HZ[1])
+    # Parseval: twice the one-sided power over window energy and length is the mean square.
+    mean_square = 2 * spectrum[:, band].sum(axis=1) / (FRAME_SAMPLES * np.sum(window**2))
+    return np.asarray(mean_square > 10 ** (SPEECH_FLOOR_DBFS / 10), dtype=np.bool_)

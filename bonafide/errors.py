@@ -1,0 +1,38 @@
+"""The one error tree. Every error carries a stable code and a message for people."""
+
+
+class BonafideError(Exception):
+    """Something the caller can act on.
+
+    Parameters
+    ----------
+    code : str
+        Stable, machine-readable name, such as ``not_audio``.
+    message : str
+        What was seen and what is allowed.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["BonafideError"], tuple[str, str]]:
+        """Rebuild from both arguments, so that the error crosses process borders whole."""
+        return type(self), (self.code, self.message)
+
+
+class AudioError(BonafideError):
+    """A recording that cannot be decoded or used."""
+
+
+class CorpusError(BonafideError):
+    """A corpus, manifest or folder that cannot be read or trained on."""
+
+
+class BundleError(BonafideError):
+    """A bundle that is missing, incomplete or altered."""
+
+
+class ConfigError(BonafideError):
+    """A configuration with a value that is not allowed."""

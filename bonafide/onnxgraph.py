@@ -1,0 +1,131 @@
+"""A few lines over onnx.helper, so that graphs read like formulas. Needs onnx (extra ``train``)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+ML_OPSET = 3
+IR_VERSION = 8
+
+Shape = Sequence[int | str]
+
+
+class GraphBuilder:
+    """Collects nodes and constants under running names.
+
+    Parameters
+    ----------
+    name : str
+        Name of the graph, and prefix of everything in it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    def _fresh(self, kind: str) -> str:
+        self._count += 1
+        return f"{self.name}/{kind}_{self._count}"
+
+    def input(self, name: str, shape: Shape) -> str:
+        """Declare a float32 input."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return name
+
+    def output(self, name: str, value: str, shape: Shape) -> None:
+        """Give a value to the outside as a float32 output."""
+        self._nodes.append(helper.make_node("Identity", [value], [name], self._fresh("Identity")))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def _initializer(self, value: ArrayLike, dtype: type[np.generic]) -> str:
+        name = self._fresh("constant")
+        self._constants.append(numpy_helper.from_array(np.array(value, dtype=dtype), name))
+        return name
+
+    def constant(self, value: ArrayLike) -> str:
+        """Add a float32 constant."""
+        return self._initializer(value, np.float32)
+
+    def integers(self, value: ArrayLike) -> str:
+        """Add an int64 constant, as shapes, axes and indices are."""
+        return self._initializer(value, np.int64)
+
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output; gives its name."""
+        return self.add_many(operator, 1, *inputs, domain=domain, **attributes)[0]
+
+    def add_many(
+        self, operator: str, n_outputs: int, *inputs: str, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs; gives their names."""
+        names = [self._fresh(operator) for _ in range(n_outputs)]
+        node = helper.make_node(operator, inputs, names, names[0], domain=domain, **attributes)
+        self._nodes.append(node)
+        return names
+
+    def model(self) -> onnx.ModelProto:
+        """Check the graph and give it as a model."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, self._constants
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="bonafide",
+            ir_version=IR_VERSION,
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                helper.make_opsetid("ai.onnx.ml", ML_OPSET),
+            ],
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) -> dict[str, str]:
+    """Copy another model's nodes into a graph that is being built.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    model : onnx.ModelProto
+        Its opsets must not be newer than this module's; older ones are converted first.
+    inputs : dict
+        Input name of `model` -> value in `graph`.
+
+    Returns
+    -------
+    dict
+        Output name of `model` -> value in `graph`.
+    """
+    version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    if version != OPSET:
+        model = onnx.version_converter.convert_version(model, OPSET)
+    prefix = graph._fresh("inline")
+    known = dict(inputs)
+
+    def renamed(name: str) -> str:
+        return known.get(name, f"{prefix}/{name}") if name else ""
+
+    for tensor in model.graph.initializer:
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = renamed(tensor.name)
+        graph._constants.append(copy)
+    for node in model.graph.node:
+        copy_node = onnx.NodeProto()
+        copy_node.CopyFrom(node)
+        copy_node.name = f"{prefix}/{node.name or node.output[0]}"
+        copy_node.input[:] = [renamed(name) for name in node.input]
+        copy_node.output[:] = [renamed(name) for name in node.output]
+        graph._nodes.append(copy_node)
+    return {value.name: renamed(value.name) for value in model.graph.output}

@@ -1,0 +1,39 @@
+"""ONNX graphs run by onnxruntime, one thread each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+class Graph:
+    """One ONNX graph, ready to run.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        An .onnx file or its content.
+
+    Notes
+    -----
+    One thread a session: the models are small, and throughput comes from processes. Spinning is
+    off, for it costs cores that other workers need.
+    """
+
+    def __init__(self, model: Path | bytes) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        content = model if isinstance(model, bytes) else model.read_bytes()
+        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.inputs = tuple(value.name for value in self._session.get_inputs())
+        self.outputs = tuple(value.name for value in self._session.get_outputs())
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph; gives each output under its name. Inputs it does not take are ignored."""
+        taken = {name: inputs[name] for name in self.inputs}
+        return dict(zip(self.outputs, self._session.run(None, taken), strict=True))
