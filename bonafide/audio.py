@@ -217,7 +217,11 @@ def decode(source: Source, *, max_duration_s: float | None = None, whole: bool =
         What `AudioStream` raises; ``damaged`` for a file that breaks off, where `whole`;
         ``empty`` for a file without a sample.
     """
-    stream = AudioStream(source, max_duration_s)
+    return decode_stream(AudioStream(source, max_duration_s), whole=whole)
+
+
+def decode_stream(stream: AudioStream, *, whole: bool = True) -> Waveform:
+    """Read a stream to the end; see `decode`."""
     blocks = list(stream)
     if whole and stream.damage:
         raise AudioError("damaged", f"{stream.name}: {stream.damage}")
@@ -235,6 +239,9 @@ def tile(waveform: Waveform, n_samples: int) -> Waveform:
 FRAME_SAMPLES = 320  # 20 ms
 SPEECH_BAND_HZ = (100.0, 4_000.0)
 SPEECH_FLOOR_DBFS = -70.0
+# Less than this gives no verdict, in scoring and in training alike.
+MIN_SOUND_S = 1.0
+MIN_SPEECH_S = 0.3
 
 
 def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
@@ -260,3 +267,13 @@ def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
     # Parseval: twice the one-sided power over window energy and length is the mean square.
     mean_square = 2 * spectrum[:, band].sum(axis=1) / (FRAME_SAMPLES * np.sum(window**2))
     return np.asarray(mean_square > 10 ** (SPEECH_FLOOR_DBFS / 10), dtype=np.bool_)
+
+
+def speech_seconds(frames: NDArray[np.bool_]) -> float:
+    """Add up the frames of `speech_frames`, in seconds."""
+    return float(np.count_nonzero(frames)) * FRAME_SAMPLES / SAMPLE_RATE_HZ
+
+
+def too_short(n_samples: int) -> bool:
+    """Tell whether a recording has under a second of sound, to the hundredth."""
+    return round(n_samples / SAMPLE_RATE_HZ, 2) < MIN_SOUND_S

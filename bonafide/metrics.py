@@ -1,13 +1,8 @@
 """How well scores tell bona fide speech from spoofs, with bootstrap intervals.
 
-Every function takes one row per recording:
-
-- ``llr``: (n,) float, natural-log likelihood ratio, finite, HIGHER = more bona fide; or
-  ``p_spoof``: (n,) float, probability of spoof, 0 to 1;
-- ``is_spoof``: (n,) bool;
-- ``weights``: (n,) float, finite, 0 or more, or None for ones. An integer weight counts as that
-  many equal rows, 0 as none.
-
+Arrays have one row per recording: ``llr`` (n,) float, finite, the natural-log likelihood ratio,
+HIGHER = more bona fide, or ``p_spoof`` (n,) float, the probability of spoof, 0 to 1; ``is_spoof``
+(n,) bool; ``weights`` (n,) float, finite, 0 or more, or None for ones: 2 counts as two equal rows.
 A row is accepted when ``llr >= threshold``. Rates are fractions, 0 to 1: a *miss* is a bona fide
 row rejected, a *false alarm* a spoof accepted. Equal scores are accepted or rejected together.
 
@@ -23,6 +18,7 @@ References: [1] Wang et al., "ASVspoof 5", 2024, and its evaluation package (EER
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +27,8 @@ from bonafide.errors import BonafideError, ConfigError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Rows = tuple[Floats, Bools, Floats]
+Curve = tuple[Floats, Floats, Floats]
 Weights = ArrayLike | None
 MAX_DRAWS = 100  # of one resample, before giving up on both classes being in it
 
@@ -45,9 +43,7 @@ def _option(ok: bool, name: str, seen: object, allowed: str) -> None:
         raise ConfigError("bad_metric_option", f"{name}={seen!r}: allowed is {allowed}")
 
 
-def _read(
-    scores: ArrayLike, is_spoof: ArrayLike, weights: Weights, name: str = "llr"
-) -> tuple[Floats, Bools, Floats]:
+def _read(scores: ArrayLike, is_spoof: ArrayLike, weights: Weights, name: str = "llr") -> Rows:
     """Check one row per recording and leave out rows of weight 0."""
     values, spoof = np.asarray(scores, dtype=np.float64), np.asarray(is_spoof)
     mass = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -60,18 +56,14 @@ def _read(
         bad = ~np.isfinite(array) | (array < least) | (array > most)
         _check(not bad.any(), other, array[bad][:3].tolist(), f"finite, {least} to {most}")
     kept = mass > 0.0
-    if not kept.all():
-        values, spoof, mass = values[kept], spoof[kept], mass[kept]
-    n_spoof = int(np.count_nonzero(spoof))
-    if n_spoof in (0, spoof.size):
-        seen = f"{spoof.size - n_spoof} bona fide and {n_spoof} spoof rows"
-        raise BonafideError("one_class", f"{seen} with weight: allowed is at least 1 of each")
-    return values, spoof, mass
+    n_spoof, n_real = np.count_nonzero(spoof[kept]), np.count_nonzero(~spoof[kept])
+    if n_spoof == 0 or n_real == 0:
+        seen = f"{n_real} bona fide and {n_spoof} spoof rows with weight"
+        raise BonafideError("one_class", f"{seen}: allowed is 1 or more of each")
+    return values[kept], spoof[kept], mass[kept]
 
 
-def _by_score(
-    llr: ArrayLike, is_spoof: ArrayLike, weights: Weights
-) -> tuple[Floats, Floats, Floats]:
+def _by_score(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights) -> Curve:
     """Give the distinct scores, rising, and the bona fide and spoof weight at each."""
     values, spoof, mass = _read(llr, is_spoof, weights)
     order = np.argsort(values, kind="stable")  # linear in n where the rows come sorted
@@ -81,15 +73,10 @@ def _by_score(
     return values[first], real, np.add.reduceat(np.where(spoof, mass, 0.0), first)
 
 
-def det_curve(
-    llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None
-) -> tuple[Floats, Floats, Floats]:
-    """Give every operating point, from accepting all rows to rejecting all.
+def det_curve(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> Curve:
+    """Give false_alarm (1 to 0), miss (0 to 1), thresholds (the distinct scores, then infinity).
 
-    Returns
-    -------
-    false_alarm, miss, thresholds : (n_distinct + 1,) float64
-        Falling from 1 to 0; rising from 0 to 1; the distinct scores, rising, then infinity.
+    Each is (n_distinct + 1,) float64, from accepting all rows to rejecting all.
     """
     scores, real, fake = _by_score(llr, is_spoof, weights)
     real_below, fake_below = np.r_[0.0, np.cumsum(real)], np.r_[0.0, np.cumsum(fake)]
@@ -98,10 +85,7 @@ def det_curve(
 
 
 def eer(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Give the equal error rate, 0 to 1: mean(miss, false alarm) where they differ least [1].
-
-    Where several thresholds differ as little, the lowest is taken; no interpolation.
-    """
+    """Give mean(miss, false alarm), 0 to 1, at the lowest threshold where they differ least [1]."""
     false_alarm, miss, _ = det_curve(llr, is_spoof, weights)
     nearest = np.argmin(np.abs(miss - false_alarm))
     return float((miss[nearest] + false_alarm[nearest]) / 2)
@@ -110,8 +94,8 @@ def eer(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
 def _costs(p_spoof: float, c_miss: float, c_fa: float) -> tuple[float, float]:
     """Check a prior and costs; give the expected cost of rejecting all and of accepting all."""
     _option(0.0 < p_spoof < 1.0, "p_spoof", p_spoof, "above 0 and below 1")
-    for name, cost in (("c_miss", c_miss), ("c_fa", c_fa)):
-        _option(0.0 < cost < np.inf, name, cost, "above 0 and finite")
+    positive = 0.0 < c_miss < np.inf and 0.0 < c_fa < np.inf
+    _option(positive, "(c_miss, c_fa)", (c_miss, c_fa), "above 0 and finite")
     return c_miss * (1.0 - p_spoof), c_fa * p_spoof
 
 
@@ -145,10 +129,7 @@ def act_dcf(
     c_miss: float = 1.0,
     c_fa: float = 10.0,
 ) -> float:
-    """Give `min_dcf`'s cost, 0 or more, at the Bayes threshold of the same parameters [1].
-
-    The threshold is ``log(c_fa p_spoof / (c_miss (1 - p_spoof)))``.
-    """
+    """Give `min_dcf`'s cost, 0 or more, at ``log(c_fa p_spoof / (c_miss (1 - p_spoof)))`` [1]."""
     reject_all, accept_all = _costs(p_spoof, c_miss, c_fa)
     rates = error_rates(llr, is_spoof, weights, threshold=float(np.log(accept_all / reject_all)))
     cost = reject_all * rates["miss"] + accept_all * rates["false_alarm"]
@@ -185,13 +166,12 @@ def _pool(real: Floats, fake: Floats) -> Floats:
     """Pool adjacent violators: (n_blocks, 2) weights whose share of bona fide rises."""
     first = np.flatnonzero(np.r_[True, real[1:] * fake[:-1] > real[:-1] * fake[1:]])
     runs = np.stack([np.add.reduceat(real, first), np.add.reduceat(fake, first)], axis=1)
-    blocks: list[tuple[float, float]] = []
-    for in_real, in_fake in runs.tolist():
-        block = (in_real, in_fake)
-        while blocks and blocks[-1][0] * block[1] >= block[0] * blocks[-1][1]:
-            before = blocks.pop()
-            block = (before[0] + block[0], before[1] + block[1])
-        blocks.append(block)
+    blocks: list[list[float]] = []
+    for run in runs.tolist():
+        blocks.append(run)
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
+            last, before = blocks.pop(), blocks.pop()
+            blocks.append([before[0] + last[0], before[1] + last[1]])
     return np.array(blocks, dtype=np.float64)
 
 
@@ -207,11 +187,7 @@ def min_cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> fl
 def ece(
     p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None, *, n_bins: int = 15
 ) -> float:
-    """Give the expected calibration error of ``p_spoof``, 0 to 1 [3].
-
-    The mean over rows of ``|mean p_spoof - share of spoofs|`` of the row's bin, in ``n_bins``
-    (1 or more) bins of equal width. It is biased upwards where bins hold few rows.
-    """
+    """Give the mean ``|mean p_spoof - share of spoofs|`` of ``n_bins`` equal-width bins [3]."""
     _option(n_bins >= 1, "n_bins", n_bins, "1 or more")
     values, spoof, mass = _read(p_spoof, is_spoof, weights, "p_spoof")
     in_bin = np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
@@ -239,16 +215,16 @@ class Interval:
         return asdict(self)
 
 
-def _resamples(counts: NDArray[np.intp], n_resamples: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Draw how often each cluster counts; ``counts`` (n_clusters, 2): its rows of each class."""
-    rng, even = np.random.default_rng(seed), np.full(len(counts), 1.0 / len(counts))
+def _resamples(counts: Floats, n_resamples: int, seed: int) -> Iterator[Floats]:
+    """Draw how often each cluster counts; ``counts`` (2, n_clusters): its rows of each class."""
+    rng, n = np.random.default_rng(seed), counts.shape[1]
     for _ in range(n_resamples):
-        draws = (rng.multinomial(len(counts), even) for _ in range(MAX_DRAWS))
-        times = next((draw for draw in draws if (draw @ counts > 0).all()), None)
+        draws = (rng.multinomial(n, np.full(n, 1.0 / n)) for _ in range(MAX_DRAWS))
+        times = next((draw for draw in draws if (counts @ draw > 0).all()), None)
         if times is None:
-            seen = f"{MAX_DRAWS} resamples of {len(counts)} clusters with one class each"
-            raise BonafideError("one_class", f"{seen}: allowed are clusters that mix or are many")
-        yield times
+            seen = f"{MAX_DRAWS} resamples of {n} clusters had one class"
+            raise BonafideError("one_class", f"{seen}: allowed are more clusters")
+        yield times.astype(np.float64)
 
 
 def bootstrap(
@@ -270,11 +246,53 @@ def bootstrap(
     """
     _option(n_resamples >= 1, "n_resamples", n_resamples, "1 or more")
     _option(0.0 < level < 1.0, "level", level, "above 0 and below 1")
-    values, spoof, ones = _read(llr, is_spoof, None)
-    names, member = np.unique(np.asarray(clusters), return_inverse=True)
-    _check(member.shape == values.shape, "clusters.shape", member.shape, f"{values.shape}")
-    _check(names.size > 1, "clusters", names.tolist(), "2 distinct ones or more")
-    order = np.argsort(values, kind="stable")
-    values, spoof, member = values[order], spoof[order], member[order]
-    counts = np.stack([np.bincount(member[~spoof], minlength=names.size) for _ in "."], axis=1)
-    points = [float(metric(values, spoof, ones)) for metric in metrics.values()]
+    values, spoof, _ = _read(llr, is_spoof, None)
+    names, order = np.asarray(clusters), np.argsort(values, kind="stable")
+    _check(names.shape == values.shape, "clusters.shape", names.shape, f"{values.shape}")
+    _check(names.dtype.kind in "iuUTO", "clusters.dtype", str(names.dtype), "str or int")
+    distinct, member = np.unique(names[order], return_inverse=True)
+    _check(distinct.size > 1, "clusters", distinct.tolist(), "2 distinct ones or more")
+    values, spoof = values[order], spoof[order]
+    counts = np.array([np.bincount(member, ~spoof), np.bincount(member, spoof)], dtype=np.float64)
+    draws = chain([np.ones(distinct.size)], _resamples(counts, n_resamples, seed))
+    drawn = [[f(values, spoof, times[member]) for f in metrics.values()] for times in draws]
+    ends = np.quantile(drawn[1:], [(1.0 - level) / 2, (1.0 + level) / 2], axis=0).tolist()
+    return {name: Interval(*row) for name, *row in zip(metrics, drawn[0], *ends, strict=True)}
+
+
+def _at_prior(metric: Callable[..., float], prior_spoof: float) -> Callable[..., float]:
+    """Turn a metric of ``p_spoof`` into one of ``llr``, with that share of spoofs in the rows."""
+
+    def of_llr(llr: Floats, is_spoof: Bools, weights: Floats) -> float:
+        against = llr + np.log1p(-prior_spoof) - np.log(prior_spoof)  # log odds of bona fide
+        real, fake = weights[~is_spoof].sum(), weights[is_spoof].sum()
+        share = np.where(is_spoof, prior_spoof / fake, (1.0 - prior_spoof) / real)
+        return metric(np.exp(-np.logaddexp(0.0, against)), is_spoof, weights * share)
+
+    return of_llr
+
+
+def summarise(
+    llr: ArrayLike,
+    is_spoof: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    prior_spoof: float = 0.5,
+    threshold: float = 0.0,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Give every metric of this file with its 95 % interval by `bootstrap`.
+
+    ``ece`` and ``log_loss`` judge ``p_spoof = sigmoid(logit(prior_spoof) - llr)`` with the classes
+    weighted to the share ``prior_spoof`` (above 0 and below 1): on rows of another share even
+    perfect scores would look badly calibrated. ``miss`` and ``false_alarm`` are at ``threshold``.
+    """
+    _option(0.0 < prior_spoof < 1.0, "prior_spoof", prior_spoof, "above 0 and below 1")
+    metrics: dict[str, Callable[..., float]] = {
+        **{f.__name__: f for f in (eer, min_dcf, act_dcf, cllr, min_cllr, auc)},
+        **{f.__name__: _at_prior(f, prior_spoof) for f in (ece, log_loss)},
+        "miss": lambda *rows: error_rates(*rows, threshold=threshold)["miss"],
+        "false_alarm": lambda *rows: error_rates(*rows, threshold=threshold)["false_alarm"],
+    }
+    return bootstrap(llr, is_spoof, clusters, metrics=metrics, n_resamples=n_resamples, seed=seed)

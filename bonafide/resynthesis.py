@@ -149,14 +149,14 @@ def _pitch(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
-    """Pulse train of unit power that follows f0 in Hz, (n_frames,) -> (n,)."""
+    """Pulse train of unit power, free of DC, that follows f0 in Hz, (n_frames,) -> (n,)."""
     if not voiced.any():
         return np.zeros(n, dtype=np.float32)
     centres = np.arange(len(f0)) * HOP_SAMPLES - FRAME_SAMPLES // 2
     hz = np.interp(np.arange(n), centres[voiced], f0[voiced])
     cycle = np.floor(np.cumsum(hz / SAMPLE_RATE_HZ))
-    starts = np.diff(cycle, prepend=-1.0) > 0.0
-    return np.where(starts, np.sqrt(SAMPLE_RATE_HZ / hz), 0.0).astype(np.float32)
+    height = (np.diff(cycle, prepend=-1.0) > 0.0) * np.sqrt(SAMPLE_RATE_HZ / hz)
+    return (height - np.sqrt(hz / SAMPLE_RATE_HZ)).astype(np.float32)
 
 
 def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
@@ -169,14 +169,14 @@ def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
 
 @_generator
 def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
-    """Rebuild phase from 64 mel bands alone, by 16 accelerated iterations from random phase.
+    """Rebuild phase from 40 mel bands alone, by 16 accelerated iterations from random phase.
 
     References
     ----------
     Griffin & Lim, "Signal estimation from modified short-time Fourier transform", 1984.
     Perraudin, Balazs & Sondergaard, "A fast Griffin-Lim algorithm", 2013 (the momentum).
     """
-    magnitude = np.maximum(np.abs(_stft(x)) @ _through_mel(64), 1e-6)
+    magnitude = np.maximum(np.abs(_stft(x)) @ _through_mel(40), 1e-6)
     turn = rng.random(magnitude.shape, dtype=np.float32) * np.float32(2.0 * np.pi)
     guess: Spectrum = magnitude * np.exp(1j * turn)  # (n_frames, 257)
     before = np.zeros_like(guess)
@@ -273,8 +273,7 @@ def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     at = 1 + np.argsort(np.where(is_peak, -middle, 0.0), axis=1)[:, :32]  # (n_frames, 32)
     low, top, high = (np.take_along_axis(size, at + step, 1) + 1e-9 for step in (-1, 0, 1))
     below, above = np.log(top / low), np.log(top / high)  # a parabola through three log values
-    shift = 0.5 * (below - above) / np.maximum(below + above, 1e-6)
-    shift = np.clip(shift, -0.5, 0.5)
+    shift = np.clip(0.5 * (below - above) / np.maximum(below + above, 1e-6), -0.5, 0.5)
     peaked = np.take_along_axis(is_peak, at - 1, 1)
     amplitude = peaked * top * np.exp(0.25 * (below - above) * shift)
     radians = (at + shift) * (2.0 * np.pi / FRAME_SAMPLES)

@@ -1,0 +1,116 @@
+"""The bundle: a folder of plain files that is promoted, served and can be verified."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bonafide.errors import BundleError
+from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
+
+MANIFEST = "manifest.json"
+GRAPHS = ("frontend", "scaler", *BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
+FORMAT = 1
+# What may differ between two runs that made the same detector.
+CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_sha256(manifest: Mapping[str, Any]) -> str:
+    """Hash what a bundle decides with: every manifest entry but its circumstances.
+
+    The hashes of the files are among the entries, so they are covered.
+    """
+    content = {key: value for key, value in manifest.items() if key not in CIRCUMSTANCES}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk, its manifest read.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : dict
+        Content of ``manifest.json``.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @cached_property
+    def spec(self) -> FeatureSpec:
+        """The front end's numbers."""
+        return FeatureSpec.from_json(self.manifest["feature_spec"])
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name, version and content hash, as every answer carries them."""
+        return {key: str(self.manifest[key]) for key in ("name", "version", "sha256")}
+
+    def graph_path(self, name: str) -> Path:
+        """Give the place of one .onnx file."""
+        return self.folder / f"{name}.onnx"
+
+
+def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
+    """Write the manifest over the files that already lie in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds every file of the bundle but ``manifest.json``.
+    manifest : mapping
+        Every entry but ``format``, ``files`` and ``sha256``, which are worked out here.
+    """
+    files = {
+        path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
+    }
+    complete = {**manifest, "format": FORMAT, "files": files}
+    complete["sha256"] = content_sha256(complete)
+    (folder / MANIFEST).write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
+    return Bundle(folder, complete)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle and verify every hash.
+
+    Raises
+    ------
+    BundleError
+        ``no_bundle``, ``bad_manifest``, ``missing_file`` or ``altered``.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError("no_bundle", f"{folder}: no bundle is here ({MANIFEST} is missing)")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version, files = manifest["format"], dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
+    if version != FORMAT:
+        raise BundleError("bad_manifest", f"{path}: format {version!r}; allowed is {FORMAT}")
+    for name in (f"{graph}.onnx" for graph in GRAPHS):
+        if name not in files:
+            raise BundleError("missing_file", f"{path}: lists no {name}")
+    for name, expected in files.items():
+        if Path(name).name != name or not (folder / name).is_file():
+            raise BundleError("missing_file", f"{folder}: {name} is missing")
+        if (seen := file_sha256(folder / name)) != expected:
+            raise BundleError(
+                "altered", f"{folder / name}: its sha256 is {seen}; the manifest says {expected}"
+            )
+    if (seen := content_sha256(manifest)) != manifest.get("sha256"):
+        raise BundleError(
+            "altered", f"{path}: its content hash is {seen}; it says {manifest.get('sha256')}"
+        )
+    return Bundle(folder, manifest)

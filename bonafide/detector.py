@@ -1,0 +1,297 @@
+"""The detector: a recording in, a verdict out, with numpy and onnxruntime alone."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.audio import (
+    MIN_SOUND_S,
+    MIN_SPEECH_S,
+    AudioStream,
+    Waveform,
+    speech_frames,
+    speech_seconds,
+    tile,
+    too_short,
+)
+from bonafide.bundle import GRAPHS, Bundle, read_bundle
+from bonafide.errors import AudioError
+from bonafide.runtime import Graph
+from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
+
+Verdict = Literal["bonafide", "spoof", "inconclusive"]
+Scores = NDArray[np.float32]
+BATCH_WINDOWS = 16
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a recording with its own score."""
+
+    start_s: float
+    end_s: float
+    llr: float
+    p_spoof: float
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What is known about one recording.
+
+    Parameters
+    ----------
+    verdict : {"bonafide", "spoof", "inconclusive"}
+    llr : float
+        Natural-log likelihood ratio, higher for bona fide; 0 where nothing could be scored.
+    p_spoof : float
+        Calibrated probability of spoof at the bundle's prior, in [0, 1].
+    duration_s : float
+    segments : tuple of Segment
+        The windows that hold speech-like sound.
+    models, stack : dict of str to float or None
+        p_spoof of each base model and of each meta-model, averaged over segments; None where
+        nothing could be scored.
+    warnings : tuple of str
+    bundle : dict of str to str
+        Name, version and hash of the bundle that decided.
+    """
+
+    verdict: Verdict
+    llr: float
+    p_spoof: float
+    duration_s: float
+    segments: tuple[Segment, ...]
+    models: dict[str, float | None]
+    stack: dict[str, float | None]
+    warnings: tuple[str, ...]
+    bundle: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values, numbers rounded to what they are worth."""
+        return _rounded(asdict(self))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 5)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> Any:
+    """Turn a log likelihood ratio into the probability of spoof at a prior (Bayes)."""
+    log_odds = math.log(prior_spoof / (1 - prior_spoof)) - np.asarray(llr, dtype=np.float64)
+    return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+
+
+def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Waveform]]:
+    """Cut a recording into windows, holding no more than one block and two windows of it.
+
+    Windows follow each other without overlap. A rest of at least a second gets a window that ends
+    with the recording and so overlaps the one before; a smaller rest is left out. A recording
+    shorter than a window is tiled.
+
+    Parameters
+    ----------
+    blocks : iterable of float32 arrays
+        The recording, in order.
+    size : int
+        Samples of a window.
+
+    Yields
+    ------
+    tuple of int and ndarray of float32, shape (size,)
+        First sample and window.
+    """
+    start, held, last = 0, np.zeros(0, np.float32), np.zeros(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) >= size:
+            last, held = held[:size], held[size:]
+            yield start, last
+            start += size
+    if not len(last) and len(held):
+        yield 0, tile(held, size)
+    elif len(last) and not too_short(len(held)):
+        yield start + len(held) - size, np.concatenate([last, held])[-size:]
+
+
+class Detector:
+    """Scores recordings with one bundle.
+
+    Parameters
+    ----------
+    bundle : Path or Bundle
+        A folder (its hashes are verified) or a bundle already read.
+
+    Raises
+    ------
+    BundleError
+        What `read_bundle` raises.
+    """
+
+    def __init__(self, bundle: Path | Bundle) -> None:
+        self.bundle = read_bundle(bundle) if isinstance(bundle, Path) else bundle
+        self._graph = {name: Graph(self.bundle.graph_path(name)) for name in GRAPHS}
+        manifest = self.bundle.manifest
+        self._view = manifest["views"]
+        self._prior = float(manifest["prior_spoof"])
+        self._slope = float(manifest["calibration"]["slope"])
+        self._intercept = float(manifest["calibration"]["intercept"])
+        self._choice = META_MODELS.index(manifest["choice"])
+        self._thresholds = manifest["thresholds"]
+
+    def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
+        """Score windows.
+
+        Parameters
+        ----------
+        waveforms : ndarray of float32, shape (n, window_samples)
+            16 kHz, any level.
+
+        Returns
+        -------
+        llr : ndarray of float32, shape (n,)
+        models : ndarray of float32, shape (n, 5)
+            p_spoof of each base model, in the order of `BASE_MODELS`.
+        stack : ndarray of float32, shape (n, 2)
+            p_spoof of each meta-model, in the order of `META_MODELS`.
+        """
+        return self.score_views(self._graph["frontend"]({"waveform": waveforms}))
+
+    def score_views(self, views: dict[str, NDArray[np.float32]]) -> tuple[Scores, Scores, Scores]:
+        """Score windows whose views are already extracted; returns as `score_windows`."""
+        scaled = self._graph["scaler"](views)
+        models = np.stack(
+            [
+                self._graph[name]({"frames": scaled[self._view[name]]})["p_spoof"]
+                for name in BASE_MODELS
+            ],
+            axis=1,
+        )
+        stack = np.stack(
+            [self._graph[f"meta_{name}"]({"models": models})["p_spoof"] for name in META_MODELS],
+            axis=1,
+        )
+        return self._llr(stack), models, stack
+
+    def _llr(self, stack: Scores) -> Scores:
+        chosen = np.clip(stack[:, self._choice].astype(np.float64), 1e-6, 1 - 1e-6)
+        log_odds = np.log(chosen / (1 - chosen))
+        return -(self._slope * log_odds + self._intercept).astype(np.float32)
+
+    def score(self, source: Waveform | Path | bytes) -> Detection:
+        """Score one recording of any length, in memory that does not grow with it.
+
+        The verdict of the whole is that of the mean llr of its segments.
+
+        Parameters
+        ----------
+        source : ndarray of float32, Path or bytes
+            A mono waveform at 16 kHz, a file, or a file's content.
+
+        Raises
+        ------
+        AudioError
+            What `AudioStream` raises.
+        """
+        if isinstance(source, np.ndarray):
+            stream, blocks = None, [np.asarray(source, dtype=np.float32)]
+        else:
+            stream = AudioStream(source)
+            blocks = stream  # type: ignore[assignment]
+        seen = 0
+
+        def counted() -> Iterator[Waveform]:
+            nonlocal seen
+            for block in blocks:
+                seen += len(block)
+                yield block
+
+        heard, silent = self._score_blocks(counted())
+        if not seen:
+            raise AudioError("empty", f"{stream.name if stream else 'waveform'}: holds no sound")
+        return self._judge(heard, seen, silent, stream.damage if stream else "")
+
+    def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[tuple[int, Any]], int]:
+        """Score the windows that hold sound; give (first sample, scores) and how many do not."""
+        size = self.bundle.spec.window_samples
+        heard: list[tuple[int, Any]] = []
+        batch: list[tuple[int, Waveform]] = []
+        silent = 0
+
+        def flush() -> None:
+            if batch:
+                scores = self.score_windows(np.stack([waveform for _, waveform in batch]))
+                rows = zip(*scores, strict=True)
+                heard.extend((start, row) for (start, _), row in zip(batch, rows, strict=True))
+                batch.clear()
+
+        for start, waveform in windows(blocks, size):
+            if speech_seconds(speech_frames(waveform)) < MIN_SPEECH_S:
+                silent += 1
+                continue
+            batch.append((start, waveform))
+            if len(batch) == BATCH_WINDOWS:
+                flush()
+        flush()
+        return heard, silent
+
+    def _judge(
+        self, heard: list[tuple[int, Any]], n_samples: int, silent: int, damage: str
+    ) -> Detection:
+        duration_s = n_samples / SAMPLE_RATE_HZ
+        warnings = [f"damaged: {damage}"] if damage else []
+        if silent and heard:
+            warnings.append(f"{silent} of {silent + len(heard)} windows hold no speech-like sound")
+        llrs = np.array([float(row[0]) for _, row in heard])
+        llr = float(llrs.mean()) if heard else 0.0
+        p_spoof = float(p_spoof_of(llr, self._prior))
+        if not heard:
+            verdict: Verdict = "inconclusive"
+            warnings.append("no_speech: nothing in it sounds like speech, so nothing was scored")
+        elif too_short(n_samples):
+            verdict = "inconclusive"
+            warnings.append(
+                f"too_short: {duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
+            )
+        else:
+            verdict = self._verdict(p_spoof)
+        size = self.bundle.spec.window_samples
+        segments = tuple(
+            Segment(
+                start / SAMPLE_RATE_HZ,
+                min(start + size, n_samples) / SAMPLE_RATE_HZ,
+                float(row[0]),
+                float(p_spoof_of(float(row[0]), self._prior)),
+            )
+            for start, row in heard
+        )
+        return Detection(
+            verdict=verdict,
+            llr=llr,
+            p_spoof=p_spoof,
+            duration_s=duration_s,
+            segments=segments,
+            models=_means(BASE_MODELS, [row[1] for _, row in heard]),
+            stack=_means(META_MODELS, [row[2] for _, row in heard]),
+            warnings=tuple(warnings),
+            bundle=self.bundle.identity,
+        )
+
+    def _verdict(self, p_spoof: float) -> Verdict:
+        if p_spoof >= self._thresholds["spoof_from"]:
+            return "spoof"
+        return "bonafide" if p_spoof <= self._thresholds["bonafide_to"] else "inconclusive"
+
+
+def _means(names: tuple[str, ...], rows: list[Scores]) -> dict[str, float | None]:
+    if not rows:
+        return dict.fromkeys(names)
+    return {name: float(value) for name, value in zip(names, np.mean(rows, axis=0), strict=True)}

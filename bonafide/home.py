@@ -1,0 +1,97 @@
+"""Where Bonafide keeps what it makes: bundles, which one is in production, feature stores."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bonafide.bundle import Bundle, read_bundle, write_bundle
+from bonafide.errors import BundleError
+
+PRODUCTION = "production.json"
+
+
+def home() -> Path:
+    """Give the folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
+    if chosen := os.environ.get("BONAFIDE_HOME"):
+        return Path(chosen).resolve()
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "bonafide"
+
+
+def bundles(root: Path) -> list[Bundle]:
+    """List the bundles kept under a home folder, by name and version."""
+    folders = [path.parent for path in (root / "bundles").glob("*/*/manifest.json")]
+    by_version = sorted(folders, key=lambda f: (f.parent.name, int(f.name)))
+    return [read_bundle(folder) for folder in by_version]
+
+
+def production_folder(root: Path) -> Path | None:
+    """Give the folder of the bundle in production, or None if none was promoted."""
+    path = root / PRODUCTION
+    if not path.exists():
+        return None
+    entry = json.loads(path.read_text())
+    return root / "bundles" / entry["name"] / entry["version"]
+
+
+def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
+    """Read the chosen bundle, else the one in production.
+
+    Raises
+    ------
+    BundleError
+        ``no_bundle`` if there is none, and what `read_bundle` raises.
+    """
+    folder = chosen or production_folder(root)
+    if folder is None:
+        raise BundleError(
+            "no_bundle",
+            f"{root}: no bundle is in production; train one with `bonafide train`, or name one "
+            "with --bundle DIR",
+        )
+    return read_bundle(folder)
+
+
+def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) -> Bundle:
+    """Copy a candidate into the home folder under the next version.
+
+    A detector that is kept already, hash for hash, is not kept twice: its bundle is given back.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    candidate : Bundle
+        Its files are copied.
+    manifest : mapping
+        Entries that replace or join the candidate's.
+    card : str
+        The model card, Markdown.
+    """
+    name = str(candidate.manifest["name"])
+    folder = root / "bundles" / name
+    existing = [bundle for bundle in bundles(root) if bundle.manifest["name"] == name]
+    version = str(max((int(b.manifest["version"]) for b in existing), default=0) + 1)
+    draft = folder / f".{version}"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(candidate.folder, draft)
+    (draft / "card.md").write_text(card, encoding="utf-8")
+    entries = {**candidate.manifest, **manifest, "version": version}
+    kept = write_bundle(draft, entries)
+    for bundle in existing:
+        if bundle.manifest["sha256"] == kept.manifest["sha256"]:
+            shutil.rmtree(draft)
+            return bundle
+    draft.rename(folder / version)  # whole or not at all
+    return Bundle(folder / version, kept.manifest)
+
+
+def promote(root: Path, bundle: Bundle) -> None:
+    """Put a kept bundle into production."""
+    draft = root / f".{PRODUCTION}"
+    draft.write_text(json.dumps(bundle.identity))
+    draft.replace(root / PRODUCTION)  # whole or not at all
+

@@ -1,0 +1,1 @@
+"""Training: from labelled recordings to fitted, stacked and calibrated models (extra ``train``)."""

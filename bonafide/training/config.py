@@ -1,0 +1,167 @@
+"""The configuration of a training run: YAML in, validated values out."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bonafide.errors import ConfigError
+from bonafide.spec import BASE_MODELS, FeatureSpec
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FoldsConfig(Section):
+    """How rows are split; groups (source and speaker) always stay whole."""
+
+    count: int = Field(4, ge=2, le=20)
+    test_share: Share = 0.2
+    validation_share: Share = 0.15
+
+
+class FitConfig(Section):
+    """How networks are fitted."""
+
+    epochs: int = Field(40, ge=1)
+    steps_per_epoch: int = Field(50, ge=1)
+    batch_rows: int = Field(32, ge=2)
+    patience_epochs: int = Field(8, ge=1)
+    learning_rate: float = Field(2e-3, gt=0.0)
+    weight_decay: float = Field(1e-3, ge=0.0)
+    label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
+    crop_share: float = Field(0.75, gt=0.0, le=1.0)
+    mask_frames: int = Field(20, ge=0)
+    offset_scale: float = Field(0.3, ge=0.0)
+
+
+class NetworkConfig(Section):
+    """One Keras network."""
+
+    view: str
+    width: int = Field(64, ge=4, le=512)
+    dropout: float = Field(0.3, ge=0.0, lt=1.0)
+
+
+class TreesConfig(Section):
+    """XGBoost on time statistics."""
+
+    view: str
+    trees: int = Field(400, ge=1)
+    depth: int = Field(4, ge=1, le=12)
+    learning_rate: float = Field(0.05, gt=0.0, le=1.0)
+    row_share: float = Field(0.8, gt=0.0, le=1.0)
+    column_share: float = Field(0.25, gt=0.0, le=1.0)
+
+
+class ModelsConfig(Section):
+    """The five base models and the view that each takes."""
+
+    cnn: NetworkConfig = NetworkConfig(view="lfcc", width=24)
+    rnn: NetworkConfig = NetworkConfig(view="logmel", width=96)
+    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=64)
+    gru: NetworkConfig = NetworkConfig(view="lfcc", width=96)
+    xgboost: TreesConfig = TreesConfig(view="lfcc_high")
+
+
+class DecisionConfig(Section):
+    """What the calibrated score is turned into."""
+
+    prior_spoof: Share = 0.5
+    undecided: tuple[Share, Share] = (0.4, 0.6)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "DecisionConfig":
+        if self.undecided[0] > self.undecided[1]:
+            raise ValueError("undecided must be [low, high] with low <= high")
+        return self
+
+
+class GateConfig(Section):
+    """What a candidate must reach to be promoted."""
+
+    max_eer: float = Field(0.5, gt=0.0, le=1.0)
+
+
+class Config(Section):
+    """A training run.
+
+    Parameters
+    ----------
+    name : str
+        Name of the detector, as bundles and model versions carry it.
+    seed : int
+        Decides every random number of the run.
+    schedule : {"parallel", "sequential"}
+        Whether the base models train side by side; the numbers are the same.
+    resamples : int
+        Bootstrap resamples of every interval.
+    """
+
+    name: str = Field("bonafide", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
+    seed: int = Field(1, ge=0, lt=2**31)
+    schedule: Literal["parallel", "sequential"] = "parallel"
+    resamples: int = Field(1000, ge=50, le=100_000)
+    features: dict[str, Any] = {}
+    folds: FoldsConfig = FoldsConfig()
+    fit: FitConfig = FitConfig()
+    models: ModelsConfig = ModelsConfig()
+    decision: DecisionConfig = DecisionConfig()
+    gate: GateConfig = GateConfig()
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The front end's numbers: the defaults with what `features` sets."""
+        return FeatureSpec.from_json({**FeatureSpec().to_json(), **self.features})
+
+    @model_validator(mode="after")
+    def _views_exist(self) -> "Config":
+        for name in BASE_MODELS:
+            view = getattr(self.models, name).view
+            if view not in self.spec.views:
+                raise ValueError(
+                    f"models.{name}.view={view!r}: allowed are {', '.join(self.spec.views)}"
+                )
+        return self
+
+
+def parse_config(values: Any, where: str) -> Config:
+    """Check plain values.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_config``, with every wrong value, what was seen and what is allowed.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}"
+            f" (seen: {item['input']!r:.80})"
+            for item in error.errors()
+        )
+        raise ConfigError("bad_config", f"{where}: {problems}") from error
+
+
+def read_config(path: Path) -> Config:
+    """Read a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        ``no_config``, ``bad_yaml`` or ``bad_config``.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("no_config", f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("bad_yaml", f"{path}: not YAML: {error}") from error
+    return parse_config(values or {}, str(path))

@@ -1,0 +1,212 @@
+"""The feature store: every view of every recording, memory-mapped, written shard by shard."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from bonafide.audio import Waveform, decode, tile
+from bonafide.errors import CorpusError
+from bonafide.frontend import build_frontend
+from bonafide.runtime import Graph
+from bonafide.spec import FeatureSpec
+from bonafide.training.parallel import Progress, map_parallel, silent
+from bonafide.training.recordings import MAX_RECORDING_S, Recordings
+
+SHARD_ROWS = 64
+BATCH = 8
+DONE = "rows.jsonl"
+SPEC = "spec.json"
+
+
+def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
+    """Give the window of a recording that networks train on: its middle, tiled if shorter.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of float32, shape (window_samples,)
+    """
+    start = max(0, (len(waveform) - spec.window_samples) // 2)
+    return tile(waveform[start:], spec.window_samples)
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A folder with one ``<view>.npy`` a view, float32 (n_rows, n_frames, n_features).
+
+    Row i belongs to row i of the recordings it was made of. ``rows.jsonl`` says which rows are
+    written and what sound each holds; ``spec.json`` is the feature spec.
+    """
+
+    folder: Path
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The numbers that it was made with."""
+        return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
+
+    def view(self, name: str) -> NDArray[np.float32]:
+        """Map one view into memory, read-only: (n_rows, n_frames, n_features)."""
+        mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return mapped
+
+    @property
+    def sounds(self) -> dict[int, str]:
+        """Hash of the sound in each row that is written."""
+        path = self.folder / DONE
+        if not path.exists():
+            return {}
+        found: dict[int, str] = {}
+        for line in path.read_text().splitlines():
+            try:
+                found.update({int(row): sha for row, sha in json.loads(line).items()})
+            except json.JSONDecodeError:  # the last line of a run that was killed while writing
+                break
+        return found
+
+    @property
+    def sha256(self) -> str:
+        """Hash of spec and sounds, which decide every number in the store."""
+        spec = self.spec.sha256
+        text = json.dumps([spec, [sha for _, sha in sorted(self.sounds.items())]])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Shard:
+    folder: Path
+    graph: bytes
+    rows: tuple[int, ...]
+    paths: tuple[Path, ...]
+
+
+@cache
+def _graph(model: bytes) -> Graph:
+    return Graph(model)
+
+
+def _extract_shard(shard: _Shard) -> str | None:
+    """Write the features of one shard's rows; gives what went wrong, if anything did."""
+    graph = _graph(shard.graph)
+    spec = FeatureStore(shard.folder).spec
+    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in spec.views}
+    for start in range(0, len(shard.rows), BATCH):
+        rows = shard.rows[start : start + BATCH]
+        paths = shard.paths[start : start + BATCH]
+        windows = [training_window(decode(p, max_duration_s=MAX_RECORDING_S), spec) for p in paths]
+        features = graph({"waveform": np.stack(windows)})
+        for name, view in views.items():
+            view[list(rows)] = features[name]
+    return None
+
+
+def _crashed(shard: _Shard) -> str:
+    return f"a decoder crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
+
+
+def _create(folder: Path, spec: FeatureSpec, n_rows: int) -> FeatureStore:
+    """Make the files of a store, none of its rows written yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).write_text("")
+    (folder / SPEC).write_text(json.dumps(spec.to_json()))
+    for name, view in spec.views.items():
+        shape = (n_rows, spec.n_frames, view.n_features)
+        open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    return FeatureStore(folder)
+
+
+def _mark(store: FeatureStore, rows: Sequence[int], sha256: NDArray[np.str_]) -> None:
+    with (store.folder / DONE).open("a") as file:
+        file.write(json.dumps({row: str(sha256[row]) for row in rows}) + "\n")
+
+
+def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[FeatureStore]) -> None:
+    """Copy the rows whose sound an earlier store of the same spec holds."""
+    for old in earlier:
+        done = store.sounds
+        where = {sha: row for row, sha in old.sounds.items()}
+        pairs = [
+            (row, where[str(sha)])
+            for row, sha in enumerate(sha256)
+            if row not in done and str(sha) in where
+        ]
+        for name in store.spec.views if pairs else ():
+            target = open_memmap(store.folder / f"{name}.npy", mode="r+")
+            origin = old.view(name)
+            for row, old_row in pairs:
+                target[row] = origin[old_row]
+        if pairs:
+            _mark(store, [row for row, _ in pairs], sha256)
+
+
+def extract(
+    recordings: Recordings,
+    spec: FeatureSpec,
+    folder: Path,
+    *,
+    earlier: Sequence[FeatureStore] = (),
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> FeatureStore:
+    """Extract every view of every recording with the graph that serving runs.
+
+    Parameters
+    ----------
+    recordings : Recordings
+        The rows; their order is the store's.
+    spec : FeatureSpec
+    folder : Path
+        Receives the store; whatever is there is replaced.
+    earlier : sequence of FeatureStore
+        Stores to take unchanged recordings from; one that a killed run left behind will do.
+    workers : int or None
+        Processes; None takes every core.
+    progress : callable
+        Told (done, total) in rows.
+
+    Returns
+    -------
+    FeatureStore
+
+    Raises
+    ------
+    AudioError
+        A file that changed for the worse since it was ingested.
+    CorpusError
+        ``decoder_crashed`` likewise.
+    """
+    n_rows = len(recordings.corpus)
+    store = _create(folder, spec, n_rows)
+    _reuse(store, recordings.sha256, [old for old in earlier if old.spec == spec])
+    done = len(store.sounds)
+    progress(done, n_rows)
+    shards = list(_shards(store, recordings))
+    for number, problem in map_parallel(
+        _extract_shard, shards, crashed=_crashed, workers=workers
+    ):
+        if problem is not None:
+            raise CorpusError("decoder_crashed", problem)
+        _mark(store, shards[number].rows, recordings.sha256)
+        done += len(shards[number].rows)
+        progress(done, n_rows)
+    return store
+
+
+def _shards(store: FeatureStore, recordings: Recordings) -> Iterator[_Shard]:
+    graph = build_frontend(store.spec).SerializeToString()
+    done = store.sounds
+    missing = [row for row in range(len(recordings.corpus)) if row not in done]
+    for start in range(0, len(missing), SHARD_ROWS):
+        rows = tuple(missing[start : start + SHARD_ROWS])
+        paths = tuple(recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows)
+        yield _Shard(store.folder, graph, rows, paths)

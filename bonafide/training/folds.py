@@ -1,0 +1,131 @@
+"""Folds that keep every source and every known speaker whole."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.corpora.rows import UNKNOWN, Corpus
+from bonafide.errors import CorpusError
+
+TEST = -1
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Who is trained on and who is judged on.
+
+    Parameters
+    ----------
+    group : ndarray of int64, shape (n_rows,)
+        Connected component of sources and speakers.
+    fold : ndarray of int64, shape (n_rows,)
+        0 .. count - 1, or -1 for the rows held out for the final judgement.
+    """
+
+    group: Ints
+    fold: Ints
+
+    @property
+    def count(self) -> int:
+        """Number of folds on the training side."""
+        return int(self.fold.max()) + 1
+
+    @property
+    def is_test(self) -> Mask:
+        """True for the rows held out for the final judgement, shape (n_rows,)."""
+        return np.asarray(self.fold == TEST)
+
+
+def connected_groups(corpus: Corpus) -> Ints:
+    """Number the connected components of sources and speakers, shape (n_rows,).
+
+    Rows that share a known source or a known speaker, directly or through other rows, get one
+    number. A row with neither known stands alone.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n_rows = len(corpus)
+    names: dict[tuple[str, str], int] = {}
+    edges = [
+        (row, n_rows + names.setdefault((kind, value), len(names)))
+        for kind in ("source", "speaker")
+        for row, value in enumerate(corpus.column(kind).tolist())
+        if value != UNKNOWN
+    ]
+    size = n_rows + len(names)
+    rows, columns = (np.array(edges, dtype=np.intp).reshape(-1, 2)).T
+    graph = coo_array((np.ones(len(edges)), (rows, columns)), shape=(size, size))
+    component = connected_components(graph, directed=False)[1][:n_rows]
+    return np.unique(component, return_inverse=True)[1].astype(np.int64)
+
+
+def _split(is_spoof: Mask, group: Ints, count: int, seed: int) -> Ints:
+    """Give each row a fold, groups whole, classes balanced as the groups allow."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_groups = len(np.unique(group))
+    for label, mask in (("bonafide", ~is_spoof), ("spoof", is_spoof)):
+        holding = len(np.unique(group[mask]))
+        if holding < count:
+            raise CorpusError(
+                "too_few_groups",
+                f"{holding} of {n_groups} groups of sources and speakers hold {label} rows; "
+                f"{count} parts need at least {count}: add sources, or lower folds.count",
+            )
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    fold = np.empty(len(group), dtype=np.int64)
+    for number, (_, rows) in enumerate(splitter.split(group, is_spoof, group)):
+        fold[rows] = number
+    return fold
+
+
+def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
+    """Choose whole groups that make up about `share` of the rows and hold both classes.
+
+    Raises
+    ------
+    CorpusError
+        ``too_few_groups`` if no such choice exists.
+    """
+    parts = max(2, round(1 / share))
+    while True:
+        try:
+            part = _split(is_spoof, group, parts, seed)
+            break
+        except CorpusError:
+            if parts == 2:
+                raise
+            parts -= 1  # few groups: a larger part than asked for
+    sizes = np.bincount(part, minlength=parts)
+    both = np.array([len(np.unique(is_spoof[part == number])) == 2 for number in range(parts)])
+    distance = np.where(both, np.abs(sizes - share * len(group)), np.inf)
+    if not both.any():
+        raise CorpusError("too_few_groups", "no group of sources and speakers holds both classes")
+    return np.asarray(part == int(np.argmin(distance)))
+
+
+def make_folds(
+    corpus: Corpus, *, count: int, test_share: float, seed: int
+) -> Folds:
+    """Split a corpus into a test side and folds of the training side.
+
+    Rows whose manifest split is ``test`` or ``eval`` are the test side, if there are any;
+    otherwise whole groups of about `test_share` of the rows are.
+
+    Raises
+    ------
+    CorpusError
+        ``too_few_groups``, with how many are needed.
+    """
+    group, is_spoof = connected_groups(corpus), corpus.is_spoof
+    split = np.char.lower(corpus.column("split"))
+    test = np.isin(split, ("test", "eval"))
+    if not test.any():
+        test = hold_out(is_spoof, group, test_share, seed)
+    fold = np.full(len(group), TEST, dtype=np.int64)
+    fold[~test] = _split(is_spoof[~test], group[~test], count, seed)
+    return Folds(group, fold)
