@@ -170,7 +170,7 @@ class Detector:
         scaled = self._graph["scaler"](views)
         models = np.stack(
             [
-                self._graph[name]({"frames": scaled[self._view[name]]})["p_spoof"]
+                self._graph[name]({"frames": scaled[f"scaled_{self._view[name]}"]})["p_spoof"]
                 for name in BASE_MODELS
             ],
             axis=1,

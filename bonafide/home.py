@@ -95,3 +95,17 @@ def promote(root: Path, bundle: Bundle) -> None:
     draft.write_text(json.dumps(bundle.identity))
     draft.replace(root / PRODUCTION)  # whole or not at all
 
+
+
+def work_folder(root: Path) -> Path:
+    """Give this process's folder for what is on its way elsewhere; `clean_work` empties it."""
+    folder = root / "work" / str(os.getpid())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def clean_work(root: Path) -> None:
+    """Remove this process's work folder and those of processes that are gone."""
+    for folder in (root / "work").glob("*"):
+        if folder.name == str(os.getpid()) or not Path(f"/proc/{folder.name}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -55,7 +55,7 @@ def _read(scores: ArrayLike, is_spoof: ArrayLike, weights: Weights, name: str = 
     for other, array, least, most in ((name, values, low, high), ("weights", mass, 0.0, np.inf)):
         bad = ~np.isfinite(array) | (array < least) | (array > most)
         _check(not bad.any(), other, array[bad][:3].tolist(), f"finite, {least} to {most}")
-    kept = mass > 0.0
+    kept = np.flatnonzero(mass > 0.0)
     n_spoof, n_real = np.count_nonzero(spoof[kept]), np.count_nonzero(~spoof[kept])
     if n_spoof == 0 or n_real == 0:
         seen = f"{n_real} bona fide and {n_spoof} spoof rows with weight"
@@ -242,7 +242,7 @@ def bootstrap(
     ``clusters`` (n,) str or int is each row's speaker or source: 2 or more, dozens for ends to be
     trusted. ``metrics`` are called as ``f(llr, is_spoof, weights)``, rows by rising llr; the ends
     span the share ``level`` of ``n_resamples``. A draw without both classes is drawn again.
-    Resamples repeat rows, so `min_cllr` leans down in them and `ece` up: their ends lean too.
+    Resamples repeat rows: their `min_cllr` leans down, their `ece` up, even above its own value.
     """
     _option(n_resamples >= 1, "n_resamples", n_resamples, "1 or more")
     _option(0.0 < level < 1.0, "level", level, "above 0 and below 1")

@@ -107,7 +107,8 @@ def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) 
     dict
         Output name of `model` -> value in `graph`.
     """
-    version = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
     if version != OPSET:
         model = onnx.version_converter.convert_version(model, OPSET)
     prefix = graph._fresh("inline")

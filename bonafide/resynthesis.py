@@ -259,7 +259,7 @@ def cepstral_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
 
 @_generator
 def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
-    """Rebuild each frame from its 32 highest spectral peaks, phases loosened where aperiodic.
+    """Rebuild each frame from its 24 highest spectral peaks, their phases loosened.
 
     References
     ----------
@@ -270,7 +270,7 @@ def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     size = np.abs(spectrum)
     middle = size[:, 1:-1]
     is_peak = (middle > size[:, :-2]) & (middle >= size[:, 2:])
-    at = 1 + np.argsort(np.where(is_peak, -middle, 0.0), axis=1)[:, :32]  # (n_frames, 32)
+    at = 1 + np.argsort(np.where(is_peak, -middle, 0.0), axis=1)[:, :24]  # (n_frames, 24)
     low, top, high = (np.take_along_axis(size, at + step, 1) + 1e-9 for step in (-1, 0, 1))
     below, above = np.log(top / low), np.log(top / high)  # a parabola through three log values
     shift = np.clip(0.5 * (below - above) / np.maximum(below + above, 1e-6), -0.5, 0.5)
@@ -279,7 +279,7 @@ def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     radians = (at + shift) * (2.0 * np.pi / FRAME_SAMPLES)
     # Seen from the frame's middle, a peak's phase does not depend on the fraction of a bin.
     phase = np.angle(np.take_along_axis(spectrum, at, 1)) + np.pi * at
-    loose = 1.0 - _pitch(x)[1][:: hop // HOP_SAMPLES, None]
+    loose = 1.0 - 0.7 * _pitch(x)[1][:: hop // HOP_SAMPLES, None]  # more where aperiodic
     phase += loose * rng.uniform(-np.pi, np.pi, at.shape)
     time = np.arange(-hop, hop, dtype=np.float32)
     frames = np.zeros((len(at), FRAME_SAMPLES), dtype=np.float32)

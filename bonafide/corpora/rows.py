@@ -93,3 +93,14 @@ class Corpus:
     def sha256(self) -> str:
         """Hash of the rows (not of the audio, which has its own), whatever folder holds them."""
         return hashlib.sha256(self.to_csv().encode()).hexdigest()
+
+
+def describe(corpus: Corpus) -> dict[str, int]:
+    """Count rows, labels and the distinct values of the descriptive columns."""
+    spoofs = int(corpus.is_spoof.sum())
+    columns = {"sources": "source", "speakers": "speaker", "generators": "system"}
+    distinct = {
+        name: len(set(corpus.column(column).tolist()) - {UNKNOWN})
+        for name, column in columns.items()
+    }
+    return {"rows": len(corpus), "bonafide": len(corpus) - spoofs, "spoof": spoofs, **distinct}

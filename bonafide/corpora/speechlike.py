@@ -25,7 +25,8 @@ Control = tuple[float, ...]
 
 STEP_SAMPLES = 80
 _STEP_MS = 5.0
-_FFT_SAMPLES = 12 * STEP_SAMPLES  # a block of two steps, and 50 ms for its formants to ring
+_FFT_STEPS = 12  # a block of two steps, and 50 ms for its formants to ring
+_FFT_SAMPLES = _FFT_STEPS * STEP_SAMPLES
 
 # First three formants in Hz, mean of men: heed hid head had hod hawed hood who'd hud heard.
 _VOWELS_HZ = (
@@ -118,13 +119,8 @@ def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> Floats:
     """Write the controls of one clip.
 
     Phrases of 2 to 6 syllables, on falling pitch, with pauses of 0.1 to 0.35 s; 0.05 to 0.4 s of
-    silence before and after.
-
-    Returns
-    -------
-    array, shape (n_steps, 8)
-        F1, F2, F3 in Hz of the mean man; amplitudes of voicing, aspiration and frication, 0 to 1;
-        centre of the frication in Hz; pitch in spreads around the middle.
+    silence before and after. Shape (n_steps, 8): F1, F2, F3 in Hz of the mean man; amplitudes of
+    voicing, aspiration and frication, 0 to 1; centre of the frication in Hz; pitch in spreads.
     """
     before_ms, after_ms = rng.uniform(50.0, 400.0, size=2)
     rows: list[Control] = [(before_ms * pace, *_NEUTRAL_HZ, *_SILENT, 0.0)]
@@ -178,14 +174,16 @@ def _resonance(hz: Floats, width_hz: Floats) -> tuple[Floats, Floats]:
 
 
 def _tract(formants_hz: Floats, scale: float) -> Spectrum:
-    """Cascade of eight formants, five of them moving: (n_steps, 3) -> (n_steps, n_bins)."""
+    """Cascade of five moving formants and some fixed: (n_steps, 3) -> (n_steps, n_bins)."""
     z = _delays()
     drift_hz = formants_hz[:, 2] - _NEUTRAL_HZ[2]
     still = np.zeros_like(drift_hz)
-    upper = (3400 + 0.3 * drift_hz, 4400 + 0.2 * drift_hz, still + 5400, still + 6400, still + 7400)
+    # Close under the Nyquist frequency, a pole pair and its mirror would whistle.
+    fixed = [still + hz for hz in (5400, 6400, 7400) if hz * scale < 7_720]
+    moving = (*formants_hz.T, 3400 + 0.3 * drift_hz, 4400 + 0.2 * drift_hz)
     response = np.ones((len(formants_hz), len(z)), dtype=np.complex64)
-    for i, hz in enumerate((*formants_hz.T, *upper)):
-        first, second = _resonance(np.minimum(hz * scale, 7_900.0), still + 60.0 + 45.0 * i)
+    for i, hz in enumerate((*moving, *fixed)):
+        first, second = _resonance(hz * scale, still + 60.0 + 45.0 * i)
         response *= (1.0 + first + second) / (1.0 + first * z + second * z**2)
     return response
 
@@ -228,17 +226,17 @@ def speak(rng: np.random.Generator, voice: Voice, n_samples: int) -> Floats:
     pitch = _smooth(controls[:, 7:], 31)[:, 0] + flutter[:, 0]
     controls[:, 3:6] *= np.exp(flutter[:, 1:])
     time, sample = np.arange(n_steps) * STEP_SAMPLES, np.arange(n_samples)
-    loudness = _smooth(controls[:, 3:6], 7).T
-    voicing, aspiration, frication = (np.interp(sample, time, column) for column in loudness)
+    loud = _smooth(controls[:, 3:6], 7).T
+    voicing, aspiration, frication = (np.interp(sample, time, amplitude) for amplitude in loud)
     pitch_hz = np.interp(sample, time, voice.pitch_hz * np.exp(voice.liveliness * pitch))
     flow, slope = _glottis(rng, voice, pitch_hz)
     breath = (aspiration + voice.breath * voicing * flow) * rng.standard_normal(n_samples)
     hiss = 1.5 * frication * rng.standard_normal(n_samples)
     blocks = _filtered(0.2 * voicing * slope + 0.3 * breath, _tract(formants_hz, voice.tract))
     blocks += _filtered(hiss, _narrows(controls[:, 6]))
-    rows = np.fft.irfft(blocks, _FFT_SAMPLES).reshape(n_steps, -1, STEP_SAMPLES)
-    out = np.zeros((n_steps + rows.shape[1] - 1, STEP_SAMPLES))
-    for part in range(rows.shape[1]):
+    rows = np.fft.irfft(blocks, _FFT_SAMPLES).reshape(n_steps, _FFT_STEPS, STEP_SAMPLES)
+    out = np.zeros((n_steps + _FFT_STEPS, STEP_SAMPLES))
+    for part in range(_FFT_STEPS):
         out[part : part + n_steps] += rows[:, part]
     made = out.reshape(-1)[STEP_SAMPLES : STEP_SAMPLES + n_samples]
     return made + 1e-4 * rng.standard_normal(n_samples)
@@ -275,7 +273,7 @@ class Room:
             echo=echo,
             tilt_db=rng.uniform(-1.5, 1.5),
             noise_tilt_db=rng.uniform(-5.0, -1.0),
-            snr_db=rng.uniform(18.0, 32.0),
+            snr_db=rng.uniform(22.0, 36.0),
             level_db=rng.uniform(-36.0, -28.0),
         )
 

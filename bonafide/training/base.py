@@ -1,17 +1,23 @@
 """One base model: fitted once a fold for out-of-fold scores, and once more for export."""
 
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.training.config import Config
+from bonafide.corpora.rows import Corpus
+from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
 from bonafide.training.data import Rows, View, fit_standard
 from bonafide.training.features import FeatureStore
-from bonafide.training.folds import Folds, hold_out
+from bonafide.training.folds import TEST, Folds, hold_out
+from bonafide.training.isolate import run_isolated
 from bonafide.training.parallel import Progress, silent
+
+STEPS = 1000  # of progress that one fit is reported in
 
 
 class BaseModel(Protocol):
@@ -32,15 +38,28 @@ class BaseModel(Protocol):
         """Write the model in its own format."""
 
 
-def make_base_model(name: str, config: Config, seed: int) -> BaseModel:
-    """Make an unfitted base model by its name, importing its library only now."""
+def make_base_model(
+    name: str, model: Mapping[str, Any], fit: FitConfig, seed: int
+) -> BaseModel:
+    """Make an unfitted base model by its name, importing its library only now.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASE_MODELS`.
+    model : mapping
+        Its section of the configuration, as JSON.
+    fit : FitConfig
+        How networks are fitted.
+    seed : int
+    """
     if name == "xgboost":
         from bonafide.training.trees import Trees
 
-        return Trees(config.models.xgboost, seed)
+        return Trees(TreesConfig.model_validate(model), seed)
     from bonafide.training.networks import Network
 
-    return Network(name, getattr(config.models, name), config.fit, seed)
+    return Network(name, NetworkConfig.model_validate(model), fit, seed)
 
 
 def _fix_threads(name: str) -> None:
@@ -59,8 +78,92 @@ def model_seed(seed: int, name: str, fold: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
 
+@dataclass(frozen=True)
+class FittedBase:
+    """A base model fitted on the whole training side, and its scores out of fold.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASE_MODELS`.
+    view : str
+        The view it takes.
+    content : bytes
+        The model in its own format: .keras, or UBJSON for the trees.
+    oof : ndarray of float32, shape (n_rows,)
+        p_spoof of every row by a model that never saw its group; of test rows by the final one.
+    history : dict
+        Losses of the final fit and of each fold's.
+    """
+
+    name: str
+    view: str
+    content: bytes
+    oof: NDArray[np.float32]
+    history: dict[str, Any]
+
+    @property
+    def suffix(self) -> str:
+        """Give the usual end of the model's file name."""
+        return ".ubj" if self.name == "xgboost" else ".keras"
+
+
+def train_base(
+    name: str,
+    model: NetworkConfig | TreesConfig,
+    fit: FitConfig,
+    store: FeatureStore,
+    folds: Folds,
+    corpus: Corpus,
+    *,
+    validation_share: float,
+    seed: int,
+    progress: Progress = silent,
+) -> FittedBase:
+    """Fit one base model in a process of its own; see `fit_base` for what it does.
+
+    Raises
+    ------
+    IsolatedError
+        ``training_failed``.
+    """
+    with TemporaryDirectory() as name_of_folder:
+        folder = Path(name_of_folder)
+        np.savez(
+            folder / "table.npz",
+            is_spoof=corpus.is_spoof,
+            source=np.unique(corpus.column("source"), return_inverse=True)[1],
+            group=folds.group,
+            fold=folds.fold,
+        )
+        result = run_isolated(
+            "bonafide.training.base:fit_base",
+            {
+                "name": name,
+                "model": model.model_dump(mode="json"),
+                "fit": fit.model_dump(mode="json"),
+                "store": str(store.folder),
+                "folder": str(folder),
+                "validation_share": validation_share,
+                "seed": seed,
+            },
+            progress,
+        )
+        content = (folder / result["model"]).read_bytes()
+        oof = np.load(folder / "oof.npy")
+    return FittedBase(name, model.view, content, oof, result["history"])
+
+
 def fit_base(
-    *, progress: Progress, name: str, config: dict[str, Any], store: str, table: str, folder: str
+    *,
+    progress: Progress,
+    name: str,
+    model: dict[str, Any],
+    fit: dict[str, Any],
+    store: str,
+    folder: str,
+    validation_share: float,
+    seed: int,
 ) -> dict[str, Any]:
     """Fit one base model on every fold and on the whole training side (an `Isolated` function).
 
@@ -68,49 +171,49 @@ def fit_base(
     ----------
     name : str
         One of `BASE_MODELS`.
-    config : dict
-        A `Config` as JSON.
+    model, fit : dict
+        Sections of the configuration, as JSON.
     store : str
         Folder of a `FeatureStore`.
-    table : str
-        An .npz file with ``is_spoof``, ``source``, ``group`` and ``fold``, each (n_rows,).
     folder : str
-        Receives ``model.keras`` or ``model.ubj`` and ``oof.npy``: p_spoof of every row, by a
-        model that never saw its group, shape (n_rows,). Test rows are scored by the final fit.
+        Holds ``table.npz`` with ``is_spoof``, ``source``, ``group`` and ``fold``, each (n_rows,);
+        receives the model and ``oof.npy``.
+    validation_share : float
+        Share of each training side whose groups decide when to stop.
+    seed : int
 
     Returns
     -------
     dict
-        ``model`` (file name) and ``history`` (losses of the final fit and of each fold).
+        ``model`` (file name) and ``history``.
     """
     _fix_threads(name)
-    run = Config.model_validate(config)
-    columns = np.load(table)
+    columns = np.load(Path(folder) / "table.npz")
     folds = Folds(columns["group"], columns["fold"])
-    features = FeatureStore(Path(store)).view(getattr(run.models, name).view)
-    p_spoof = np.full(len(folds.fold), np.nan, dtype=np.float32)
+    is_spoof, features = columns["is_spoof"], FeatureStore(Path(store)).view(model["view"])
+    oof = np.full(len(folds.fold), np.nan, dtype=np.float32)
     history: dict[str, Any] = {}
-    fits = [*range(folds.count), -1]
+    fits = [*range(folds.count), TEST]
     for done, fold in enumerate(fits):
-        scored = np.flatnonzero(folds.fold == fold)
         side = np.flatnonzero((folds.fold != fold) & ~folds.is_test)
-        seed = model_seed(run.seed, name, fold)
-        held_out = hold_out(
-            columns["is_spoof"][side], folds.group[side], run.folds.validation_share, seed
-        )
-        rows, validation_rows = side[~held_out], side[held_out]
-        standard = fit_standard(features, side)
-        view = View(features, columns["is_spoof"], columns["source"], standard)
-        model = make_base_model(name, run, seed).fit(
-            view,
-            rows,
-            validation_rows,
-            lambda d, t, done=done: progress(1000 * done + 1000 * d // t, 1000 * len(fits)),
-        )
-        p_spoof[scored] = model.predict(view, scored)
-        history["final" if fold == -1 else f"fold {fold}"] = model.history_
-        progress(1000 * (done + 1), 1000 * len(fits))
-    model.save(Path(folder) / f"model{model.suffix}")
-    np.save(Path(folder) / "oof.npy", p_spoof)
-    (Path(folder) / "history.json").write_text(json.dumps(history))
-    return {"model": f"model{model.suffix}"}
+        scored = np.flatnonzero(folds.fold == fold)
+        own_seed = model_seed(seed, name, fold)
+        held_out = hold_out(is_spoof[side], folds.group[side], validation_share, own_seed)
+        view = View(features, is_spoof, columns["source"], fit_standard(features, side))
+        base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
+        base.fit(view, side[~held_out], side[held_out], _part(progress, done, len(fits)))
+        oof[scored] = base.predict(view, scored)
+        history["final" if fold == TEST else f"fold {fold}"] = base.history_
+        progress(STEPS * (done + 1), STEPS * len(fits))
+    base.save(Path(folder) / f"model{base.suffix}")
+    np.save(Path(folder) / "oof.npy", oof)
+    return {"model": f"model{base.suffix}", "history": history}
+
+
+def _part(progress: Progress, part: int, parts: int) -> Progress:
+    """Report one of several equal parts."""
+
+    def report(done: int, total: int) -> None:
+        progress(STEPS * part + STEPS * done // total, STEPS * parts)
+
+    return report

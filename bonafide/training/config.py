@@ -1,7 +1,7 @@
 """The configuration of a training run: YAML in, validated values out."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -98,15 +98,12 @@ class Config(Section):
         Name of the detector, as bundles and model versions carry it.
     seed : int
         Decides every random number of the run.
-    schedule : {"parallel", "sequential"}
-        Whether the base models train side by side; the numbers are the same.
     resamples : int
         Bootstrap resamples of every interval.
     """
 
     name: str = Field("bonafide", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     seed: int = Field(1, ge=0, lt=2**31)
-    schedule: Literal["parallel", "sequential"] = "parallel"
     resamples: int = Field(1000, ge=50, le=100_000)
     features: dict[str, Any] = {}
     folds: FoldsConfig = FoldsConfig()

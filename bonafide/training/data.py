@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.training.config import FitConfig
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -22,6 +24,13 @@ class Standard:
         """Standardise features of shape (..., n_features)."""
         scaled: Features = (features - self.mean) / self.scale
         return scaled
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """A `Standard` for every view."""
+
+    standards: dict[str, Standard]
 
 
 def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standard:
@@ -113,3 +122,9 @@ class BatchSampler:
             start = int(self._rng.integers(0, max(1, length - width)))
             cropped[row, start : start + width] = 0.0
         return cropped
+
+
+def fit_scaler(store: FeatureStore, folds: Folds) -> Scaler:
+    """Fit every view's `Standard` on the training side."""
+    rows = np.flatnonzero(~folds.is_test)
+    return Scaler({name: fit_standard(store.view(name), rows) for name in store.spec.views})

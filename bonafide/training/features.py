@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -210,3 +211,29 @@ def _shards(store: FeatureStore, recordings: Recordings) -> Iterator[_Shard]:
         rows = tuple(missing[start : start + SHARD_ROWS])
         paths = tuple(recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows)
         yield _Shard(store.folder, graph, rows, paths)
+
+
+def cached_extract(
+    recordings: Recordings, spec: FeatureSpec, root: Path, *, progress: Progress = silent
+) -> FeatureStore:
+    """Extract into a cache folder, taking over what earlier stores of the same spec hold.
+
+    Parameters
+    ----------
+    root : Path
+        Holds ``<spec>/<recordings>/`` stores; the three newest of a spec are kept.
+    """
+    folder = root / spec.sha256[:12] / recordings.rows_sha256[:12]
+    earlier = sorted(
+        (path.parent for path in folder.parent.glob(f"*/{DONE}")),
+        key=lambda path: -path.stat().st_mtime,
+    )
+    if folder in earlier:  # whole or in part: its rows are taken over like any other's
+        shutil.rmtree(moved := folder.with_name(f"{folder.name}-before"), ignore_errors=True)
+        earlier = [moved if path == folder else path for path in earlier if path != moved]
+        folder.rename(moved)
+    stores = [FeatureStore(path) for path in earlier]
+    store = extract(recordings, spec, folder, earlier=stores, progress=progress)
+    for path in [path for path in earlier if path.name.endswith("-before")] + earlier[2:]:
+        shutil.rmtree(path, ignore_errors=True)
+    return store

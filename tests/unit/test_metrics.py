@@ -372,6 +372,7 @@ def test_perfect_ratios_look_calibrated_at_every_prior() -> None:
     for prior_spoof in (0.1, 0.5, 0.9):
         summary = m.summarise(llr, is_spoof, clusters, prior_spoof=prior_spoof, n_resamples=1)
         assert summary["ece"].value < 0.03
+        assert all(interval.low == interval.high for interval in summary.values())  # of one draw
     off = m.summarise(llr + 2.0, is_spoof, clusters, n_resamples=1)
     assert off["ece"].value > 0.1
 

@@ -1,0 +1,1 @@
+"""Export: every model to ONNX, checked against its source (extra ``train``)."""

@@ -1,0 +1,195 @@
+"""A candidate: every fitted part as .onnx, held against its source, in a bundle."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import xgboost
+from numpy.typing import NDArray
+
+from bonafide.bundle import Bundle, write_bundle
+from bonafide.errors import BonafideError
+from bonafide.export.tables import (
+    meta_logistic_graph,
+    meta_trees_graph,
+    scaler_graph,
+    trees_graph,
+)
+from bonafide.frontend import build_frontend, build_statistics
+from bonafide.runtime import Graph
+from bonafide.spec import META_MODELS
+from bonafide.training.base import FittedBase
+from bonafide.training.config import Config
+from bonafide.training.data import Standard
+from bonafide.training.features import FeatureStore
+from bonafide.training.isolate import run_isolated
+from bonafide.training.recordings import Recordings
+from bonafide.training.stacking import Calibration, Stack
+
+MAX_DIFFERENCE = 1e-4
+PARITY_ROWS = 64
+Features = NDArray[np.float32]
+
+
+def _largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]]) -> float:
+    return float(np.abs(seen.astype(np.float64) - source).max())
+
+
+def _export_network(
+    fitted: FittedBase, config: Config, samples: Features, folder: Path, work: Path
+) -> float:
+    """Write one network's .onnx; give its largest difference from Keras."""
+    (work / f"{fitted.name}.keras").write_bytes(fitted.content)
+    np.save(work / f"{fitted.name}_samples.npy", samples)
+    run_isolated(
+        "bonafide.export.networks:export_network",
+        {
+            "name": fitted.name,
+            "config": getattr(config.models, fitted.name).model_dump(mode="json"),
+            "model": str(work / f"{fitted.name}.keras"),
+            "samples": str(work / f"{fitted.name}_samples.npy"),
+            "folder": str(work),
+        },
+    )
+    content = (work / f"{fitted.name}.onnx").read_bytes()
+    (folder / f"{fitted.name}.onnx").write_bytes(content)
+    seen = Graph(content)({"frames": samples})["p_spoof"]
+    return _largest(seen, np.load(work / f"{fitted.name}.npy"))
+
+
+def _export_trees(
+    fitted: FittedBase, store: FeatureStore, samples: Features, folder: Path
+) -> float:
+    """Write the trees' .onnx; give its largest difference from XGBoost."""
+    spec = store.spec
+    booster = _booster(fitted.content)
+    onnx.save(trees_graph(booster, spec, fitted.view), str(folder / "xgboost.onnx"))
+    statistics = Graph(build_statistics(*samples.shape[1:]).SerializeToString())
+    source = _booster(fitted.content).predict(
+        xgboost.DMatrix(statistics({"frames": samples})["statistics"])
+    )
+    seen = Graph(folder / "xgboost.onnx")({"frames": samples})["p_spoof"]
+    return _largest(seen, source)
+
+
+def _booster(content: bytes) -> xgboost.Booster:
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(content))
+    return booster
+
+
+def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
+    """Write both meta-models; give their largest differences on real base scores."""
+    graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(_booster(stack.trees)))
+    source = stack.predict(models)
+    parity = {}
+    for column, (name, graph) in enumerate(zip(META_MODELS, graphs, strict=True)):
+        path = folder / f"meta_{name}.onnx"
+        onnx.save(graph, str(path))
+        parity[f"meta_{name}"] = _largest(
+            Graph(path)({"models": models})["p_spoof"], source[:, column]
+        )
+    return parity
+
+
+def build_candidate(
+    folder: Path,
+    *,
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    scaler: Mapping[str, Standard],
+    fitted: Sequence[FittedBase],
+    stack: Stack,
+    calibration: Calibration,
+) -> tuple[Bundle, dict[str, float]]:
+    """Export every model, hold each against its source on real features, and make a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+        Receives the bundle; must not exist.
+
+    Returns
+    -------
+    Bundle
+        Without metrics and card, which come when it is kept.
+    dict of str to float
+        Largest absolute difference of each .onnx from its source.
+
+    Raises
+    ------
+    BonafideError
+        ``parity_failed`` if a difference is over 1e-4.
+    """
+    work = folder.with_name(folder.name + "-work")
+    for path in (folder, work):
+        path.mkdir(parents=True)
+    spec = store.spec
+    onnx.save(build_frontend(spec), str(folder / "frontend.onnx"))
+    rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_ROWS).astype(np.intp))
+    parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
+
+    def export(base: FittedBase) -> float:
+        samples = scaler[base.view](store.view(base.view)[rows])
+        if base.name == "xgboost":
+            return _export_trees(base, store, samples, folder)
+        return _export_network(base, config, samples, folder, work)
+
+    with ThreadPoolExecutor(len(fitted)) as pool:
+        parity |= zip((base.name for base in fitted), pool.map(export, fitted), strict=True)
+    models = np.stack([base.oof for base in fitted], axis=1)
+    parity |= _export_stack(stack, folder, models)
+    _require_parity(parity)
+    manifest = _manifest(config, recordings, store, fitted, stack, calibration)
+    return write_bundle(folder, manifest), parity
+
+
+def _export_scaler(
+    store: FeatureStore, scaler: Mapping[str, Standard], rows: NDArray[np.intp], folder: Path
+) -> float:
+    onnx.save(scaler_graph(store.spec, scaler), str(folder / "scaler.onnx"))
+    views = {name: store.view(name)[rows] for name in store.spec.views}
+    seen = Graph(folder / "scaler.onnx")(views)
+    return max(_largest(seen[f"scaled_{name}"], scaler[name](views[name])) for name in views)
+
+
+def _require_parity(parity: Mapping[str, float]) -> None:
+    bad = {name: value for name, value in parity.items() if not value <= MAX_DIFFERENCE}
+    if bad:
+        raise BonafideError(
+            "parity_failed",
+            f"exported models differ from their sources by {bad}; allowed is {MAX_DIFFERENCE}",
+        )
+
+
+def _manifest(
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    fitted: Sequence[FittedBase],
+    stack: Stack,
+    calibration: Calibration,
+) -> dict[str, Any]:
+    values = config.model_dump(mode="json")
+    low, high = config.decision.undecided
+    return {
+        "name": config.name,
+        "version": "0",  # given when it is kept
+        "feature_spec": store.spec.to_json(),
+        "feature_spec_sha256": store.spec.sha256,
+        "views": {base.name: base.view for base in fitted},
+        "corpus": {"rows_sha256": recordings.rows_sha256, "rows": len(recordings.corpus)},
+        "config": values,
+        "config_sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
+        "prior_spoof": config.decision.prior_spoof,
+        "thresholds": {"bonafide_to": low, "spoof_from": high},
+        "choice": stack.choice,
+        "calibration": asdict(calibration),
+    }

@@ -1,0 +1,97 @@
+"""Scaler, trees and meta-models to ONNX: skl2onnx, onnxmltools and a few nodes around them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import xgboost
+from onnxmltools.convert import convert_xgboost
+from onnxmltools.convert.common.data_types import FloatTensorType
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType as SklearnFloatTensorType
+from sklearn.linear_model import LogisticRegression
+
+from bonafide.frontend import add_statistics
+from bonafide.onnxgraph import ML_OPSET, OPSET, GraphBuilder, inline
+from bonafide.spec import BASE_MODELS, FeatureSpec
+from bonafide.training.data import Standard
+from bonafide.training.stacking import CLIP, Linear
+
+ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
+
+
+def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
+    """Standardise every view: inputs and outputs under the views' names, ``scaled_`` before the latter.
+
+    Division is kept a division, so that the graph equals its source to the last bit.
+    """
+    graph = GraphBuilder("scaler")
+    for name, view in spec.views.items():
+        shape = ["batch", spec.n_frames, view.n_features]
+        frames = graph.input(name, shape)
+        centred = graph.add("Sub", frames, graph.constant(standards[name].mean))
+        scaled = graph.add("Div", centred, graph.constant(standards[name].scale))
+        graph.output(f"scaled_{name}", scaled, shape)
+    return graph.model()
+
+
+def _trees(graph: GraphBuilder, booster: xgboost.Booster, x: str, n_inputs: int) -> str:
+    """Add a booster: [batch, n_inputs] -> p_spoof [batch]."""
+    booster.feature_names = [f"f{number}" for number in range(n_inputs)]
+    part = convert_xgboost(
+        booster,
+        initial_types=[("x", FloatTensorType([None, n_inputs]))],
+        target_opset=ONNXMLTOOLS_OPSET,
+    )
+    outputs = inline(graph, part, {"x": x})
+    return _second_column(graph, outputs["probabilities"])
+
+
+def _second_column(graph: GraphBuilder, probabilities: str) -> str:
+    """Take the spoof column: [batch, 2] -> [batch]."""
+    return graph.add("Gather", probabilities, graph.integers(1), axis=1)
+
+
+def trees_graph(booster: xgboost.Booster, spec: FeatureSpec, view: str) -> onnx.ModelProto:
+    """Time statistics and trees: ``frames`` [batch, n_frames, d] -> ``p_spoof`` [batch]."""
+    graph = GraphBuilder("xgboost")
+    n_features = spec.views[view].n_features
+    frames = graph.input("frames", ["batch", spec.n_frames, n_features])
+    statistics = add_statistics(graph, frames, spec.n_frames)
+    p_spoof = _trees(graph, booster, statistics, booster.num_features())
+    graph.output("p_spoof", p_spoof, ["batch"])
+    return graph.model()
+
+
+def meta_trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
+    """The XGBoost meta-model: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
+    graph = GraphBuilder("meta_xgboost")
+    models = graph.input("models", ["batch", len(BASE_MODELS)])
+    graph.output("p_spoof", _trees(graph, booster, models, len(BASE_MODELS)), ["batch"])
+    return graph.model()
+
+
+def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
+    """The logistic meta-model on log odds: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
+    graph = GraphBuilder("meta_logistic")
+    models = graph.input("models", ["batch", len(BASE_MODELS)])
+    clipped = graph.add("Clip", models, graph.constant(CLIP), graph.constant(1 - CLIP))
+    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
+    part = to_onnx(
+        _as_sklearn(linear),
+        initial_types=[("x", SklearnFloatTensorType([None, len(BASE_MODELS)]))],
+        options={"zipmap": False},
+        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+    )
+    outputs = inline(graph, part, {"x": graph.add("Log", odds)})
+    graph.output("p_spoof", _second_column(graph, outputs["probabilities"]), ["batch"])
+    return graph.model()
+
+
+def _as_sklearn(linear: Linear) -> LogisticRegression:
+    model = LogisticRegression()
+    model.classes_ = np.array([0, 1])
+    model.coef_ = np.array([linear.coefficients])
+    model.intercept_ = np.array([linear.intercept])
+    model.n_features_in_ = len(linear.coefficients)
+    return model

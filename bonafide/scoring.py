@@ -1,0 +1,137 @@
+"""Scoring many files: one result each, in order, whatever happens to one of them."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.corpora.rows import Corpus
+from bonafide.detector import Detector
+from bonafide.errors import AudioError, CorpusError
+from bonafide.evaluation import DECISION, Evaluation, evaluate
+
+Result = dict[str, Any]
+Write = Callable[[Result], None]
+CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "error")
+
+
+def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
+    """Score each file: ``Detection.to_json`` with its path, or ``path`` and ``error``."""
+    for path in paths:
+        try:
+            yield {"path": path, **detector.score(Path(path)).to_json()}
+        except AudioError as error:
+            yield {"path": path, "error": {"code": error.code, "message": error.message}}
+
+
+def unusable(result: Result) -> bool:
+    """Tell whether a file failed: an error, or too little sound for any verdict."""
+    codes = [warning.partition(":")[0] for warning in result.get("warnings", [])]
+    return "error" in result or "too_short" in codes or "no_speech" in codes
+
+
+def _jsonl(file: TextIO) -> Write:
+    def write(result: Result) -> None:
+        file.write(json.dumps(result) + "\n")
+        file.flush()
+
+    return write
+
+
+def _csv(file: TextIO) -> Write:
+    writer = csv.DictWriter(file, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+
+    def write(result: Result) -> None:
+        error = result.get("error")
+        said = {
+            "warnings": "; ".join(result.get("warnings", [])),
+            "error": f"{error['code']}: {error['message']}" if error else "",
+        }
+        writer.writerow({**result, **said})
+        file.flush()
+
+    return write
+
+
+def _table(file: TextIO) -> Write:
+    file.write(f"{'verdict':<13} {'p_spoof':>8} {'llr':>8} {'seconds':>9}  file\n")
+
+    def write(result: Result) -> None:
+        if error := result.get("error"):
+            line = f"{'error':<13} {'':>8} {'':>8} {'':>9}  {error['message']} [{error['code']}]"
+        else:
+            line = (
+                f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
+                f"{result['duration_s']:>9.1f}  {result['path']}"
+            )
+            line += "".join(f"\n{'':<42}{warning}" for warning in result["warnings"])
+        file.write(line + "\n")
+        file.flush()
+
+    return write
+
+
+WRITERS: dict[str, Callable[[TextIO], Write]] = {"table": _table, "jsonl": _jsonl, "csv": _csv}
+
+
+@dataclass(frozen=True)
+class JudgedCorpus:
+    """A bundle's scores on a labelled corpus.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    scores : dict of str to ndarray, shape (n_scored,)
+        System -> llr.
+    is_spoof : ndarray of bool, shape (n_scored,)
+    failed : list of dict
+        Results of the files that could not be scored.
+    """
+
+    evaluation: Evaluation
+    scores: dict[str, NDArray[np.float64]]
+    is_spoof: NDArray[np.bool_]
+    failed: list[Result]
+
+
+def evaluate_corpus(
+    detector: Detector, corpus: Corpus, *, progress: Callable[[int, int], None]
+) -> JudgedCorpus:
+    """Score every row through the same path as `score_files` and judge the decision.
+
+    Raises
+    ------
+    CorpusError
+        ``nothing_usable`` if no row of a label could be scored.
+    """
+    paths = [str(corpus.audio_path(row)) for row in corpus]
+    results = []
+    for number, result in enumerate(score_files(detector, paths), start=1):
+        results.append(result)
+        progress(number, len(paths))
+    kept = [row for row, result in enumerate(results) if "error" not in result]
+    scored = corpus.take(kept)
+    if len(set(scored.is_spoof.tolist())) < 2:
+        raise CorpusError(
+            "nothing_usable", f"{corpus.root}: {len(kept)} rows could be scored; both labels needed"
+        )
+    scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
+    inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
+    notes = [f"Inconclusive verdicts: {inconclusive} of {len(kept)}."]
+    if set(corpus.column("corpus").tolist()) == {"simulated"}:
+        notes.append("Simulated: proves that the machinery runs, never that it detects.")
+    evaluation = evaluate(
+        scores,
+        scored,
+        title=f"Bundle {detector.bundle.identity['name']} on {corpus.root.name}",
+        prior_spoof=float(detector.bundle.manifest["prior_spoof"]),
+        notes=tuple(notes),
+    )
+    failed = [result for result in results if "error" in result]
+    return JudgedCorpus(evaluation, scores, scored.is_spoof, failed)

@@ -1,0 +1,270 @@
+"""What a training run ends in: verdicts on the candidate, the gate, the report and the card."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.bundle import Bundle
+from bonafide.detector import Detector
+from bonafide.evaluation import DECISION, Evaluation, evaluate, percent
+from bonafide.report import (
+    HEADINGS,
+    evaluation_section,
+    html_page,
+    html_table,
+    markdown_table,
+    system_rows,
+    title_line,
+)
+from bonafide.spec import BASE_MODELS, META_MODELS
+from bonafide.training.audit import Audit
+from bonafide.training.config import Config
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
+from bonafide.training.recordings import Quarantine, Recordings
+from bonafide.training.stacking import Calibration, Stack, log_odds
+
+Floats = NDArray[np.floating[Any]]
+BATCH_ROWS = 64
+SIMULATED_NOTE = (
+    "This corpus is simulated: its numbers prove that the machinery runs, never that it detects."
+)
+LONE_NOTE = (
+    "No source or speaker is known for some rows: each stands alone, a speaker may be on both "
+    "sides, and the numbers are better than they would be elsewhere."
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both evaluations, the audit and the parity of a candidate.
+
+    Parameters
+    ----------
+    held_out : Evaluation
+        The exported bundle on the test side.
+    out_of_fold : Evaluation
+        The same systems on the training side, every row by models that never saw its group.
+    audit : Audit
+    parity : dict of str to float
+        Largest absolute difference of each .onnx from its source model.
+    """
+
+    held_out: Evaluation
+    out_of_fold: Evaluation
+    audit: Audit
+    parity: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        return {
+            "held_out": self.held_out.to_json(),
+            "out_of_fold": self.out_of_fold.to_json(),
+            "audit": self.audit.to_json(),
+            "parity": self.parity,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Outcome":
+        """Read what `to_json` gave."""
+        return cls(
+            Evaluation.from_json(values["held_out"]),
+            Evaluation.from_json(values["out_of_fold"]),
+            Audit.from_json(values["audit"]),
+            values["parity"],
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """An outcome and its HTML report."""
+
+    outcome: Outcome
+    page: str
+
+
+def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, Floats]:
+    """Score rows of a store with the bundle's own graphs: system -> llr, (len(rows),)."""
+    detector = Detector(bundle)
+    views = {name: store.view(name) for name in store.spec.views}
+    parts = []
+    for start in range(0, len(rows), BATCH_ROWS):
+        chunk = rows[start : start + BATCH_ROWS]
+        parts.append(detector.score_views({name: view[chunk] for name, view in views.items()}))
+    llr, models, stack = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return systems(models, stack, llr)
+
+
+def systems(models: Floats, stack: Floats, llr: Floats) -> dict[str, Floats]:
+    """Name every system that is compared, each as llr: base models, mean, stacks, decision."""
+    return {
+        **{name: -log_odds(models[:, column]) for column, name in enumerate(BASE_MODELS)},
+        "mean of the five": -log_odds(models.mean(axis=1)),
+        **{f"stack {name}": -log_odds(stack[:, column]) for column, name in enumerate(META_MODELS)},
+        DECISION: np.asarray(llr),
+    }
+
+
+def _notes(recordings: Recordings) -> tuple[str, ...]:
+    sources, speakers = (recordings.corpus.column(name) for name in ("source", "speaker"))
+    notes = []
+    if set(recordings.corpus.column("corpus").tolist()) == {"simulated"}:
+        notes.append(SIMULATED_NOTE)
+    if np.any((sources == "-") & (speakers == "-")):
+        notes.append(LONE_NOTE)
+    return tuple(notes)
+
+
+def evaluate_candidate(
+    bundle: Bundle,
+    recordings: Recordings,
+    store: FeatureStore,
+    folds: Folds,
+    *,
+    models: Floats,
+    crossed: Floats,
+    calibration: Calibration,
+    stack: Stack,
+    audit: Audit,
+    parity: dict[str, float],
+    config: Config,
+) -> Judgement:
+    """Judge a candidate on held-out groups and out of fold.
+
+    Parameters
+    ----------
+    models : ndarray, shape (n_rows, 5)
+        Out-of-fold p_spoof of the base models.
+    crossed : ndarray, shape (n_rows, 2)
+        Cross-fitted p_spoof of the meta-models.
+    """
+    corpus, notes = recordings.corpus, _notes(recordings)
+    test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
+    chosen = crossed[:, META_MODELS.index(stack.choice)]
+    scores = {
+        "held_out": score_rows(bundle, store, test),
+        "out_of_fold": systems(models[side], crossed[side], calibration.llr(chosen[side])),
+    }
+    generators = corpus.column("system")
+    seen = set(generators[side].tolist())
+    titles = {
+        "held_out": "Held-out sources, exported bundle",
+        "out_of_fold": "Training side, out of fold",
+    }
+    judged = {
+        key: evaluate(
+            scores[key],
+            corpus.take(rows),
+            title=titles[key],
+            prior_spoof=config.decision.prior_spoof,
+            seen_generators=seen if key == "held_out" else None,
+            resamples=config.resamples,
+            seed=config.seed,
+            notes=notes,
+        )
+        for key, rows in (("held_out", test), ("out_of_fold", side))
+    }
+    outcome = Outcome(judged["held_out"], judged["out_of_fold"], audit, parity)
+    sections = [
+        audit_section(audit, outcome.held_out),
+        *(
+            evaluation_section(judged[key], scores[key], corpus.is_spoof[rows])
+            for key, rows in (("held_out", test), ("out_of_fold", side))
+        ),
+        parity_section(parity),
+    ]
+    return Judgement(outcome, html_page(f"Bonafide: {config.name}", sections))
+
+
+def audit_section(audit: Audit, held_out: Evaluation) -> str:
+    """Write the audit's EER beside ours, as HTML."""
+    ours = held_out.systems[DECISION]["eer"]
+    rows = [
+        ["trivial measures alone, held-out sources", percent(audit.test_eer)],
+        ["trivial measures alone, out of fold", percent(audit.fold_eer)],
+        ["this detector, held-out sources", percent(ours)],
+    ]
+    leading = ", ".join(f"{name} {share:.0%}" for name, share in [*audit.importance.items()][:5])
+    return (
+        "<h2>Could it be a shortcut?</h2>"
+        + html_table(("judge", "EER"), rows)
+        + f"<p>{html.escape('What the trivial measures lean on: ' + leading)}</p>"
+    )
+
+
+def parity_section(parity: Mapping[str, float]) -> str:
+    """Write the largest difference of every exported model from its source, as HTML."""
+    rows = [[name, f"{value:.1e}"] for name, value in parity.items()]
+    headings = ("exported model", "largest difference")
+    return "<h2>Exported models against their sources</h2>" + html_table(headings, rows)
+
+
+def gate(outcome: Outcome, config: Config) -> list[str]:
+    """Give the reasons not to promote a candidate; none means it may be."""
+    eer = outcome.held_out.systems[DECISION]["eer"]
+    reasons = []
+    if eer.value > config.gate.max_eer:
+        reasons.append(
+            f"EER on held-out sources is {percent(eer)}; the gate allows "
+            f"{100 * config.gate.max_eer:.1f} %"
+        )
+    if eer.high >= 0.5:
+        reasons.append(f"EER on held-out sources is {percent(eer)}: not told from guessing")
+    return reasons
+
+
+def plain_verdict(outcome: Outcome) -> str:
+    """Say in plain words how good the candidate is."""
+    eer = outcome.held_out.systems[DECISION]["eer"]
+    audit = outcome.audit.test_eer
+    wrong = round(100 * eer.value)
+    words = (
+        f"On sources it never heard, this detector errs in about {wrong} of 100 recordings "
+        f"(EER {percent(eer)}); measures without speech in them err in {100 * audit.value:.0f} "
+        f"({percent(audit)})."
+    )
+    return " ".join([words, *outcome.held_out.notes])
+
+
+def model_card(
+    bundle: Bundle, outcome: Outcome, recordings: Recordings, quarantine: Quarantine
+) -> str:
+    """Write the model card, Markdown: data, protocol, results, limits."""
+    corpus = recordings.corpus
+    licences = _top(corpus.column("licence").tolist())
+    manifest = bundle.manifest
+    tables = [
+        f"{title_line(evaluation)}.\n\n{markdown_table(HEADINGS, system_rows(evaluation))}"
+        for evaluation in (outcome.held_out, outcome.out_of_fold)
+    ]
+    return "\n\n".join(
+        [
+            f"# {manifest['name']}",
+            plain_verdict(outcome),
+            "## Data",
+            f"{len(corpus)} recordings ({int((~corpus.is_spoof).sum())} bona fide, "
+            f"{int(corpus.is_spoof.sum())} spoof); {len(quarantine.rejected)} of "
+            f"{quarantine.n_rows} rows were set aside. Rows hash: `{recordings.rows_sha256}`. "
+            f"Licences: {licences}.",
+            "## Protocol",
+            "Sources and known speakers stay whole. A fifth or so of the rows, in whole groups, "
+            "is held out from everything; the rest is scored out of fold. The threshold is the "
+            f"prior's ({manifest['prior_spoof']:g}), frozen before the held-out rows are seen.",
+            "## Results",
+            *tables,
+            "## Limits",
+            "The error on sources unlike these can be several times higher. A verdict is a "
+            "statistical statement, not proof. Not for decisions about people without a person.",
+        ]
+    )
+
+
+def _top(values: Sequence[str], n: int = 8) -> str:
+    names, counts = np.unique(np.array(values), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    listed = [f"{names[i]} ({counts[i]})" for i in order[:n]]
+    return ", ".join(listed + (["others"] if len(names) > n else []))

@@ -1,0 +1,81 @@
+"""Keeping a candidate as a bundle, and putting it into production if the gate lets it."""
+
+import hashlib
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import bonafide
+from bonafide.bundle import Bundle
+from bonafide.evaluation import DECISION
+from bonafide.home import keep, promote
+from bonafide.training.config import Config
+from bonafide.training.outcome import Judgement, gate, model_card
+from bonafide.training.recordings import Quarantine, Recordings
+
+
+def code_version() -> dict[str, str]:
+    """Say which code ran: package version, hash of its files, and the commit where there is one."""
+    package = Path(bonafide.__file__).parent
+    files = sorted(package.rglob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    version = {"version": bonafide.__version__, "sha256": digest}
+    if (package.parent / ".git").exists() and shutil.which("git"):
+        command = ["git", "-C", str(package.parent)]
+        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run(
+            [*command, "status", "--porcelain"], capture_output=True, text=True
+        )
+        if commit.returncode == 0:
+            version["commit"] = commit.stdout.strip() + ("+changes" if changed.stdout else "")
+    return version
+
+
+def keep_and_promote(
+    root: Path,
+    candidate: Bundle,
+    judgement: Judgement,
+    recordings: Recordings,
+    quarantine: Quarantine,
+    config: Config,
+    run: dict[str, str],
+) -> tuple[Bundle, list[str]]:
+    """Keep a candidate under the next version and promote it.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    run : dict of str to str
+        The orchestrator's own names of the run.
+
+    Returns
+    -------
+    Bundle
+        As kept.
+    list of str
+        Why it was not promoted; empty if it was.
+    """
+    outcome = judgement.outcome
+    metrics: dict[str, Any] = {
+        name: interval.to_json() for name, interval in outcome.held_out.systems[DECISION].items()
+    }
+    entries = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "zenml": run,
+        "code": code_version(),
+        "metrics": {"rows": outcome.held_out.title, **metrics},
+        "audit": outcome.audit.to_json(),
+        "parity": outcome.parity,
+    }
+    card = model_card(candidate, outcome, recordings, quarantine)
+    bundle = keep(root, candidate, entries, card)
+    (root / "reports").mkdir(parents=True, exist_ok=True)
+    report = root / "reports" / f"{bundle.manifest['name']}-{bundle.manifest['version']}.html"
+    report.write_text(judgement.page, encoding="utf-8")
+    refusals = gate(outcome, config)
+    if not refusals:
+        promote(root, bundle)
+    return bundle, refusals

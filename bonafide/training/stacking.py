@@ -1,0 +1,177 @@
+"""Stacking: two meta-models on out-of-fold scores, the better one chosen, then calibrated."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from bonafide.metrics import log_loss
+from bonafide.spec import META_MODELS
+from bonafide.training.folds import Folds
+
+Scores = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+CLIP = 2.0**-20  # about 1e-6; it and 1 - CLIP are exact in float32 too
+
+META_TREES = {
+    "objective": "binary:logistic",
+    "base_score": 0.5,
+    "eta": 0.1,
+    "max_depth": 2,
+    "subsample": 0.8,
+    "min_child_weight": 5,
+    "tree_method": "hist",
+    "nthread": 1,
+}
+META_ROUNDS = 60
+
+
+def log_odds(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Give the log odds of probabilities, clipped away from 0 and 1 by `CLIP`."""
+    clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _even_weights(is_spoof: Mask) -> NDArray[np.float64]:
+    """Weigh rows so that both classes count alike."""
+    share = is_spoof.mean()
+    return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A logistic regression: p = sigmoid(x @ coefficients + intercept)."""
+
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def predict(self, x: NDArray[np.floating[Any]]) -> Scores:
+        """Give p_spoof, shape (n_rows,), of inputs (n_rows, n_inputs)."""
+        z = np.asarray(x, np.float64) @ np.array(self.coefficients) + self.intercept
+        return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float32)
+
+
+def fit_linear(x: NDArray[np.floating[Any]], is_spoof: Mask, *, strength: float = 1.0) -> Linear:
+    """Fit scikit-learn's logistic regression with both classes counting alike."""
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(x, is_spoof, sample_weight=_even_weights(is_spoof))
+    return Linear(tuple(float(c) for c in model.coef_[0]), float(model.intercept_[0]))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Both fitted meta-models and how they did.
+
+    Parameters
+    ----------
+    logistic : Linear
+        On the log odds of the base models' p_spoof, in the order of `BASE_MODELS`.
+    trees : bytes
+        An XGBoost booster as UBJSON, on the base models' p_spoof.
+    choice : {"logistic", "xgboost"}
+        The one with the lower out-of-fold log loss.
+    log_loss : dict of str to float
+        Out-of-fold log loss of each, in nats, classes counting alike.
+    """
+
+    logistic: Linear
+    trees: bytes
+    choice: str
+    log_loss: dict[str, float] = field(default_factory=dict)
+
+    def predict(self, models: Scores) -> Scores:
+        """Give p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, 5)."""
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(self.trees))
+        boosted = booster.predict(xgboost.DMatrix(models))
+        return np.stack([self.logistic.predict(log_odds(models)), boosted], axis=1)
+
+
+def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
+    matrix = xgboost.DMatrix(models, is_spoof, weight=_even_weights(is_spoof))
+    booster = xgboost.train({**META_TREES, "seed": seed}, matrix, META_ROUNDS)
+    linear = fit_linear(log_odds(models), is_spoof)
+    return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")
+
+
+def fit_stack(
+    models: Scores, is_spoof: Mask, folds: Folds, seed: int
+) -> tuple[Stack, Scores]:
+    """Fit both meta-models on out-of-fold scores and choose one.
+
+    Parameters
+    ----------
+    models : ndarray of float32, shape (n_rows, 5)
+        Out-of-fold p_spoof of each base model; test rows hold the final models' scores.
+    is_spoof : ndarray of bool, shape (n_rows,)
+    folds : Folds
+    seed : int
+
+    Returns
+    -------
+    Stack
+    ndarray of float32, shape (n_rows, 2)
+        p_spoof of both meta-models, each row by a pair that never saw its fold; test rows by the
+        final pair, which never saw them either.
+    """
+    crossed = np.empty((len(models), len(META_MODELS)), dtype=np.float32)
+    for fold in range(folds.count):
+        rest = ~folds.is_test & (folds.fold != fold)
+        pair = _fit_pair(models[rest], is_spoof[rest], seed)
+        crossed[folds.fold == fold] = pair.predict(models[folds.fold == fold])
+    side = ~folds.is_test
+    pair = _fit_pair(models[side], is_spoof[side], seed)
+    crossed[folds.is_test] = pair.predict(models[folds.is_test])
+    weights = _even_weights(is_spoof[side])
+    losses = {
+        name: float(log_loss(crossed[side, column], is_spoof[side], weights))
+        for column, name in enumerate(META_MODELS)
+    }
+    choice = min(losses, key=lambda name: losses[name])
+    return Stack(pair.logistic, pair.trees, choice, losses), crossed
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """llr = -(slope * log_odds(p) + intercept), p the chosen meta-model's p_spoof."""
+
+    slope: float
+    intercept: float
+
+    def llr(self, p_spoof: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Give the natural-log likelihood ratio, higher for bona fide."""
+        return -(self.slope * log_odds(p_spoof) + self.intercept)
+
+
+def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
+    """Fit a line from log odds to llr on out-of-fold rows (Platt, 1999; Brümmer's affine form).
+
+    Both classes count alike, so that the log posterior odds are the log likelihood ratio.
+    """
+    line = fit_linear(log_odds(p_spoof)[:, None], is_spoof, strength=1e6)
+    return Calibration(line.coefficients[0], line.intercept)
+
+
+def save_stack(stack: Stack, folder: Path) -> None:
+    """Write ``stack.json`` and ``trees.ubj``."""
+    entries = {
+        "coefficients": stack.logistic.coefficients,
+        "intercept": stack.logistic.intercept,
+        "choice": stack.choice,
+        "log_loss": stack.log_loss,
+    }
+    (folder / "stack.json").write_text(json.dumps(entries))
+    (folder / "trees.ubj").write_bytes(stack.trees)
+
+
+def load_stack(folder: Path) -> Stack:
+    """Read what `save_stack` wrote."""
+    entries = json.loads((folder / "stack.json").read_text())
+    linear = Linear(tuple(entries["coefficients"]), entries["intercept"])
+    trees = (folder / "trees.ubj").read_bytes()
+    return Stack(linear, trees, entries["choice"], entries["log_loss"])

@@ -1,0 +1,32 @@
+"""How artifacts are stored: native formats, one hash each, pages for the dashboard. Never pickle."""
+
+from materializers.data import (
+    ArrayMaterializer,
+    FeatureStoreMaterializer,
+    FoldsMaterializer,
+    QuarantineMaterializer,
+    RecordingsMaterializer,
+)
+from materializers.models import (
+    BundleMaterializer,
+    CalibrationMaterializer,
+    FittedBaseMaterializer,
+    ScalerMaterializer,
+    StackMaterializer,
+)
+from materializers.results import AuditMaterializer, JudgementMaterializer
+
+__all__ = [
+    "ArrayMaterializer",
+    "AuditMaterializer",
+    "BundleMaterializer",
+    "CalibrationMaterializer",
+    "FeatureStoreMaterializer",
+    "FittedBaseMaterializer",
+    "FoldsMaterializer",
+    "JudgementMaterializer",
+    "QuarantineMaterializer",
+    "RecordingsMaterializer",
+    "ScalerMaterializer",
+    "StackMaterializer",
+]

@@ -1,0 +1,155 @@
+"""Where bundles came from and what became of corpora, read out of ZenML's own records."""
+
+from pathlib import Path
+from typing import Any
+
+from zenml.client import Client
+from zenml.models import ArtifactVersionResponse, PipelineRunResponse
+
+from bonafide.corpora.readers import read_corpus
+from bonafide.errors import BundleError
+from bonafide.home import home, production_folder
+from bonafide.training.recordings import ingest
+
+Tree = dict[str, Any]
+Facts = dict[str, Any]
+
+
+def _facts(artifact: ArtifactVersionResponse) -> Facts:
+    return dict(artifact.run_metadata)
+
+
+def _bundles() -> list[ArtifactVersionResponse]:
+    """List the bundle artifacts, newest first, each bundle once: by its latest run."""
+    page = Client().list_artifact_versions(
+        artifact="bundle", sort_by="desc:created", size=1000, hydrate=True
+    )
+    newest: dict[tuple[str, str], ArtifactVersionResponse] = {}
+    for artifact in page.items:
+        facts = _facts(artifact)
+        newest.setdefault((facts["name"], facts["version"]), artifact)
+    return list(newest.values())
+
+
+def _find(model: str | None) -> ArtifactVersionResponse:
+    """Find a bundle by ``name`` or ``name:version``; without either, the newest."""
+    name, _, version = (model or "").partition(":")
+    for artifact in _bundles():
+        facts = _facts(artifact)
+        if name in ("", facts["name"]) and version in ("", facts["version"]):
+            return artifact
+    known = ", ".join(f"{_facts(a)['name']}:{_facts(a)['version']}" for a in _bundles()) or "none"
+    raise BundleError("no_bundle", f"no bundle {model or ''!r}; known are {known}")
+
+
+def list_models() -> list[Facts]:
+    """List bundles, newest first: ``name``, ``version``, ``stage``, ``created``, ``sha256``."""
+    production = production_folder(home())
+    in_production = (production.parent.name, production.name) if production else None
+    models = []
+    for artifact in _bundles():
+        facts = _facts(artifact)
+        here = (facts["name"], facts["version"]) == in_production
+        models.append(
+            {
+                "name": facts["name"],
+                "version": facts["version"],
+                "stage": "production" if here else "none",
+                "created": facts["created"],
+                "sha256": facts["sha256"],
+            }
+        )
+    return models
+
+
+def show_model(model: str | None) -> Facts:
+    """Give a bundle's manifest, without the hashes of its files."""
+    manifest: Facts = dict(_find(model).load().manifest)
+    manifest.pop("files")
+    return manifest
+
+
+def _artifact_node(name: str, artifact: ArtifactVersionResponse) -> Tree:
+    facts = _facts(artifact)
+    keys = ("rows_sha256", "rows", "version", "sha256")
+    return {
+        "name": f"artifact {name}",
+        "facts": {"id": str(artifact.id), **{key: facts[key] for key in keys if key in facts}},
+    }
+
+
+def _step_nodes(run: PipelineRunResponse) -> list[Tree]:
+    """Give each step with its outputs, in the order they ran, hashes and all."""
+    ordered = sorted(run.steps.values(), key=lambda step: (step.start_time, step.name))
+    return [
+        {
+            "name": f"step {step.name}",
+            "facts": {"status": str(step.status.value)},
+            "children": [
+                _artifact_node(name, artifact)
+                for name, artifacts in step.outputs.items()
+                for artifact in artifacts
+            ],
+        }
+        for step in ordered
+    ]
+
+
+def model_lineage(model: str | None) -> Tree:
+    """Give the tree from a bundle back to its run, steps, artifacts, corpus, config and code."""
+    artifact = _find(model)
+    facts = _facts(artifact)
+    run = artifact.run
+    manifest = artifact.load().manifest
+    recordings = run.steps["ingest"].outputs["recordings"][0]
+    corpus = _facts(recordings)
+    return {
+        "name": f"bundle {facts['name']}:{facts['version']}",
+        "facts": {"sha256": facts["sha256"], "created": facts["created"]},
+        "children": [
+            {
+                "name": f"corpus {corpus['root']}",
+                "facts": {"rows": corpus["rows"], "rows_sha256": corpus["rows_sha256"]},
+            },
+            {"name": "config", "facts": {"sha256": manifest["config_sha256"]}},
+            {"name": "code", "facts": manifest["code"]},
+            {
+                "name": f"run {run.name}",
+                "facts": {"id": str(run.id), "status": str(run.status.value)},
+                "children": _step_nodes(run),
+            },
+        ],
+    }
+
+
+def corpus_rows_sha256(corpus: str) -> str:
+    """Give the rows' hash of a corpus on disk, or take it as given if no such path exists."""
+    if not Path(corpus).exists():
+        return corpus
+    recordings, _ = ingest(read_corpus(Path(corpus)))
+    return recordings.rows_sha256
+
+
+def corpus_lineage(corpus: str) -> Tree:
+    """Give the tree from a corpus forward to the bundles that were made from it.
+
+    Raises
+    ------
+    BundleError
+        ``no_bundle`` if none was.
+    """
+    digest = corpus_rows_sha256(corpus)
+    made = [artifact for artifact in _bundles() if _facts(artifact)["rows_sha256"] == digest]
+    if not made:
+        raise BundleError("no_bundle", f"no bundle was made from {corpus} (rows hash {digest})")
+    return {
+        "name": f"corpus {corpus}",
+        "facts": {"rows_sha256": digest},
+        "children": [
+            {
+                "name": f"bundle {_facts(artifact)['name']}:{_facts(artifact)['version']}",
+                "facts": {"sha256": _facts(artifact)["sha256"], "run": artifact.run.name},
+            }
+            for artifact in made
+        ],
+    }

@@ -1,0 +1,82 @@
+"""The training pipeline: one wiring, run side by side or one step after another."""
+
+from typing import Any
+
+from zenml import pipeline
+
+from bonafide.spec import BASE_MODELS
+from bonafide.training.config import Config
+from steps.data import extract, ingest, scale, split
+from steps.models import calibrate, export, stack, train
+from steps.results import audit, evaluate, promote
+
+
+def _wire(
+    config: Config,
+    corpora: list[str],
+    corpus_format: str | None,
+    fingerprint: str,
+    *,
+    side_by_side: bool,
+) -> None:
+    recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
+    folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
+    features = extract(recordings, config.spec.to_json())
+    start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
+    audited = start(audit)(recordings, folds, config.resamples, config.seed)
+    fitted = {
+        name: start(train)(
+            name=name,
+            model=getattr(config.models, name),
+            fit=config.fit,
+            validation_share=config.folds.validation_share,
+            seed=config.seed,
+            recordings=recordings,
+            features=features,
+            folds=folds,
+            id=f"train_{name}",
+        )
+        for name in BASE_MODELS
+    }
+    scaler = scale(features, folds)
+    oof, stacked, crossed = stack(**fitted, recordings=recordings, folds=folds, seed=config.seed)
+    calibration = calibrate(stacked, crossed, recordings, folds)
+    candidate, parity = export(
+        config=config,
+        recordings=recordings,
+        features=features,
+        scaler=scaler,
+        **fitted,
+        stack=stacked,
+        calibration=calibration,
+    )
+    judgement = evaluate(
+        config=config,
+        candidate=candidate,
+        parity=parity,
+        recordings=recordings,
+        features=features,
+        folds=folds,
+        oof=oof,
+        stack=stacked,
+        crossed=crossed,
+        calibration=calibration,
+        audit=audited,
+    )
+    promote(config, candidate, judgement, recordings, quarantine)
+
+
+@pipeline(dynamic=True, enable_cache=True)
+def training(
+    config: Config, corpora: list[str], corpus_format: str | None, fingerprint: str
+) -> None:
+    """Train with the base models side by side."""
+    _wire(config, corpora, corpus_format, fingerprint, side_by_side=True)
+
+
+@pipeline(enable_cache=True)
+def static_training(
+    config: Config, corpora: list[str], corpus_format: str | None, fingerprint: str
+) -> None:
+    """Train as a static pipeline, for orchestrators that take no other."""
+    _wire(config, corpora, corpus_format, fingerprint, side_by_side=False)

@@ -1,0 +1,1 @@
+"""The steps: each unpacks, calls the domain and returns. They decide nothing."""

@@ -1,0 +1,69 @@
+"""Steps of the data side."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from zenml import step
+
+import bonafide.audio
+import bonafide.corpora.readers
+import bonafide.corpora.rows
+import bonafide.frontend
+import bonafide.training.data
+import bonafide.training.features
+import bonafide.training.folds
+import bonafide.training.recordings
+import materializers  # noqa: F401  registers how artifacts are stored
+from bonafide.corpora.readers import join, read_corpus
+from bonafide.display import reporter
+from bonafide.home import home
+from bonafide.spec import FeatureSpec
+from bonafide.training.data import Scaler, fit_scaler
+from bonafide.training.features import FeatureStore, cached_extract
+from bonafide.training.folds import Folds, make_folds
+from bonafide.training.recordings import Quarantine, Recordings
+from bonafide.training.recordings import ingest as ingest_corpus
+from steps.policy import reuse_unless_changed
+
+
+@step(
+    cache_policy=reuse_unless_changed(
+        bonafide.audio,
+        bonafide.corpora.readers,
+        bonafide.corpora.rows,
+        bonafide.training.recordings,
+    )
+)
+def ingest(
+    corpora: list[str], corpus_format: str | None, fingerprint: str
+) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
+    """Decode and measure every recording; `fingerprint` changes when a file does."""
+    corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
+    return ingest_corpus(corpus, progress=reporter("ingest"))
+
+
+@step(cache_policy=reuse_unless_changed(bonafide.training.folds))
+def split(
+    recordings: Recordings, count: int, test_share: float, seed: int
+) -> Annotated[Folds, "folds"]:
+    """Put every source and speaker, whole, into a fold or aside for the final judgement."""
+    return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
+
+
+@step(
+    cache_policy=reuse_unless_changed(
+        bonafide.audio, bonafide.frontend, bonafide.training.features
+    )
+)
+def extract(
+    recordings: Recordings, feature_spec: dict[str, Any]
+) -> Annotated[FeatureStore, "features"]:
+    """Extract every view of every recording."""
+    spec = FeatureSpec.from_json(feature_spec)
+    return cached_extract(recordings, spec, home() / "features", progress=reporter("extract"))
+
+
+@step(cache_policy=reuse_unless_changed(bonafide.training.data))
+def scale(features: FeatureStore, folds: Folds) -> Annotated[Scaler, "scaler"]:
+    """Fit the scaler on the training side."""
+    return fit_scaler(features, folds)

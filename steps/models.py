@@ -1,0 +1,121 @@
+"""Steps of the model side."""
+
+from typing import Annotated
+
+import numpy as np
+from zenml import step
+
+import bonafide.export.candidate
+import bonafide.export.tables
+import bonafide.frontend
+import bonafide.onnxgraph
+import bonafide.training.base
+import bonafide.training.data
+import bonafide.training.folds
+import bonafide.training.stacking
+import materializers  # noqa: F401  registers how artifacts are stored
+from bonafide.bundle import Bundle
+from bonafide.display import reporter
+from bonafide.export.candidate import build_candidate
+from bonafide.home import home, work_folder
+from bonafide.spec import META_MODELS
+from bonafide.training.base import FittedBase, train_base
+from bonafide.training.config import Config, FitConfig, NetworkConfig, TreesConfig
+from bonafide.training.data import Scaler
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
+from bonafide.training.recordings import Recordings
+from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from steps.policy import reuse_unless_changed
+
+
+@step(
+    cache_policy=reuse_unless_changed(
+        bonafide.frontend, bonafide.training.base, bonafide.training.data, bonafide.training.folds
+    )
+)
+def train(
+    name: str,
+    model: NetworkConfig | TreesConfig,
+    fit: FitConfig,
+    validation_share: float,
+    seed: int,
+    recordings: Recordings,
+    features: FeatureStore,
+    folds: Folds,
+) -> Annotated[FittedBase, "fitted"]:
+    """Fit one base model on every fold and on the whole training side."""
+    return train_base(
+        name,
+        model,
+        fit,
+        features,
+        folds,
+        recordings.corpus,
+        validation_share=validation_share,
+        seed=seed,
+        progress=reporter(name),
+    )
+
+
+@step(cache_policy=reuse_unless_changed(bonafide.training.stacking))
+def stack(
+    cnn: FittedBase,
+    rnn: FittedBase,
+    bilstm: FittedBase,
+    gru: FittedBase,
+    xgboost: FittedBase,
+    recordings: Recordings,
+    folds: Folds,
+    seed: int,
+) -> tuple[
+    Annotated[np.ndarray, "oof"], Annotated[Stack, "stack"], Annotated[np.ndarray, "crossed"]
+]:
+    """Fit both meta-models on out-of-fold scores and choose one."""
+    oof = np.stack([base.oof for base in (cnn, rnn, bilstm, gru, xgboost)], axis=1)
+    fitted, crossed = fit_stack(oof, recordings.corpus.is_spoof, folds, seed)
+    return oof, fitted, crossed
+
+
+@step(cache_policy=reuse_unless_changed(bonafide.training.stacking))
+def calibrate(
+    stack: Stack, crossed: np.ndarray, recordings: Recordings, folds: Folds
+) -> Annotated[Calibration, "calibration"]:
+    """Turn the chosen meta-model's score into a log likelihood ratio."""
+    side = ~folds.is_test
+    chosen = crossed[side, META_MODELS.index(stack.choice)]
+    return fit_calibration(chosen, recordings.corpus.is_spoof[side])
+
+
+@step(
+    cache_policy=reuse_unless_changed(
+        bonafide.export.candidate,
+        bonafide.export.tables,
+        bonafide.frontend,
+        bonafide.onnxgraph,
+    )
+)
+def export(
+    config: Config,
+    recordings: Recordings,
+    features: FeatureStore,
+    scaler: Scaler,
+    cnn: FittedBase,
+    rnn: FittedBase,
+    bilstm: FittedBase,
+    gru: FittedBase,
+    xgboost: FittedBase,
+    stack: Stack,
+    calibration: Calibration,
+) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
+    """Export every model to ONNX, hold each against its source, and make a bundle."""
+    return build_candidate(
+        work_folder(home()) / "candidate",
+        config=config,
+        recordings=recordings,
+        store=features,
+        scaler=scaler.standards,
+        fitted=(cnn, rnn, bilstm, gru, xgboost),
+        stack=stack,
+        calibration=calibration,
+    )

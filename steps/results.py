@@ -1,0 +1,96 @@
+"""Steps of the judging side."""
+
+from typing import Annotated
+
+import numpy as np
+from zenml import get_step_context, step
+
+import bonafide.detector
+import bonafide.evaluation
+import bonafide.metrics
+import bonafide.report
+import bonafide.training.audit
+import bonafide.training.outcome
+import materializers  # noqa: F401  registers how artifacts are stored
+from bonafide.bundle import Bundle
+from bonafide.home import home
+from bonafide.training.audit import Audit, audit_shortcuts
+from bonafide.training.config import Config
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
+from bonafide.training.outcome import Judgement, evaluate_candidate
+from bonafide.training.promotion import keep_and_promote
+from bonafide.training.recordings import Quarantine, Recordings
+from bonafide.training.stacking import Calibration, Stack
+from steps.policy import reuse_unless_changed
+
+
+@step(cache_policy=reuse_unless_changed(bonafide.metrics, bonafide.training.audit))
+def audit(
+    recordings: Recordings, folds: Folds, resamples: int, seed: int
+) -> Annotated[Audit, "audit"]:
+    """See what trivial measures alone can tell."""
+    return audit_shortcuts(recordings, folds, resamples=resamples, seed=seed)
+
+
+@step(
+    cache_policy=reuse_unless_changed(
+        bonafide.detector,
+        bonafide.evaluation,
+        bonafide.metrics,
+        bonafide.report,
+        bonafide.training.outcome,
+    )
+)
+def evaluate(
+    config: Config,
+    candidate: Bundle,
+    parity: dict[str, float],
+    recordings: Recordings,
+    features: FeatureStore,
+    folds: Folds,
+    oof: np.ndarray,
+    stack: Stack,
+    crossed: np.ndarray,
+    calibration: Calibration,
+    audit: Audit,
+) -> Annotated[Judgement, "judgement"]:
+    """Judge the exported candidate on sources it never heard, and every system out of fold."""
+    return evaluate_candidate(
+        candidate,
+        recordings,
+        features,
+        folds,
+        models=oof,
+        crossed=crossed,
+        calibration=calibration,
+        stack=stack,
+        audit=audit,
+        parity=parity,
+        config=config,
+    )
+
+
+@step(enable_cache=False)
+def promote(
+    config: Config,
+    candidate: Bundle,
+    judgement: Judgement,
+    recordings: Recordings,
+    quarantine: Quarantine,
+) -> tuple[Annotated[Bundle, "bundle"], Annotated[list[str], "refusals"]]:
+    """Keep the candidate with metrics and card; put it into production if the gate lets it."""
+    context = get_step_context()
+    bundle, refusals = keep_and_promote(
+        home(),
+        candidate,
+        judgement,
+        recordings,
+        quarantine,
+        config,
+        run={"run_id": str(context.pipeline_run.id), "run": context.pipeline_run.name},
+    )
+    context.model.log_metadata({"bundle": bundle.identity})
+    if not refusals:
+        context.model.set_stage("production", force=True)
+    return bundle, refusals
