@@ -109,7 +109,7 @@ def export(
     calibration: Calibration,
 ) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
     """Export every model to ONNX, hold each against its source, and make a bundle."""
-    return build_candidate(
+    candidate, parity = build_candidate(
         work_folder(home()) / "candidate",
         config=config,
         recordings=recordings,
@@ -119,3 +119,4 @@ def export(
         stack=stack,
         calibration=calibration,
     )
+    return candidate, parity
