@@ -84,13 +84,13 @@ def audit_shortcuts(
     gain = {str(k): float(v) for k, v in booster.get_score(importance_type="total_gain").items()}
     total = sum(gain.values()) or 1.0
     ranked = sorted(gain, key=lambda name: -gain[name])
-    _, clusters = cluster_column(recordings.corpus)
 
     def judged(rows: NDArray[np.bool_]) -> Interval:
+        _, clusters = cluster_column(recordings.corpus.take(np.flatnonzero(rows)))
         return bootstrap(
             scores[rows],
             is_spoof[rows],
-            clusters[rows],
+            clusters,
             metrics={"eer": eer},
             n_resamples=resamples,
             seed=seed,
