@@ -8,6 +8,7 @@ tells the classes apart.
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
@@ -22,7 +23,7 @@ from bonafide.errors import CorpusError
 from bonafide.resynthesis import GENERATOR_NAMES, GENERATORS
 from bonafide.spec import SAMPLE_RATE_HZ
 
-VERSION = 1  # to be raised whenever the same parameters would give other bytes
+VERSION = 2  # to be raised whenever the same parameters would give other bytes
 N_SOURCES = 6
 GENERATORS_PER_SOURCE = 3
 MIN_CLIPS, MAX_CLIPS, MIN_SPEAKERS, MAX_SPEAKERS = 48, 100_000, N_SOURCES, 100
@@ -172,7 +173,7 @@ def simulate(
     folder : Path
         New, empty, or holding the corpus of the same arguments, which is left as it is.
         Gets ``audio/*.flac`` (16 kHz, 16 bits, 1.5 to 4.5 s), ``README.txt``, ``manifest.csv``
-        and, last, ``simulated.json``.
+        and ``simulated.json``, all at once when all are written.
     clips : int
         Even, 48 to 100 000, two or more for each speaker. Half are spoof.
     speakers : int
@@ -200,9 +201,12 @@ def simulate(
     manifest = folder / "manifest.csv"
     if _already_there(folder, parameters):
         return manifest
-    (folder / "audio").mkdir(parents=True)
-    (folder / "README.txt").write_text(_README, encoding="utf-8")
-    whole = Corpus(folder, _write_clips(folder, seed, rows, progress))
-    manifest.write_text(whole.to_csv(), encoding="utf-8", newline="\n")
-    (folder / "simulated.json").write_text(json.dumps(parameters, indent=2), encoding="utf-8")
+    draft = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)  # what an earlier call was stopped in
+    (draft / "audio").mkdir(parents=True)
+    (draft / "README.txt").write_text(_README, encoding="utf-8")
+    whole = Corpus(draft, _write_clips(draft, seed, rows, progress))
+    (draft / "manifest.csv").write_text(whole.to_csv(), encoding="utf-8", newline="\n")
+    (draft / "simulated.json").write_text(json.dumps(parameters, indent=2), encoding="utf-8")
+    draft.replace(folder)  # whole or not at all; an empty folder gives way
     return manifest

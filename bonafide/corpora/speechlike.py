@@ -273,7 +273,7 @@ class Room:
             echo=echo,
             tilt_db=rng.uniform(-1.5, 1.5),
             noise_tilt_db=rng.uniform(-5.0, -1.0),
-            snr_db=rng.uniform(22.0, 36.0),
+            snr_db=rng.uniform(32.0, 44.0),
             level_db=rng.uniform(-36.0, -28.0),
         )
 
