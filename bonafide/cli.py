@@ -227,7 +227,7 @@ def run_score(arguments: Arguments) -> int:
     from bonafide.scoring import WRITERS, score_files, unusable
 
     detector = Detector(find_bundle(home(), arguments.bundle))
-    with _output(arguments.output) as file:
+    with _Output(arguments.output) as file:
         write = WRITERS[arguments.format](file)
         failed = 0
         for result in score_files(detector, _audio_files(arguments.paths)):
@@ -236,7 +236,7 @@ def run_score(arguments: Arguments) -> int:
     return SOME_FAILED if failed else 0
 
 
-class _output:
+class _Output:
     """Standard output, or a file that is closed at the end."""
 
     def __init__(self, path: Path | None) -> None:
@@ -346,10 +346,8 @@ def run_models_lineage(arguments: Arguments) -> int:
     from bonafide.report import tree_lines
     from pipelines.lineage import corpus_lineage, model_lineage
 
-    if arguments.corpus:
-        tree = corpus_lineage(arguments.corpus)
-    else:
-        tree = model_lineage(arguments.model)
+    chosen = arguments.corpus
+    tree = corpus_lineage(chosen) if chosen else model_lineage(arguments.model)
     if arguments.json:
         _print_json(tree)
     else:

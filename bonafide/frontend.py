@@ -39,7 +39,7 @@ def filters(spec: FeatureSpec, view: ViewSpec) -> Table:
     """Give the view's filters, shape (n_filters, 1 + n_fft // 2)."""
     if view.kind == "lfcc":
         return linear_filters(spec.n_fft, view)
-    import librosa
+    import librosa.filters
 
     mel = librosa.filters.mel(
         sr=SAMPLE_RATE_HZ,
@@ -52,7 +52,7 @@ def filters(spec: FeatureSpec, view: ViewSpec) -> Table:
 
 
 def cosine_table(view: ViewSpec) -> Table:
-    """Give the orthonormal DCT-II, shape (n_filters, n_coefficients), to multiply from the right."""
+    """Give the orthonormal DCT-II, shape (n_filters, n_coefficients), to multiply by."""
     import scipy.fft
 
     table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")[: view.n_coefficients]

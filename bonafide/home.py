@@ -96,7 +96,6 @@ def promote(root: Path, bundle: Bundle) -> None:
     draft.replace(root / PRODUCTION)  # whole or not at all
 
 
-
 def work_folder(root: Path) -> Path:
     """Give this process's folder for what is on its way elsewhere; `clean_work` empties it."""
     folder = root / "work" / str(os.getpid())

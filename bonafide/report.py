@@ -99,15 +99,15 @@ def title_line(evaluation: Evaluation) -> str:
 
 def svg(draw: Any, *, width: float = 5.2, height: float = 3.8) -> str:
     """Draw a figure: `draw` is called with matplotlib axes; gives an <svg> element."""
-    import matplotlib
+    import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure.subplots())
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "bonafide"}):  # the same figure, the same bytes
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    with mpl.rc_context({"svg.hashsalt": "bonafide"}):  # the same figure, the same bytes
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     text = file.getvalue()
     return text[text.index("<svg") :]
 
@@ -140,7 +140,7 @@ def histogram_figure(llr: NDArray[np.floating[Any]], is_spoof: NDArray[np.bool_]
         low, high = np.percentile(llr, [0.5, 99.5])
         bins = np.linspace(low, max(high, low + 1e-3), 40)
         for mask, name, color in ((~is_spoof, "bona fide", REAL), (is_spoof, "spoof", FAKE)):
-            axes.hist(llr[mask], bins, alpha=0.6, label=name, color=color, density=True)
+            axes.hist(llr[mask], bins.tolist(), alpha=0.6, label=name, color=color, density=True)
         axes.axvline(0.0, color="#333", linewidth=0.8)
         axes.set(xlabel="llr (higher: more bona fide)", ylabel="density")
         axes.legend(fontsize=8)

@@ -122,9 +122,7 @@ class FeatureSpec:
     def __post_init__(self) -> None:
         """Refuse values that make no front end, naming what is allowed."""
         _check(0.5 <= self.window_s <= 30.0, "window_s", self.window_s, "0.5 to 30 seconds")
-        _check(
-            self.n_fft in (256, 512, 1024, 2048), "n_fft", self.n_fft, "256, 512, 1024 or 2048"
-        )
+        _check(self.n_fft in (256, 512, 1024, 2048), "n_fft", self.n_fft, "256, 512, 1024 or 2048")
         _check(
             1 <= self.hop_samples <= self.n_fft,
             "hop_samples",

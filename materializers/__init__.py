@@ -1,4 +1,4 @@
-"""How artifacts are stored: native formats, one hash each, pages for the dashboard. Never pickle."""
+"""How artifacts are stored: native formats, a hash each, pages to look at. Never pickle."""
 
 from materializers.data import (
     ArrayMaterializer,

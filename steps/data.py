@@ -53,9 +53,7 @@ def split(
 
 
 @step(
-    cache_policy=reuse_unless_changed(
-        bonafide.audio, bonafide.frontend, bonafide.training.features
-    )
+    cache_policy=reuse_unless_changed(bonafide.audio, bonafide.frontend, bonafide.training.features)
 )
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any]

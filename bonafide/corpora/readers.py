@@ -13,8 +13,7 @@ LABEL_NAMES = {
     **dict.fromkeys(("spoof", "fake", "deepfake", "generated"), "spoof"),
 }
 AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .oga .opus .aiff .aif .au .caf .w64 .m4a .aac .mp4 .m4v .mov .mkv .webm "
-    ".wma .amr .3gp .avi .ac3 .gsm .sph".split()
+    [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".wma", ".amr", ".3gp", ".avi", ".ac3", ".gsm", ".sph"]
 )
 REQUIRED = ("path", "label")
 

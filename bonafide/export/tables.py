@@ -21,13 +21,13 @@ ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
 
 
 def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
-    """Standardise every view: inputs and outputs under the views' names, ``scaled_`` before the latter.
+    """Standardise every view: input ``<view>``, output ``scaled_<view>``.
 
     Division is kept a division, so that the graph equals its source to the last bit.
     """
     graph = GraphBuilder("scaler")
     for name, view in spec.views.items():
-        shape = ["batch", spec.n_frames, view.n_features]
+        shape: list[int | str] = ["batch", spec.n_frames, view.n_features]
         frames = graph.input(name, shape)
         centred = graph.add("Sub", frames, graph.constant(standards[name].mean))
         scaled = graph.add("Div", centred, graph.constant(standards[name].scale))
@@ -53,7 +53,7 @@ def _second_column(graph: GraphBuilder, probabilities: str) -> str:
 
 
 def trees_graph(booster: xgboost.Booster, spec: FeatureSpec, view: str) -> onnx.ModelProto:
-    """Time statistics and trees: ``frames`` [batch, n_frames, d] -> ``p_spoof`` [batch]."""
+    """Build time statistics and trees: ``frames`` [batch, n_frames, d] -> ``p_spoof`` [batch]."""
     graph = GraphBuilder("xgboost")
     n_features = spec.views[view].n_features
     frames = graph.input("frames", ["batch", spec.n_frames, n_features])
@@ -64,7 +64,7 @@ def trees_graph(booster: xgboost.Booster, spec: FeatureSpec, view: str) -> onnx.
 
 
 def meta_trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
-    """The XGBoost meta-model: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
+    """Build the XGBoost meta-model: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
     graph = GraphBuilder("meta_xgboost")
     models = graph.input("models", ["batch", len(BASE_MODELS)])
     graph.output("p_spoof", _trees(graph, booster, models, len(BASE_MODELS)), ["batch"])
@@ -72,7 +72,7 @@ def meta_trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
 
 
 def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
-    """The logistic meta-model on log odds: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
+    """Build the logistic meta-model on log odds: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
     graph = GraphBuilder("meta_logistic")
     models = graph.input("models", ["batch", len(BASE_MODELS)])
     clipped = graph.add("Clip", models, graph.constant(CLIP), graph.constant(1 - CLIP))

@@ -38,9 +38,7 @@ class BaseModel(Protocol):
         """Write the model in its own format."""
 
 
-def make_base_model(
-    name: str, model: Mapping[str, Any], fit: FitConfig, seed: int
-) -> BaseModel:
+def make_base_model(name: str, model: Mapping[str, Any], fit: FitConfig, seed: int) -> BaseModel:
     """Make an unfitted base model by its name, importing its library only now.
 
     Parameters

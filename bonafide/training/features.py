@@ -192,9 +192,7 @@ def extract(
     done = len(store.sounds)
     progress(done, n_rows)
     shards = list(_shards(store, recordings))
-    for number, problem in map_parallel(
-        _extract_shard, shards, crashed=_crashed, workers=workers
-    ):
+    for number, problem in map_parallel(_extract_shard, shards, crashed=_crashed, workers=workers):
         if problem is not None:
             raise CorpusError("decoder_crashed", problem)
         _mark(store, shards[number].rows, recordings.sha256)

@@ -40,7 +40,7 @@ class Folds:
 
 
 def connected_groups(corpus: Corpus) -> Ints:
-    """Number the connected components of sources and speakers, shape (n_rows,).
+    """Give the number of each row's component of sources and speakers, shape (n_rows,).
 
     Rows that share a known source or a known speaker, directly or through other rows, get one
     number. A row with neither known stands alone.
@@ -108,9 +108,7 @@ def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
     return np.asarray(part == int(np.argmin(distance)))
 
 
-def make_folds(
-    corpus: Corpus, *, count: int, test_share: float, seed: int
-) -> Folds:
+def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> Folds:
     """Split a corpus into a test side and folds of the training side.
 
     Rows whose manifest split is ``test`` or ``eval`` are the test side, if there are any;

@@ -88,7 +88,7 @@ def build_network(
     return keras.Model(frames, BUILDERS[kind](frames, config), name=kind)
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class _Batches(keras.utils.PyDataset):
     def __init__(self, sampler: BatchSampler, steps: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=1)
         self._sampler, self._steps = sampler, steps
@@ -100,7 +100,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return self._sampler.draw()
 
 
-class _Report(keras.callbacks.Callback):  # type: ignore[misc]
+class _Report(keras.callbacks.Callback):
     def __init__(self, progress: Progress, epochs: int) -> None:
         super().__init__()
         self._progress, self._epochs = progress, epochs
@@ -128,9 +128,7 @@ class Network:
 
     suffix = ".keras"
 
-    def __init__(
-        self, kind: str, config: NetworkConfig, fit_config: FitConfig, seed: int
-    ) -> None:
+    def __init__(self, kind: str, config: NetworkConfig, fit_config: FitConfig, seed: int) -> None:
         self.kind, self.config, self.fit_config, self.seed = kind, config, fit_config, seed
 
     def fit(

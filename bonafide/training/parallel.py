@@ -32,7 +32,9 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
 
 
-def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
+def _alone(
+    function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]
+) -> Result:
     pool = _pool(1)
     try:
         return pool.submit(function, item).result()

@@ -99,9 +99,7 @@ def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
     return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")
 
 
-def fit_stack(
-    models: Scores, is_spoof: Mask, folds: Folds, seed: int
-) -> tuple[Stack, Scores]:
+def fit_stack(models: Scores, is_spoof: Mask, folds: Folds, seed: int) -> tuple[Stack, Scores]:
     """Fit both meta-models on out-of-fold scores and choose one.
 
     Parameters
