@@ -39,16 +39,16 @@ def filters(spec: FeatureSpec, view: ViewSpec) -> Table:
     """Give the view's filters, shape (n_filters, 1 + n_fft // 2)."""
     if view.kind == "lfcc":
         return linear_filters(spec.n_fft, view)
-    import librosa.filters
+    from librosa.filters import mel
 
-    mel = librosa.filters.mel(
+    table = mel(
         sr=SAMPLE_RATE_HZ,
         n_fft=spec.n_fft,
         n_mels=view.n_filters,
         fmin=view.low_hz,
         fmax=view.high_hz,
     )
-    return np.asarray(mel, dtype=np.float32)
+    return np.asarray(table, dtype=np.float32)
 
 
 def cosine_table(view: ViewSpec) -> Table:
@@ -64,10 +64,10 @@ def delta_table(spec: FeatureSpec, order: int) -> Table:
 
     The filter is linear, edges included, so its response to the identity is its matrix.
     """
-    import librosa
+    from librosa.feature import delta
 
     identity = np.eye(spec.n_frames)
-    table = librosa.feature.delta(identity, width=spec.delta_frames, order=order, axis=0)
+    table = delta(identity, width=spec.delta_frames, order=order, axis=0)
     return np.asarray(table, dtype=np.float32)
 
 

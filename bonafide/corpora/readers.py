@@ -13,7 +13,12 @@ LABEL_NAMES = {
     **dict.fromkeys(("spoof", "fake", "deepfake", "generated"), "spoof"),
 }
 AUDIO_SUFFIXES = frozenset(
-    [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au", ".caf", ".w64", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".wma", ".amr", ".3gp", ".avi", ".ac3", ".gsm", ".sph"]
+    f".{name}"
+    for group in (
+        ("wav", "flac", "mp3", "ogg", "oga", "opus", "aiff", "aif", "au", "caf", "w64", "sph"),
+        ("m4a", "aac", "mp4", "m4v", "mov", "mkv", "webm", "wma", "amr", "3gp", "avi", "ac3"),
+    )
+    for name in group
 )
 REQUIRED = ("path", "label")
 

@@ -1,0 +1,49 @@
+# `make demo` and `make test` are all a new machine needs, with Python 3.11 and make on it.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The demo keeps everything it makes, ZenML's records too, in this folder.
+DEMO := $(CURDIR)/.bonafide
+LOCAL := BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH=$(DEMO)/zenml
+
+.PHONY: help setup demo test lint format lock bench clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+setup: $(READY) ## make the virtual environment
+
+demo: $(READY) ## simulate a corpus, train on it, score a few clips
+	$(LOCAL) $(BIN)/bonafide corpus simulate $(DEMO)/simulated
+	$(LOCAL) $(BIN)/bonafide train --config configs/demo.yaml --corpus $(DEMO)/simulated/manifest.csv
+	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/clip-0000[0-5].flac
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## format, style, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## put the code into its usual form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## resolve every version anew; needs uv
+	uv pip compile pyproject.toml --extra train --extra dev --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+bench: $(READY) ## print what the README's speed numbers come from
+	$(BIN)/python -m benchmarks.extraction
+
+clean: ## remove what the demo made, and the environment
+	rm -rf $(VENV) $(DEMO)
