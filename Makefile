@@ -23,7 +23,7 @@ setup: $(READY) ## make the virtual environment
 demo: $(READY) ## simulate a corpus, train on it, score a few clips
 	$(LOCAL) $(BIN)/bonafide corpus simulate $(DEMO)/simulated
 	$(LOCAL) $(BIN)/bonafide train --config configs/demo.yaml --corpus $(DEMO)/simulated/manifest.csv
-	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/clip-0000[0-5].flac
+	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/sim_0000[0-5].flac
 
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest

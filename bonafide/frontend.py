@@ -145,7 +145,7 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 
 def _frames(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
     """Add windowed frames: [batch, samples] -> [batch, n_frames, n_fft]."""
-    import librosa
+    from librosa.filters import get_window
 
     hop, n_frames, half = spec.hop_samples, spec.n_frames, spec.n_fft // 2
     n_slabs = -(-spec.n_fft // hop)  # slabs of one hop that a frame reaches over
@@ -162,7 +162,7 @@ def _frames(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
         )
         for slab in range(n_slabs)
     ]
-    window = librosa.filters.get_window("hann", spec.n_fft, fftbins=True)
+    window = get_window("hann", spec.n_fft, fftbins=True)
     return graph.add("Mul", graph.add("Concat", *pieces, axis=2), graph.constant(window))
 
 
