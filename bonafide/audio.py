@@ -23,7 +23,7 @@ from bonafide.spec import SAMPLE_RATE_HZ
 Waveform = NDArray[np.float32]
 Source = Path | bytes
 
-BLOCK_S = 4.0
+BLOCK_S = 1.0
 RATE_RANGE_HZ = (4_000, 384_000)
 MAX_CHANNELS = 32
 # Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
@@ -38,7 +38,7 @@ class AudioStream:
     """One recording, decoded block by block.
 
     Iterate to get blocks of shape (n,), float32, mono, 16 kHz, full scale 1. A block comes from
-    about four seconds of the original. After the iteration `damage` says what was wrong with a
+    about a second of the original. After the iteration `damage` says what was wrong with a
     file that broke off, and `duration_s` how much sound came out.
 
     Parameters
@@ -53,7 +53,8 @@ class AudioStream:
     AudioError
         ``unreadable`` (no such file, a folder, no permission), ``empty``, ``not_audio``,
         ``no_sound`` (a video without a sound track), ``bad_format`` (rate or channels out of
-        range), ``not_finite`` or ``too_long``; raised while iterating.
+        range), ``damaged`` (nothing of it decodes), ``not_finite`` or ``too_long``; raised while
+        iterating.
     """
 
     source: Source
@@ -98,6 +99,8 @@ class AudioStream:
                 yield from self._from_libsndfile(sound)
 
     def _accept(self, rate_hz: int, channels: int, codec: str) -> None:
+        if not (rate_hz and channels):  # a guess of FFmpeg's that led nowhere
+            raise self._not_audio(ValueError("no sound in it"))
         low, high = RATE_RANGE_HZ
         if not (low <= rate_hz <= high and 1 <= channels <= MAX_CHANNELS):
             raise AudioError(
@@ -118,9 +121,9 @@ class AudioStream:
                 seen += len(block)
                 yield block
         except soundfile.LibsndfileError as error:
-            if not seen:
-                raise self._not_audio(error) from error
             self.damage = f"decoding broke off after {seen / sound.samplerate:.2f} s: {error}"
+            if not seen:
+                raise AudioError("damaged", f"{self.name}: {self.damage}") from error
         else:
             if seen < promised and not self.damage:
                 self.damage = f"{promised} samples were promised and {seen} could be decoded"

@@ -130,7 +130,7 @@ def _schedule(commands: Any) -> None:
 def _zenml_manners() -> None:
     """Keep ZenML quiet and to itself; whatever the user has set stays."""
     os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
-    os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "ERROR")
+    os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "CRITICAL")
     os.environ.setdefault("ZENML_ENABLE_RICH_TRACEBACK", "false")
     # Steps are found by where this package lies, whatever folder the command is typed in.
     os.environ.setdefault(

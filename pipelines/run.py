@@ -1,8 +1,11 @@
 """One training run from the outside: start it, wait, and collect what it ended in."""
 
 import hashlib
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from zenml import Model
@@ -30,6 +33,22 @@ class Trained:
     refusals: list[str]
     cached: list[str]
     ran: list[str]
+
+
+_failures: list[BaseException] = []
+_interrupted = threading.Event()
+
+
+def remember_failure(error: BaseException) -> None:
+    """Keep what a step raised: ZenML itself says only that the step failed."""
+    _failures.append(error)
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """End the processes that train, so that the steps that wait for them end too."""
+    _interrupted.set()
+    stop_all()
+    raise KeyboardInterrupt
 
 
 def fingerprint(corpora: list[str], corpus_format: str | None) -> str:
@@ -73,11 +92,19 @@ def run_training(
         "corpus_format": corpus_format,
         "fingerprint": fingerprint(corpora, corpus_format),
     }
-    wired = (static_training if static else training).with_options(model=Model(name=config.name))
+    wired = (static_training if static else training).with_options(
+        model=Model(name=config.name), on_failure=remember_failure
+    )
+    _failures.clear()
+    before = signal.signal(signal.SIGINT, _stop)
     try:
         run = wired(**arguments)
+    except Exception as error:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt from error
+        raise next((e for e in _failures if isinstance(e, BonafideError)), error) from error
     finally:
-        stop_all()
+        signal.signal(signal.SIGINT, before)
         clean_work(home())
     if run is None:
         raise BonafideError(

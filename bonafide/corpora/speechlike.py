@@ -264,16 +264,16 @@ class Room:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Room":
-        """Draw a room that reverberates for 0.15 to 0.4 s, 12 to 24 dB under the direct sound."""
+        """Draw a room that reverberates for 0.15 to 0.4 s, 20 to 30 dB under the direct sound."""
         n_echo = round(rng.uniform(0.15, 0.4) * SAMPLE_RATE_HZ)
         echo = rng.standard_normal(n_echo) * 10.0 ** (-3.0 * np.arange(n_echo) / n_echo)
-        echo *= 10.0 ** (-rng.uniform(12.0, 24.0) / 20.0) / np.linalg.norm(echo)
+        echo *= 10.0 ** (-rng.uniform(20.0, 30.0) / 20.0) / np.linalg.norm(echo)
         echo[0] = 1.0
         return cls(
             echo=echo,
-            tilt_db=rng.uniform(-1.5, 1.5),
-            noise_tilt_db=rng.uniform(-5.0, -1.0),
-            snr_db=rng.uniform(32.0, 44.0),
+            tilt_db=rng.uniform(-0.5, 0.5),
+            noise_tilt_db=rng.uniform(-4.0, -2.0),
+            snr_db=rng.uniform(42.0, 52.0),
             level_db=rng.uniform(-36.0, -28.0),
         )
 

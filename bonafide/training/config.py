@@ -84,7 +84,7 @@ class DecisionConfig(Section):
 
 
 class GateConfig(Section):
-    """What a candidate must reach to be promoted."""
+    """What a candidate must reach to be promoted: the upper end of its EER's interval."""
 
     max_eer: float = Field(0.5, gt=0.0, le=1.0)
 

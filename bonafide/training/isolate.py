@@ -20,6 +20,7 @@ from bonafide.training.parallel import Progress, silent, worker_count
 # At most one training process a core: more would only share caches and memory.
 _slots = threading.BoundedSemaphore(worker_count())
 _running: set["subprocess.Popen[str]"] = set()
+_stopped = threading.Event()
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",  # the same numbers wherever it runs
@@ -64,9 +65,11 @@ def run_isolated(
     Raises
     ------
     IsolatedError
-        ``training_failed`` if the process failed or was killed.
+        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
     """
     with _slots:
+        if _stopped.is_set():
+            raise IsolatedError("stopped", f"{target} was not started: the run is being stopped")
         process = subprocess.Popen(
             [sys.executable, "-m", "bonafide.training.isolate", target],
             stdin=subprocess.PIPE,
@@ -86,7 +89,8 @@ def run_isolated(
 
 
 def stop_all() -> None:
-    """End every process that still runs, as on Ctrl-C."""
+    """End every process that still runs and start no other, as on Ctrl-C."""
+    _stopped.set()
     for process in list(_running):
         process.kill()
 

@@ -1,0 +1,1 @@
+"""What the project's speed numbers come from: ratios measured in one run."""

@@ -1,0 +1,163 @@
+"""Feature extraction: memory against corpus size, and speed per core against a librosa loop.
+
+    python -m benchmarks.extraction [--corpus MANIFEST] [--clips N] [--json FILE]
+
+Memory: the same files, once, and ten times under other names, all of them really extracted; the
+peak is that of the parent plus the largest worker. Speed: one core and one thread for both sides,
+rounds in turn, medians. The loop is what tutorials do: `librosa.load`, `feature.mfcc` and two
+`feature.delta` with librosa's defaults.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+COPIES = 10
+ROUNDS = 7
+
+
+def peak_mb() -> float:
+    """Give the peak memory of this process plus that of its largest child, in MB."""
+    own, child = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return (own + child) / 1024
+
+
+def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
+    """Extract the first clips of a corpus, each `copies` times under another name."""
+    import numpy as np
+
+    from bonafide.corpora import Corpus, read_corpus
+    from bonafide.spec import FeatureSpec
+    from bonafide.training.features import extract
+    from bonafide.training.recordings import MEASURES, Recordings
+
+    corpus = read_corpus(manifest)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = []
+        for copy in range(copies):
+            for number, row in enumerate(corpus.rows[:clips]):
+                link = folder / f"{copy}-{number}{Path(row.path).suffix}"
+                link.symlink_to(corpus.audio_path(row).resolve())
+                rows.append(type(row)(path=link.name, label=row.label))
+        # a hash of its own for every row, so that no copy is taken over from another
+        sha256 = np.array([f"{number:064x}" for number in range(len(rows))])
+        measures = np.zeros((len(rows), len(MEASURES)))
+        recordings = Recordings(Corpus(folder, rows), sha256, measures)
+        start = time.perf_counter()
+        extract(recordings, FeatureSpec(), folder / "store")
+        return {"rows": len(rows), "seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
+
+
+def compare_speed(manifest: Path, clips: int) -> dict[str, float]:
+    """Time one core of ours, with MFCC alone and with every view, and of the librosa loop."""
+    import librosa
+    import numpy as np
+
+    from bonafide.audio import decode
+    from bonafide.corpora import read_corpus
+    from bonafide.frontend import build_frontend
+    from bonafide.runtime import Graph
+    from bonafide.spec import FeatureSpec
+    from bonafide.training.features import BATCH, training_window
+
+    corpus = read_corpus(manifest)
+    paths = [corpus.audio_path(row) for row in corpus.rows[:clips]]
+
+    def ours(spec: FeatureSpec) -> Callable[[], None]:
+        graph = Graph(build_frontend(spec).SerializeToString())
+
+        def run() -> None:
+            for start in range(0, len(paths), BATCH):
+                batch = [training_window(decode(p), spec) for p in paths[start : start + BATCH]]
+                graph({"waveform": np.stack(batch)})
+
+        return run
+
+    def loop() -> None:
+        for path in paths:
+            waveform, _ = librosa.load(path, sr=16_000)
+            mfcc = librosa.feature.mfcc(y=waveform, sr=16_000, n_mfcc=20)
+            librosa.feature.delta(mfcc)
+            librosa.feature.delta(mfcc, order=2)
+
+    every = FeatureSpec()
+    sides = {
+        "librosa loop": loop,
+        "mfcc with deltas": ours(FeatureSpec(views={"mfcc": every.views["mfcc"]})),
+        "all four views": ours(every),
+    }
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(ROUNDS + 1):  # the first one warms up
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            times[name].append((time.perf_counter() - start) / len(paths) * 1e3)
+    return {name: median(values[1:]) for name, values in times.items()}
+
+
+def _isolated(*words: str) -> dict[str, float]:
+    """Run one measurement in a process of its own, so that peaks do not mix."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.extraction", *words],
+        env={**os.environ, **ONE_THREAD},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, help="default: the simulated corpus")
+    parser.add_argument("--clips", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--measure", choices=("memory", "speed"), help=argparse.SUPPRESS)
+    parser.add_argument("--copies", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure == "memory":
+        print(json.dumps(extract_copies(arguments.corpus, arguments.clips, arguments.copies)))
+        return
+    if arguments.measure == "speed":
+        print(json.dumps(compare_speed(arguments.corpus, arguments.clips)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        from bonafide.corpora.simulated import simulate
+
+        corpus = arguments.corpus or simulate(Path(name) / "simulated")
+        common = ("--corpus", str(corpus), "--clips", str(arguments.clips), "--measure")
+        once = _isolated(*common, "memory")
+        ten = _isolated(*common, "memory", "--copies", str(COPIES))
+        speed = _isolated(*common, "speed")
+    loop = speed["librosa loop"]
+    print(f"corpus: {arguments.corpus.name if arguments.corpus else 'simulated'}")
+    print(f"peak memory, {once['rows']:.0f} recordings: {once['peak_mb']:.0f} MB")
+    print(f"peak memory, {ten['rows']:.0f} recordings: {ten['peak_mb']:.0f} MB")
+    print(f"ratio: {ten['peak_mb'] / once['peak_mb']:.2f} (at most 1.3 wanted)")
+    for side, milliseconds in speed.items():
+        print(
+            f"{side}: {milliseconds:.2f} ms a recording on one core, "
+            f"{loop / milliseconds:.2f} times as fast as the loop"
+        )
+    if arguments.json:
+        result = {"once": once, "ten_times": ten, "milliseconds": speed}
+        arguments.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,466 @@
+"""One contract for all five base models, on a small synthetic store."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import xgboost
+from numpy.typing import NDArray
+
+from bonafide.corpora.rows import Corpus, Row
+from bonafide.export.tables import trees_graph
+from bonafide.frontend import build_statistics
+from bonafide.metrics import auc
+from bonafide.runtime import Graph
+from bonafide.spec import BASE_MODELS, FeatureSpec, ViewSpec
+from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
+from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
+from bonafide.training.data import View, fit_standard
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds, make_folds
+from bonafide.training.isolate import IsolatedError, run_isolated
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")
+VIEW = "lfcc"
+SPEC = FeatureSpec(
+    views={
+        VIEW: ViewSpec("lfcc", n_filters=8, n_coefficients=4, deltas=False),
+        "other": ViewSpec("logmel", n_filters=5, n_coefficients=0, deltas=False),
+    }
+)
+N_ROWS, N_SOURCES = 48, 12
+FIT = FitConfig(
+    epochs=4,
+    steps_per_epoch=10,
+    batch_rows=16,
+    patience_epochs=4,
+    learning_rate=1e-2,
+    mask_frames=10,
+    offset_scale=0.1,
+    label_smoothing=0.05,
+)
+SEED = 7
+MODELS: dict[str, NetworkConfig | TreesConfig] = {
+    **{name: NetworkConfig(view=VIEW, width=8, dropout=0.1) for name in NETWORKS},
+    "xgboost": TreesConfig(view=VIEW, trees=40, depth=3, column_share=0.5, learning_rate=0.2),
+}
+Scores = NDArray[np.float32]
+
+
+def write_store(folder: Path, views: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:
+    """Write a store as `bonafide.training.features.extract` does."""
+    folder.mkdir(parents=True)
+    for name, values in views.items():
+        np.save(folder / f"{name}.npy", values)
+    (folder / "spec.json").write_text(json.dumps(spec.to_json()))
+    n_rows = len(next(iter(views.values())))
+    done = {row: f"{row:064x}" for row in range(n_rows)}
+    (folder / "rows.jsonl").write_text(json.dumps(done) + "\n")
+
+
+def easy_features(is_spoof: NDArray[np.bool_], source: NDArray[np.int64]) -> dict[str, Any]:
+    """Make features whose level, wobble in time and per-source offset are known.
+
+    Spoofs are louder in feature 0 and alternate in time in feature 1; feature 2 names the source.
+    """
+    rng = np.random.default_rng(0)
+    shape = (len(is_spoof), SPEC.n_frames, SPEC.views[VIEW].n_features)
+    values = rng.normal(size=shape)
+    sign = np.where(is_spoof, 1.0, -1.0)[:, None]
+    values[:, :, 0] += 1.5 * sign
+    values[:, :, 1] += sign * np.sin(np.arange(SPEC.n_frames) / 3)
+    values[:, :, 2] += rng.normal(size=N_SOURCES)[source][:, None]
+    other = rng.normal(size=(*shape[:2], SPEC.views["other"].n_features))
+    return {VIEW: values.astype(np.float32), "other": other.astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A store with its corpus and folds, and a way to fit on it."""
+
+    store: FeatureStore
+    corpus: Corpus
+    folds: Folds
+
+    def fit(self, name: str, *, corpus: Corpus | None = None, **changes: Any) -> FittedBase:
+        options: dict[str, Any] = {"validation_share": 0.25, "seed": SEED, **changes}
+        return train_base(
+            name, MODELS[name], FIT, self.store, self.folds, corpus or self.corpus, **options
+        )
+
+    def flipped(self, rows: NDArray[np.bool_]) -> Corpus:
+        """Give the corpus with the labels of these rows the other way round."""
+        other = {"spoof": "bonafide", "bonafide": "spoof"}
+        return Corpus(
+            self.corpus.root,
+            [
+                replace(row, label=other[row.label]) if flip else row
+                for row, flip in zip(self.corpus.rows, rows, strict=True)
+            ],
+        )
+
+
+def make_corpus(labels: list[str], sources: list[int]) -> Corpus:
+    rows = [
+        Row(path=f"{number}.wav", label=label, source=f"source {source}")
+        for number, (label, source) in enumerate(zip(labels, sources, strict=True))
+    ]
+    return Corpus(Path("nowhere"), rows)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    sources = np.arange(N_ROWS) % N_SOURCES
+    labels = ["spoof" if (row // N_SOURCES) % 2 else "bonafide" for row in range(N_ROWS)]
+    corpus = make_corpus(labels, sources.tolist())
+    store = FeatureStore(tmp_path_factory.mktemp("contract") / "store")
+    write_store(store.folder, easy_features(corpus.is_spoof, sources), SPEC)
+    return Case(store, corpus, make_folds(corpus, count=2, test_share=0.25, seed=1))
+
+
+def write_table(case: Case, corpus: Corpus, folder: Path) -> None:
+    """Write what `train_base` hands to `fit_base`."""
+    folder.mkdir(parents=True)
+    np.savez(
+        folder / "table.npz",
+        is_spoof=corpus.is_spoof,
+        source=np.unique(corpus.column("source"), return_inverse=True)[1],
+        group=case.folds.group,
+        fold=case.folds.fold,
+    )
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Every model fitted twice: with the true labels, and with some that must not matter flipped.
+
+    ``unseen`` marks the rows whose labels were flipped the second time; ``folder`` holds the
+    second fits of the networks, exported.
+    """
+
+    first: dict[str, FittedBase]
+    again: dict[str, Scores]
+    unseen: dict[str, NDArray[np.bool_]]
+    progress: list[tuple[int, int]]
+    folder: Path
+
+    def scores(self, name: str) -> dict[str, NDArray[Any]]:
+        return dict(np.load(self.folder / name / "scores.npz"))
+
+
+@pytest.fixture(scope="module")
+def samples(case: Case) -> Scores:
+    return np.array(case.store.view(VIEW)[:20])
+
+
+@pytest.fixture(scope="module")
+def fits(case: Case, samples: Scores, tmp_path_factory: pytest.TempPathFactory) -> Fits:
+    """Fit the GRU alone, the others side by side, and beside them all networks again."""
+    folder = tmp_path_factory.mktemp("networks")
+    last = case.folds.fold == case.folds.count - 1
+    unseen = dict.fromkeys(BASE_MODELS, last | case.folds.is_test)
+    unseen["gru"] = case.folds.is_test
+    for name in NETWORKS:
+        write_table(case, case.flipped(unseen[name]), folder / name)
+    write_table(case, case.corpus, folder / "other")
+    np.save(folder / "samples.npy", samples)
+    models = {name: MODELS[name].model_dump(mode="json") for name in NETWORKS}
+    common = {
+        "fit": FIT.model_dump(mode="json"),
+        "store": str(case.store.folder),
+        "validation_share": 0.25,
+        "seed": SEED,
+    }
+    again = {
+        "models": models,
+        "other_seed": {"name": "rnn", "model": models["rnn"], "seed": SEED + 1},
+        "common": common,
+        "folder": str(folder),
+        "samples": str(folder / "samples.npy"),
+    }
+    progress: list[tuple[int, int]] = []
+    alone = case.fit("gru", progress=lambda done, total: progress.append((done, total)))
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(5) as pool:
+        patch.setenv("PYTHONPATH", str(HELPERS))
+        refit = pool.submit(run_isolated, "children:refit_networks", again)
+        others = {name: pool.submit(case.fit, name) for name in BASE_MODELS if name != "gru"}
+        trees = pool.submit(case.fit, "xgboost", corpus=case.flipped(unseen["xgboost"]))
+        first = {"gru": alone} | {name: future.result() for name, future in others.items()}
+        refit.result()
+    second = {name: np.load(folder / name / "oof.npy") for name in NETWORKS}
+    second["xgboost"] = trees.result().oof
+    return Fits(first, second, unseen, progress, folder)
+
+
+every_model = pytest.mark.parametrize("name", BASE_MODELS)
+every_network = pytest.mark.parametrize("name", NETWORKS)
+MAX_DIFFERENCE = 1e-4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tensorflow_stays_in_its_own_processes() -> Iterator[None]:
+    yield
+    assert {"tensorflow", "keras"} & set(sys.modules) == set()
+
+
+def spoof_auc(p_spoof: NDArray[Any], is_spoof: NDArray[np.bool_]) -> float:
+    return auc(-p_spoof.astype(np.float64), is_spoof)
+
+
+def booster_of(content: bytes) -> xgboost.Booster:
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(content))
+    return booster
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    """Count operators, those inside subgraphs too."""
+    found: Counter[str] = Counter()
+    graphs = [model.graph]
+    while graphs:
+        for node in graphs.pop().node:
+            found[node.op_type] += 1
+            graphs += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    return found
+
+
+class TestFit:
+    @every_model
+    def test_every_row_gets_a_probability(self, fits: Fits, name: str) -> None:
+        fitted = fits.first[name]
+        assert (fitted.name, fitted.view) == (name, VIEW)
+        assert fitted.oof.shape == (N_ROWS,)
+        assert fitted.oof.dtype == np.float32
+        assert np.isfinite(fitted.oof).all()
+        assert fitted.oof.min() >= 0.0
+        assert fitted.oof.max() <= 1.0
+        assert len(np.unique(fitted.oof)) > 4
+
+    @every_model
+    def test_learns(self, case: Case, fits: Fits, name: str) -> None:
+        is_spoof, oof = case.corpus.is_spoof, fits.first[name].oof
+        for rows in (~case.folds.is_test, case.folds.is_test):
+            least = 0.8 if name in ("cnn", "xgboost") else 0.6
+            assert spoof_auc(oof[rows], is_spoof[rows]) > least
+
+    @every_model
+    def test_one_fit_a_fold_and_a_final_one(self, case: Case, fits: Fits, name: str) -> None:
+        history = fits.first[name].history
+        assert list(history) == [*(f"fold {k}" for k in range(case.folds.count)), "final"]
+        for losses in history.values():
+            assert np.isfinite(losses["held_out_loss"]).all()
+            assert len(losses["held_out_loss"]) >= 1
+        losses_seen = {tuple(losses["held_out_loss"]) for losses in history.values()}
+        assert len(losses_seen) == case.folds.count + 1
+
+    @every_model
+    def test_own_format(self, fits: Fits, name: str) -> None:
+        fitted = fits.first[name]
+        start = b"{" if name == "xgboost" else b"PK"  # UBJSON object, zip
+        assert fitted.content.startswith(start)
+        assert fitted.suffix == (".ubj" if name == "xgboost" else ".keras")
+
+    def test_progress_rises_to_the_total(self, fits: Fits) -> None:
+        done = [number for number, _ in fits.progress]
+        assert {total for _, total in fits.progress} == {3000}
+        assert done == sorted(done)
+        assert done[-1] == 3000
+        assert len(set(done)) > 3  # not the ends of the fits alone
+
+
+class TestNoRowByAModelThatSawIt:
+    @every_model
+    def test_labels_of_the_own_fold_do_not_matter(self, case: Case, fits: Fits, name: str) -> None:
+        """Also: same seed, same numbers to the last bit, whatever runs beside it."""
+        own = case.folds.fold == case.folds.count - 1
+        assert own.sum() >= 10
+        np.testing.assert_array_equal(fits.first[name].oof[own], fits.again[name][own])
+
+    @pytest.mark.parametrize("name", [name for name in BASE_MODELS if name != "gru"])
+    def test_labels_of_other_folds_do(self, case: Case, fits: Fits, name: str) -> None:
+        other = case.folds.fold == 0
+        assert np.any(fits.first[name].oof[other] != fits.again[name][other])
+        test = case.folds.is_test
+        assert np.any(fits.first[name].oof[test] != fits.again[name][test])
+
+    def test_labels_of_test_rows_decide_nothing(self, case: Case, fits: Fits) -> None:
+        np.testing.assert_array_equal(fits.first["gru"].oof, fits.again["gru"])
+        seen = fits.scores("gru")["batch"][case.folds.is_test]
+        np.testing.assert_allclose(
+            seen, fits.first["gru"].oof[case.folds.is_test], rtol=0, atol=1e-6
+        )
+
+    def test_trees_are_the_same_to_the_last_byte(self, case: Case, fits: Fits) -> None:
+        again = case.fit("xgboost", corpus=case.flipped(case.folds.is_test))
+        assert again.content == fits.first["xgboost"].content
+        np.testing.assert_array_equal(again.oof, fits.first["xgboost"].oof)
+
+    def test_a_group_cannot_be_recognised(self, tmp_path: Path) -> None:
+        """Every group has a fingerprint and a label by chance: only who saw a group can tell."""
+        n_groups, per_group = 24, 4
+        source = np.repeat(np.arange(n_groups), per_group)
+        rng = np.random.default_rng(3)
+        chance = rng.permutation(np.arange(n_groups) % 2)[source]
+        corpus = make_corpus([("bonafide", "spoof")[k] for k in chance], source.tolist())
+        shape = (len(source), SPEC.n_frames, SPEC.views[VIEW].n_features)
+        noise = 0.01 * rng.normal(size=shape)
+        fingerprint = rng.normal(size=(n_groups, 1, shape[2]))[source]
+        store = FeatureStore(tmp_path / "store")
+        write_store(store.folder, {VIEW: (fingerprint + noise).astype(np.float32)}, SPEC)
+        folds = make_folds(corpus, count=4, test_share=0.25, seed=1)
+        fitted = Case(store, corpus, folds).fit("xgboost")
+        side = ~folds.is_test
+        values = store.view(VIEW)[:]
+        standard = fit_standard(values, np.flatnonzero(side))
+        graph = Graph(build_statistics(*values.shape[1:]).SerializeToString())
+        statistics = graph({"frames": standard(values)})["statistics"]
+        seen = booster_of(fitted.content).predict(xgboost.DMatrix(statistics))
+        assert spoof_auc(seen[side], corpus.is_spoof[side]) > 0.9  # the final model knows them
+        assert spoof_auc(fitted.oof[side], corpus.is_spoof[side]) < 0.75
+        np.testing.assert_array_equal(fitted.oof[folds.is_test], seen[folds.is_test])
+
+
+class TestSeeds:
+    def test_networks_differ(self, fits: Fits) -> None:
+        other = np.load(fits.folder / "other" / "oof.npy")
+        assert np.all(other != fits.first["rnn"].oof)
+
+    def test_trees_differ(self, case: Case, fits: Fits) -> None:
+        other = case.fit("xgboost", seed=SEED + 1)
+        assert np.any(other.oof != fits.first["xgboost"].oof)
+
+    def test_every_model_and_fold_has_its_own(self) -> None:
+        seeds = {
+            model_seed(seed, name, fold)
+            for seed in (1, 2)
+            for name in BASE_MODELS
+            for fold in (-1, 0, 1, 2)
+        }
+        assert len(seeds) == 2 * 5 * 4
+        assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+class TestPredict:
+    @every_network
+    def test_networks_batch_equals_single(self, fits: Fits, name: str) -> None:
+        found = fits.scores(name)
+        assert found["batch"].shape == (N_ROWS,)
+        np.testing.assert_allclose(found["batch"][:4], found["single"], rtol=0, atol=1e-6)
+        assert found["empty"].shape == (0,)
+
+    @every_network
+    def test_the_file_is_the_final_model(self, case: Case, fits: Fits, name: str) -> None:
+        found, test = fits.scores(name), case.folds.is_test
+        np.testing.assert_allclose(found["batch"][test], found["oof"][test], rtol=0, atol=1e-6)
+        assert np.abs(found["batch"] - found["oof"])[~test].max() > 1e-4  # the rest: other models
+
+    def test_trees_batch_equals_single(self, case: Case, fits: Fits) -> None:
+        features, rows = case.store.view(VIEW), np.arange(N_ROWS)
+        side = np.flatnonzero(~case.folds.is_test)
+        standard = fit_standard(features, side)
+        view = View(features, case.corpus.is_spoof, np.zeros(N_ROWS, np.int64), standard)
+        trees: Any = make_base_model("xgboost", MODELS["xgboost"].model_dump(), FIT, 0)
+        trees.model_ = booster_of(fits.first["xgboost"].content)
+        single = [trees.predict(view, rows[i : i + 1]) for i in rows]
+        batch = trees.predict(view, rows)
+        np.testing.assert_allclose(batch, np.concatenate(single), rtol=0, atol=1e-6)
+        test = case.folds.is_test
+        np.testing.assert_array_equal(batch[test], fits.first["xgboost"].oof[test])
+        assert trees.predict(view, rows[:0]).shape == (0,)
+
+
+@pytest.fixture(scope="module")
+def graphs(case: Case, fits: Fits) -> dict[str, onnx.ModelProto]:
+    booster = booster_of(fits.first["xgboost"].content)
+    return {name: onnx.load(fits.folder / name / f"{name}.onnx") for name in NETWORKS} | {
+        "xgboost": trees_graph(booster, case.store.spec, VIEW)
+    }
+
+
+class TestOnnx:
+    def source(self, name: str, fits: Fits, samples: Scores) -> NDArray[Any]:
+        if name != "xgboost":
+            scores: NDArray[Any] = np.load(fits.folder / name / f"{name}.npy")
+            return scores
+        shape = samples.shape[1:]
+        statistics = Graph(build_statistics(*shape).SerializeToString())
+        inputs = statistics({"frames": samples})["statistics"]
+        return np.asarray(booster_of(fits.first[name].content).predict(xgboost.DMatrix(inputs)))
+
+    @every_model
+    def test_parity_at_any_batch_size(
+        self, fits: Fits, samples: Scores, graphs: dict[str, onnx.ModelProto], name: str
+    ) -> None:
+        graph = Graph(graphs[name].SerializeToString())
+        source = self.source(name, fits, samples)
+        assert source.std() > 0.01
+        for size in (1, 3, len(source)):
+            seen = graph({"frames": samples[:size]})["p_spoof"]
+            assert seen.shape == (size,)
+            assert np.abs(seen - source[:size]).max() <= MAX_DIFFERENCE
+
+    @every_model
+    def test_surface(self, graphs: dict[str, onnx.ModelProto], name: str) -> None:
+        graph = graphs[name].graph
+        sides = [(v.name, v.type.tensor_type) for v in (*graph.input, *graph.output)]
+        assert [side for side, _ in sides] == ["frames", "p_spoof"]
+        frames, p_spoof = (
+            [d.dim_param or d.dim_value for d in tensor.shape.dim] for _, tensor in sides
+        )
+        assert frames == ["batch", SPEC.n_frames, SPEC.views[VIEW].n_features]
+        assert p_spoof == ["batch"]
+        assert all(tensor.elem_type == onnx.TensorProto.FLOAT for _, tensor in sides)
+
+    @pytest.mark.parametrize(
+        ("name", "recurrence"),
+        [
+            ("cnn", {}),
+            ("rnn", {"RNN": 1}),
+            ("bilstm", {"LSTM": 1}),
+            ("gru", {"GRU": 1}),
+            ("xgboost", {}),
+        ],
+    )
+    def test_native_operators(
+        self, graphs: dict[str, onnx.ModelProto], name: str, recurrence: dict[str, int]
+    ) -> None:
+        found = operators(graphs[name])
+        assert {k: found[k] for k in ("RNN", "LSTM", "GRU") if found[k]} == recurrence
+        assert {"Loop", "Scan", "If"} & set(found) == set()
+        assert ("TreeEnsembleClassifier" in found) == (name == "xgboost")
+        assert ("Conv" in found) == (name != "xgboost")
+
+    @pytest.mark.parametrize(
+        ("name", "direction"), [("rnn", "forward"), ("bilstm", "bidirectional"), ("gru", "forward")]
+    )
+    def test_directions(
+        self, graphs: dict[str, onnx.ModelProto], name: str, direction: str
+    ) -> None:
+        (node,) = (n for n in graphs[name].graph.node if n.op_type in ("RNN", "LSTM", "GRU"))
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        assert attributes["direction"] == direction.encode()
+        assert attributes["hidden_size"] == 8
+
+
+def test_a_fit_that_fails_says_why(case: Case) -> None:
+    trees = MODELS["xgboost"].model_copy(update={"view": "nonsense"})
+    with pytest.raises(IsolatedError, match=r"(?s)fit_base ended with status 1.*nonsense\.npy"):
+        train_base(
+            "xgboost",
+            trees,
+            FIT,
+            case.store,
+            case.folds,
+            case.corpus,
+            validation_share=0.25,
+            seed=SEED,
+        )

@@ -1,0 +1,158 @@
+"""What tests run in processes of their own; imported there by name."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from bonafide.training.isolate import IsolatedError, run_isolated, stop_all
+from bonafide.training.parallel import Progress
+
+Job = tuple[str, Any]
+
+
+def work(job: Job) -> Any:
+    """Do what a job says, in a worker of `map_parallel`."""
+    what, value = job
+    if what == "square":
+        return value * value
+    if what == "exit":
+        os._exit(value)
+    if what == "kill":
+        time.sleep(value)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "raise":
+        raise ValueError(value)
+    if what == "sleep":
+        time.sleep(value)
+    return os.getpid()
+
+
+def crashed(job: Job) -> str:
+    return f"crashed on {job[0]}"
+
+
+def echo(*, progress: Progress, **arguments: Any) -> dict[str, Any]:
+    for done in range(3):
+        progress(done + 1, 3)
+    return {"seen": arguments}
+
+
+def environment(*, progress: Progress, names: list[str]) -> dict[str, Any]:
+    return {"pid": os.getpid(), **{name: os.environ.get(name) for name in names}}
+
+
+def noisy(*, progress: Progress, lines: int) -> dict[str, Any]:
+    """Write to every kind of stdout and stderr, more than a pipe holds."""
+    sys.stdout.write('{"result": {"forged": true}}\n')
+    for number in range(lines):
+        sys.stdout.write(f"noise without meaning {number}\n")
+        sys.stdout.flush()
+        os.write(1, b"more noise\n")
+        os.write(2, b"complaints\n")
+    subprocess.run(["echo", "from a grandchild"], check=True)
+    progress(1, 1)
+    return {"lines": lines}
+
+
+def not_utf8(*, progress: Progress, status: int) -> dict[str, Any]:
+    """Write what no text is, as a library in C may, and leave."""
+    os.write(2, b"before \xff\xfe after\n")
+    if status:
+        os._exit(status)
+    return {"status": status}
+
+
+def fail(*, progress: Progress, message: str) -> dict[str, Any]:
+    raise RuntimeError(message)
+
+
+def leave(*, progress: Progress, status: int) -> dict[str, Any]:
+    os._exit(status)
+
+
+def unserialisable(*, progress: Progress) -> dict[str, Any]:
+    return {"value": object()}
+
+
+def wait_long(*, progress: Progress, pid_file: str) -> dict[str, Any]:
+    """Write the own process id, then wait to be killed."""
+    part = Path(pid_file + ".part")
+    part.write_text(str(os.getpid()))
+    part.rename(pid_file)
+    time.sleep(60)
+    return {}
+
+
+def stop_a_run(pid_file: str) -> None:
+    """Stop everything while one run goes on; print what it and a later one raised."""
+    raised: list[tuple[str, str]] = []
+
+    def run(target: str, arguments: dict[str, Any]) -> None:
+        try:
+            run_isolated(target, arguments)
+        except IsolatedError as error:
+            raised.append((error.code, error.message))
+
+    thread = threading.Thread(
+        target=run, args=("children:wait_long", {"pid_file": pid_file}), daemon=True
+    )
+    thread.start()
+    while thread.is_alive() and not Path(pid_file).exists():
+        time.sleep(0.02)
+    stop_all()
+    thread.join(timeout=20)
+    run("children:echo", {})
+    sys.stdout.write(json.dumps(raised))
+
+
+def refit_networks(
+    *,
+    progress: Progress,
+    models: dict[str, Any],
+    other_seed: dict[str, Any],
+    common: dict[str, Any],
+    folder: str,
+    samples: str,
+) -> dict[str, Any]:
+    """Fit every network again, export it, and score the saved one in a batch and row by row.
+
+    One process for all of them, because starting tensorflow costs more than the work. ``folder``
+    holds ``<name>/table.npz`` for each. ``other_seed`` are further arguments of `fit_base`.
+    """
+    import keras
+    import numpy as np
+
+    from bonafide.export.networks import export_network
+    from bonafide.training.base import fit_base, make_base_model
+    from bonafide.training.config import FitConfig
+    from bonafide.training.data import View, fit_standard
+    from bonafide.training.features import FeatureStore
+
+    for name, model in models.items():
+        own = Path(folder) / name
+        fit_base(progress=progress, name=name, model=model, folder=str(own), **common)
+        columns = np.load(own / "table.npz")
+        features = FeatureStore(Path(common["store"])).view(model["view"])
+        standard = fit_standard(features, np.flatnonzero(columns["fold"] >= 0))
+        view = View(features, columns["is_spoof"], columns["group"], standard)
+        saved: Any = make_base_model(name, model, FitConfig.model_validate(common["fit"]), 0)
+        saved.model_ = keras.saving.load_model(str(own / "model.keras"))
+        rows = np.arange(len(features))
+        singles = [saved.predict(view, rows[i : i + 1]) for i in rows[:4]]
+        np.savez(
+            own / "scores.npz",
+            oof=np.load(own / "oof.npy"),
+            batch=saved.predict(view, rows),
+            single=np.concatenate(singles),
+            empty=saved.predict(view, rows[:0]),
+        )
+        config = {"name": name, "config": model, "model": str(own / "model.keras")}
+        export_network(progress=progress, samples=samples, folder=str(own), **config)
+    fit_base(progress=progress, folder=str(Path(folder) / "other"), **{**common, **other_seed})
+    return {}

@@ -1,0 +1,104 @@
+"""Where a model came from, when the next one comes, and what it says of files."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bonafide.training.schedule import Schedule, read_history, train_command
+from tests.pipeline.conftest import Trained
+
+STEPS = (
+    "ingest split extract audit scale train_cnn train_rnn train_bilstm train_gru train_xgboost "
+    "stack calibrate export evaluate promote"
+).split()
+
+
+def test_models_list_gives_the_contract_s_fields(trained: Trained) -> None:
+    done = trained.home.run("models", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    (model,) = json.loads(done.stdout)
+    assert set(model) == {"name", "version", "stage", "created", "sha256"}
+    assert (model["name"], model["version"], model["stage"]) == ("tiny", "1", "production")
+
+
+def test_lineage_goes_back_to_the_corpus_and_forward_again(trained: Trained) -> None:
+    back = trained.home.run("models", "lineage", "tiny:1", "--json")
+    assert back.returncode == 0, back.stderr
+    tree = json.loads(back.stdout)
+    corpus, config, code, run = tree["children"]
+    assert len(corpus["facts"]["rows_sha256"]) == 64
+    assert len(config["facts"]["sha256"]) == 64
+    assert {"version", "sha256"} <= set(code["facts"])
+    steps = {node["name"].removeprefix("step "): node["children"] for node in run["children"]}
+    assert set(steps) == set(STEPS)
+    artifacts = [artifact for children in steps.values() for artifact in children]
+    hashed = [a for a in artifacts if "sha256" in a["facts"]]
+    assert {"artifact features", "artifact oof", "artifact bundle"} <= {a["name"] for a in hashed}
+
+    drawn = trained.home.run("models", "lineage", "tiny")
+    assert "├─ step train_cnn" in drawn.stdout
+
+    forward = trained.home.run("models", "lineage", "--corpus", trained.corpus, "--json")
+    assert forward.returncode == 0, forward.stderr
+    (bundle,) = json.loads(forward.stdout)["children"]
+    assert bundle["name"] == "bundle tiny:1"
+    assert bundle["facts"]["sha256"] == tree["facts"]["sha256"]
+
+
+def test_models_show_and_unknown_models(trained: Trained) -> None:
+    shown = trained.home.run("models", "show", "--json")
+    assert json.loads(shown.stdout)["metrics"]["eer"]["value"] >= 0
+    unknown = trained.home.run("models", "show", "other:9")
+    assert unknown.returncode == 2
+    assert "no bundle 'other:9'; known are tiny:1" in unknown.stderr
+
+
+class DrivenClock:
+    """A clock that jumps instead of waiting."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2030, 1, 1, 2, 59, 30, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def test_schedule_trains_by_the_clock_and_remembers(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in trained.home.environment.items():
+        monkeypatch.setenv(name, value)
+    command = train_command(trained.config, [str(trained.corpus)])
+    said: list[str] = []
+    schedule = Schedule("* * * * *", command, trained.home.folder, "UTC", DrivenClock())
+    schedule.run(say=said.append, times=2)
+    # the history is read by another process, as after a restart
+    listed = trained.home.run("schedule", "history", "--json")
+    runs = json.loads(listed.stdout)
+    assert [run["status"] for run in runs] == [0, 0]
+    assert [run["started"] for run in runs] == [
+        "2030-01-01T03:00:00+00:00",
+        "2030-01-01T03:01:00+00:00",
+    ]
+    assert read_history(trained.home.folder) == runs
+    assert "run ended with status 0" in said
+    with open(runs[0]["log"]) as log:
+        assert "In production now." in log.read()
+
+
+def test_evaluate_writes_json_and_report(trained: Trained) -> None:
+    folder = trained.home.folder
+    done = trained.home.run(
+        "evaluate",
+        *("--corpus", trained.corpus, "--json", folder / "e.json", "--report", folder / "e.html"),
+    )
+    assert done.returncode == 1  # the three broken files
+    metrics = json.loads((folder / "e.json").read_text())
+    assert len(metrics["failed"]) == 3
+    assert metrics["counts"]["rows"] == 57
+    assert 0 <= metrics["systems"]["decision"]["eer"]["value"] <= 1
+    assert "<svg" in (folder / "e.html").read_text()

@@ -1,0 +1,131 @@
+"""The training pipeline as a user runs it: whole, again, interrupted, one after another."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonafide.bundle import GRAPHS, read_bundle
+from bonafide.spec import BASE_MODELS
+from tests.pipeline.conftest import Home, Trained
+
+FreshHome = Callable[[str], Home]
+
+
+def bundle_hash(home: Home, version: str = "1") -> str:
+    return str(read_bundle(home.folder / "bundles" / "tiny" / version).manifest["sha256"])
+
+
+def test_run_ends_in_a_promoted_bundle_and_a_readable_summary(trained: Trained) -> None:
+    bundle = read_bundle(trained.home.folder / "bundles" / "tiny" / "1")
+    assert {path.name for path in bundle.folder.iterdir()} == {
+        *(f"{name}.onnx" for name in GRAPHS),
+        "card.md",
+        "manifest.json",
+    }
+    for word in (*BASE_MODELS, "mean of the five", "stack logistic", "stack xgboost", "decision"):
+        assert re.search(rf"^{word} +\d+\.\d % \[", trained.output, re.MULTILINE), word
+    for part in ("Shortcut audit", "Next: bonafide score", "prove that the machinery runs"):
+        assert part in trained.output
+    assert bundle.manifest["zenml"]["run_id"]
+    assert max(bundle.manifest["parity"].values()) <= 1e-4
+    card = (bundle.folder / "card.md").read_text()
+    assert "never that it detects" in card
+    report = (trained.home.folder / "reports" / "tiny-1.html").read_text()
+    assert report.count("<svg") == 4
+    assert "Could it be a shortcut?" in report
+
+
+def test_every_broken_file_is_listed_with_its_reason(trained: Trained) -> None:
+    assert f"Set aside: {len(trained.broken)} of 60 rows" in trained.output
+    for path in trained.broken:
+        assert re.search(rf"row \d+: .*{re.escape(path)}: \w", trained.output), path
+    (stored,) = trained.home.folder.glob("zenml/local_stores/*/ingest/quarantine/**/*.json")
+    rejected = json.loads(stored.read_text())["rejected"]
+    assert {item["path"]: item["code"] for item in rejected} == trained.broken
+
+
+def test_no_pickle_is_stored(trained: Trained) -> None:
+    stored = [path for path in trained.home.folder.rglob("*") if path.is_file()]
+    assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".joblib")]
+    # a pickle of protocol 2 or later starts with the byte 0x80
+    assert not [p for p in stored if p.stat().st_size and p.read_bytes()[:1] == b"\x80"]
+
+
+def test_same_command_again_repeats_nothing(trained: Trained) -> None:
+    again = trained.home.run("train", "--config", trained.config, "--corpus", trained.corpus)
+    assert again.returncode == 0, again.stderr
+    assert "Steps run: 1; taken from the cache: 14" in again.stdout
+    assert [p.name for p in (trained.home.folder / "bundles" / "tiny").iterdir()] == ["1"]
+
+
+def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
+    trained: Trained, fresh_home: FreshHome
+) -> None:
+    home = fresh_home("killed")
+    words = ("train", "--config", trained.config, "--corpus", trained.corpus, "--sequential")
+    status = home.run_until("rnn:", signal.SIGKILL, *words)
+    assert status == -signal.SIGKILL
+    assert not (home.folder / "production.json").exists()
+    finished = home.run(*words)
+    assert finished.returncode == 0, finished.stderr
+    match = re.search(r"Steps run: (\d+); taken from the cache: (\d+)", finished.stdout)
+    assert match is not None
+    # ingest, split, extract, audit and the CNN were finished and are not repeated
+    assert (int(match[1]), int(match[2])) == (10, 5)
+    # one after another after a kill, or side by side: the same numbers, the same detector
+    np.testing.assert_array_equal(home.array("stack", "oof"), trained.home.array("stack", "oof"))
+    assert bundle_hash(home) == bundle_hash(trained.home)
+
+
+def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> None:
+    home = fresh_home("interrupted")
+    words = ("train", "--config", trained.config, "--corpus", trained.corpus)
+    status = home.run_until("extract: 100", signal.SIGINT, *words)
+    assert status == 130
+    said = home.folder.with_suffix(".log").read_text()
+    assert "stopped; what is finished is kept" in said
+    assert "Traceback" not in said
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert "bonafide.training.isolate" not in listed
+    assert not list((home.folder / "work").glob("*"))
+
+
+ONE_CLASS = "path,label\na.wav,real\nb.wav,real\n"
+NO_LABEL = "path,speaker\na.wav,s\n"
+BAD_LABEL = "path,label\na.wav,real\nb.wav,maybe\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (ONE_CLASS, "one_class", "rows 2 to 3 are all bonafide; at least one spoof is needed"),
+        (NO_LABEL, "missing_column", "row 1: column 'label' is missing"),
+        (BAD_LABEL, "bad_label", "row 3: label 'maybe' is not known; allowed are bonafide"),
+    ],
+)
+def test_corpus_that_cannot_be_trained_on_stops_at_once(
+    fresh_home: FreshHome, tmp_path: Path, text: str, code: str, said: str
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(text)
+    done = fresh_home("bad").run("train", "--corpus", manifest)
+    assert done.returncode == 2
+    assert f"bonafide: {code}: {manifest}" in done.stderr.replace(str(tmp_path), str(tmp_path))
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failing_step_gives_its_own_error(trained: Trained, fresh_home: FreshHome) -> None:
+    crowded = trained.config.with_name("crowded.yaml")
+    crowded.write_text("name: tiny\nfolds: {count: 20}\n")
+    done = fresh_home("crowded").run("train", "--config", crowded, "--corpus", trained.corpus)
+    assert done.returncode == 2
+    assert "bonafide: too_few_groups: " in done.stderr
+    assert "20 parts need at least 20" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,473 @@
+"""Bundles and the home folder: what is written is what is read, and nothing else is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonafide.bundle import (
+    CIRCUMSTANCES,
+    FORMAT,
+    GRAPHS,
+    MANIFEST,
+    Bundle,
+    content_sha256,
+    file_sha256,
+    read_bundle,
+    write_bundle,
+)
+from bonafide.errors import BundleError
+from bonafide.home import (
+    bundles,
+    clean_work,
+    find_bundle,
+    home,
+    keep,
+    production_folder,
+    promote,
+    work_folder,
+)
+from bonafide.spec import FeatureSpec
+
+SPEC = FeatureSpec(window_s=2.0)
+ENTRIES: dict[str, Any] = {
+    "name": "default",
+    "version": "0",
+    "created": "2025-01-01T00:00:00Z",
+    "feature_spec": SPEC.to_json(),
+    "prior_spoof": 0.5,
+    "code": "abc",
+    "zenml": {"run": "r1"},
+    "metrics": {"eer": 0.2},
+}
+
+
+def fill(folder: Path, salt: str = "") -> Path:
+    folder.mkdir(parents=True)
+    for name in GRAPHS:
+        (folder / f"{name}.onnx").write_bytes(f"graph {name} {salt}".encode())
+    (folder / "detector.onnx").write_bytes(b"fused")
+    return folder
+
+
+def make(folder: Path, salt: str = "", **entries: Any) -> Bundle:
+    return write_bundle(fill(folder, salt), {**ENTRIES, **entries})
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return content
+
+
+def store(folder: Path, manifest: Any) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+# --- write and read -------------------------------------------------------------------------------
+
+
+def test_the_contracts_files_are_named() -> None:
+    assert GRAPHS == (
+        *("frontend", "scaler", "cnn", "rnn", "bilstm", "gru", "xgboost"),
+        *("meta_logistic", "meta_xgboost"),
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    written = make(tmp_path / "b")
+    read = read_bundle(tmp_path / "b")
+    assert read == written
+    assert read.manifest == manifest_of(tmp_path / "b")
+    assert read.manifest.items() >= ENTRIES.items()
+    assert read.manifest["format"] == FORMAT
+    assert read.spec == SPEC
+    assert read.identity == {
+        "name": "default",
+        "version": "0",
+        "sha256": content_sha256(read.manifest),
+    }
+    assert read.graph_path("cnn").read_bytes() == b"graph cnn "
+
+
+def test_every_file_but_the_manifest_has_its_hash(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "b")
+    (folder / MANIFEST).write_text("left over")
+    bundle = write_bundle(folder, ENTRIES)
+    files = {path.name for path in folder.iterdir()} - {MANIFEST}
+    assert set(bundle.manifest["files"]) == files >= {"detector.onnx", "cnn.onnx"}
+    for name, sha256 in bundle.manifest["files"].items():
+        assert sha256 == file_sha256(folder / name)
+
+
+def test_file_hash_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"abc")
+    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(tmp_path / "f") == wanted
+
+
+def test_a_bundle_may_be_moved(tmp_path: Path) -> None:
+    make(tmp_path / "b")
+    (tmp_path / "b").rename(tmp_path / "Ünï ✓")
+    assert read_bundle(tmp_path / "Ünï ✓").spec == SPEC
+
+
+@pytest.mark.parametrize("entry", sorted(CIRCUMSTANCES))
+def test_the_content_hash_ignores_circumstances(entry: str) -> None:
+    assert content_sha256({**ENTRIES, entry: "other"}) == content_sha256(ENTRIES)
+    without = {key: value for key, value in ENTRIES.items() if key != entry}
+    assert content_sha256(without) == content_sha256(ENTRIES)
+
+
+def test_circumstances_are_these() -> None:
+    assert CIRCUMSTANCES == {"version", "created", "code", "zenml", "sha256"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "other"},
+        {"feature_spec": FeatureSpec().to_json()},
+        {"prior_spoof": 0.4},
+        {"metrics": {"eer": 0.3}},
+        {"format": 2},
+        {"files": {"cnn.onnx": "0"}},
+        {"anything": None},
+    ],
+)
+def test_the_content_hash_sees_everything_else(change: dict[str, Any]) -> None:
+    assert content_sha256({**ENTRIES, **change}) != content_sha256(ENTRIES)
+
+
+def test_the_content_hash_sees_files_and_not_the_order_of_entries(tmp_path: Path) -> None:
+    one = make(tmp_path / "one")
+    same = make(tmp_path / "same", version="9", created="later", code="other", zenml=None)
+    other = make(tmp_path / "other", salt="x")
+    assert one.manifest["sha256"] == same.manifest["sha256"] != other.manifest["sha256"]
+    turned = dict(reversed(one.manifest.items()))
+    assert content_sha256(turned) == one.manifest["sha256"]
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def edit(**entries: Any) -> Callable[[Path], None]:
+    return lambda folder: store(folder, {**manifest_of(folder), **entries})
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        store(folder, {k: v for k, v in manifest_of(folder).items() if k not in names})
+
+    return change
+
+
+def listing(name: str, sha256: str = "0") -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        manifest = manifest_of(folder)
+        manifest["files"] = {name: sha256, **manifest["files"]}
+        manifest["sha256"] = content_sha256(manifest)
+        store(folder, manifest)
+
+    return change
+
+
+def unlisted(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        manifest = manifest_of(folder)
+        del manifest["files"][name]
+        manifest["sha256"] = content_sha256(manifest)
+        store(folder, manifest)
+
+    return change
+
+
+def raw(content: bytes) -> Callable[[Path], Any]:
+    return lambda folder: (folder / MANIFEST).write_bytes(content)
+
+
+def directory_for(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "no folder": (
+        shutil.rmtree,
+        "no_bundle",
+        r"b: no bundle is here \(manifest.json is missing\)",
+    ),
+    "no manifest": (lambda f: (f / MANIFEST).unlink(), "no_bundle", "manifest.json is missing"),
+    "manifest is a folder": (directory_for(MANIFEST), "no_bundle", "manifest.json is missing"),
+    "no JSON": (raw(b"{"), "bad_manifest", r"manifest.json: not a bundle's manifest: "),
+    "no UTF-8": (raw(b'{"format": "\xff"}'), "bad_manifest", "not a bundle's manifest: .*utf-8"),
+    "a list": (raw(b"[]"), "bad_manifest", "not a bundle's manifest: "),
+    "null": (raw(b"null"), "bad_manifest", "not a bundle's manifest: "),
+    "no format": (without("format"), "bad_manifest", "not a bundle's manifest: 'format'"),
+    "no files": (without("files"), "bad_manifest", "not a bundle's manifest: 'files'"),
+    "files null": (edit(files=None), "bad_manifest", "not a bundle's manifest: "),
+    "files a number": (edit(files=3), "bad_manifest", "not a bundle's manifest: "),
+    "files a text": (edit(files="abc"), "bad_manifest", "not a bundle's manifest: "),
+    "later format": (edit(format=2), "bad_manifest", "format 2; allowed is 1"),
+    "format a text": (edit(format="1"), "bad_manifest", "format '1'; allowed is 1"),
+    "no name": (without("name", "sha256"), "altered", "its content hash is .*; it says None"),
+    "unlisted graph": (unlisted("gru.onnx"), "missing_file", "lists no gru.onnx"),
+    "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),
+    "graph is a folder": (directory_for("cnn.onnx"), "missing_file", "cnn.onnx is missing"),
+    "missing other file": (
+        lambda f: (f / "detector.onnx").unlink(),
+        "missing_file",
+        "detector.onnx is missing",
+    ),
+    "altered graph": (
+        lambda f: (f / "rnn.onnx").write_bytes(b"evil"),
+        "altered",
+        "rnn.onnx: its sha256 is [0-9a-f]{64}; the manifest says [0-9a-f]{64}",
+    ),
+    "truncated graph": (
+        lambda f: (f / "rnn.onnx").write_bytes(b""),
+        "altered",
+        "rnn.onnx: its sha256 is",
+    ),
+    "altered threshold": (
+        edit(prior_spoof=0.9),
+        "altered",
+        "manifest.json: its content hash is [0-9a-f]{64}; it says [0-9a-f]{64}",
+    ),
+    "added entry": (edit(extra=1), "altered", "its content hash is"),
+    "wrong content hash": (edit(sha256="0" * 64), "altered", "it says 0{64}"),
+    "no content hash": (without("sha256"), "altered", "it says None"),
+}
+
+
+@pytest.mark.parametrize(("change", "code", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals(change: Callable[[Path], Any], code: str, message: str, tmp_path: Path) -> None:
+    make(tmp_path / "b")
+    change(tmp_path / "b")
+    with pytest.raises(BundleError, match=message) as error:
+        read_bundle(tmp_path / "b")
+    assert error.value.code == code
+    assert str(tmp_path / "b") in error.value.message
+
+
+@pytest.mark.parametrize("entry", ["name", "version", "feature_spec"])
+def test_entries_that_a_bundle_answers_with_are_required(entry: str, tmp_path: Path) -> None:
+    """All hashes fit, yet `identity` or `spec` could not be given."""
+    entries = {key: value for key, value in ENTRIES.items() if key != entry}
+    write_bundle(fill(tmp_path / "b"), entries)
+    with pytest.raises(BundleError, match=entry) as error:
+        read_bundle(tmp_path / "b")
+    assert error.value.code == "bad_manifest"
+
+
+@pytest.mark.parametrize("form", ["../secret", "sub/../../secret", "{absolute}", "..", ".", ""])
+def test_files_outside_the_folder_are_not_read(form: str, tmp_path: Path) -> None:
+    """Even where the outer file exists and its hash is right."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"s")
+    folder = make(tmp_path / "b").folder
+    (folder / "sub").mkdir()
+    listing(form.format(absolute=secret), file_sha256(secret))(folder)
+    with pytest.raises(BundleError, match="is missing") as error:
+        read_bundle(folder)
+    assert error.value.code == "missing_file"
+
+
+def test_a_file_more_does_no_harm(tmp_path: Path) -> None:
+    make(tmp_path / "b")
+    (tmp_path / "b" / "note.txt").write_text("mine")
+    assert "note.txt" not in read_bundle(tmp_path / "b").manifest["files"]
+
+
+# --- home -----------------------------------------------------------------------------------------
+
+
+def test_home_is_what_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("BONAFIDE_HOME", "here/../there")
+    assert home() == tmp_path.resolve() / "there"
+    monkeypatch.setenv("BONAFIDE_HOME", "")
+    assert home() == tmp_path / "data" / "bonafide"
+    monkeypatch.delenv("BONAFIDE_HOME")
+    assert home() == tmp_path / "data" / "bonafide"
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    for clear in (monkeypatch.delenv, lambda name: monkeypatch.setenv(name, "")):
+        clear("XDG_DATA_HOME")
+        assert home() == tmp_path / "me" / ".local" / "share" / "bonafide"
+
+
+def test_home_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "new"))
+    assert bundles(home()) == [] and production_folder(home()) is None
+    clean_work(home())
+    assert not (tmp_path / "new").exists()
+
+
+def test_keep_gives_versions_in_turn(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a", "a"), {"zenml": {"run": "r7"}}, "# Card A\n")
+    second = keep(root, make(tmp_path / "b", "b"), {}, "# Card B\n")
+    assert [first.identity["version"], second.identity["version"]] == ["1", "2"]
+    assert first.folder == root / "bundles" / "default" / "1"
+    assert (first.folder / "card.md").read_text() == "# Card A\n"
+    assert "card.md" in first.manifest["files"]
+    assert first.manifest["zenml"] == {"run": "r7"}
+    assert read_bundle(first.folder) == first and read_bundle(second.folder) == second
+    assert bundles(root) == [first, second]
+    assert not list((root / "bundles" / "default").glob(".*"))
+
+
+def test_keep_leaves_the_candidate_alone(tmp_path: Path) -> None:
+    candidate = make(tmp_path / "a")
+    before = {path.name: path.read_bytes() for path in candidate.folder.iterdir()}
+    keep(tmp_path / "home", candidate, {"version": "77"}, "card")
+    assert {path.name: path.read_bytes() for path in candidate.folder.iterdir()} == before
+
+
+def test_the_version_is_the_homes_to_give(tmp_path: Path) -> None:
+    kept = keep(tmp_path / "home", make(tmp_path / "a"), {"version": "77"}, "card")
+    assert kept.identity["version"] == "1"
+
+
+def test_the_same_detector_is_not_kept_twice(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a"), {"created": "Monday"}, "card")
+    other = keep(root, make(tmp_path / "b", "b"), {}, "card")
+    again = keep(root, make(tmp_path / "c", version="5"), {"created": "Tuesday"}, "card")
+    assert again == first and again.manifest["created"] == "Monday"
+    assert bundles(root) == [first, other]
+    assert sorted(p.name for p in (root / "bundles" / "default").iterdir()) == ["1", "2"]
+
+
+def test_names_have_versions_of_their_own(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    keep(root, make(tmp_path / "a"), {}, "card")
+    other = keep(root, make(tmp_path / "b", name="phone"), {}, "card")
+    assert other.identity["version"] == "1"
+    assert other.folder == root / "bundles" / "phone" / "1"
+    assert [b.identity["name"] for b in bundles(root)] == ["default", "phone"]
+
+
+def test_versions_are_numbers(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    for i in range(11):
+        keep(root, make(tmp_path / str(i), str(i)), {}, "card")
+    assert [b.identity["version"] for b in bundles(root)] == [str(i) for i in range(1, 12)]
+
+
+def test_a_removed_version_is_not_given_again_while_a_later_one_stands(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a", "a"), {}, "card")
+    keep(root, make(tmp_path / "b", "b"), {}, "card")
+    shutil.rmtree(first.folder)
+    assert keep(root, make(tmp_path / "c", "c"), {}, "card").identity["version"] == "3"
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_draft_left_by_a_run_that_died_is_no_bundle(version: str, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a", "a"), {}, "card")
+    shutil.copytree(first.folder, first.folder.parent / f".{version}")
+    assert bundles(root) == [first]
+    second = keep(root, make(tmp_path / "b", "b"), {}, "card")
+    assert second.identity["version"] == "2"
+    assert bundles(root) == [first, second]
+
+
+def test_promote_and_find(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a", "a"), {}, "card")
+    second = keep(root, make(tmp_path / "b", "b"), {}, "card")
+    promote(root, second)
+    assert production_folder(root) == second.folder
+    assert find_bundle(root) == second
+    promote(root, first)  # a rollback
+    assert find_bundle(root) == first
+    assert find_bundle(root, second.folder) == second
+    assert not list(root.glob(".*"))
+
+
+def test_a_chosen_bundle_needs_no_home(tmp_path: Path) -> None:
+    candidate = make(tmp_path / "a")
+    assert find_bundle(tmp_path / "nowhere", candidate.folder) == candidate
+
+
+def test_nothing_in_production(tmp_path: Path) -> None:
+    keep(tmp_path, make(tmp_path / "a"), {}, "card")
+    message = "no bundle is in production; train one with `bonafide train`, or name one with --bundle"
+    with pytest.raises(BundleError, match=message) as error:
+        find_bundle(tmp_path)
+    assert error.value.code == "no_bundle"
+
+
+def test_the_bundle_in_production_was_removed(tmp_path: Path) -> None:
+    kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
+    promote(tmp_path, kept)
+    shutil.rmtree(kept.folder)
+    with pytest.raises(BundleError, match="no bundle is here") as error:
+        find_bundle(tmp_path)
+    assert error.value.code == "no_bundle"
+
+
+def test_the_bundle_in_production_was_altered(tmp_path: Path) -> None:
+    kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
+    promote(tmp_path, kept)
+    kept.graph_path("cnn").write_bytes(b"evil")
+    with pytest.raises(BundleError, match="cnn.onnx: its sha256 is") as error:
+        find_bundle(tmp_path)
+    assert error.value.code == "altered"
+
+
+def test_one_altered_bundle_does_not_hide_the_error(tmp_path: Path) -> None:
+    kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
+    kept.graph_path("gru").unlink()
+    with pytest.raises(BundleError, match="gru.onnx is missing"):
+        bundles(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "default"}'])
+def test_a_broken_note_of_what_is_in_production(content: str, tmp_path: Path) -> None:
+    (tmp_path / "production.json").write_text(content)
+    with pytest.raises(BundleError, match=r"production\.json"):
+        find_bundle(tmp_path)
+
+
+# --- work folders ---------------------------------------------------------------------------------
+
+
+def test_a_work_folder_is_this_processes_and_is_cleaned(tmp_path: Path) -> None:
+    folder = work_folder(tmp_path)
+    assert folder.is_dir() and folder == work_folder(tmp_path)
+    (folder / "half.bin").write_bytes(b"x")
+    assert str(os.getpid()) in folder.parts
+    clean_work(tmp_path)
+    assert not folder.exists()
+
+
+def test_work_of_the_living_stays_and_of_the_dead_goes(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        theirs = tmp_path / "work" / str(other.pid)
+        theirs.mkdir(parents=True)
+        (theirs / "f").write_bytes(b"x")
+        clean_work(tmp_path)
+        assert (theirs / "f").exists()
+        other.communicate(b"\n")
+    clean_work(tmp_path)
+    assert not theirs.exists()
+
+
+def test_clean_work_touches_nothing_else(tmp_path: Path) -> None:
+    kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
+    promote(tmp_path, kept)
+    work_folder(tmp_path)
+    clean_work(tmp_path)
+    assert find_bundle(tmp_path) == kept

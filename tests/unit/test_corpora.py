@@ -1,0 +1,493 @@
+"""Reading corpora: manifests, folders of classes, recognition, and every refusal."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus
+from bonafide.corpora.readers import (
+    LABEL_NAMES,
+    join,
+    read_folder,
+    read_manifest,
+    recognise,
+    require_both_labels,
+)
+from bonafide.corpora.rows import describe
+from bonafide.errors import CorpusError
+
+LABELS_TOLD = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
+BONAFIDE = ("bonafide", "bona-fide", "real", "genuine", "human")
+SPOOF = ("spoof", "fake", "deepfake", "generated")
+
+FULL = Row(
+    path="a/b.flac",
+    label="spoof",
+    attack_type="tts",
+    system="VITS",
+    speaker="s1",
+    language="en",
+    source="here",
+    corpus="mine",
+    split="train",
+    original_rate="24000",
+    original_codec="mp3",
+    duration_s="4.000",
+    licence="MIT",
+    text_id="t1",
+)
+
+
+def csv_file(folder: Path, text: str, name: str = "m.csv", encoding: str = "utf-8") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def parquet_file(folder: Path, columns: dict[str, list[Any]], name: str = "m.parquet") -> Path:
+    pq.write_table(pa.table(columns), folder / name)
+    return folder / name
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+# --- manifests ------------------------------------------------------------------------------------
+
+
+def test_the_row_schema_is_the_real_manifests(corpus_folder: Path) -> None:
+    with (corpus_folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        assert tuple(next(csv.reader(file))) == COLUMNS
+
+
+def test_the_real_manifest(corpus_folder: Path) -> None:
+    corpus = read_corpus(corpus_folder / "manifest.csv")
+    assert len(corpus) == 4_044
+    assert Counter(row.label for row in corpus) == {"spoof": 2_078, "bonafide": 1_966}
+    types = Counter(row.attack_type for row in corpus)
+    assert types == {"-": 1_966, "tts": 1_290, "vc": 478, "vocoder": 310}
+    assert describe(corpus)["sources"] == 201
+    with (corpus_folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        for row, wanted in zip(corpus, csv.DictReader(file), strict=True):
+            assert {name: getattr(row, name) for name in COLUMNS} == wanted
+    assert all(corpus.audio_path(row).is_file() for row in corpus.rows[::50])
+    assert read_corpus(corpus_folder) == corpus  # the folder is read through its manifest
+
+
+def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
+    corpus = read_corpus(csv_file(tmp_path, "label,path\nReal, a.wav \n fake ,b.wav\n"))
+    assert corpus.rows == [Row("a.wav", "bonafide"), Row("b.wav", "spoof")]
+    assert corpus.rows[0].speaker == corpus.rows[0].licence == "-"
+    assert corpus.audio_path(corpus.rows[0]) == tmp_path / "a.wav"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("path,label\na.wav,spoof\n", "utf-8-sig"),
+        ("path,label\r\na.wav,spoof\r\n", "utf-8"),
+        ("path,label\na.wav,spoof", "utf-8"),
+        ('"path","label"\n"a.wav","spoof"\n', "utf-8"),
+        ("path,label,mine\na.wav,spoof,what\n", "utf-8"),
+        ("path,label\na.wav,spoof,,\n", "utf-8"),
+        ("path,label,speaker\na.wav,spoof\n", "utf-8"),
+        ("path,label\n\na.wav,spoof\n\n", "utf-8"),
+        ("path,label,speaker\na.wav,spoof,\n", "utf-8"),
+    ],
+    ids=["bom", "crlf", "no end", "quoted", "column more", "cells more", "short", "blank", "empty"],
+)
+def test_ways_to_write_the_same(text: str, encoding: str, tmp_path: Path) -> None:
+    assert read_manifest(csv_file(tmp_path, text, encoding=encoding)).rows == [
+        Row("a.wav", "spoof")
+    ]
+
+
+@pytest.mark.parametrize("written", [*BONAFIDE, *SPOOF])
+@pytest.mark.parametrize("change", [str, str.upper, str.title, lambda s: f" {s}\t"])
+def test_label_synonyms(written: str, change: Callable[[str], str], tmp_path: Path) -> None:
+    corpus = read_manifest(csv_file(tmp_path, f"path,label\na.wav,{change(written)}\n"))
+    assert corpus.rows[0].label == ("bonafide" if written in BONAFIDE else "spoof")
+
+
+def test_these_are_all_labels() -> None:
+    assert set(LABEL_NAMES) == {*BONAFIDE, *SPOOF}
+
+
+def test_names_may_hold_any_letters(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, 'path,label,speaker\n"ü, ""x"".wav",real,Łukasz 王\n')
+    assert read_manifest(path).rows == [Row('ü, "x".wav', "bonafide", speaker="Łukasz 王")]
+
+
+def test_parquet_reads_as_csv(tmp_path: Path) -> None:
+    rows = [FULL, Row("c.wav", "bonafide", speaker="s2")]
+    columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    corpus = read_corpus(parquet_file(tmp_path, columns))
+    assert list(corpus) == rows and corpus.root == tmp_path
+
+
+def test_parquet_numbers_and_nulls_become_texts(tmp_path: Path) -> None:
+    path = parquet_file(
+        tmp_path,
+        {
+            "path": ["a.wav"],
+            "label": ["fake"],
+            "original_rate": [16_000],
+            "duration_s": [2.5],
+            "speaker": [None],
+        },
+    )
+    wanted = Row("a.wav", "spoof", original_rate="16000", duration_s="2.5")
+    assert read_manifest(path).rows == [wanted]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".CSV", ".parquet", ".Parquet", ".PARQUET"])
+def test_the_suffix_in_any_case(suffix: str, tmp_path: Path) -> None:
+    if suffix.lower() == ".csv":
+        path = csv_file(tmp_path, "path,label\na.wav,real\n", f"m{suffix}")
+    else:
+        path = parquet_file(tmp_path, {"path": ["a.wav"], "label": ["real"]}, f"m{suffix}")
+    assert read_corpus(path).rows == [Row("a.wav", "bonafide")]
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def truncated_parquet(folder: Path) -> Path:
+    path = parquet_file(folder, {"path": ["a.wav"] * 50, "label": ["real"] * 50})
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def bent_parquet(folder: Path) -> Path:
+    path = parquet_file(folder, {"path": ["a.wav"] * 50, "label": ["real"] * 50})
+    content = bytearray(path.read_bytes())
+    content[20:-8] = b"\xa5" * (len(content) - 28)
+    path.write_bytes(content)
+    return path
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
+    "nothing there": (
+        lambda d: d / "no.csv",
+        "no_corpus",
+        r"no\.csv: no such file or folder",
+    ),
+    "unknown suffix": (
+        lambda d: csv_file(d, "path,label\n", "m.txt"),
+        "unknown_format",
+        r"m\.txt: no corpus format fits; allowed are a \.csv or \.parquet manifest and a folder",
+    ),
+    "empty file": (
+        lambda d: csv_file(d, ""),
+        "missing_column",
+        r"m\.csv, row 1: column 'path' is missing",
+    ),
+    "no path": (
+        lambda d: csv_file(d, "file,label\na.wav,real\n"),
+        "missing_column",
+        "row 1: column 'path' is missing; seen are file, label; needed are path, label, and known "
+        "are path, label, attack_type, .*, text_id",
+    ),
+    "no label": (
+        lambda d: csv_file(d, "path,Label\na.wav,real\n"),
+        "missing_column",
+        "row 1: column 'label' is missing; seen are path, Label",
+    ),
+    "semicolons": (
+        lambda d: csv_file(d, "path;label\na.wav;real\n"),
+        "missing_column",
+        "row 1: column 'path' is missing; seen are path;label",
+    ),
+    "unknown label": (
+        lambda d: csv_file(d, "path,label\na.wav,real\nb.wav,synthetic\n"),
+        "bad_label",
+        rf"m\.csv, row 3: label 'synthetic' is not known; allowed are {LABELS_TOLD}",
+    ),
+    "label of a number": (
+        lambda d: csv_file(d, "path,label\na.wav,1\n"),
+        "bad_label",
+        rf"row 2: label '1' is not known; allowed are {LABELS_TOLD}",
+    ),
+    "empty label": (
+        lambda d: csv_file(d, "path,label\na.wav,\n"),
+        "bad_label",
+        "row 2: label '-' is not known",
+    ),
+    "no label in a short row": (
+        lambda d: csv_file(d, "path,label\na.wav,real\na.wav\n"),
+        "bad_label",
+        "row 3: label '-' is not known",
+    ),
+    "empty path": (
+        lambda d: csv_file(d, "path,label\na.wav,real\n  ,real\n"),
+        "bad_row",
+        r"m\.csv, row 3: the path is empty",
+    ),
+    "after a blank line": (
+        lambda d: csv_file(d, "path,label\na.wav,real\n\nb.wav,synthetic\n"),
+        "bad_label",
+        "row 4: label 'synthetic'",
+    ),
+    "latin-1": (
+        lambda d: csv_file(d, "path,label\nü.wav,real\n", encoding="latin-1"),
+        "bad_manifest",
+        r"m\.csv: not a CSV file in UTF-8: .*utf-8",
+    ),
+    "utf-16": (
+        lambda d: csv_file(d, "path,label\na.wav,real\n", encoding="utf-16"),
+        "bad_manifest",
+        "not a CSV file in UTF-8",
+    ),
+    "a huge field": (
+        lambda d: csv_file(d, "path,label\n" + "a" * 200_000 + ",real\n"),
+        "bad_manifest",
+        "not a CSV file in UTF-8: field larger than field limit",
+    ),
+    "no rows": (lambda d: csv_file(d, "path,label\n"), "no_rows", r"m\.csv: holds no recording"),
+    "parquet of text": (
+        lambda d: csv_file(d, "path,label\na.wav,real\n", "m.parquet"),
+        "bad_manifest",
+        r"m\.parquet: not a Parquet file: ",
+    ),
+    "parquet, truncated": (truncated_parquet, "bad_manifest", "not a Parquet file: "),
+    "parquet, bent": (bent_parquet, "bad_manifest", "not a Parquet file: "),
+    "parquet, no label": (
+        lambda d: parquet_file(d, {"path": ["a"], "speaker": ["s"]}),
+        "missing_column",
+        r"m\.parquet, row 1: column 'label' is missing; seen are path, speaker; needed are path",
+    ),
+    "parquet, unknown label": (
+        lambda d: parquet_file(d, {"path": ["a", "b"], "label": ["real", "unreal"]}),
+        "bad_label",
+        r"m\.parquet, row 3: label 'unreal' is not known; allowed are bonafide",
+    ),
+    "parquet, null path": (
+        lambda d: parquet_file(d, {"path": ["a", None], "label": ["real", "fake"]}),
+        "bad_row",
+        "row 3: the path is empty",
+    ),
+    "empty folder": (
+        lambda d: d,
+        "bad_folder",
+        rf"no subfolder names a class; allowed are {LABELS_TOLD}",
+    ),
+    "folder of other folders": (
+        lambda d: touch(d, "train/real/a.wav", "notes/x.wav"),
+        "bad_folder",
+        "no subfolder names a class",
+    ),
+    "class is a file": (lambda d: touch(d, "real"), "bad_folder", "no subfolder names a class"),
+    "folder without recordings": (
+        lambda d: touch(d, "real/readme.txt", "fake/list.csv"),
+        "no_rows",
+        "holds no recording",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "code", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals(make: Callable[[Path], Path], code: str, message: str, tmp_path: Path) -> None:
+    path = make(tmp_path)
+    with pytest.raises(CorpusError, match=message) as error:
+        read_corpus(path)
+    assert error.value.code == code
+    assert str(path) in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "corpus_format", "code"),
+    [
+        ("missing.csv", "manifest", "no_corpus"),
+        ("missing", "folder", "no_corpus"),
+        ("m.csv", "folder", "bad_folder"),
+        ("inner", "manifest", "bad_manifest"),
+    ],
+)
+def test_a_format_that_does_not_fit_is_a_corpus_error(
+    name: str, corpus_format: str, code: str, tmp_path: Path
+) -> None:
+    csv_file(tmp_path, "path,label\na.wav,real\n")
+    (tmp_path / "inner").mkdir()
+    with pytest.raises(CorpusError, match=name) as error:
+        read_corpus(tmp_path / name, corpus_format)
+    assert error.value.code == code
+
+
+def test_an_unknown_format_is_told(tmp_path: Path) -> None:
+    message = "corpus format 'mlaad2': allowed are manifest, folder"
+    with pytest.raises(CorpusError, match=message) as error:
+        read_corpus(touch(tmp_path, "real/a.wav"), "mlaad2")
+    assert error.value.code == "unknown_format"
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_classes(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path / "mine",
+        *("real/ann/2.wav", "real/ann/deep/1.FLAC", "real/z.mp3"),
+        *("fake/VITS/b.m4a", "fake/c.opus", "fake/notes.txt", "other/d.wav", "e.wav"),
+    )
+    corpus = read_corpus(root)
+    assert corpus.root == root
+    assert corpus.rows == [
+        Row("fake/VITS/b.m4a", "spoof", system="VITS", corpus="mine"),
+        Row("fake/c.opus", "spoof", corpus="mine"),
+        Row("real/ann/2.wav", "bonafide", speaker="ann", corpus="mine"),
+        Row("real/ann/deep/1.FLAC", "bonafide", speaker="ann", corpus="mine"),
+        Row("real/z.mp3", "bonafide", corpus="mine"),
+    ]
+    assert all(corpus.audio_path(row).is_file() for row in corpus)
+
+
+@pytest.mark.parametrize("name", [*BONAFIDE, *SPOOF, "REAL", "Deepfake", "Bona-Fide"])
+def test_folder_synonyms(name: str, tmp_path: Path) -> None:
+    (row,) = read_folder(touch(tmp_path, f"{name}/a.wav"))
+    assert row.path == f"{name}/a.wav"
+    assert row.label == ("bonafide" if name.lower() in BONAFIDE else "spoof")
+
+
+def test_several_folders_of_one_class(tmp_path: Path) -> None:
+    corpus = read_folder(touch(tmp_path, "real/a.wav", "human/a.wav", "spoof/a.wav", "fake/a.wav"))
+    assert describe(corpus)["bonafide"] == describe(corpus)["spoof"] == 2
+
+
+def test_a_folder_named_like_a_recording_is_none(tmp_path: Path) -> None:
+    corpus = read_folder(touch(tmp_path, "real/ann.wav/1.wav", "fake/a.wav"))
+    assert [row.path for row in corpus] == ["fake/a.wav", "real/ann.wav/1.wav"]
+
+
+def test_a_folder_and_its_manifest(tmp_path: Path) -> None:
+    """A manifest wins, unless the format is given."""
+    touch(tmp_path, "real/a.wav", "fake/b.wav")
+    csv_file(tmp_path, "path,label\nreal/a.wav,real\n", "manifest.csv")
+    assert [row.path for row in read_corpus(tmp_path)] == ["real/a.wav"]
+    assert [row.path for row in read_corpus(tmp_path, "folder")] == ["fake/b.wav", "real/a.wav"]
+
+
+def test_recognition(tmp_path: Path) -> None:
+    assert recognise(csv_file(tmp_path, "")) == "manifest"
+    assert recognise(csv_file(tmp_path, "", "M.CSV")) == "manifest"
+    assert recognise(csv_file(tmp_path, "", "m.parquet")) == "manifest"
+    assert recognise(tmp_path) == "folder"
+    (tmp_path / "folder.csv").mkdir()
+    assert recognise(tmp_path / "folder.csv") == "folder"
+
+
+# --- rows, and several corpora as one -------------------------------------------------------------
+
+
+def test_join_keeps_rows_and_finds_their_files(tmp_path: Path) -> None:
+    one = read_folder(touch(tmp_path / "one", "real/a.wav"))
+    touch(tmp_path / "two", "x/b.wav")
+    two = read_manifest(
+        csv_file(tmp_path / "two", "path,label,source\nx/b.wav,fake,web\nx/b.wav,fake,\n")
+    )
+    both = join([one, two])
+    assert [row.label for row in both] == ["bonafide", "spoof", "spoof"]
+    assert [row.source for row in both] == ["one", "web", "two"]
+    assert [both.audio_path(row) for row in both] == [
+        (tmp_path / "one/real/a.wav").resolve(),
+        *[(tmp_path / "two/x/b.wav").resolve()] * 2,
+    ]
+    assert one.rows[0].source == "-"  # the parts stay as they were
+
+
+def test_join_of_one_is_itself(tmp_path: Path) -> None:
+    corpus = read_folder(touch(tmp_path, "real/a.wav"))
+    assert join([corpus]) is corpus
+
+
+def test_joined_relative_corpora_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a/real/1.wav", "b/fake/1.wav")
+    both = join([read_corpus(Path("a")), read_corpus(Path("b"))])
+    monkeypatch.chdir("/")
+    assert all(both.audio_path(row).is_file() for row in both)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["spoof"] * 3, "mine: rows 2 to 4 are all spoof; at least one bonafide is needed"),
+        (["bonafide"], "mine: rows 2 to 2 are all bonafide; at least one spoof is needed"),
+    ],
+)
+def test_one_class_teaches_nothing(labels: list[str], message: str) -> None:
+    corpus = Corpus(Path(), [Row("a.wav", label) for label in labels])
+    with pytest.raises(CorpusError, match=message) as error:
+        require_both_labels(corpus, "mine")
+    assert error.value.code == "one_class"
+
+
+def test_both_classes_are_enough() -> None:
+    require_both_labels(Corpus(Path(), [Row("a", "spoof"), Row("b", "bonafide")]), "mine")
+
+
+def test_views_of_a_corpus() -> None:
+    corpus = Corpus(Path("r"), [FULL, Row("x.wav", "bonafide"), replace(FULL, path="c")])
+    assert len(corpus) == 3 and list(corpus) == list(corpus.rows)
+    assert corpus.column("path").tolist() == ["a/b.flac", "x.wav", "c"]
+    assert corpus.is_spoof.tolist() == [True, False, True]
+    assert corpus.take(np.array([2, 0])).rows == [corpus.rows[2], corpus.rows[0]]
+    assert corpus.take([1]).root == Path("r")
+    assert corpus.audio_path(Row("/abs/x.wav", "spoof")) == Path("/abs/x.wav")
+    assert describe(corpus) == {
+        "rows": 3,
+        "bonafide": 1,
+        "spoof": 2,
+        "sources": 1,
+        "speakers": 1,
+        "generators": 1,
+    }
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_hash_sees_every_column(name: str) -> None:
+    changed = replace(FULL, **{name: "bonafide" if name == "label" else "other"})
+    one, other = Corpus(Path(), [FULL]), Corpus(Path(), [changed])
+    assert one.sha256 != other.sha256
+    assert one.sha256 == Corpus(Path("elsewhere"), [FULL]).sha256
+
+
+def test_the_hash_sees_the_order() -> None:
+    rows = [FULL, replace(FULL, path="c")]
+    assert Corpus(Path(), rows).sha256 != Corpus(Path(), rows[::-1]).sha256
+
+
+def test_the_real_manifest_round_trips(corpus_folder: Path, tmp_path: Path) -> None:
+    corpus = read_corpus(corpus_folder)
+    again = read_corpus(csv_file(tmp_path, corpus.to_csv()))
+    assert list(again) == list(corpus) and again.sha256 == corpus.sha256
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(
+    lambda text: text == text.strip()
+)
+rows = st.builds(
+    Row, label=st.sampled_from(("bonafide", "spoof")), **{n: texts for n in COLUMNS if n != "label"}
+).filter(lambda row: row.path != "-")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=4))
+def test_to_csv_round_trips(tmp_path_factory: pytest.TempPathFactory, some: list[Row]) -> None:
+    path = csv_file(tmp_path_factory.getbasetemp(), Corpus(Path(), some).to_csv(), "round.csv")
+    assert list(read_corpus(path)) == some

@@ -1,0 +1,321 @@
+"""The feature store: what the graph gives, and no work twice."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from numpy.typing import NDArray
+
+from bonafide.audio import decode
+from bonafide.corpora.rows import Corpus, Row
+from bonafide.errors import AudioError
+from bonafide.frontend import build_frontend
+from bonafide.runtime import Graph
+from bonafide.spec import FeatureSpec, ViewSpec
+from bonafide.training import features
+from bonafide.training.features import FeatureStore, cached_extract, extract, training_window
+from bonafide.training.recordings import Recordings
+
+RATE = 16_000
+SPEC = FeatureSpec(
+    window_s=1.0,
+    views={
+        "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=4),
+        "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, deltas=False),
+    },
+)
+N_FILES = 12
+SENTINEL = 12345.0
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+    for number in range(N_FILES + 1):
+        n_samples = int(rng.integers(8_000, 40_000))  # shorter and longer than the window
+        sf.write(folder / f"{number}.wav", 0.1 * rng.normal(size=n_samples), RATE)
+    return folder
+
+
+def recordings_of(folder: Path, numbers: list[int]) -> Recordings:
+    rows = [Row(f"{n}.wav", ("bonafide", "spoof")[n % 2]) for n in numbers]
+    sounds = np.array([f"sound {n:02d}" for n in numbers])
+    return Recordings(Corpus(folder, rows), sounds, np.zeros((len(numbers), 1)))
+
+
+@pytest.fixture(scope="module")
+def recordings(files: Path) -> Recordings:
+    return recordings_of(files, list(range(N_FILES)))
+
+
+@pytest.fixture(scope="module")
+def pristine(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return extract(recordings, SPEC, tmp_path_factory.mktemp("pristine") / "store", workers=1)
+
+
+@pytest.fixture
+def work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make any extraction fail: what is taken over needs none."""
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        if list(args[1]):
+            raise AssertionError("rows were extracted again")
+        return iter(())
+
+    monkeypatch.setattr(features, "map_parallel", refuse)
+
+
+def values_of(store: FeatureStore) -> dict[str, NDArray[np.float32]]:
+    return {name: np.array(store.view(name)) for name in store.spec.views}
+
+
+def assert_equal(store: FeatureStore, other: FeatureStore) -> None:
+    for name, values in values_of(store).items():
+        np.testing.assert_array_equal(values, other.view(name))
+
+
+def mark(store: FeatureStore, row: int) -> None:
+    """Put a number that no sound gives into a finished row."""
+    for name in store.spec.views:
+        view = np.lib.format.open_memmap(store.folder / f"{name}.npy", mode="r+")
+        view[row] = SENTINEL
+        view.flush()
+
+
+def marked(store: FeatureStore) -> list[int]:
+    values = values_of(store)
+    rows = [set(np.flatnonzero(np.all(v == SENTINEL, axis=(1, 2)))) for v in values.values()]
+    assert all(found == rows[0] for found in rows)
+    return sorted(int(row) for row in rows[0])
+
+
+def copy(store: FeatureStore, folder: Path) -> FeatureStore:
+    shutil.copytree(store.folder, folder)
+    return FeatureStore(folder)
+
+
+class TestTrainingWindow:
+    @pytest.mark.parametrize("n_samples", [16_000, 16_001, 20_000, 47_999, 160_000])
+    def test_the_middle(self, n_samples: int) -> None:
+        sound = np.arange(n_samples, dtype=np.float32)
+        window = training_window(sound, SPEC)
+        assert (window.shape, window.dtype) == ((16_000,), np.float32)
+        start = (n_samples - 16_000) // 2
+        np.testing.assert_array_equal(window, sound[start : start + 16_000])
+        assert abs(start - (n_samples - start - 16_000)) <= 1
+
+    @pytest.mark.parametrize("n_samples", [1, 3_000, 15_999])
+    def test_shorter_is_repeated(self, n_samples: int) -> None:
+        sound = np.random.default_rng(0).normal(size=n_samples).astype(np.float32)
+        window = training_window(sound, SPEC)
+        assert (window.shape, window.dtype) == ((16_000,), np.float32)
+        np.testing.assert_array_equal(window, sound[np.arange(16_000) % n_samples])
+
+
+class TestExtract:
+    def test_values_are_the_graphs(self, recordings: Recordings, pristine: FeatureStore) -> None:
+        graph = Graph(build_frontend(SPEC).SerializeToString())
+        for number, row in enumerate(recordings.corpus):
+            sound = decode(recordings.corpus.audio_path(row))
+            direct = graph({"waveform": training_window(sound, SPEC)[None]})
+            for name in SPEC.views:
+                np.testing.assert_allclose(
+                    pristine.view(name)[number], direct[name][0], rtol=0, atol=1e-4
+                )
+        assert len({pristine.view("bands")[n].tobytes() for n in range(N_FILES)}) == N_FILES
+
+    def test_shapes_spec_and_sounds(self, recordings: Recordings, pristine: FeatureStore) -> None:
+        assert pristine.spec == SPEC
+        for name, n_features in (("lfcc", 12), ("bands", 6)):
+            view = pristine.view(name)
+            assert view.shape == (N_FILES, SPEC.n_frames, n_features)
+            assert view.dtype == np.float32
+            assert isinstance(view, np.memmap)
+            with pytest.raises(ValueError, match="read-only"):
+                view[0] = 0.0
+        assert pristine.sounds == dict(enumerate(recordings.sha256.tolist()))
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_shards_and_workers_change_nothing(
+        self,
+        recordings: Recordings,
+        pristine: FeatureStore,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        workers: int,
+    ) -> None:
+        monkeypatch.setattr(features, "SHARD_ROWS", 5)
+        steps: list[tuple[int, int]] = []
+        store = extract(
+            recordings,
+            SPEC,
+            tmp_path / "store",
+            workers=workers,
+            progress=lambda *step: steps.append(step),
+        )
+        for name, values in values_of(store).items():
+            np.testing.assert_allclose(values, pristine.view(name), rtol=0, atol=1e-4)
+        assert (steps[0], steps[-1]) == ((0, N_FILES), (N_FILES, N_FILES))
+        assert [b[0] - a[0] for a, b in zip(steps, steps[1:], strict=False)].count(5) == 2
+        assert store.sounds == pristine.sounds
+        assert store.sha256 == pristine.sha256
+
+    def test_rows_are_the_recordings_rows(
+        self, files: Path, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        order = [7, 2, 11, 0]
+        store = extract(recordings_of(files, order), SPEC, tmp_path / "s", earlier=[pristine])
+        for name, values in values_of(store).items():
+            np.testing.assert_array_equal(values, pristine.view(name)[order])
+
+    def test_a_store_of_another_spec_is_of_no_use(
+        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        other = replace(SPEC, power_floor=1e-5)
+        with pytest.raises(AssertionError, match="extracted again"):
+            extract(recordings, other, tmp_path / "store", earlier=[pristine])
+
+    @pytest.mark.parametrize(
+        ("content", "code"), [(b"no sound any more", "not_audio"), (b"", "empty")]
+    )
+    def test_a_file_that_changed_for_the_worse(
+        self, files: Path, tmp_path: Path, content: bytes, code: str
+    ) -> None:
+        shutil.copytree(files, tmp_path / "files")
+        (tmp_path / "files" / "1.wav").write_bytes(content)
+        changed = recordings_of(tmp_path / "files", [0, 1])
+        with pytest.raises(AudioError, match=r"1\.wav: ") as caught:
+            extract(changed, SPEC, tmp_path / "store", workers=1)
+        assert caught.value.code == code
+
+
+class TestHash:
+    def test_of_spec_and_sounds_only(
+        self, pristine: FeatureStore, recordings: Recordings, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        moved = copy(pristine, tmp_path / "moved")
+        mark(moved, 3)
+        assert moved.sha256 == pristine.sha256
+        rows = [replace(row, label="spoof", path="x") for row in recordings.corpus]
+        renamed = replace(recordings, corpus=Corpus(Path("elsewhere"), rows))
+        store = extract(renamed, SPEC, tmp_path / "renamed", earlier=[pristine])
+        assert store.sha256 == pristine.sha256
+
+    def test_another_sound_or_order_or_spec_is_another(
+        self, pristine: FeatureStore, tmp_path: Path
+    ) -> None:
+        sounds = pristine.sounds
+        variants = [{**sounds, 0: "other"}, {**sounds, 0: sounds[1], 1: sounds[0]}]
+        hashes = {pristine.sha256}
+        for number, variant in enumerate(variants):
+            store = copy(pristine, tmp_path / str(number))
+            (store.folder / "rows.jsonl").write_text(json.dumps(variant) + "\n")
+            hashes.add(store.sha256)
+        store = copy(pristine, tmp_path / "spec")
+        spec = replace(SPEC, rms_floor=1e-3)
+        (store.folder / "spec.json").write_text(json.dumps(spec.to_json()))
+        hashes.add(store.sha256)
+        assert len(hashes) == 4
+
+    def test_the_order_of_writing_does_not_count(
+        self, pristine: FeatureStore, tmp_path: Path
+    ) -> None:
+        store = copy(pristine, tmp_path / "store")
+        lines = [json.dumps({row: sound}) for row, sound in pristine.sounds.items()]
+        (store.folder / "rows.jsonl").write_text("\n".join(reversed(lines)) + "\n")
+        assert store.sha256 == pristine.sha256
+
+
+class TestResume:
+    def finished(self, store: FeatureStore, rows: range, tail: str) -> None:
+        """Leave a store as a run that was killed after these rows."""
+        line = json.dumps({row: store.sounds[row] for row in rows})
+        (store.folder / "rows.jsonl").write_text(f"{line}\n{tail}")
+
+    @pytest.mark.parametrize("tail", ["", '{"8": "sound 0', "{", '{"8": "sound 08", '])
+    def test_killed_half_way(
+        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, tail: str
+    ) -> None:
+        root = tmp_path / "cache"
+        folder = root / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        left = copy(pristine, folder)
+        mark(left, 2)
+        mark(left, 9)  # written, but not known to be
+        self.finished(left, range(8), tail)
+        steps: list[tuple[int, int]] = []
+        store = cached_extract(recordings, SPEC, root, progress=lambda *s: steps.append(s))
+        assert store.folder == folder
+        assert marked(store) == [2]
+        assert steps[0] == (8, N_FILES)
+        assert steps[-1] == (N_FILES, N_FILES)
+        for name, values in values_of(store).items():
+            rest = [row for row in range(N_FILES) if row != 2]
+            np.testing.assert_allclose(values[rest], pristine.view(name)[rest], rtol=0, atol=1e-4)
+        assert store.sounds == pristine.sounds
+        assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+    def test_whole_is_taken_as_it_is(
+        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        mark(copy(pristine, folder), 5)
+        store = cached_extract(recordings, SPEC, tmp_path)
+        assert store.folder == folder
+        assert marked(store) == [5]
+
+    def test_one_file_more(
+        self, files: Path, pristine: FeatureStore, recordings: Recordings, tmp_path: Path
+    ) -> None:
+        old = copy(pristine, tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12])
+        for row in range(N_FILES):
+            mark(old, row)
+        more = recordings_of(files, [N_FILES, *range(N_FILES)])
+        store = cached_extract(more, SPEC, tmp_path)
+        assert marked(store) == list(range(1, N_FILES + 1))
+        assert np.isfinite(store.view("lfcc")[0]).all()
+        assert store.view("lfcc")[0].std() > 0
+        assert old.folder.exists()
+
+    def test_killed_before_the_spec_was_written(
+        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        copy(pristine, folder.with_name("other"))
+        folder.mkdir()
+        (folder / "rows.jsonl").write_text("")
+        store = cached_extract(recordings, SPEC, tmp_path)
+        assert_equal(store, pristine)
+
+    def test_killed_while_taking_over(
+        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        """What the run before had finished still lies beside what this one had begun."""
+        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        copy(pristine, folder.with_name(f"{folder.name}-before"))
+        begun = copy(pristine, folder)
+        (begun.folder / "rows.jsonl").write_text("")
+        store = cached_extract(recordings, SPEC, tmp_path)
+        assert_equal(store, pristine)
+
+    def test_the_three_newest_are_kept(
+        self, files: Path, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        family = tmp_path / SPEC.sha256[:12]
+        copy(pristine, family / "oldest")
+        parts = [recordings_of(files, list(range(size))) for size in (10, 9, 8, 7)]
+        names = [part.rows_sha256[:12] for part in parts]
+        for part in parts[:2]:
+            cached_extract(part, SPEC, tmp_path)
+        assert {path.name for path in family.iterdir()} == {"oldest", *names[:2]}
+        cached_extract(parts[2], SPEC, tmp_path)
+        assert {path.name for path in family.iterdir()} == set(names[:3])
+        cached_extract(parts[2], SPEC, tmp_path)  # again: nothing new, nothing to lose
+        assert {path.name for path in family.iterdir()} == set(names[:3])
+        cached_extract(parts[3], SPEC, tmp_path)
+        assert {path.name for path in family.iterdir()} == set(names[1:])

@@ -1,0 +1,247 @@
+"""Work in processes of their own: what crashes, what is printed, what is killed."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonafide.errors import BonafideError
+from bonafide.training.isolate import ENVIRONMENT, IsolatedError, run_isolated
+from bonafide.training.parallel import map_parallel, silent, worker_count
+
+HELPERS = Path(__file__).parents[1] / "helpers"
+Job = tuple[str, Any]
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the helper module, importable in spawned processes too."""
+    monkeypatch.syspath_prepend(HELPERS)
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    return importlib.import_module("children")
+
+
+def wait_for(condition: Any, seconds: float = 20.0) -> bool:
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(found)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be reaped does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+class TestMapParallel:
+    def run(self, children: Any, jobs: list[Job], workers: int = 2) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        for position, result in map_parallel(
+            children.work, jobs, crashed=children.crashed, workers=workers
+        ):
+            assert position not in found, "reported twice"
+            found[position] = result
+        return found
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_every_item_under_its_position(self, children: Any, workers: int) -> None:
+        jobs = [("square", number) for number in range(25)]
+        found = self.run(children, jobs, workers)
+        assert found == {number: number * number for number in range(25)}
+
+    def test_nothing_to_do(self, children: Any) -> None:
+        assert self.run(children, []) == {}
+
+    def test_items_that_bring_their_process_down(self, children: Any) -> None:
+        jobs: list[Job] = [("square", number) for number in range(14)]
+        jobs[3], jobs[10] = ("exit", 3), ("kill", 0.0)
+        expected: dict[int, Any] = {number: number * number for number in range(14)}
+        expected |= {3: "crashed on exit", 10: "crashed on kill"}
+        assert self.run(children, jobs) == expected
+
+    def test_a_crash_while_the_caller_is_busy(self, children: Any) -> None:
+        """The pool breaks between two looks at it, when the next item is about to go in."""
+        jobs: list[Job] = [("square", 0), ("kill", 0.3), *[("square", n) for n in range(2, 9)]]
+        found: dict[int, Any] = {}
+        pairs = map_parallel(children.work, jobs, crashed=children.crashed, workers=2)
+        for position, result in pairs:
+            found[position] = result
+            if len(found) == 1:
+                time.sleep(1.5)
+        assert found == {0: 0, 1: "crashed on kill"} | {n: n * n for n in range(2, 9)}
+
+    def test_an_error_is_the_callers(self, children: Any) -> None:
+        with pytest.raises(ValueError, match="no such thing"):
+            self.run(children, [("square", 1), ("raise", "no such thing"), ("square", 2)])
+
+    def test_items_are_taken_as_they_are_needed(self, children: Any) -> None:
+        taken, returned, most_ahead = 0, 0, 0
+
+        def jobs() -> Iterator[Job]:
+            nonlocal taken, most_ahead
+            for number in range(40):
+                taken += 1
+                most_ahead = max(most_ahead, taken - returned)
+                yield ("square", number)
+
+        pairs = map_parallel(children.work, jobs(), crashed=children.crashed, workers=1)
+        assert taken == 0
+        for _ in pairs:
+            returned += 1
+        assert returned == taken == 40
+        assert most_ahead <= 4  # two a worker, and what came back but was not looked at yet
+
+    def test_in_processes_that_are_not_this_one(self, children: Any) -> None:
+        found = self.run(children, [("pid", 0)] * 6)
+        assert os.getpid() not in found.values()
+        assert 1 <= len(set(found.values())) <= 2
+
+    def test_a_caller_who_leaves_early(self, children: Any) -> None:
+        taken: list[int] = []
+
+        def jobs() -> Iterator[Job]:
+            for number in range(30):
+                taken.append(number)
+                yield ("square", number)
+
+        pairs = map_parallel(children.work, jobs(), crashed=children.crashed, workers=1)
+        next(pairs)
+        pairs.close()  # type: ignore[attr-defined]
+        assert len(taken) <= 3
+
+    def test_worker_count(self) -> None:
+        assert worker_count() == len(os.sched_getaffinity(0)) >= 1
+        assert silent(1, 2) is None  # type: ignore[func-returns-value]
+
+
+class TestRunIsolated:
+    def test_arguments_result_and_progress(self, children: Any) -> None:
+        seen: list[tuple[int, int]] = []
+        arguments = {"text": "ä\n\"'", "number": 1.5, "many": [None, True, {"a": "b" * 100_000}]}
+        result = run_isolated("children:echo", arguments, lambda *step: seen.append(step))
+        assert result == {"seen": arguments}
+        assert seen == [(1, 3), (2, 3), (3, 3)]
+
+    def test_progress_may_go_to_nobody(self, children: Any) -> None:
+        assert run_isolated("children:echo", {}) == {"seen": {}}
+
+    def test_a_process_of_its_own_with_fixed_numbers(
+        self, children: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "64")
+        monkeypatch.setenv("HANDED_ON", "yes")
+        names = [*ENVIRONMENT, "HANDED_ON"]
+        found = run_isolated("children:environment", {"names": names})
+        assert found.pop("pid") != os.getpid()
+        assert found == {**ENVIRONMENT, "HANDED_ON": "yes"}
+        assert ENVIRONMENT["OMP_NUM_THREADS"] == "1"
+
+    def test_noise_does_not_break_the_conversation(self, children: Any) -> None:
+        seen: list[tuple[int, int]] = []
+        found = run_isolated("children:noisy", {"lines": 8000}, lambda *step: seen.append(step))
+        assert found == {"lines": 8000}
+        assert seen == [(1, 1)]
+
+    def test_noise_that_is_not_text(self, children: Any) -> None:
+        assert run_isolated("children:not_utf8", {"status": 0}) == {"status": 0}
+
+    @pytest.mark.parametrize(
+        ("target", "arguments", "match"),
+        [
+            (
+                "children:fail",
+                {"message": "the sky is low"},
+                r"(?s)fail ended with status 1; it printed: .*RuntimeError: the sky is low",
+            ),
+            ("children:leave", {"status": 7}, r"leave ended with status 7; it printed: nothing$"),
+            ("children:leave", {"status": 0}, r"leave ended with status 0; it printed: nothing$"),
+            ("children:not_utf8", {"status": 3}, r"status 3; it printed: before .*after"),
+            ("children:unserialisable", {}, r"(?s)status 1.*TypeError: .*JSON serializable"),
+            ("children:echo_nothing", {}, r"(?s)status 1.*has no attribute 'echo_nothing'"),
+            ("no_such_module:f", {}, r"(?s)status 1.*No module named 'no_such_module'"),
+            ("children:leave", {}, r"(?s)status 1.*missing 1 required .*'status'"),
+        ],
+    )
+    def test_failures(
+        self, children: Any, target: str, arguments: dict[str, Any], match: str
+    ) -> None:
+        with pytest.raises(IsolatedError, match=match) as caught:
+            run_isolated(target, arguments)
+        assert caught.value.code == "training_failed"
+        assert isinstance(caught.value, BonafideError)
+
+    def start(self, pid_file: Path) -> tuple[threading.Thread, list[BaseException], int]:
+        """Start a long run in a thread; give it, what it will raise, and the child's process id."""
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                run_isolated("children:wait_long", {"pid_file": str(pid_file)})
+            except IsolatedError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert wait_for(pid_file.exists)
+        return thread, raised, int(pid_file.read_text())
+
+    def test_a_child_that_is_killed(self, children: Any, tmp_path: Path) -> None:
+        thread, raised, pid = self.start(tmp_path / "pid")
+        os.kill(pid, signal.SIGKILL)
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+        assert not alive(pid)
+        with pytest.raises(IsolatedError, match=r"wait_long ended with status -9; .*nothing"):
+            raise raised[0]
+
+    def test_stop_all(self, children: Any, tmp_path: Path) -> None:
+        """In a process of its own, for it is final: what runs ends, what waits does not start."""
+        pid_file = tmp_path / "pid"
+        call = f"import children; children.stop_a_run({str(pid_file)!r})"
+        done = subprocess.run([sys.executable, "-c", call], capture_output=True, timeout=60)
+        assert done.stderr.decode() == ""
+        first, second = json.loads(done.stdout)
+        assert first[0] == "training_failed"
+        assert "status -9" in first[1]
+        assert second == ["stopped", "children:echo was not started: the run is being stopped"]
+        assert not alive(int(pid_file.read_text()))
+
+    def test_the_child_goes_with_its_parent(self, children: Any, tmp_path: Path) -> None:
+        pid_file = tmp_path / "pid"
+        call = (
+            "from bonafide.training.isolate import run_isolated; "
+            f"run_isolated('children:wait_long', {json.dumps({'pid_file': str(pid_file)})})"
+        )
+        with subprocess.Popen([sys.executable, "-c", call]) as parent:
+            assert wait_for(pid_file.exists)
+            child = int(pid_file.read_text())
+            assert alive(child)
+            parent.kill()
+        assert wait_for(lambda: not alive(child), seconds=10)
+
+    def test_progress_that_fails_ends_the_child(self, children: Any) -> None:
+        def refuse(done: int, total: int) -> None:
+            raise ArithmeticError("enough")
+
+        with pytest.raises(ArithmeticError, match="enough"):
+            run_isolated("children:echo", {}, refuse)
+
+    def test_pipes_are_closed(self, children: Any) -> None:
+        run_isolated("children:echo", {})
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        kept = [run_isolated("children:echo", {}) for _ in range(2)]
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+        assert len(kept) == 2
