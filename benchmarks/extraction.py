@@ -20,9 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 COPIES = 10
 ROUNDS = 7
 

@@ -2,16 +2,30 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from bonafide.training.schedule import Schedule, read_history, train_command
 from tests.pipeline.conftest import Trained
 
-STEPS = (
-    "ingest split extract audit scale train_cnn train_rnn train_bilstm train_gru train_xgboost "
-    "stack calibrate export evaluate promote"
-).split()
+STEPS = [
+    "ingest",
+    "split",
+    "extract",
+    "audit",
+    "scale",
+    "train_cnn",
+    "train_rnn",
+    "train_bilstm",
+    "train_gru",
+    "train_xgboost",
+    "stack",
+    "calibrate",
+    "export",
+    "evaluate",
+    "promote",
+]
 
 
 def test_models_list_gives_the_contract_s_fields(trained: Trained) -> None:
@@ -86,8 +100,7 @@ def test_schedule_trains_by_the_clock_and_remembers(
     ]
     assert read_history(trained.home.folder) == runs
     assert "run ended with status 0" in said
-    with open(runs[0]["log"]) as log:
-        assert "In production now." in log.read()
+    assert "In production now." in Path(runs[0]["log"]).read_text()
 
 
 def test_evaluate_writes_json_and_report(trained: Trained) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ class TestExtract:
         for name, values in values_of(store).items():
             np.testing.assert_allclose(values, pristine.view(name), rtol=0, atol=1e-4)
         assert (steps[0], steps[-1]) == ((0, N_FILES), (N_FILES, N_FILES))
-        assert [b[0] - a[0] for a, b in zip(steps, steps[1:], strict=False)].count(5) == 2
+        assert [b[0] - a[0] for a, b in pairwise(steps)].count(5) == 2
         assert store.sounds == pristine.sounds
         assert store.sha256 == pristine.sha256
 
