@@ -24,6 +24,7 @@ Waveform = NDArray[np.float32]
 Source = Path | bytes
 
 BLOCK_S = 1.0
+MAX_SAMPLE = 1e3  # full scale is 1; float files may go over it, but not by 60 dB
 RATE_RANGE_HZ = (4_000, 384_000)
 MAX_CHANNELS = 32
 # Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
@@ -31,6 +32,8 @@ FFMPEG_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
     "mp3,ogg,wav,w64,caf,aiff,au,flac,gsm,dts,ape,wv,tta,tak,opus"
 )
+# Containers whose header says how long they are; for others FFmpeg guesses by the bit rate.
+FORMATS_WITH_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "caf")
 
 
 @dataclass
@@ -71,7 +74,8 @@ class AudioStream:
         return str(self.source) if isinstance(self.source, Path) else "the upload"
 
     def __iter__(self) -> Iterator[Waveform]:
-        """Give the blocks in order."""
+        """Give the blocks in order, from the start."""
+        self.damage, self.duration_s = "", 0.0
         with self._open() as file:
             if not file.read(1):
                 raise AudioError("empty", f"{self.name}: the file is empty (0 bytes)")
@@ -101,6 +105,10 @@ class AudioStream:
     def _accept(self, rate_hz: int, channels: int, codec: str) -> None:
         if not (rate_hz and channels):  # a guess of FFmpeg's that led nowhere
             raise self._not_audio(ValueError("no sound in it"))
+        self._check_format(rate_hz, channels)
+        self.original_rate_hz, self.channels, self.codec = rate_hz, channels, codec
+
+    def _check_format(self, rate_hz: int, channels: int) -> None:
         low, high = RATE_RANGE_HZ
         if not (low <= rate_hz <= high and 1 <= channels <= MAX_CHANNELS):
             raise AudioError(
@@ -108,7 +116,14 @@ class AudioStream:
                 f"{self.name}: {rate_hz} Hz with {channels} channels; allowed are "
                 f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
             )
-        self.original_rate_hz, self.channels, self.codec = rate_hz, channels, codec
+
+    def _check_samples(self, block: NDArray[np.float32]) -> None:
+        if not np.abs(block).max(initial=0.0) <= MAX_SAMPLE:  # not so for NaN either
+            raise AudioError(
+                "not_finite",
+                f"{self.name}: holds samples that are not numbers or beyond {MAX_SAMPLE:g} times "
+                "full scale",
+            )
 
     def _from_libsndfile(self, sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
         self._accept(sound.samplerate, sound.channels, sound.format.lower())
@@ -131,11 +146,13 @@ class AudioStream:
     def _from_ffmpeg(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
         options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "none"}
         try:
-            with av.open(file, "r", options=options) as container:
+            with av.open(file, "r", options=options, metadata_errors="replace") as container:
                 if not container.streams.audio:
                     raise AudioError("no_sound", f"{self.name}: holds no sound track")
                 yield from self._ffmpeg_blocks(container)
                 promised_s = (container.duration or 0) / av.time_base
+                if container.format.name not in FORMATS_WITH_DURATION:
+                    return
                 if self.duration_s < promised_s - 0.5:  # priming and padding make up less
                     self.damage = (
                         f"{promised_s:.2f} s were promised and {self.duration_s:.2f} s could be "
@@ -151,18 +168,34 @@ class AudioStream:
     ) -> Iterator[NDArray[np.float32]]:
         stream = container.streams.audio[0]
         codec = stream.codec_context
-        self._accept(codec.sample_rate, codec.channels, codec.name)
-        # One rate and layout throughout, whatever the frames change to on the way.
-        resampler = av.AudioResampler("fltp", codec.layout, codec.sample_rate)
-        frames = (out for frame in container.decode(stream) for out in resampler.resample(frame))
+        if codec is None:
+            raise self._not_audio(ValueError("its codec is not known"))
+        rate_hz = codec.sample_rate
+        self._accept(rate_hz, codec.channels, codec.name)
         pending: list[NDArray[np.float32]] = []
-        for frame in frames:
-            pending.append(frame.to_ndarray().T.astype(np.float32, copy=False))
-            if sum(map(len, pending)) >= BLOCK_S * codec.sample_rate:
+        for frame in self._one_rate(container.decode(stream), rate_hz):
+            # Packed samples lie in one plane; PyAV reads past the eighth plane of planar ones.
+            packed = frame.to_ndarray().astype(np.float32, copy=False)
+            packed = packed.reshape(-1, frame.layout.nb_channels)
+            self._check_samples(packed)
+            pending.append(packed.mean(axis=1, dtype=np.float32, keepdims=True))
+            if sum(map(len, pending)) >= BLOCK_S * rate_hz:
                 yield np.concatenate(pending)
                 pending = []
         if pending:
             yield np.concatenate(pending)
+
+    def _one_rate(self, frames: Iterator[av.AudioFrame], rate_hz: int) -> Iterator[av.AudioFrame]:
+        """Bring frames to packed float32 at one rate, though they change on the way."""
+        seen, resampler = None, None
+        for frame in frames:
+            kind = (frame.sample_rate, frame.layout.name, frame.format.name)
+            if kind != seen or resampler is None:
+                self._check_format(frame.sample_rate, frame.layout.nb_channels)
+                resampler, seen = av.AudioResampler("flt", frame.layout, rate_hz), kind
+            yield from resampler.resample(frame)
+        if resampler is not None:
+            yield from resampler.resample(None)
 
     def _not_audio(self, error: Exception) -> AudioError:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", str(error))
@@ -175,9 +208,8 @@ class AudioStream:
     def _resampled(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[Waveform]:
         resampler: soxr.ResampleStream | None = None
         for block in blocks:
-            mono = block[:, 0] if self.channels == 1 else block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono.sum()):
-                raise AudioError("not_finite", f"{self.name}: holds samples that are not numbers")
+            self._check_samples(block)
+            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
             self.duration_s += len(mono) / self.original_rate_hz
             if self.max_duration_s is not None and self.duration_s > self.max_duration_s:
                 raise AudioError(
@@ -240,15 +272,16 @@ def tile(waveform: Waveform, n_samples: int) -> Waveform:
 
 
 FRAME_SAMPLES = 320  # 20 ms
-SPEECH_BAND_HZ = (100.0, 4_000.0)
+SPEECH_BAND_HZ = (200.0, 4_000.0)
 SPEECH_FLOOR_DBFS = -70.0
+SPEECH_SHARE = 3e-3  # of the frame's energy: what hum and offsets leak into the band is less
 # Less than this gives no verdict, in scoring and in training alike.
 MIN_SOUND_S = 1.0
 MIN_SPEECH_S = 0.3
 
 
 def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
-    """Tell which 20 ms frames hold energy where speech has it (100 to 4000 Hz, over -70 dBFS).
+    """Tell which 20 ms frames hold energy where speech has it (200 to 4000 Hz, over -70 dBFS).
 
     This is a gate against silence and hum, not a voice activity detector.
 
@@ -267,9 +300,11 @@ def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
     spectrum = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2  # (n_frames, 161)
     hz = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SAMPLE_RATE_HZ)
     band = (hz >= SPEECH_BAND_HZ[0]) & (hz <= SPEECH_BAND_HZ[1])
+    in_band = spectrum[:, band].sum(axis=1)
     # Parseval: twice the one-sided power over window energy and length is the mean square.
-    mean_square = 2 * spectrum[:, band].sum(axis=1) / (FRAME_SAMPLES * np.sum(window**2))
-    return np.asarray(mean_square > 10 ** (SPEECH_FLOOR_DBFS / 10), dtype=np.bool_)
+    mean_square = 2 * in_band / (FRAME_SAMPLES * np.sum(window**2))
+    loud = mean_square > 10 ** (SPEECH_FLOOR_DBFS / 10)
+    return np.asarray(loud & (in_band > SPEECH_SHARE * spectrum.sum(axis=1)), dtype=np.bool_)
 
 
 def speech_seconds(frames: NDArray[np.bool_]) -> float:

@@ -14,6 +14,10 @@ from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
 MANIFEST = "manifest.json"
 GRAPHS = ("frontend", "scaler", *BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
 FORMAT = 1
+REQUIRED = (
+    *("name", "version", "feature_spec", "views", "prior_spoof", "thresholds", "choice"),
+    "calibration",
+)
 # What may differ between two runs that made the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 
@@ -95,6 +99,8 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version, files = manifest["format"], dict(manifest["files"])
+        for key in REQUIRED:
+            manifest[key]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     if version != FORMAT:

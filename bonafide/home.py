@@ -23,18 +23,30 @@ def home() -> Path:
 
 def bundles(root: Path) -> list[Bundle]:
     """List the bundles kept under a home folder, by name and version."""
-    folders = [path.parent for path in (root / "bundles").glob("*/*/manifest.json")]
+    # Names that start with a dot are drafts that a killed process left.
+    folders = [path.parent for path in (root / "bundles").glob("*/[0-9]*/manifest.json")]
     by_version = sorted(folders, key=lambda f: (f.parent.name, int(f.name)))
     return [read_bundle(folder) for folder in by_version]
 
 
 def production_folder(root: Path) -> Path | None:
-    """Give the folder of the bundle in production, or None if none was promoted."""
+    """Give the folder of the bundle in production, or None if none was promoted.
+
+    Raises
+    ------
+    BundleError
+        ``bad_production`` if the file that says so is damaged.
+    """
     path = root / PRODUCTION
     if not path.exists():
         return None
-    entry = json.loads(path.read_text())
-    return root / "bundles" / entry["name"] / entry["version"]
+    try:
+        entry = json.loads(path.read_text())
+        return root / "bundles" / entry["name"] / entry["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BundleError(
+            "bad_production", f"{path}: does not name a bundle: {error!r}; train or promote again"
+        ) from error
 
 
 def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:

@@ -28,6 +28,8 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
+td small { display: block; opacity: .7; white-space: nowrap; } td { vertical-align: top; }
+.wide + .wide { margin-top: 1.2rem; }
 tr:hover { background: var(--soft); }
 .wide { overflow-x: auto; }
 .note { border-left: 4px solid #c2410c; padding: .4rem .8rem; background: var(--soft); }
@@ -59,7 +61,16 @@ def html_table(headings: Sequence[str], rows: Cells) -> str:
     """Lay out an HTML table, everything escaped."""
 
     def line(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{shown(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    def shown(cell: str) -> str:
+        """Put an interval under its value."""
+        value, bracket, rest = html.escape(cell).partition(" [")
+        return (
+            f"{value}<small>[{rest}</small>"
+            if bracket and rest.endswith("]")
+            else value + (bracket + rest)
+        )
 
     body = "".join(line(row, "td") for row in rows)
     return f'<div class="wide"><table>{line(headings, "th")}{body}</table></div>'
@@ -93,7 +104,7 @@ def title_line(evaluation: Evaluation) -> str:
     return (
         f"{evaluation.title}: {c['rows']} recordings ({c['bonafide']} bona fide, {c['spoof']} "
         f"spoof), {c['sources']} sources, {c['speakers']} speakers, {c['generators']} generators; "
-        f"95 % intervals by bootstrap over whole {evaluation.clusters}s"
+        f"95 % intervals by bootstrap over {evaluation.clusters}s"
     )
 
 
@@ -125,8 +136,10 @@ def det_figure(llr: Mapping[str, NDArray[np.floating[Any]]], is_spoof: NDArray[n
         names = [f"{100 * t:g}" for t in ticks]
         axes.set_xticks(norm.ppf(ticks), names)
         axes.set_yticks(norm.ppf(ticks), names)
+        limits = norm.ppf([0.0008, 0.7])
+        axes.set(xlim=limits, ylim=limits)
         axes.set(xlabel="spoofs accepted, %", ylabel="bona fide rejected, %")
-        axes.plot([-3.1, 0.3], [-3.1, 0.3], color="#999", linewidth=0.7, linestyle=":")
+        axes.plot(limits, limits, color="#999", linewidth=0.7, linestyle=":")
         axes.grid(alpha=0.2)
         axes.legend(fontsize=8)
 

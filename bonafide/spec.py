@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +13,20 @@ BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
 META_MODELS = ("logistic", "xgboost")
 
 Kind = Literal["mfcc", "lfcc", "logmel"]
+
+
+def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) -> None:
+    """Refuse what is not a whole or a finite number; store the latter as float."""
+    for name in integers:
+        value = getattr(spec, name)
+        _check(
+            isinstance(value, int) and not isinstance(value, bool), name, value, "a whole number"
+        )
+    for name in reals:
+        value = getattr(spec, name)
+        finite = isinstance(value, (int, float)) and math.isfinite(value)
+        _check(finite, name, value, "a finite number")
+        object.__setattr__(spec, name, float(value))  # 4 and 4.0 are one spec with one hash
 
 
 def _check(ok: bool, name: str, seen: object, allowed: str) -> None:
@@ -46,6 +61,7 @@ class ViewSpec:
 
     def __post_init__(self) -> None:
         """Refuse values that make no features, naming what is allowed."""
+        _numbers(self, ("n_filters", "n_coefficients"), ("low_hz", "high_hz"))
         _check(self.kind in ("mfcc", "lfcc", "logmel"), "kind", self.kind, "mfcc, lfcc or logmel")
         _check(4 <= self.n_filters <= 128, "n_filters", self.n_filters, "4 to 128")
         if self.kind == "logmel":
@@ -121,6 +137,11 @@ class FeatureSpec:
 
     def __post_init__(self) -> None:
         """Refuse values that make no front end, naming what is allowed."""
+        _numbers(
+            self,
+            ("n_fft", "hop_samples", "delta_frames"),
+            ("window_s", "power_floor", "rms_floor"),
+        )
         _check(0.5 <= self.window_s <= 30.0, "window_s", self.window_s, "0.5 to 30 seconds")
         _check(self.n_fft in (256, 512, 1024, 2048), "n_fft", self.n_fft, "256, 512, 1024 or 2048")
         _check(

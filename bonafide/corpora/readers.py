@@ -51,27 +51,32 @@ def _check_columns(seen: list[str], path: Path) -> None:
         )
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+Lines = list[tuple[int, dict[str, str]]]
+
+
+def _read_csv(path: Path) -> Lines:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="")
             _check_columns(list(reader.fieldnames or []), path)
-            return list(reader)
+            return [(reader.line_num, line) for line in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError("bad_manifest", f"{path}: not a CSV file in UTF-8: {error}") from error
 
 
-def _read_parquet(path: Path) -> list[dict[str, str]]:
+def _read_parquet(path: Path) -> Lines:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise CorpusError("bad_manifest", f"{path}: not a Parquet file: {error}") from error
     _check_columns(table.column_names, path)
-    rows = table.to_pylist()
-    return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    return [
+        (number, {name: "" if value is None else str(value) for name, value in row.items()})
+        for number, row in enumerate(table.to_pylist(), start=2)
+    ]
 
 
 def read_manifest(path: Path) -> Corpus:
@@ -80,11 +85,13 @@ def read_manifest(path: Path) -> Corpus:
     Raises
     ------
     CorpusError
-        ``missing_column``, ``bad_label``, ``bad_row`` or ``bad_manifest``, with the
+        ``no_corpus``, ``missing_column``, ``bad_label``, ``bad_row`` or ``bad_manifest``, with the
         row's number (the header is row 1) and what is allowed.
     """
-    lines = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    rows = [_row(values, f"{path}, row {number}") for number, values in enumerate(lines, start=2)]
+    if not path.is_file():
+        raise CorpusError("no_corpus", f"{path}: no such file; a manifest is a file")
+    lines = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    rows = [_row(values, f"{path}, row {number}") for number, values in lines]
     return Corpus(path.parent, rows)
 
 
@@ -96,8 +103,10 @@ def read_folder(path: Path) -> Corpus:
     Raises
     ------
     CorpusError
-        ``bad_folder`` if no subfolder names a class.
+        ``no_corpus`` if it is none, ``bad_folder`` if no subfolder names a class.
     """
+    if not path.is_dir():
+        raise CorpusError("no_corpus", f"{path}: no such folder")
     classes = sorted(d for d in path.iterdir() if d.is_dir() and d.name.lower() in LABEL_NAMES)
     if not classes:
         raise CorpusError(
@@ -106,7 +115,8 @@ def read_folder(path: Path) -> Corpus:
     rows = []
     for folder in classes:
         label = LABEL_NAMES[folder.name.lower()]
-        files = (f for f in folder.rglob("*") if f.suffix.lower() in AUDIO_SUFFIXES)
+        found = (f for f in folder.rglob("*") if f.suffix.lower() in AUDIO_SUFFIXES)
+        files = (f for f in found if not f.is_dir())
         for file in sorted(files):
             inner = file.relative_to(folder).parts
             group = inner[0] if len(inner) > 1 else UNKNOWN

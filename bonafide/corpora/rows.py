@@ -84,7 +84,9 @@ class Corpus:
     def to_csv(self) -> str:
         """Write the rows as CSV with a header."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(
+            text, COLUMNS, lineterminator="\r\n"
+        )  # RFC 4180, so that a lone CR is quoted
         writer.writeheader()
         writer.writerows(asdict(row) for row in self.rows)
         return text.getvalue()

@@ -18,9 +18,13 @@ Tensor = Any
 PREDICT_ROWS = 64
 
 
+def _normed(x: Tensor) -> Tensor:
+    # Keras's momentum of 0.99 needs hundreds of steps before the held-out loss means anything.
+    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
+
+
 def _conv_block(x: Tensor, filters: int, strides: tuple[int, int]) -> Tensor:
-    x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    return layers.Activation("relu")(layers.BatchNormalization()(x))
+    return _normed(layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x))
 
 
 def _head(x: Tensor, dropout: float) -> Tensor:
@@ -47,7 +51,7 @@ def _recurrent(layer: Callable[[int], Any]) -> Callable[[Tensor, NetworkConfig],
         x = frames
         for kernel in (5, 3):
             x = layers.Conv1D(config.width, kernel, strides=2, padding="same", use_bias=False)(x)
-            x = layers.Activation("relu")(layers.BatchNormalization()(x))
+            x = _normed(x)
         x = layers.Dropout(config.dropout)(x)
         x = layer(config.width)(x)  # (batch, t / 4, width)
         return _head(x, config.dropout)

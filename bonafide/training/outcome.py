@@ -170,6 +170,7 @@ def evaluate_candidate(
     }
     outcome = Outcome(judged["held_out"], judged["out_of_fold"], audit, parity)
     sections = [
+        f"<p>{html.escape(plain_verdict(outcome))}</p>",
         audit_section(audit, outcome.held_out),
         *(
             evaluation_section(judged[key], scores[key], corpus.is_spoof[rows])

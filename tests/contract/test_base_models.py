@@ -39,10 +39,10 @@ SPEC = FeatureSpec(
 )
 N_ROWS, N_SOURCES = 48, 12
 FIT = FitConfig(
-    epochs=4,
-    steps_per_epoch=10,
+    epochs=5,
+    steps_per_epoch=25,
     batch_rows=16,
-    patience_epochs=4,
+    patience_epochs=5,
     learning_rate=1e-2,
     mask_frames=10,
     offset_scale=0.1,
@@ -171,7 +171,6 @@ def fits(case: Case, samples: Scores, tmp_path_factory: pytest.TempPathFactory) 
     unseen["gru"] = case.folds.is_test
     for name in NETWORKS:
         write_table(case, case.flipped(unseen[name]), folder / name)
-    write_table(case, case.corpus, folder / "other")
     np.save(folder / "samples.npy", samples)
     models = {name: MODELS[name].model_dump(mode="json") for name in NETWORKS}
     common = {
@@ -182,7 +181,6 @@ def fits(case: Case, samples: Scores, tmp_path_factory: pytest.TempPathFactory) 
     }
     again = {
         "models": models,
-        "other_seed": {"name": "rnn", "model": models["rnn"], "seed": SEED + 1},
         "common": common,
         "folder": str(folder),
         "samples": str(folder / "samples.npy"),
@@ -330,9 +328,9 @@ class TestNoRowByAModelThatSawIt:
 
 
 class TestSeeds:
-    def test_networks_differ(self, fits: Fits) -> None:
-        other = np.load(fits.folder / "other" / "oof.npy")
-        assert np.all(other != fits.first["rnn"].oof)
+    def test_networks_differ(self, case: Case, fits: Fits) -> None:
+        other = np.load(fits.folder / "other_seed.npy")
+        assert np.all(other != fits.again["rnn"][case.folds.is_test])
 
     def test_trees_differ(self, case: Case, fits: Fits) -> None:
         other = case.fit("xgboost", seed=SEED + 1)
@@ -402,7 +400,7 @@ class TestOnnx:
     ) -> None:
         graph = Graph(graphs[name].SerializeToString())
         source = self.source(name, fits, samples)
-        assert source.std() > 0.01
+        assert source.std() > 0.01  # a hundred times what is allowed
         for size in (1, 3, len(source)):
             seen = graph({"frames": samples[:size]})["p_spoof"]
             assert seen.shape == (size,)

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-import librosa
+import librosa.filters
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bonafide.audio import Waveform, decode, tile
+from bonafide.audio import MAX_SAMPLE, Waveform, decode, tile
 from bonafide.corpora.speechlike import Voice, speak
 from bonafide.frontend import (
     N_STATISTICS,
@@ -332,9 +332,9 @@ def test_any_waveform_gives_finite_features(waveform: Waveform) -> None:
         assert np.isfinite(frames).all(), name
 
 
-@pytest.mark.parametrize("level", [1e14, 1e18, 1e25, 1e38])
+@pytest.mark.parametrize("level", [MAX_SAMPLE, 1e14])
 def test_absurd_levels_give_finite_features(level: float) -> None:
-    """A float file may hold any finite number, and `decode` takes it."""
+    """`decode` takes no louder sample than `MAX_SAMPLE`; the graph has room beyond."""
     for name, frames in extract(level * tone(440, SHORT.window_samples), "views").items():
         assert np.isfinite(frames).all(), name
 

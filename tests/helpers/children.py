@@ -115,7 +115,6 @@ def refit_networks(
     *,
     progress: Progress,
     models: dict[str, Any],
-    other_seed: dict[str, Any],
     common: dict[str, Any],
     folder: str,
     samples: str,
@@ -123,17 +122,19 @@ def refit_networks(
     """Fit every network again, export it, and score the saved one in a batch and row by row.
 
     One process for all of them, because starting tensorflow costs more than the work. ``folder``
-    holds ``<name>/table.npz`` for each. ``other_seed`` are further arguments of `fit_base`.
+    holds ``<name>/table.npz`` for each. The RNN's final fit is made once more with another seed.
     """
     import keras
     import numpy as np
 
     from bonafide.export.networks import export_network
-    from bonafide.training.base import fit_base, make_base_model
+    from bonafide.training.base import fit_base, make_base_model, model_seed
     from bonafide.training.config import FitConfig
     from bonafide.training.data import View, fit_standard
     from bonafide.training.features import FeatureStore
+    from bonafide.training.folds import TEST, hold_out
 
+    fit_config = FitConfig.model_validate(common["fit"])
     for name, model in models.items():
         own = Path(folder) / name
         fit_base(progress=progress, name=name, model=model, folder=str(own), **common)
@@ -141,7 +142,7 @@ def refit_networks(
         features = FeatureStore(Path(common["store"])).view(model["view"])
         standard = fit_standard(features, np.flatnonzero(columns["fold"] >= 0))
         view = View(features, columns["is_spoof"], columns["group"], standard)
-        saved: Any = make_base_model(name, model, FitConfig.model_validate(common["fit"]), 0)
+        saved: Any = make_base_model(name, model, fit_config, 0)
         saved.model_ = keras.saving.load_model(str(own / "model.keras"))
         rows = np.arange(len(features))
         singles = [saved.predict(view, rows[i : i + 1]) for i in rows[:4]]
@@ -154,5 +155,18 @@ def refit_networks(
         )
         config = {"name": name, "config": model, "model": str(own / "model.keras")}
         export_network(progress=progress, samples=samples, folder=str(own), **config)
-    fit_base(progress=progress, folder=str(Path(folder) / "other"), **{**common, **other_seed})
+    own_seed = model_seed(common["seed"], "rnn", TEST)
+    own = Path(folder) / "rnn"
+    columns = np.load(own / "table.npz")
+    side = np.flatnonzero(columns["fold"] != TEST)
+    features = FeatureStore(Path(common["store"])).view(models["rnn"]["view"])
+    standard = fit_standard(features, side)
+    view = View(features, columns["is_spoof"], columns["source"], standard)
+    held_out = hold_out(
+        columns["is_spoof"][side], columns["group"][side], common["validation_share"], own_seed
+    )
+    other = make_base_model("rnn", models["rnn"], fit_config, own_seed + 1)
+    other.fit(view, side[~held_out], side[held_out])
+    scores = other.predict(view, np.flatnonzero(columns["fold"] == TEST))
+    np.save(Path(folder) / "other_seed.npy", scores)
     return {}

@@ -41,6 +41,10 @@ ENTRIES: dict[str, Any] = {
     "version": "0",
     "created": "2025-01-01T00:00:00Z",
     "feature_spec": SPEC.to_json(),
+    "views": {},
+    "thresholds": {},
+    "choice": "logistic",
+    "calibration": {},
     "prior_spoof": 0.5,
     "code": "abc",
     "zenml": {"run": "r1"},
@@ -73,10 +77,8 @@ def store(folder: Path, manifest: Any) -> None:
 
 
 def test_the_contracts_files_are_named() -> None:
-    assert GRAPHS == (
-        *("frontend", "scaler", "cnn", "rnn", "bilstm", "gru", "xgboost"),
-        *("meta_logistic", "meta_xgboost"),
-    )
+    wanted = "frontend scaler cnn rnn bilstm gru xgboost meta_logistic meta_xgboost"
+    assert " ".join(GRAPHS) == wanted
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_the_content_hash_ignores_circumstances(entry: str) -> None:
 
 
 def test_circumstances_are_these() -> None:
-    assert CIRCUMSTANCES == {"version", "created", "code", "zenml", "sha256"}
+    assert sorted(CIRCUMSTANCES) == ["code", "created", "sha256", "version", "zenml"]
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "files a text": (edit(files="abc"), "bad_manifest", "not a bundle's manifest: "),
     "later format": (edit(format=2), "bad_manifest", "format 2; allowed is 1"),
     "format a text": (edit(format="1"), "bad_manifest", "format '1'; allowed is 1"),
-    "no name": (without("name", "sha256"), "altered", "its content hash is .*; it says None"),
+    "no name": (without("name", "sha256"), "bad_manifest", "not a bundle's manifest: 'name'"),
     "unlisted graph": (unlisted("gru.onnx"), "missing_file", "lists no gru.onnx"),
     "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),
     "graph is a folder": (directory_for("cnn.onnx"), "missing_file", "cnn.onnx is missing"),
@@ -403,7 +405,9 @@ def test_a_chosen_bundle_needs_no_home(tmp_path: Path) -> None:
 
 def test_nothing_in_production(tmp_path: Path) -> None:
     keep(tmp_path, make(tmp_path / "a"), {}, "card")
-    message = "no bundle is in production; train one with `bonafide train`, or name one with --bundle"
+    message = (
+        "no bundle is in production; train one with `bonafide train`, or name one with --bundle"
+    )
     with pytest.raises(BundleError, match=message) as error:
         find_bundle(tmp_path)
     assert error.value.code == "no_bundle"
@@ -422,7 +426,7 @@ def test_the_bundle_in_production_was_altered(tmp_path: Path) -> None:
     kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
     promote(tmp_path, kept)
     kept.graph_path("cnn").write_bytes(b"evil")
-    with pytest.raises(BundleError, match="cnn.onnx: its sha256 is") as error:
+    with pytest.raises(BundleError, match=r"cnn\.onnx: its sha256 is") as error:
         find_bundle(tmp_path)
     assert error.value.code == "altered"
 
@@ -430,7 +434,7 @@ def test_the_bundle_in_production_was_altered(tmp_path: Path) -> None:
 def test_one_altered_bundle_does_not_hide_the_error(tmp_path: Path) -> None:
     kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
     kept.graph_path("gru").unlink()
-    with pytest.raises(BundleError, match="gru.onnx is missing"):
+    with pytest.raises(BundleError, match=r"gru\.onnx is missing"):
         bundles(tmp_path)
 
 

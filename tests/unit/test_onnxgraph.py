@@ -149,7 +149,9 @@ def test_the_model_is_checked(operator: str, inputs: list[str], message: str) ->
     graph = GraphBuilder("wrong")
     graph.input("x", [2, 3])
     graph.output("y", graph.add(operator, *inputs), [2, 3])
-    with pytest.raises((onnx.checker.ValidationError, onnx.shape_inference.InferenceError)) as error:
+    with pytest.raises(
+        (onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
+    ) as error:
         graph.model()
     assert error.match(message)
 
@@ -202,7 +204,9 @@ def test_every_output_is_given_by_its_name() -> None:
 
 
 def test_left_out_inputs_stay_left_out() -> None:
-    clip = made([helper.make_node("Clip", ["x", "", "top"], ["y"])], constants={"top": np.float32(1)})
+    clip = made(
+        [helper.make_node("Clip", ["x", "", "top"], ["y"])], constants={"top": np.float32(1)}
+    )
     graph = GraphBuilder("outer")
     inner = inline(graph, clip, {"x": graph.input("x", ["n", 3])})
     graph.output("y", inner["y"], ["n", 3])
@@ -241,9 +245,7 @@ def test_conversion_keeps_what_an_operator_meant() -> None:
 
 
 def test_a_model_of_ml_operators_alone() -> None:
-    node = helper.make_node(
-        "Normalizer", ["x"], ["y"], "normal", domain="ai.onnx.ml", norm="L1"
-    )
+    node = helper.make_node("Normalizer", ["x"], ["y"], "normal", domain="ai.onnx.ml", norm="L1")
     ml = helper.make_model(
         helper.make_graph(
             [node],

@@ -30,7 +30,7 @@ def noise(seed: int, seconds: float = 2.0, level: float = 0.1) -> Floats:
     """Give coloured noise with speech-like energy below 4 kHz."""
     rng = np.random.default_rng(seed)
     white = rng.normal(size=round(seconds * RATE) + 3)
-    return level * np.convolve(white, np.ones(4) / 2, mode="valid")
+    return level * np.convolve(white, np.ones(4) / 2, mode="valid")[: len(white) - 3]
 
 
 def pcm(sound: Floats) -> NDArray[np.int16]:

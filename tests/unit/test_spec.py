@@ -1,4 +1,4 @@
-"""FeatureSpec and ViewSpec: what is allowed, what follows from it, and that the hash sees it all."""
+"""FeatureSpec and ViewSpec: what is allowed, what follows from it, and what the hash sees."""
 
 import hashlib
 import json
@@ -95,7 +95,7 @@ def test_equal_specs_have_equal_hashes() -> None:
 
 @st.composite
 def views(draw: st.DrawFn) -> ViewSpec:
-    kind = draw(st.sampled_from(("mfcc", "lfcc", "logmel")))
+    kind: Any = draw(st.sampled_from(("mfcc", "lfcc", "logmel")))
     n_filters = draw(st.integers(4, 128))
     low, high = sorted(draw(st.lists(st.floats(0, 8_000), min_size=2, max_size=2, unique=True)))
     return ViewSpec(
@@ -172,8 +172,8 @@ NAN, INF = float("nan"), float("inf")
         ({"high_hz": 8_001.0}, r"band=\(0.0, 8001.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
         ({"low_hz": 500.0, "high_hz": 500.0}, r"band=\(500.0, 500.0\): allowed"),
         ({"low_hz": 900.0, "high_hz": 500.0}, r"band=\(900.0, 500.0\): allowed"),
-        ({"low_hz": NAN}, r"band=\(nan, 8000.0\): allowed"),
-        ({"high_hz": NAN}, r"band=\(0.0, nan\): allowed"),
+        ({"low_hz": NAN}, "low_hz=nan: allowed is a finite number"),
+        ({"high_hz": NAN}, "high_hz=nan: allowed is a finite number"),
     ],
 )
 def test_views_that_make_no_features(values: dict[str, Any], message: str) -> None:
@@ -194,10 +194,10 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
         ({"hop_samples": 0}, "hop_samples=0: allowed is 1 to n_fft=512"),
         ({"hop_samples": 513}, "hop_samples=513: allowed is 1 to n_fft=512"),
         ({"power_floor": 0.0}, r"power_floor=0\.0: allowed is above 0"),
-        ({"power_floor": NAN}, "power_floor=nan: allowed is above 0"),
+        ({"power_floor": NAN}, "power_floor=nan: allowed is a finite number"),
         ({"power_floor": INF}, "power_floor=inf: allowed is"),
         ({"rms_floor": -1e-9}, "rms_floor=-1e-09: allowed is above 0"),
-        ({"rms_floor": NAN}, "rms_floor=nan: allowed is above 0"),
+        ({"rms_floor": NAN}, "rms_floor=nan: allowed is a finite number"),
         ({"rms_floor": INF}, "rms_floor=inf: allowed is"),
         ({"delta_frames": 8}, "delta_frames=8: allowed is odd, 3 to n_frames=201"),
         ({"delta_frames": 1}, "delta_frames=1: allowed is odd, 3 to n_frames=201"),
@@ -243,8 +243,8 @@ def changed(**values: Any) -> dict[str, Any]:
         (changed(views={"a": {"kind": "mfcc", "q": 1}}), "feature spec: .*'q'"),
         (changed(views={"a": {"kind": "plp"}}), "kind='plp': allowed is mfcc, lfcc or logmel"),
         (changed(views={}), "views={}: allowed is at least one view"),
-        (changed(window_s="4"), "feature spec: "),
-        (changed(window_s=None), "feature spec: "),
+        (changed(window_s="4"), "window_s='4': allowed is a finite number"),
+        (changed(window_s=None), "window_s=None: allowed is a finite number"),
         (changed(hop_samples=320.5), r"hop_samples=320\.5: allowed is"),
         (changed(views={"a": {"kind": "mfcc", "n_filters": 40.5}}), r"n_filters=40\.5: allowed"),
         (changed(n_fft=[512]), r"n_fft=\[512\]: allowed"),

@@ -28,7 +28,9 @@ def chopped(waveform: Waveform, cuts: list[int]) -> list[Waveform]:
 lengths = st.one_of(
     st.integers(0, 6 * SIZE),
     st.builds(
-        lambda k, d: max(0, k * SECOND + d), st.integers(0, 12), st.sampled_from((-81, -80, -1, 0, 1))
+        lambda k, d: max(0, k * SECOND + d),
+        st.integers(0, 12),
+        st.sampled_from((-81, -80, -1, 0, 1)),
     ),
 )
 cuts = st.lists(st.integers(0, 6 * SIZE), max_size=20)
@@ -75,7 +77,9 @@ def test_windows_stand_where_they_say(n: int, cuts: list[int], size: int) -> Non
 @given(n=st.integers(SIZE, 6 * SIZE), cuts=cuts)
 def test_the_whole_windows_put_together_are_the_recording(n: int, cuts: list[int]) -> None:
     waveform = ramp(n)
-    whole = [window for start, window in windows(chopped(waveform, cuts), SIZE) if start % SIZE == 0]
+    whole = [
+        window for start, window in windows(chopped(waveform, cuts), SIZE) if start % SIZE == 0
+    ]
     joined = np.concatenate(whole)
     np.testing.assert_array_equal(joined, waveform[: len(joined)])
     assert n - len(joined) < SIZE
@@ -153,7 +157,9 @@ def test_memory_does_not_grow_with_the_recording() -> None:
 
 def test_a_window_keeps_its_samples_while_the_next_are_cut() -> None:
     waveform = ramp(5 * SIZE)
-    kept = [window for _, window in windows(chopped(waveform, list(range(0, len(waveform), 999))), SIZE)]
+    kept = [
+        window for _, window in windows(chopped(waveform, list(range(0, len(waveform), 999))), SIZE)
+    ]
     np.testing.assert_array_equal(np.concatenate(kept), waveform)
 
 

@@ -1,0 +1,336 @@
+"""Stacking and calibration: no row judged by who saw it, and the same numbers as ONNX."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph
+from bonafide.metrics import auc, cllr, log_loss
+from bonafide.runtime import Graph
+from bonafide.spec import META_MODELS, FeatureSpec, ViewSpec
+from bonafide.training.data import Standard, fit_standard
+from bonafide.training.folds import TEST, Folds
+from bonafide.training.stacking import (
+    CLIP,
+    Calibration,
+    Linear,
+    Stack,
+    fit_calibration,
+    fit_linear,
+    fit_stack,
+    load_stack,
+    log_odds,
+    save_stack,
+)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+N_ROWS, N_FOLDS = 240, 3
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-np.asarray(x, dtype=np.float64)))
+
+
+def case(seed: int = 0, signal: float = 1.0) -> tuple[NDArray[np.float32], Bools, Folds]:
+    """Give base scores that tell somewhat, labels of 1 : 2, three folds and a test side."""
+    rng = np.random.default_rng(seed)
+    is_spoof = rng.permutation(np.arange(N_ROWS) % 3 > 0)
+    odds = signal * np.where(is_spoof, 1.0, -1.0)[:, None] + 1.5 * rng.normal(size=(N_ROWS, 5))
+    fold = rng.permutation(np.arange(N_ROWS) % (N_FOLDS + 1)) + TEST
+    return sigmoid(odds).astype(np.float32), is_spoof, Folds(np.arange(N_ROWS), fold)
+
+
+def booster_of(stack: Stack) -> xgboost.Booster:
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(stack.trees))
+    return booster
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Stack, NDArray[np.float32]]:
+    models, is_spoof, folds = case()
+    return fit_stack(models, is_spoof, folds, 1)
+
+
+class TestFitStack:
+    def test_shapes_and_use(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
+        models, is_spoof, folds = case()
+        _, crossed = fitted
+        assert (crossed.shape, crossed.dtype) == ((N_ROWS, 2), np.float32)
+        assert np.isfinite(crossed).all()
+        assert crossed.min() >= 0.0
+        assert crossed.max() <= 1.0
+        best = max(auc(-models[:, k], is_spoof) for k in range(5))
+        for column in range(2):
+            for rows in (folds.is_test, ~folds.is_test):
+                assert auc(-crossed[rows, column], is_spoof[rows]) > best
+
+    @pytest.mark.parametrize("fold", range(N_FOLDS))
+    def test_labels_of_the_own_fold_do_not_matter(
+        self, fitted: tuple[Stack, NDArray[np.float32]], fold: int
+    ) -> None:
+        models, is_spoof, folds = case()
+        own = folds.fold == fold
+        _, crossed = fit_stack(models, is_spoof ^ own, folds, 1)
+        np.testing.assert_array_equal(crossed[own], fitted[1][own])
+        for column in range(2):  # the others learned from them
+            assert np.mean(crossed[~own, column] != fitted[1][~own, column]) > 0.9
+
+    @pytest.mark.parametrize("fold", range(N_FOLDS))
+    def test_scores_of_the_own_fold_do_not_matter(
+        self, fitted: tuple[Stack, NDArray[np.float32]], fold: int
+    ) -> None:
+        """A row keeps its score when every other row of its fold gets other base scores."""
+        models, is_spoof, folds = case()
+        row = int(np.flatnonzero(folds.fold == fold)[0])
+        others = (folds.fold == fold) & (np.arange(N_ROWS) != row)
+        changed = np.where(others[:, None], 1 - models, models)
+        _, crossed = fit_stack(changed, is_spoof, folds, 1)
+        np.testing.assert_array_equal(crossed[row], fitted[1][row])
+
+    def test_test_rows_decide_nothing(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
+        models, is_spoof, folds = case()
+        stack, crossed = fit_stack(models, is_spoof ^ folds.is_test, folds, 1)
+        assert stack == fitted[0]
+        np.testing.assert_array_equal(crossed, fitted[1])
+
+    def test_test_rows_are_the_final_pairs(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
+        models, _, folds = case()
+        stack, crossed = fitted
+        final = stack.predict(models)
+        np.testing.assert_array_equal(final[folds.is_test], crossed[folds.is_test])
+        assert np.abs(final - crossed)[~folds.is_test].max() > 1e-3
+
+    def test_noise_is_not_memorised(self) -> None:
+        """Labels by chance: who judges a row by a model that saw it does better than chance."""
+        rng = np.random.default_rng(5)
+        models = rng.random((N_ROWS, 5)).astype(np.float32)
+        is_spoof = rng.permutation(np.arange(N_ROWS) % 2 == 0)
+        _, _, folds = case()
+        stack, crossed = fit_stack(models, is_spoof, folds, 1)
+        side = ~folds.is_test
+        seen = stack.predict(models)
+        assert auc(-seen[side, 1].astype(np.float64), is_spoof[side]) > 0.8
+        assert auc(-crossed[side, 1].astype(np.float64), is_spoof[side]) < 0.65
+
+    def test_seed_decides(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
+        models, is_spoof, folds = case()
+        again, crossed = fit_stack(models, is_spoof, folds, 1)
+        assert again == fitted[0]
+        np.testing.assert_array_equal(crossed, fitted[1])
+        other, _ = fit_stack(models, is_spoof, folds, 2)
+        assert other.trees != again.trees
+        assert other.logistic == again.logistic
+
+    def test_losses_are_of_crossed_scores_with_classes_counting_alike(
+        self, fitted: tuple[Stack, NDArray[np.float32]]
+    ) -> None:
+        _, is_spoof, folds = case()
+        stack, crossed = fitted
+        side = ~folds.is_test
+        spoof = is_spoof[side]
+        for column, name in enumerate(META_MODELS):
+            p = crossed[side, column].astype(np.float64)
+            expected = (-np.log(p[spoof]).mean() - np.log(1 - p[~spoof]).mean()) / 2
+            assert stack.log_loss[name] == pytest.approx(expected, rel=1e-6)
+
+    @pytest.mark.parametrize("kind", ["line", "xor"])
+    def test_choice_is_the_lower_loss(self, kind: str) -> None:
+        """Log odds that add up suit the line; a pattern of two models suits the trees."""
+        models, is_spoof, folds = case(signal=1.0)
+        if kind == "xor":
+            rng = np.random.default_rng(1)
+            high = rng.random(N_ROWS) < 0.5
+            odds = np.stack([high, high ^ is_spoof], axis=1) * 4.0 - 2.0
+            models[:, :2] = sigmoid(odds + 0.3 * rng.normal(size=odds.shape))
+            models[:, 2:] = 0.5
+        stack, _ = fit_stack(models, is_spoof, folds, 1)
+        assert stack.choice == {"line": "logistic", "xor": "xgboost"}[kind]
+        assert stack.log_loss[stack.choice] == min(stack.log_loss.values())
+
+    def test_round_trip(self, fitted: tuple[Stack, NDArray[np.float32]], tmp_path: Path) -> None:
+        stack, _ = fitted
+        models, _, _ = case(1)
+        save_stack(stack, tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.json", "trees.ubj"]
+        read = load_stack(tmp_path)
+        assert read == stack
+        np.testing.assert_array_equal(read.predict(models), stack.predict(models))
+
+
+class TestLinear:
+    @pytest.mark.parametrize("spoofs", [40, 150, 260])
+    def test_classes_count_alike(self, spoofs: int) -> None:
+        rng = np.random.default_rng(0)
+        is_spoof = np.arange(300) < spoofs
+        x = rng.normal(size=(300, 2)) + is_spoof[:, None]
+        line = fit_linear(x, is_spoof)
+        model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(x, is_spoof)
+        np.testing.assert_allclose(line.coefficients, model.coef_[0], rtol=1e-3)
+        assert line.intercept == pytest.approx(float(model.intercept_[0]), rel=1e-2)
+        np.testing.assert_allclose(line.predict(x), model.predict_proba(x)[:, 1], atol=1e-3)
+
+    @given(st.floats(0.0, 1.0))
+    def test_log_odds(self, p: float) -> None:
+        value = float(log_odds(np.array([p]))[0])
+        assert abs(value) <= np.log(1 / CLIP)
+        if CLIP < p < 1 - CLIP:
+            assert float(sigmoid(value)) == pytest.approx(p, rel=1e-9)
+        assert float(log_odds(np.array([1 - p]))[0]) == pytest.approx(-value, abs=1e-9)
+
+
+def llrs(seed: int, n: int, spoof_share: float = 0.8, separation: float = 2.0) -> Any:
+    """Draw true log likelihood ratios: normal with mean plus or minus half of the variance."""
+    rng = np.random.default_rng(seed)
+    is_spoof = rng.random(n) < spoof_share
+    mean = np.where(is_spoof, -separation, separation)
+    return mean + np.sqrt(2 * separation) * rng.normal(size=n), is_spoof
+
+
+class TestCalibration:
+    @pytest.mark.parametrize(
+        ("slope", "intercept"), [(1.0, 0.0), (0.4, 0.0), (2.5, -1.5), (0.8, 2)]
+    )
+    @pytest.mark.parametrize("spoof_share", [0.5, 0.85])
+    def test_recovers_an_affine_miscalibration(
+        self, slope: float, intercept: float, spoof_share: float
+    ) -> None:
+        true, is_spoof = llrs(1, 20_000, spoof_share)
+        p = sigmoid((-true - intercept) / slope)
+        calibration = fit_calibration(p, is_spoof)
+        assert calibration.slope == pytest.approx(slope, rel=0.06)
+        assert calibration.intercept == pytest.approx(intercept, abs=0.12)
+        inside = (p > 1e-5) & (p < 1 - 1e-5)
+        np.testing.assert_allclose(calibration.llr(p)[inside], true[inside], atol=0.6)
+
+    @pytest.mark.parametrize(("slope", "intercept"), [(0.4, 0.0), (2.5, -1.5), (1.0, 2.0)])
+    def test_lowers_cllr_on_other_rows(self, slope: float, intercept: float) -> None:
+        true, is_spoof = llrs(2, 3_000)
+        p = sigmoid((-true - intercept) / slope)
+        calibration = fit_calibration(p[:1_500].astype(np.float32), is_spoof[:1_500])
+        rows = slice(1_500, None)
+        before = cllr(-log_odds(p[rows]), is_spoof[rows])
+        after = cllr(calibration.llr(p[rows]), is_spoof[rows])
+        assert after < before - 0.02
+        assert after == pytest.approx(cllr(true[rows], is_spoof[rows]), abs=0.02)
+
+    def test_higher_is_more_bona_fide(self) -> None:
+        calibration = Calibration(1.5, 0.2)
+        llr = calibration.llr(np.array([0.0, 0.1, 0.5, 0.9, 1.0]))
+        assert np.all(np.diff(llr) < 0)
+        assert np.isfinite(llr).all()
+        assert llr[2] == pytest.approx(-0.2)
+
+
+EDGES = np.array(
+    [
+        [0.0] * 5,
+        [1.0] * 5,
+        [0.0, 1.0, 0.0, 1.0, 0.0],
+        [CLIP, 1 - CLIP, CLIP / 2, 1 - CLIP / 2, 0.5],
+        [np.nextafter(np.float32(1), np.float32(0))] * 5,
+        [np.finfo(np.float32).tiny, 1e-45, 1e-7, 0.999999, 1.0],
+    ],
+    dtype=np.float32,
+)
+
+
+@pytest.fixture(scope="module")
+def graphs(fitted: tuple[Stack, NDArray[np.float32]]) -> tuple[Graph, Graph]:
+    stack, _ = fitted
+    return (
+        Graph(meta_logistic_graph(stack.logistic).SerializeToString()),
+        Graph(meta_trees_graph(booster_of(stack)).SerializeToString()),
+    )
+
+
+class TestOnnx:
+    @pytest.mark.parametrize("column", range(2))
+    def test_metas_on_edges_and_random_rows(
+        self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], column: int
+    ) -> None:
+        rng = np.random.default_rng(0)
+        rows = np.concatenate([EDGES, rng.random((500, 5)), sigmoid(9 * rng.normal(size=(500, 5)))])
+        rows = rows.astype(np.float32)
+        graph = graphs[column]
+        assert (graph.inputs, graph.outputs) == (("models",), ("p_spoof",))
+        seen = graph({"models": rows})["p_spoof"]
+        source = fitted[0].predict(rows)[:, column]
+        assert (seen.shape, seen.dtype) == ((len(rows),), np.float32)
+        assert source.std() > 0.1
+        np.testing.assert_allclose(seen, source, rtol=0, atol=2e-6)
+
+    @given(st.lists(st.floats(0.0, 1.0, width=32), min_size=5, max_size=5))
+    @settings(max_examples=60)
+    def test_metas_on_any_row(
+        self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], row: Any
+    ) -> None:
+        models = np.array([row], dtype=np.float32)
+        source = fitted[0].predict(models)[0]
+        for column, graph in enumerate(graphs):
+            seen = graph({"models": models})["p_spoof"][0]
+            assert 0.0 <= seen <= 1.0
+            assert abs(float(seen) - float(source[column])) <= 2e-6
+
+    def test_a_line_of_large_weights(self) -> None:
+        line = Linear((4.0, -3.0, 2.5, 0.0, 1.0), -2.0)
+        graph = Graph(meta_logistic_graph(line).SerializeToString())
+        rows = np.concatenate([EDGES, np.random.default_rng(3).random((200, 5))])
+        seen = graph({"models": rows.astype(np.float32)})["p_spoof"]
+        expected = line.predict(log_odds(rows.astype(np.float32)))
+        np.testing.assert_allclose(seen, expected, rtol=0, atol=5e-6)
+
+    def test_scaler_is_exact_to_the_bit(self) -> None:
+        spec = FeatureSpec(
+            views={
+                "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=5),
+                "bands": ViewSpec("logmel", n_filters=7, n_coefficients=0, deltas=False),
+            }
+        )
+        rng = np.random.default_rng(0)
+        views, standards = {}, {}
+        for name, view in spec.views.items():
+            spread = 10.0 ** rng.uniform(-3, 3, view.n_features)
+            shape = (6, spec.n_frames, view.n_features)
+            values = (spread * rng.normal(size=shape) + 40 * spread).astype(np.float32)
+            values[:, :, -1] = 3.25  # a feature that never changes
+            views[name], standards[name] = values, fit_standard(values, np.arange(6))
+        graph = Graph(scaler_graph(spec, standards).SerializeToString())
+        assert graph.inputs == ("lfcc", "bands")
+        for n_rows in (6, 1):
+            seen = graph({name: values[:n_rows] for name, values in views.items()})
+            assert set(seen) == {"scaled_lfcc", "scaled_bands"}
+            for name, values in views.items():
+                np.testing.assert_array_equal(
+                    seen[f"scaled_{name}"], standards[name](values[:n_rows])
+                )
+
+
+class TestStandard:
+    @pytest.mark.parametrize("chunk_rows", [1, 4, 256])
+    def test_mean_and_deviation_of_every_frame(self, chunk_rows: int) -> None:
+        rng = np.random.default_rng(0)
+        view = (5 * rng.normal(size=(10, 20, 3)) + 100).astype(np.float32)
+        rows = np.array([7, 1, 4, 9, 0])
+        standard = fit_standard(view, rows, chunk_rows=chunk_rows)
+        frames = view[rows].reshape(-1, 3).astype(np.float64)
+        np.testing.assert_allclose(standard.mean, frames.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(standard.scale, frames.std(axis=0), rtol=1e-5)
+        scaled = standard(view[rows])
+        assert scaled.dtype == np.float32
+        np.testing.assert_allclose(scaled.reshape(-1, 3).mean(axis=0), 0, atol=1e-4)
+        assert isinstance(standard, Standard)
+
+
+def test_log_loss_of_the_metrics_is_the_one_used() -> None:
+    p, spoof = np.array([0.2, 0.9, 0.6]), np.array([False, True, True])
+    expected = -np.log([0.8, 0.9, 0.6]).mean()
+    assert log_loss(p, spoof) == pytest.approx(expected)
