@@ -118,5 +118,16 @@ def work_folder(root: Path) -> Path:
 def clean_work(root: Path) -> None:
     """Remove this process's work folder and those of processes that are gone."""
     for folder in (root / "work").glob("*"):
-        if folder.name == str(os.getpid()) or not Path(f"/proc/{folder.name}").exists():
+        if folder.name == str(os.getpid()) or process_is_gone(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def process_is_gone(pid: str) -> bool:
+    """Tell whether no process of this number runs; what is no number is gone too."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from bonafide.bundle import Bundle, write_bundle
+from bonafide.display import reporter
 from bonafide.errors import BonafideError
 from bonafide.export.tables import (
     meta_logistic_graph,
@@ -41,26 +41,35 @@ def _largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]])
     return float(np.abs(seen.astype(np.float64) - source).max())
 
 
-def _export_network(
-    fitted: FittedBase, config: Config, samples: Features, folder: Path, work: Path
-) -> float:
-    """Write one network's .onnx; give its largest difference from Keras."""
-    (work / f"{fitted.name}.keras").write_bytes(fitted.content)
-    np.save(work / f"{fitted.name}_samples.npy", samples)
-    run_isolated(
-        "bonafide.export.networks:export_network",
-        {
-            "name": fitted.name,
-            "config": getattr(config.models, fitted.name).model_dump(mode="json"),
-            "model": str(work / f"{fitted.name}.keras"),
-            "samples": str(work / f"{fitted.name}_samples.npy"),
-            "folder": str(work),
-        },
-    )
-    content = (work / f"{fitted.name}.onnx").read_bytes()
-    (folder / f"{fitted.name}.onnx").write_bytes(content)
-    seen = Graph(content)({"frames": samples})["p_spoof"]
-    return _largest(seen, np.load(work / f"{fitted.name}.npy"))
+def _export_networks(
+    fitted: Mapping[str, FittedBase],
+    config: Config,
+    samples: Mapping[str, Features],
+    folder: Path,
+    work: Path,
+) -> dict[str, float]:
+    """Write the networks' .onnx; give their largest differences from Keras."""
+    jobs = []
+    for name, base in fitted.items():
+        (work / f"{name}.keras").write_bytes(base.content)
+        np.save(work / f"{name}_samples.npy", samples[name])
+        jobs.append(
+            {
+                "name": name,
+                "config": getattr(config.models, name).model_dump(mode="json"),
+                "model": str(work / f"{name}.keras"),
+                "samples": str(work / f"{name}_samples.npy"),
+                "folder": str(work),
+            }
+        )
+    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs}, reporter("export"))
+    parity = {}
+    for name in fitted:
+        content = (work / f"{name}.onnx").read_bytes()
+        (folder / f"{name}.onnx").write_bytes(content)
+        seen = Graph(content)({"frames": samples[name]})["p_spoof"]
+        parity[name] = _largest(seen, np.load(work / f"{name}.npy"))
+    return parity
 
 
 def _export_trees(
@@ -136,14 +145,13 @@ def build_candidate(
     rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_ROWS).astype(np.intp))
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
 
-    def export(base: FittedBase) -> float:
-        samples = scaler[base.view](store.view(base.view)[rows])
-        if base.name == "xgboost":
-            return _export_trees(base, store, samples, folder)
-        return _export_network(base, config, samples, folder, work)
-
-    with ThreadPoolExecutor(len(fitted)) as pool:
-        parity |= zip((base.name for base in fitted), pool.map(export, fitted), strict=True)
+    by_name = {base.name: base for base in fitted}
+    samples = {
+        name: scaler[base.view](store.view(base.view)[rows]) for name, base in by_name.items()
+    }
+    trees = by_name.pop("xgboost")
+    parity |= _export_networks(by_name, config, samples, folder, work)
+    parity["xgboost"] = _export_trees(trees, store, samples["xgboost"], folder)
     models = np.stack([base.oof for base in fitted], axis=1)
     parity |= _export_stack(stack, folder, models)
     _require_parity(parity)

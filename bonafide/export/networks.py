@@ -111,6 +111,17 @@ def convert_network(model: keras.Model, kind: str) -> onnx.ModelProto:
     return graph.model()
 
 
+def export_networks(*, progress: Progress, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Export several networks (an `Isolated` function): `jobs` are `export_network`'s arguments.
+
+    One process for all: importing tensorflow takes longer than the work.
+    """
+    for done, job in enumerate(jobs, start=1):
+        export_network(progress=progress, **job)
+        progress(done, len(jobs))
+    return {}
+
+
 def export_network(
     *,
     progress: Progress,

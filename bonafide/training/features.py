@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError
 from bonafide.frontend import build_frontend
+from bonafide.home import process_is_gone
 from bonafide.runtime import Graph
 from bonafide.spec import FeatureSpec
 from bonafide.training.parallel import Progress, map_parallel, silent
@@ -118,11 +120,12 @@ def _crashed(shard: _Shard) -> str:
 def _create(folder: Path, spec: FeatureSpec, n_rows: int) -> FeatureStore:
     """Make the files of a store, none of its rows written yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DONE).write_text("")
+    (folder / DONE).unlink(missing_ok=True)
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
     for name, view in spec.views.items():
         shape = (n_rows, spec.n_frames, view.n_features)
         open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    (folder / DONE).write_text("")  # last: whoever finds it finds a store
     return FeatureStore(folder)
 
 
@@ -221,17 +224,26 @@ def cached_extract(
     root : Path
         Holds ``<spec>/<recordings>/`` stores; the three newest of a spec are kept.
     """
-    folder = root / spec.sha256[:12] / recordings.rows_sha256[:12]
-    earlier = sorted(
-        (path.parent for path in folder.parent.glob(f"*/{DONE}")),
-        key=lambda path: -path.stat().st_mtime,
-    )
-    if folder in earlier:  # whole or in part: its rows are taken over like any other's
-        shutil.rmtree(moved := folder.with_name(f"{folder.name}-before"), ignore_errors=True)
-        earlier = [moved if path == folder else path for path in earlier if path != moved]
-        folder.rename(moved)
-    stores = [FeatureStore(path) for path in earlier]
-    store = extract(recordings, spec, folder, earlier=stores, progress=progress)
-    for path in [path for path in earlier if path.name.endswith("-before")] + earlier[2:]:
-        shutil.rmtree(path, ignore_errors=True)
-    return store
+    family, key = root / spec.sha256[:12], recordings.rows_sha256[:12]
+    family.mkdir(parents=True, exist_ok=True)
+    found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
+    draft = family / f"{key}-{os.getpid()}"
+    stores = [FeatureStore(path) for path in found if path != draft]
+    extract(recordings, spec, draft, earlier=stores, progress=progress)
+    folder = family / key
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)  # a run that is killed before this leaves a draft to take rows from
+    drafts = [path for path in found if "-" in path.name and _is_left_behind(path)]
+    whole = [path for path in found if "-" not in path.name and path != folder]
+    for path in drafts + whole[2:]:
+        shutil.rmtree(path)
+    return FeatureStore(folder)
+
+
+def _age(folder: Path) -> float:
+    return -folder.stat().st_mtime
+
+
+def _is_left_behind(draft: Path) -> bool:
+    """Tell whether the process that wrote a draft is gone."""
+    return process_is_gone(draft.name.rpartition("-")[2])

@@ -21,6 +21,7 @@ from bonafide.training.parallel import Progress, silent, worker_count
 _slots = threading.BoundedSemaphore(worker_count())
 _running: set["subprocess.Popen[str]"] = set()
 _stopped = threading.Event()
+_starting = threading.RLock()  # the signal handler may run in the thread that holds it
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",  # the same numbers wherever it runs
@@ -68,6 +69,16 @@ def run_isolated(
         ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
     """
     with _slots:
+        with _start(target) as process:
+            try:
+                return _converse(process, target, arguments, progress)
+            finally:
+                _running.discard(process)
+                process.kill()
+
+
+def _start(target: str) -> "subprocess.Popen[str]":
+    with _starting:  # none slips through between the look at `_stopped` and `_running`
         if _stopped.is_set():
             raise IsolatedError("stopped", f"{target} was not started: the run is being stopped")
         process = subprocess.Popen(
@@ -76,23 +87,20 @@ def run_isolated(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # libraries may print what is not text
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         _running.add(process)
-        try:
-            return _converse(process, target, arguments, progress)
-        finally:
-            _running.discard(process)
-            process.kill()
-            process.wait()
+        return process
 
 
 def stop_all() -> None:
     """End every process that still runs and start no other, as on Ctrl-C."""
     _stopped.set()
-    for process in list(_running):
-        process.kill()
+    with _starting:
+        for process in _running:
+            process.kill()
 
 
 def _converse(

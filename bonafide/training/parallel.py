@@ -75,20 +75,27 @@ def map_parallel(
     pool = _pool(workers)
     try:
         while True:
+            broken: list[tuple[int, Item]] = []
             while len(running) < 2 * workers and (entry := next(pending, None)) is not None:
-                running[pool.submit(function, entry[1])] = entry
-            if not running:
+                try:
+                    running[pool.submit(function, entry[1])] = entry
+                except BrokenProcessPool:  # it broke while the caller was busy
+                    broken.append(entry)
+                    break
+            if not running and not broken:
                 return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            if any(isinstance(future.exception(), BrokenProcessPool) for future in finished):
-                suspects, running = list(running.values()), {}
+            finished = wait(running, return_when=FIRST_COMPLETED).done if running else set()
+            for future in finished:
+                entry = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    broken.append(entry)
+                else:
+                    yield entry[0], future.result()
+            if broken:
+                suspects, running = [*broken, *running.values()], {}
                 pool.shutdown(wait=False, cancel_futures=True)
+                pool = _pool(workers)
                 for position, item in suspects:  # one at a time tells the culprit from the rest
                     yield position, _alone(function, item, crashed)
-                pool = _pool(workers)
-                continue
-            for future in finished:
-                position, _ = running.pop(future)
-                yield position, future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -59,8 +59,13 @@ def read_history(root: Path) -> list[dict[str, Any]]:
     path = root / HISTORY
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     runs: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        entry = json.loads(line)
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):  # the process was killed while it wrote
+                break
+            raise
         runs.setdefault(entry["started"], {"ended": "-", "status": "interrupted"}).update(entry)
     return list(runs.values())
 
@@ -99,8 +104,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Refuse an expression that no time fits."""
+        self._clock = self.clock or WallClock()
         try:
             self._trigger = CronTrigger.from_crontab(self.cron, timezone=self.timezone)
+            if self._trigger.get_next_fire_time(None, self._clock.now()) is None:
+                raise ValueError("no time ever fits it")
         except (ValueError, LookupError) as error:
             raise ConfigError(
                 "bad_cron",
@@ -110,7 +118,7 @@ class Schedule:
 
     def run(self, *, say: Callable[[str], None], times: int | None = None) -> None:
         """Wait and start, `times` times; None goes on until the process is stopped."""
-        clock = self.clock or WallClock()
+        clock = self._clock
         last: datetime | None = None
         while times is None or times > 0:
             due = self._trigger.get_next_fire_time(last, clock.now())
@@ -134,5 +142,9 @@ class Schedule:
         return status
 
     def _note(self, entry: dict[str, Any]) -> None:
-        with (self.root / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        path = self.root / HISTORY
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]  # without what a killed process left half written
+        draft = path.with_name(f".{HISTORY}")
+        draft.write_text(whole + json.dumps(entry) + "\n", encoding="utf-8")
+        draft.replace(path)

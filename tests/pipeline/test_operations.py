@@ -109,9 +109,11 @@ def test_evaluate_writes_json_and_report(trained: Trained) -> None:
         "evaluate",
         *("--corpus", trained.corpus, "--json", folder / "e.json", "--report", folder / "e.html"),
     )
-    assert done.returncode == 1  # the three broken files
+    assert (
+        done.returncode == 1
+    )  # two of the broken files; the one cut short is scored as far as it goes
     metrics = json.loads((folder / "e.json").read_text())
-    assert len(metrics["failed"]) == 3
-    assert metrics["counts"]["rows"] == 57
+    assert len(metrics["failed"]) == 2
+    assert metrics["counts"]["rows"] == 58
     assert 0 <= metrics["systems"]["decision"]["eer"]["value"] <= 1
     assert "<svg" in (folder / "e.html").read_text()

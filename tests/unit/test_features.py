@@ -239,7 +239,7 @@ class TestResume:
         line = json.dumps({row: store.sounds[row] for row in rows})
         (store.folder / "rows.jsonl").write_text(f"{line}\n{tail}")
 
-    @pytest.mark.parametrize("tail", ["", '{"8": "sound 0', "{", '{"8": "sound 08", '])
+    @pytest.mark.parametrize("tail", ["", '{"8": "sound 08", "9": "so'])
     def test_killed_half_way(
         self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, tail: str
     ) -> None:
@@ -289,7 +289,7 @@ class TestResume:
         folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
         copy(pristine, folder.with_name("other"))
         folder.mkdir()
-        (folder / "rows.jsonl").write_text("")
+        (folder / "spec.json").write_text("{}")
         store = cached_extract(recordings, SPEC, tmp_path)
         assert_equal(store, pristine)
 
@@ -298,8 +298,8 @@ class TestResume:
     ) -> None:
         """What the run before had finished still lies beside what this one had begun."""
         folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
-        copy(pristine, folder.with_name(f"{folder.name}-before"))
-        begun = copy(pristine, folder)
+        copy(pristine, folder.with_name(f"{folder.name}-999999998"))
+        begun = copy(pristine, folder.with_name(f"{folder.name}-999999999"))
         (begun.folder / "rows.jsonl").write_text("")
         store = cached_extract(recordings, SPEC, tmp_path)
         assert_equal(store, pristine)
