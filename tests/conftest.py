@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ N_CLIPS = 8
 
 @pytest.fixture(scope="session")
 def corpus_folder() -> Path:
-    """The real corpus beside the repository. Its absence is a failure, not a skip."""
-    assert (CORPUS / "manifest.csv").is_file(), f"{CORPUS}: the real corpus is missing"
+    """The real corpus beside the repository.
+
+    In CI its absence is a failure. Users do not have it: for them its tests are skipped, and the
+    summary says so.
+    """
+    if not (CORPUS / "manifest.csv").is_file():
+        message = "the real corpus is not beside the repository (../shared/data/corpus)"
+        assert not os.environ.get("CI"), message
+        pytest.skip(message)
     return CORPUS.resolve()
 
 

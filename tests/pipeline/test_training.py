@@ -74,10 +74,10 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     assert not (home.folder / "production.json").exists()
     finished = home.run(*words)
     assert finished.returncode == 0, finished.stderr
-    match = re.search(r"Steps run: (\d+); taken from the cache: (\d+)", finished.stdout)
-    assert match is not None
-    # ingest, split, extract, audit and the CNN were finished and are not repeated
-    assert (int(match[1]), int(match[2])) == (10, 5)
+    # what was finished before the kill is not repeated; what was going on is
+    again = {line.partition(":")[0] for line in finished.stderr.splitlines()}
+    assert {"ingest", "extract", "cnn"} & again == set()
+    assert "rnn" in again
     # one after another after a kill, or side by side: the same numbers, the same detector
     np.testing.assert_array_equal(home.array("stack", "oof"), trained.home.array("stack", "oof"))
     assert bundle_hash(home) == bundle_hash(trained.home)
