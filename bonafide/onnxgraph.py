@@ -73,10 +73,9 @@ class GraphBuilder:
         return names
 
     def model(self) -> onnx.ModelProto:
-        """Check the graph and give it as a model."""
-        graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, self._outputs, self._constants
-        )
+        """Check the graph and give it as a model: the same graph, the same bytes."""
+        nodes, constants = self._in_canonical_form()
+        graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, constants)
         model = helper.make_model(
             graph,
             producer_name="bonafide",
@@ -88,6 +87,62 @@ class GraphBuilder:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _in_canonical_form(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Order and name nodes and constants by where the outputs reach them first.
+
+        Converters name and order what they fold by addresses in memory, which differ between runs.
+        """
+        made_by = {name: node for node in self._nodes for name in node.output}
+        constants = {tensor.name: tensor for tensor in self._constants}
+        names = {value.name: value.name for value in (*self._inputs, *self._outputs)}
+        nodes: list[onnx.NodeProto] = []
+        used: list[onnx.TensorProto] = []
+        pending = [value.name for value in reversed(self._outputs)]
+        done: set[str] = set()
+        while pending:  # depth first, without recursion: graphs are deep
+            name = pending[-1]
+            node = made_by.get(name)
+            waiting = [n for n in reversed(node.input) if n and n not in done] if node else []
+            if waiting and name not in done:
+                pending += waiting
+                continue
+            pending.pop()
+            if name in done:
+                continue
+            done.update(node.output if node else [name])
+            if name in constants:
+                names[name] = f"{self.name}/constant_{len(used)}"
+                used.append(constants[name])
+            elif node:
+                for number, output in enumerate(node.output):
+                    names.setdefault(output, f"{self.name}/{node.op_type}_{len(nodes)}_{number}")
+                nodes.append(node)
+        return (
+            [
+                _renamed(node, f"{self.name}/{node.op_type}_{number}", names)
+                for number, node in enumerate(nodes)
+            ],
+            [_named(tensor, names[tensor.name]) for tensor in used],
+        )
+
+
+def _renamed(node: onnx.NodeProto, name: str, names: dict[str, str]) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [names.get(value, value) for value in node.input]  # the checker tells of others
+    copy.output[:] = [names.get(value, value) for value in node.output]
+    copy.name = name
+    copy.ClearField("doc_string")
+    return copy
+
+
+def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    copy.name = name
+    copy.ClearField("doc_string")
+    return copy
 
 
 def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) -> dict[str, str]:

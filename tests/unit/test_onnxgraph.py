@@ -84,11 +84,13 @@ def test_inputs_outputs_and_versions_stand_in_the_model() -> None:
 
 def test_constants_are_float32_and_integers_int64() -> None:
     graph = GraphBuilder("types")
-    graph.constant(np.float64(1.5))
-    graph.constant([1, 2])
-    graph.integers([3, 4])
-    graph.integers(np.int32(5))
-    graph.output("y", graph.input("x", [1]), [1])
+    used = [graph.constant(np.float64(1.5)), graph.constant([1, 2])]
+    used += [graph.integers([3, 4]), graph.integers(np.int32(5))]
+    graph.constant(9.0)  # what nothing uses is left out
+    value = graph.input("x", [2])
+    for constant in used:
+        value = graph.add("Add", value, graph.add("Cast", constant, to=onnx.TensorProto.FLOAT))
+    graph.output("y", value, [2])
     first, second, third, fourth = map(numpy_helper.to_array, graph.model().graph.initializer)
     assert first.dtype == second.dtype == np.float32
     assert third.dtype == fourth.dtype == np.int64
@@ -276,3 +278,30 @@ def test_an_unknown_output_is_no_value() -> None:
     graph = GraphBuilder("outer")
     inner = inline(graph, scaler(2.0), {"x": graph.input("x", ["n", 3])})
     assert list(inner) == ["y"]
+
+
+def test_names_and_order_given_by_a_converter_do_not_matter() -> None:
+    """Converters name what they fold by addresses in memory: the bytes must not follow."""
+
+    def outer(prefix: str, *, reverse: bool) -> bytes:
+        names = [f"{prefix}{number}" for number in range(3)]
+        constants = [
+            numpy_helper.from_array(np.full(3, number, np.float32), f"{name}c")
+            for number, name in enumerate(names)
+        ]
+        nodes = [helper.make_node("Add", ["x", f"{n}c"], [n], name=f"{n}n") for n in names]
+        total = helper.make_node("Sum", names, ["z"], name=f"{prefix}sum")
+        order = slice(None, None, -1 if reverse else 1)
+        value = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [3]) for n in ("x", "z")]
+        inner = helper.make_model(
+            helper.make_graph(
+                [*nodes[order], total], "inner", value[:1], value[1:], constants[order]
+            ),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        graph = GraphBuilder("outer")
+        x = graph.input("x", [3])
+        graph.output("y", inline(graph, inner, {"x": x})["z"], [3])
+        return bytes(graph.model().SerializeToString())
+
+    assert outer("a", reverse=False) == outer("fold__7", reverse=True)
