@@ -178,7 +178,7 @@ def run_train(arguments: Arguments) -> int:
 def _summary(trained: "Trained") -> str:
     from bonafide.evaluation import percent
     from bonafide.home import home
-    from bonafide.report import HEADINGS, system_rows, text_table, title_line
+    from bonafide.report import brief_table, title_line
     from bonafide.training.outcome import plain_verdict
 
     outcome, bundle = trained.judgement.outcome, trained.bundle
@@ -188,7 +188,7 @@ def _summary(trained: "Trained") -> str:
     set_aside = [f"  row {item.row + 2}: {item.message}" for item in trained.quarantine.rejected]
     parts = []
     for evaluation in (outcome.out_of_fold, outcome.held_out):
-        parts += [title_line(evaluation), text_table(HEADINGS, system_rows(evaluation)), ""]
+        parts += [title_line(evaluation), brief_table(evaluation), ""]
     parts += [
         f"Shortcut audit, EER of trivial measures alone: {percent(outcome.audit.test_eer)} on "
         f"held-out sources, {percent(outcome.audit.fold_eer)} out of fold",
@@ -256,7 +256,7 @@ def run_evaluate(arguments: Arguments) -> int:
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
     from bonafide.home import find_bundle, home
-    from bonafide.report import HEADINGS, evaluation_page, system_rows, text_table, title_line
+    from bonafide.report import brief_table, evaluation_page, title_line
     from bonafide.scoring import evaluate_corpus
 
     corpus = read_corpus(Path(arguments.corpus), arguments.corpus_format)
@@ -265,7 +265,7 @@ def run_evaluate(arguments: Arguments) -> int:
         judged = evaluate_corpus(detector, corpus, progress=reporter("score"))
     evaluation = judged.evaluation
     _print(title_line(evaluation))
-    _print(text_table(HEADINGS, system_rows(evaluation)))
+    _print(brief_table(evaluation))
     for note in evaluation.notes:
         _print(note)
     for failure in judged.failed:

@@ -90,6 +90,15 @@ def system_rows(evaluation: Evaluation) -> list[list[str]]:
     return rows
 
 
+def brief_table(evaluation: Evaluation) -> str:
+    """Lay out what fits a terminal: EER, Cllr and AUC of each system; the report has the rest."""
+    rows = [
+        [name, percent(metrics["eer"]), _number(metrics["cllr"]), _number(metrics["auc"])]
+        for name, metrics in evaluation.systems.items()
+    ]
+    return text_table(("system", "EER", "Cllr, bits", "AUC"), rows)
+
+
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Give one line a group: name, EER, bona fide and spoof rows."""
     return [
