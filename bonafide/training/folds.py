@@ -80,6 +80,14 @@ def _split(is_spoof: Mask, group: Ints, count: int, seed: int) -> Ints:
     fold = np.empty(len(group), dtype=np.int64)
     for number, (_, rows) in enumerate(splitter.split(group, is_spoof, group)):
         fold[rows] = number
+    for number in range(count):
+        if len(np.unique(is_spoof[fold != number])) < 2:
+            raise CorpusError(
+                "too_few_groups",
+                f"without part {number} of {count} no row of one label is left: {n_groups} groups "
+                "of sources and speakers are too few or too uneven; add sources, or lower "
+                "folds.count",
+            )
     return fold
 
 
