@@ -11,6 +11,7 @@ CORPUS = REPOSITORY / "../shared/data/corpus"
 N_CLIPS = 8
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares costly fixtures in one process: each file, and all real runs together."""
     for item in items:
