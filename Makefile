@@ -26,7 +26,7 @@ demo: $(READY) ## simulate a corpus, train on it, score a few clips
 	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/sim_0000[0-5].flac
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## format, style, types, import direction
 	$(BIN)/ruff format --check .

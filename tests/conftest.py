@@ -11,14 +11,6 @@ CORPUS = REPOSITORY / "../shared/data/corpus"
 N_CLIPS = 8
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares costly fixtures in one process: each file, and all real runs together."""
-    for item in items:
-        name = "pipeline" if item.path.parent.name == "pipeline" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session")
 def corpus_folder() -> Path:
     """The real corpus beside the repository.
