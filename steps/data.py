@@ -5,14 +5,6 @@ from typing import Annotated, Any
 
 from zenml import step
 
-import bonafide.audio
-import bonafide.corpora.readers
-import bonafide.corpora.rows
-import bonafide.frontend
-import bonafide.training.data
-import bonafide.training.features
-import bonafide.training.folds
-import bonafide.training.recordings
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora.readers import join, read_corpus
 from bonafide.display import reporter
@@ -28,10 +20,10 @@ from steps.policy import reuse_unless_changed
 
 @step(
     cache_policy=reuse_unless_changed(
-        bonafide.audio,
-        bonafide.corpora.readers,
-        bonafide.corpora.rows,
-        bonafide.training.recordings,
+        "audio",
+        "corpora.readers",
+        "corpora.rows",
+        "training.recordings",
     )
 )
 def ingest(
@@ -44,7 +36,7 @@ def ingest(
     return recordings, quarantine
 
 
-@step(cache_policy=reuse_unless_changed(bonafide.training.folds))
+@step(cache_policy=reuse_unless_changed("training.folds"))
 def split(
     recordings: Recordings, count: int, test_share: float, seed: int
 ) -> Annotated[Folds, "folds"]:
@@ -52,9 +44,7 @@ def split(
     return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
 
 
-@step(
-    cache_policy=reuse_unless_changed(bonafide.audio, bonafide.frontend, bonafide.training.features)
-)
+@step(cache_policy=reuse_unless_changed("audio", "frontend", "onnxgraph", "training.features"))
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any]
 ) -> Annotated[FeatureStore, "features"]:
@@ -63,7 +53,7 @@ def extract(
     return cached_extract(recordings, spec, home() / "features", progress=reporter("extract"))
 
 
-@step(cache_policy=reuse_unless_changed(bonafide.training.data))
+@step(cache_policy=reuse_unless_changed("training.data"))
 def scale(features: FeatureStore, folds: Folds) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
     return fit_scaler(features, folds)

@@ -5,14 +5,6 @@ from typing import Annotated
 import numpy as np
 from zenml import step
 
-import bonafide.export.candidate
-import bonafide.export.tables
-import bonafide.frontend
-import bonafide.onnxgraph
-import bonafide.training.base
-import bonafide.training.data
-import bonafide.training.folds
-import bonafide.training.stacking
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
@@ -31,7 +23,16 @@ from steps.policy import reuse_unless_changed
 
 @step(
     cache_policy=reuse_unless_changed(
-        bonafide.frontend, bonafide.training.base, bonafide.training.data, bonafide.training.folds
+        "frontend",
+        "onnxgraph",
+        "training.base",
+        "training.config",
+        "training.data",
+        "training.features",
+        "training.folds",
+        "training.isolate",
+        "training.networks",
+        "training.trees",
     )
 )
 def train(
@@ -58,7 +59,7 @@ def train(
     )
 
 
-@step(cache_policy=reuse_unless_changed(bonafide.training.stacking))
+@step(cache_policy=reuse_unless_changed("metrics", "training.stacking"))
 def stack(
     cnn: FittedBase,
     rnn: FittedBase,
@@ -77,7 +78,7 @@ def stack(
     return oof, fitted, crossed
 
 
-@step(cache_policy=reuse_unless_changed(bonafide.training.stacking))
+@step(cache_policy=reuse_unless_changed("training.stacking"))
 def calibrate(
     stack: Stack, crossed: np.ndarray, recordings: Recordings, folds: Folds
 ) -> Annotated[Calibration, "calibration"]:
@@ -89,10 +90,14 @@ def calibrate(
 
 @step(
     cache_policy=reuse_unless_changed(
-        bonafide.export.candidate,
-        bonafide.export.tables,
-        bonafide.frontend,
-        bonafide.onnxgraph,
+        "bundle",
+        "export.candidate",
+        "export.networks",
+        "export.tables",
+        "frontend",
+        "onnxgraph",
+        "training.networks",
+        "training.stacking",
     )
 )
 def export(

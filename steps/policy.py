@@ -1,20 +1,24 @@
 """When a finished step may stand in for a new one."""
 
-from types import ModuleType
-
 from zenml.config.cache_policy import CachePolicy
 
-import bonafide.errors
-import bonafide.spec
+EVERYWHERE = ("errors", "spec")
 
 
-def reuse_unless_changed(*modules: ModuleType, ignore: list[str] | None = None) -> CachePolicy:
+def reuse_unless_changed(*modules: str) -> CachePolicy:
     """Reuse a result while parameters, inputs' content, the step and these modules stay the same.
 
-    ZenML looks at a step's own code alone; what the step calls is named here.
+    ZenML looks at a step's own code alone; what the step calls is named here, by file, since what
+    runs in a process of its own (the networks) must not be imported to be looked at.
+
+    Parameters
+    ----------
+    modules : str
+        Dotted names below ``bonafide``, such as ``training.networks``.
     """
     return CachePolicy(
         include_artifact_ids=False,
-        ignored_inputs=ignore,
-        source_dependencies=[bonafide.errors, bonafide.spec, *modules],
+        file_dependencies=[
+            f"bonafide/{name.replace('.', '/')}.py" for name in (*EVERYWHERE, *modules)
+        ],
     )

@@ -5,12 +5,6 @@ from typing import Annotated
 import numpy as np
 from zenml import get_step_context, step
 
-import bonafide.detector
-import bonafide.evaluation
-import bonafide.metrics
-import bonafide.report
-import bonafide.training.audit
-import bonafide.training.outcome
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.home import home
@@ -25,7 +19,7 @@ from bonafide.training.stacking import Calibration, Stack
 from steps.policy import reuse_unless_changed
 
 
-@step(cache_policy=reuse_unless_changed(bonafide.metrics, bonafide.training.audit))
+@step(cache_policy=reuse_unless_changed("evaluation", "metrics", "training.audit"))
 def audit(
     recordings: Recordings, folds: Folds, resamples: int, seed: int
 ) -> Annotated[Audit, "audit"]:
@@ -35,11 +29,12 @@ def audit(
 
 @step(
     cache_policy=reuse_unless_changed(
-        bonafide.detector,
-        bonafide.evaluation,
-        bonafide.metrics,
-        bonafide.report,
-        bonafide.training.outcome,
+        "detector",
+        "evaluation",
+        "metrics",
+        "report",
+        "training.outcome",
+        "training.stacking",
     )
 )
 def evaluate(

@@ -222,9 +222,9 @@ def cached_extract(
     Parameters
     ----------
     root : Path
-        Holds ``<spec>/<recordings>/`` stores; the three newest of a spec are kept.
+        Holds ``<family>/<recordings>/`` stores; the three newest of a family are kept.
     """
-    family, key = root / spec.sha256[:12], recordings.rows_sha256[:12]
+    family, key = root / family_name(spec), recordings.rows_sha256[:12]
     family.mkdir(parents=True, exist_ok=True)
     found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
     draft = family / f"{key}-{os.getpid()}"
@@ -238,6 +238,14 @@ def cached_extract(
     for path in drafts + whole[2:]:
         shutil.rmtree(path)
     return FeatureStore(folder)
+
+
+def family_name(spec: FeatureSpec) -> str:
+    """Name the stores that may take rows over from each other: those of one front-end graph.
+
+    The spec alone would not do: the code that turns it into a graph changes too.
+    """
+    return hashlib.sha256(build_frontend(spec).SerializeToString()).hexdigest()[:12]
 
 
 def _age(folder: Path) -> float:

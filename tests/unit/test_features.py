@@ -19,7 +19,13 @@ from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
 from bonafide.spec import FeatureSpec, ViewSpec
 from bonafide.training import features
-from bonafide.training.features import FeatureStore, cached_extract, extract, training_window
+from bonafide.training.features import (
+    FeatureStore,
+    cached_extract,
+    extract,
+    family_name,
+    training_window,
+)
 from bonafide.training.recordings import Recordings
 
 RATE = 16_000
@@ -30,6 +36,7 @@ SPEC = FeatureSpec(
         "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, deltas=False),
     },
 )
+FAMILY = family_name(SPEC)
 N_FILES = 12
 SENTINEL = 12345.0
 
@@ -244,7 +251,7 @@ class TestResume:
         self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, tail: str
     ) -> None:
         root = tmp_path / "cache"
-        folder = root / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        folder = root / FAMILY / recordings.rows_sha256[:12]
         left = copy(pristine, folder)
         mark(left, 2)
         mark(left, 9)  # written, but not known to be
@@ -264,7 +271,7 @@ class TestResume:
     def test_whole_is_taken_as_it_is(
         self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
-        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        folder = tmp_path / FAMILY / recordings.rows_sha256[:12]
         mark(copy(pristine, folder), 5)
         store = cached_extract(recordings, SPEC, tmp_path)
         assert store.folder == folder
@@ -273,7 +280,7 @@ class TestResume:
     def test_one_file_more(
         self, files: Path, pristine: FeatureStore, recordings: Recordings, tmp_path: Path
     ) -> None:
-        old = copy(pristine, tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12])
+        old = copy(pristine, tmp_path / FAMILY / recordings.rows_sha256[:12])
         for row in range(N_FILES):
             mark(old, row)
         more = recordings_of(files, [N_FILES, *range(N_FILES)])
@@ -286,7 +293,7 @@ class TestResume:
     def test_killed_before_the_spec_was_written(
         self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
-        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        folder = tmp_path / FAMILY / recordings.rows_sha256[:12]
         copy(pristine, folder.with_name("other"))
         folder.mkdir()
         (folder / "spec.json").write_text("{}")
@@ -297,7 +304,7 @@ class TestResume:
         self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
         """What the run before had finished still lies beside what this one had begun."""
-        folder = tmp_path / SPEC.sha256[:12] / recordings.rows_sha256[:12]
+        folder = tmp_path / FAMILY / recordings.rows_sha256[:12]
         copy(pristine, folder.with_name(f"{folder.name}-999999998"))
         begun = copy(pristine, folder.with_name(f"{folder.name}-999999999"))
         (begun.folder / "rows.jsonl").write_text("")
@@ -307,7 +314,7 @@ class TestResume:
     def test_the_three_newest_are_kept(
         self, files: Path, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
-        family = tmp_path / SPEC.sha256[:12]
+        family = tmp_path / FAMILY
         copy(pristine, family / "oldest")
         parts = [recordings_of(files, list(range(size))) for size in (10, 9, 8, 7)]
         names = [part.rows_sha256[:12] for part in parts]
