@@ -91,8 +91,8 @@ class AudioStream:
             reason = error.strerror or str(error)
             raise AudioError("unreadable", f"{self.name}: cannot be read: {reason}") from error
 
-    def _decoded(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
-        """Choose the decoder: blocks of shape (n, channels) at the original rate."""
+    def _decoded(self, file: BinaryIO) -> Iterator[Waveform]:
+        """Choose the decoder: mono blocks, shape (n,), at the original rate."""
         try:
             sound = soundfile.SoundFile(file)
         except soundfile.LibsndfileError:
@@ -117,15 +117,17 @@ class AudioStream:
                 f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
             )
 
-    def _check_samples(self, block: NDArray[np.float32]) -> None:
+    def _mono(self, block: NDArray[np.float32]) -> Waveform:
+        """Check samples and mix channels: (n, channels) -> (n,)."""
         if not np.abs(block).max(initial=0.0) <= MAX_SAMPLE:  # not so for NaN either
             raise AudioError(
                 "not_finite",
                 f"{self.name}: holds samples that are not numbers or beyond {MAX_SAMPLE:g} times "
                 "full scale",
             )
+        return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
 
-    def _from_libsndfile(self, sound: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
+    def _from_libsndfile(self, sound: soundfile.SoundFile) -> Iterator[Waveform]:
         self._accept(sound.samplerate, sound.channels, sound.format.lower())
         if "should be" in sound.extra_info:  # libsndfile's note on a RIFF size beyond the file
             self.damage = "the file is cut short: its header promises more sound than it holds"
@@ -134,7 +136,7 @@ class AudioStream:
         try:
             while len(block := sound.read(frames, dtype="float32", always_2d=True)):
                 seen += len(block)
-                yield block
+                yield self._mono(block)
         except soundfile.LibsndfileError as error:
             self.damage = f"decoding broke off after {seen / sound.samplerate:.2f} s: {error}"
             if not seen:
@@ -143,7 +145,7 @@ class AudioStream:
             if seen < promised and not self.damage:
                 self.damage = f"{promised} samples were promised and {seen} could be decoded"
 
-    def _from_ffmpeg(self, file: BinaryIO) -> Iterator[NDArray[np.float32]]:
+    def _from_ffmpeg(self, file: BinaryIO) -> Iterator[Waveform]:
         options = {"format_whitelist": FFMPEG_FORMATS, "protocol_whitelist": "none"}
         try:
             with av.open(file, "r", options=options, metadata_errors="replace") as container:
@@ -163,22 +165,18 @@ class AudioStream:
                 raise self._not_audio(error) from error
             self.damage = f"decoding broke off after {self.duration_s:.2f} s: {error.strerror}"
 
-    def _ffmpeg_blocks(
-        self, container: av.container.InputContainer
-    ) -> Iterator[NDArray[np.float32]]:
+    def _ffmpeg_blocks(self, container: av.container.InputContainer) -> Iterator[Waveform]:
         stream = container.streams.audio[0]
         codec = stream.codec_context
         if codec is None:
             raise self._not_audio(ValueError("its codec is not known"))
         rate_hz = codec.sample_rate
         self._accept(rate_hz, codec.channels, codec.name)
-        pending: list[NDArray[np.float32]] = []
+        pending: list[Waveform] = []
         for frame in self._one_rate(container.decode(stream), rate_hz):
             # Packed samples lie in one plane; PyAV reads past the eighth plane of planar ones.
             packed = frame.to_ndarray().astype(np.float32, copy=False)
-            packed = packed.reshape(-1, frame.layout.nb_channels)
-            self._check_samples(packed)
-            pending.append(packed.mean(axis=1, dtype=np.float32, keepdims=True))
+            pending.append(self._mono(packed.reshape(-1, frame.layout.nb_channels)))
             if sum(map(len, pending)) >= BLOCK_S * rate_hz:
                 yield np.concatenate(pending)
                 pending = []
@@ -205,11 +203,9 @@ class AudioStream:
             "Opus, M4A, WebM, MP4 and the like can be",
         )
 
-    def _resampled(self, blocks: Iterator[NDArray[np.float32]]) -> Iterator[Waveform]:
+    def _resampled(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         resampler: soxr.ResampleStream | None = None
-        for block in blocks:
-            self._check_samples(block)
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+        for mono in blocks:
             self.duration_s += len(mono) / self.original_rate_hz
             if self.max_duration_s is not None and self.duration_s > self.max_duration_s:
                 raise AudioError(

@@ -146,6 +146,16 @@ def _print_json(value: Any) -> None:
     _print(json.dumps(value, indent=1))
 
 
+def _print_records(records: list[dict[str, Any]], keys: Sequence[str], as_json: bool) -> None:
+    """Print records as JSON, or these keys of them as a table."""
+    from bonafide.report import text_table
+
+    if as_json:
+        _print_json(records)
+    else:
+        _print(text_table(keys, [[str(record[key]) for key in keys] for record in records]))
+
+
 def _config_and_corpora(arguments: Arguments) -> tuple["Config", list[str]]:
     from bonafide.training.config import read_config
 
@@ -314,15 +324,10 @@ def run_corpus_simulate(arguments: Arguments) -> int:
 def run_models_list(arguments: Arguments) -> int:
     """Print the bundles that ZenML knows of."""
     _zenml_manners()
-    from bonafide.report import text_table
     from pipelines.lineage import list_models
 
-    models = list_models()
-    if arguments.json:
-        _print_json(models)
-        return 0
-    headings = ("name", "version", "stage", "created", "sha256")
-    _print(text_table(headings, [[str(model[key]) for key in headings] for model in models]))
+    keys = ("name", "version", "stage", "created", "sha256")
+    _print_records(list_models(), keys, arguments.json)
     return 0
 
 
@@ -371,15 +376,9 @@ def run_schedule(arguments: Arguments) -> int:
 def run_history(arguments: Arguments) -> int:
     """Print the runs that the clock started."""
     from bonafide.home import home
-    from bonafide.report import text_table
     from bonafide.training.schedule import read_history
 
-    runs = read_history(home())
-    if arguments.json:
-        _print_json(runs)
-        return 0
-    headings = ("started", "ended", "status", "log")
-    _print(text_table(headings, [[str(run[key]) for key in headings] for run in runs]))
+    _print_records(read_history(home()), ("started", "ended", "status", "log"), arguments.json)
     return 0
 
 

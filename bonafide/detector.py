@@ -201,11 +201,8 @@ class Detector:
         AudioError
             What `AudioStream` raises.
         """
-        if isinstance(source, np.ndarray):
-            stream, blocks = None, [np.asarray(source, dtype=np.float32)]
-        else:
-            stream = AudioStream(source)
-            blocks = stream  # type: ignore[assignment]
+        stream = None if isinstance(source, np.ndarray) else AudioStream(source)
+        blocks: Iterable[Waveform] = stream or [np.asarray(source, dtype=np.float32)]
         seen = 0
 
         def counted() -> Iterator[Waveform]:

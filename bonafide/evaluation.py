@@ -16,6 +16,9 @@ DECISION = "decision"
 BOTH_SIDES = {"source": "source", "language": "language", "codec": "original_codec"}
 SPOOF_SIDE = {"generator": "system", "attack_type": "attack_type"}
 MIN_GROUP_ROWS = 4
+SIMULATED_NOTE = (
+    "This corpus is simulated: its numbers prove that the machinery runs, never that it detects."
+)
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,11 @@ class _GroupJudge:
             n_resamples=min(self.resamples, 200),
             seed=self.seed,
         )["eer"]
+
+
+def simulated_note(corpus: Corpus) -> tuple[str, ...]:
+    """Give what must stand beside every number from a simulated corpus; nothing for others."""
+    return (SIMULATED_NOTE,) if set(corpus.column("corpus").tolist()) == {"simulated"} else ()
 
 
 def percent(interval: Interval) -> str:

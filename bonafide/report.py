@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Cells = Sequence[Sequence[str]]
-REAL, FAKE, THIRD = "#1b7f5c", "#c2410c", "#3b5bdb"
+REAL, FAKE = "#1b7f5c", "#c2410c"
 
 HEADINGS = ("system", "EER", "minDCF", "actDCF", "Cllr", "ECE", "AUC", "miss", "false alarm")
 STYLE = """

@@ -20,8 +20,7 @@ class Graph:
 
     Notes
     -----
-    One thread a session: the models are small, and throughput comes from processes. Spinning is
-    off, for it costs cores that other workers need.
+    One thread a session: the models are small, and throughput comes from processes.
     """
 
     def __init__(self, model: Path | bytes) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bonafide.corpora.rows import Corpus
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError
-from bonafide.evaluation import DECISION, Evaluation, evaluate
+from bonafide.evaluation import DECISION, Evaluation, evaluate, simulated_note
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
@@ -123,15 +123,15 @@ def evaluate_corpus(
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
-    notes = [f"Inconclusive verdicts: {inconclusive} of {len(kept)}."]
-    if set(corpus.column("corpus").tolist()) == {"simulated"}:
-        notes.append("Simulated: proves that the machinery runs, never that it detects.")
     evaluation = evaluate(
         scores,
         scored,
         title=f"Bundle {detector.bundle.identity['name']} on {corpus.root.name}",
         prior_spoof=float(detector.bundle.manifest["prior_spoof"]),
-        notes=tuple(notes),
+        notes=(
+            f"Inconclusive verdicts: {inconclusive} of {len(kept)}.",
+            *simulated_note(corpus),
+        ),
     )
     failed = [result for result in results if "error" in result]
     return JudgedCorpus(evaluation, scores, scored.is_spoof, failed)

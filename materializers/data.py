@@ -164,8 +164,7 @@ class FeatureStoreMaterializer(FolderMaterializer):
 
     def write(self, data: FeatureStore, folder: Path) -> None:
         """Link or copy the files; a store that is complete never changes again."""
-        for path in data.folder.iterdir():
-            link_or_copy(path, folder / path.name)
+        link_or_copy(data.folder, folder)
 
     def read(self, folder: Path) -> FeatureStore:
         """Map the files where they lie."""

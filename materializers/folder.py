@@ -23,11 +23,12 @@ def sha256_of(*parts: bytes | str) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link a file that never changes again; copy it where links do not reach."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    """Link a folder's files, which never change again; copy them where links do not reach."""
+    for path in source.iterdir():
+        try:
+            os.link(path, target / path.name)
+        except OSError:
+            shutil.copyfile(path, target / path.name)
 
 
 class FolderMaterializer(BaseMaterializer):

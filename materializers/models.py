@@ -137,8 +137,7 @@ class BundleMaterializer(FolderMaterializer):
 
     def write(self, data: Bundle, folder: Path) -> None:
         """Link or copy every file."""
-        for path in data.folder.iterdir():
-            link_or_copy(path, folder / path.name)
+        link_or_copy(data.folder, folder)
 
     def read(self, folder: Path) -> Bundle:
         """Read and verify."""

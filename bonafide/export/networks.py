@@ -19,7 +19,6 @@ from bonafide.training.config import NetworkConfig
 from bonafide.training.networks import build_network
 from bonafide.training.parallel import Progress
 
-Weights = list[NDArray[np.float32]]
 RECURRENT_LAYERS = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.Bidirectional)
 
 

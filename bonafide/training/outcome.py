@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.bundle import Bundle
+from bonafide.corpora.rows import UNKNOWN
 from bonafide.detector import Detector
-from bonafide.evaluation import DECISION, Evaluation, evaluate, percent
+from bonafide.evaluation import DECISION, Evaluation, evaluate, percent, simulated_note
 from bonafide.report import (
     HEADINGS,
     evaluation_section,
@@ -30,9 +31,6 @@ from bonafide.training.stacking import Calibration, Stack, log_odds
 
 Floats = NDArray[np.floating[Any]]
 BATCH_ROWS = 64
-SIMULATED_NOTE = (
-    "This corpus is simulated: its numbers prove that the machinery runs, never that it detects."
-)
 LONE_NOTE = (
     "No source or speaker is known for some rows: each stands alone, a speaker may be on both "
     "sides, and the numbers are better than they would be elsewhere."
@@ -111,12 +109,8 @@ def systems(models: Floats, stack: Floats, llr: Floats) -> dict[str, Floats]:
 
 def _notes(recordings: Recordings) -> tuple[str, ...]:
     sources, speakers = (recordings.corpus.column(name) for name in ("source", "speaker"))
-    notes = []
-    if set(recordings.corpus.column("corpus").tolist()) == {"simulated"}:
-        notes.append(SIMULATED_NOTE)
-    if np.any((sources == "-") & (speakers == "-")):
-        notes.append(LONE_NOTE)
-    return tuple(notes)
+    lone = (sources == UNKNOWN) & (speakers == UNKNOWN)
+    return (*simulated_note(recordings.corpus), *((LONE_NOTE,) if lone.any() else ()))
 
 
 def evaluate_candidate(
@@ -144,6 +138,7 @@ def evaluate_candidate(
     """
     corpus, notes = recordings.corpus, _notes(recordings)
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
+    parts = {"held_out": test, "out_of_fold": side}
     chosen = crossed[:, META_MODELS.index(stack.choice)]
     scores = {
         "held_out": score_rows(bundle, store, test),
@@ -166,7 +161,7 @@ def evaluate_candidate(
             seed=config.seed,
             notes=notes,
         )
-        for key, rows in (("held_out", test), ("out_of_fold", side))
+        for key, rows in parts.items()
     }
     outcome = Outcome(judged["held_out"], judged["out_of_fold"], audit, parity)
     sections = [
@@ -174,7 +169,7 @@ def evaluate_candidate(
         audit_section(audit, outcome.held_out),
         *(
             evaluation_section(judged[key], scores[key], corpus.is_spoof[rows])
-            for key, rows in (("held_out", test), ("out_of_fold", side))
+            for key, rows in parts.items()
         ),
         parity_section(parity),
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.audio import (
+    FRAME_SAMPLES,
     MIN_SOUND_S,
     MIN_SPEECH_S,
     AudioStream,
@@ -104,7 +105,7 @@ def measure(waveform: Waveform, stream: AudioStream, n_bytes: int) -> NDArray[np
     """
     speech = np.flatnonzero(active := _active_frames(waveform))
     first, last = (speech[0], speech[-1]) if len(speech) else (len(active), 0)
-    frame_s = 0.02
+    frame_s = FRAME_SAMPLES / SAMPLE_RATE_HZ
     spectrum = np.abs(np.fft.rfft(waveform)) ** 2
     energy = np.cumsum(spectrum) / max(float(spectrum.sum()), 1e-20)
     duration_s = len(waveform) / SAMPLE_RATE_HZ
@@ -131,7 +132,8 @@ def _db(power: Any) -> float:
 
 
 def _frame_power(waveform: Waveform) -> NDArray[np.float32]:
-    frames = waveform[: len(waveform) // 320 * 320].reshape(-1, 320)  # 20 ms
+    whole = len(waveform) // FRAME_SAMPLES * FRAME_SAMPLES
+    frames = waveform[:whole].reshape(-1, FRAME_SAMPLES)
     return np.asarray(np.mean(frames**2, axis=1))
 
 
