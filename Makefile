@@ -39,7 +39,7 @@ format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 
 lock: ## resolve every version anew; needs uv
-	uv pip compile pyproject.toml --extra train --extra dev --python-version 3.11 \
+	uv pip compile pyproject.toml --extra train --extra app --extra dev --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 bench: $(READY) ## print what the README's speed numbers come from
