@@ -6,7 +6,9 @@ taken for a URL, a device or an option.
 """
 
 import io
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,12 +23,10 @@ from bonafide.errors import AudioError
 from bonafide.spec import SAMPLE_RATE_HZ
 
 Waveform = NDArray[np.float32]
-Source = Path | bytes
+Source = Path | bytes | BinaryIO
 
 BLOCK_S = 1.0
 MAX_SAMPLE = 1e3  # full scale is 1; float files may go over it, but not by 60 dB
-RATE_RANGE_HZ = (4_000, 384_000)
-MAX_CHANNELS = 32
 # Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
 FFMPEG_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
@@ -36,20 +36,39 @@ FFMPEG_FORMATS = (
 FORMATS_WITH_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "caf")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a recording may be; watched while it is decoded.
+
+    Parameters
+    ----------
+    max_duration_s : float or None
+        Seconds of sound after which decoding stops; None for no limit.
+    min_rate_hz, max_rate_hz : int
+        Sample rates taken.
+    max_channels : int
+    """
+
+    max_duration_s: float | None = None
+    min_rate_hz: int = 4_000
+    max_rate_hz: int = 384_000
+    max_channels: int = 32
+
+
 @dataclass
 class AudioStream:
     """One recording, decoded block by block.
 
     Iterate to get blocks of shape (n,), float32, mono, 16 kHz, full scale 1. A block comes from
     about a second of the original. After the iteration `damage` says what was wrong with a
-    file that broke off, and `duration_s` how much sound came out.
+    file that broke off, `duration_s` how much sound came out, and `decode_s` and `resample_s` how
+    long that took.
 
     Parameters
     ----------
-    source : Path or bytes
-        The file, or its content.
-    max_duration_s : float or None
-        Seconds of sound after which decoding stops with ``too_long``; None for no limit.
+    source : Path, bytes or binary file
+        The file's name, its content, or the file itself, which is left open.
+    limits : Limits
 
     Raises
     ------
@@ -61,12 +80,14 @@ class AudioStream:
     """
 
     source: Source
-    max_duration_s: float | None = None
+    limits: Limits = Limits()
     original_rate_hz: int = field(default=0, init=False)
     channels: int = field(default=0, init=False)
     codec: str = field(default="", init=False)
     damage: str = field(default="", init=False)
     duration_s: float = field(default=0.0, init=False)
+    decode_s: float = field(default=0.0, init=False)
+    resample_s: float = field(default=0.0, init=False)
 
     @property
     def name(self) -> str:
@@ -75,16 +96,27 @@ class AudioStream:
 
     def __iter__(self) -> Iterator[Waveform]:
         """Give the blocks in order, from the start."""
-        self.damage, self.duration_s = "", 0.0
+        self.damage, self.duration_s, self.decode_s, self.resample_s = "", 0.0, 0.0, 0.0
         with self._open() as file:
             if not file.read(1):
                 raise AudioError("empty", f"{self.name}: the file is empty (0 bytes)")
             file.seek(0)
-            yield from self._resampled(self._decoded(file))
+            yield from self._resampled(self._timed(self._decoded(file)))
 
-    def _open(self) -> BinaryIO:
+    def _timed(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
+        start = time.perf_counter()
+        for block in blocks:
+            self.decode_s += time.perf_counter() - start
+            yield block
+            start = time.perf_counter()
+        self.decode_s += time.perf_counter() - start
+
+    def _open(self) -> AbstractContextManager[BinaryIO]:
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
+        if not isinstance(self.source, Path):
+            self.source.seek(0)
+            return nullcontext(self.source)
         try:
             return self.source.open("rb")
         except OSError as error:
@@ -109,12 +141,12 @@ class AudioStream:
         self.original_rate_hz, self.channels, self.codec = rate_hz, channels, codec
 
     def _check_format(self, rate_hz: int, channels: int) -> None:
-        low, high = RATE_RANGE_HZ
-        if not (low <= rate_hz <= high and 1 <= channels <= MAX_CHANNELS):
+        low, high, most = self.limits.min_rate_hz, self.limits.max_rate_hz, self.limits.max_channels
+        if not (low <= rate_hz <= high and 1 <= channels <= most):
             raise AudioError(
                 "bad_format",
                 f"{self.name}: {rate_hz} Hz with {channels} channels; allowed are "
-                f"{low} to {high} Hz and 1 to {MAX_CHANNELS} channels",
+                f"{low} to {high} Hz and 1 to {most} channels",
             )
 
     def _mono(self, block: NDArray[np.float32]) -> Waveform:
@@ -207,11 +239,11 @@ class AudioStream:
         resampler: soxr.ResampleStream | None = None
         for mono in blocks:
             self.duration_s += len(mono) / self.original_rate_hz
-            if self.max_duration_s is not None and self.duration_s > self.max_duration_s:
+            longest = self.limits.max_duration_s
+            if longest is not None and self.duration_s > longest:
                 raise AudioError(
                     "too_long",
-                    f"{self.name}: more than {self.max_duration_s:g} s of sound; "
-                    f"allowed are {self.max_duration_s:g} s",
+                    f"{self.name}: more than {longest:g} s of sound; allowed are {longest:g} s",
                 )
             if self.original_rate_hz == SAMPLE_RATE_HZ:
                 yield mono
@@ -220,20 +252,22 @@ class AudioStream:
                 resampler = soxr.ResampleStream(
                     self.original_rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32"
                 )
-            yield resampler.resample_chunk(mono)
+            start = time.perf_counter()
+            resampled = resampler.resample_chunk(mono)
+            self.resample_s += time.perf_counter() - start
+            yield resampled
         if resampler is not None:
             yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
 
-def decode(source: Source, *, max_duration_s: float | None = None, whole: bool = True) -> Waveform:
+def decode(source: Source, *, limits: Limits = Limits(), whole: bool = True) -> Waveform:
     """Decode one recording.
 
     Parameters
     ----------
-    source : Path or bytes
-        The file, or its content.
-    max_duration_s : float or None
-        Longest sound taken, in seconds.
+    source : Path, bytes or binary file
+        See `AudioStream`.
+    limits : Limits
     whole : bool
         Refuse a file that breaks off.
 
@@ -248,7 +282,7 @@ def decode(source: Source, *, max_duration_s: float | None = None, whole: bool =
         What `AudioStream` raises; ``damaged`` for a file that breaks off, where `whole`;
         ``empty`` for a file without a sample.
     """
-    return decode_stream(AudioStream(source, max_duration_s), whole=whole)
+    return decode_stream(AudioStream(source, limits), whole=whole)
 
 
 def decode_stream(stream: AudioStream, *, whole: bool = True) -> Waveform:

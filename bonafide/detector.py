@@ -122,6 +122,11 @@ def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Wavefo
         yield start + len(held) - size, np.concatenate([last, held])[-size:]
 
 
+def as_stream(source: Path | bytes | AudioStream) -> AudioStream:
+    """Give a stream as it is, and a file or its content as one without limits."""
+    return source if isinstance(source, AudioStream) else AudioStream(source)
+
+
 class Detector:
     """Scores recordings with one bundle.
 
@@ -186,22 +191,22 @@ class Detector:
         log_odds = np.log(chosen / (1 - chosen))
         return -(self._slope * log_odds + self._intercept).astype(np.float32)
 
-    def score(self, source: Waveform | Path | bytes) -> Detection:
+    def score(self, source: Waveform | Path | bytes | AudioStream) -> Detection:
         """Score one recording of any length, in memory that does not grow with it.
 
         The verdict of the whole is that of the mean llr of its segments.
 
         Parameters
         ----------
-        source : ndarray of float32, Path or bytes
-            A mono waveform at 16 kHz, a file, or a file's content.
+        source : ndarray of float32, Path, bytes or AudioStream
+            A mono waveform at 16 kHz, a file, a file's content, or either with limits.
 
         Raises
         ------
         AudioError
             What `AudioStream` raises.
         """
-        stream = None if isinstance(source, np.ndarray) else AudioStream(source)
+        stream = None if isinstance(source, np.ndarray) else as_stream(source)
         blocks: Iterable[Waveform] = stream or [np.asarray(source, dtype=np.float32)]
         seen = 0
 

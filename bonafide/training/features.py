@@ -20,7 +20,7 @@ from bonafide.home import process_is_gone
 from bonafide.runtime import Graph
 from bonafide.spec import FeatureSpec
 from bonafide.training.parallel import Progress, map_parallel, silent
-from bonafide.training.recordings import MAX_RECORDING_S, Recordings
+from bonafide.training.recordings import LIMITS, Recordings
 
 SHARD_ROWS = 64
 BATCH = 8
@@ -106,7 +106,7 @@ def _extract_shard(shard: _Shard) -> str | None:
     for start in range(0, len(shard.rows), BATCH):
         rows = shard.rows[start : start + BATCH]
         paths = shard.paths[start : start + BATCH]
-        windows = [training_window(decode(p, max_duration_s=MAX_RECORDING_S), spec) for p in paths]
+        windows = [training_window(decode(p, limits=LIMITS), spec) for p in paths]
         features = graph({"waveform": np.stack(windows)})
         for name, view in views.items():
             view[list(rows)] = features[name]

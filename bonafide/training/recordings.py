@@ -14,6 +14,7 @@ from bonafide.audio import (
     MIN_SOUND_S,
     MIN_SPEECH_S,
     AudioStream,
+    Limits,
     Waveform,
     decode_stream,
     speech_frames,
@@ -26,7 +27,7 @@ from bonafide.errors import AudioError, CorpusError
 from bonafide.spec import SAMPLE_RATE_HZ
 from bonafide.training.parallel import Progress, map_parallel, silent
 
-MAX_RECORDING_S = 600.0
+LIMITS = Limits(max_duration_s=600.0)
 MEASURES = (
     "duration_s",
     "level_db",
@@ -145,7 +146,7 @@ def _active_frames(waveform: Waveform) -> NDArray[np.bool_]:
 def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
     """Decode and measure one file; a reason not to use it is a result, not an exception."""
     try:
-        stream = AudioStream(path, MAX_RECORDING_S)
+        stream = AudioStream(path, LIMITS)
         waveform = decode_stream(stream)
         if too_short(len(waveform)):
             seen = len(waveform) / SAMPLE_RATE_HZ

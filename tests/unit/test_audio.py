@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from bonafide.audio import (
     BLOCK_S,
     AudioStream,
+    Limits,
     Waveform,
     decode,
     decode_stream,
@@ -357,7 +358,7 @@ def test_too_long_is_told_while_decoding(name: str, rate: int) -> None:
         content = sound_bytes(samples, rate, name)
     else:
         content = mux(*FFMPEG[name], samples, rate)
-    stream = AudioStream(content, max_duration_s=5.0)
+    stream = AudioStream(content, limits=Limits(max_duration_s=5.0))
     message = "the upload: more than 5 s of sound; allowed are 5 s"
     with pytest.raises(AudioError, match=message) as error:
         decode_stream(stream)
@@ -367,10 +368,10 @@ def test_too_long_is_told_while_decoding(name: str, rate: int) -> None:
 
 def test_exactly_the_longest_allowed_is_taken() -> None:
     content = wav(np.zeros(5 * RATE, dtype=np.int16))
-    assert len(decode(content, max_duration_s=5.0)) == 5 * RATE
+    assert len(decode(content, limits=Limits(max_duration_s=5.0))) == 5 * RATE
     assert len(decode(content)) == 5 * RATE
     with pytest.raises(AudioError, match=r"allowed are 4\.99 s"):
-        decode(content, max_duration_s=4.99)
+        decode(content, limits=Limits(max_duration_s=4.99))
 
 
 def poisoned(value: float, channels: int = 1) -> bytes:
@@ -536,7 +537,7 @@ def test_a_file_that_breaks_off(name: str, share: float, tmp_path: Path) -> None
 def test_a_damaged_file_can_still_be_too_long() -> None:
     content = encoded("wav", RATE, 1)[:-20_000]
     with pytest.raises(AudioError, match="more than 1 s of sound"):
-        decode(content, max_duration_s=1.0, whole=False)
+        decode(content, limits=Limits(max_duration_s=1.0), whole=False)
 
 
 def test_trailing_bytes_do_no_harm() -> None:
@@ -561,7 +562,7 @@ def test_mutated_bytes_raise_nothing_but_audio_errors(name: str, data: st.DataOb
         content[position] = value
     content = content[: data.draw(st.just(len(content)) | anywhere)]
     try:
-        seen = decode(bytes(content), max_duration_s=60.0, whole=False)
+        seen = decode(bytes(content), limits=Limits(max_duration_s=60.0), whole=False)
     except AudioError as error:
         assert error.code and error.message.startswith("the upload: ")
     else:
