@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=bonafide.__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_train, _score, _evaluate, _corpus, _models, _schedule):
+    for add in (_train, _score, _evaluate, _serve, _keys, _corpus, _models, _schedule):
         add(commands)
     return parser
 
@@ -81,6 +81,32 @@ def _evaluate(commands: Any) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics as JSON")
     parser.add_argument("--report", type=Path, metavar="FILE.html", help="write an HTML report")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _serve(commands: Any) -> None:
+    text = "Serve a bundle over HTTP; more settings: docs/operating.md."
+    parser = _command(commands, "serve", text, run_serve)
+    parser.add_argument("--bundle", metavar="DIR", help="default: follow the one in production")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--workers", type=int, metavar="N", help="default: one a core")
+    parser.add_argument("--keys", metavar="FILE", help="API keys; see `bonafide keys add`")
+    parser.add_argument(
+        "--anonymous",
+        action="store_true",
+        default=None,
+        help="serve other machines without keys",
+    )
+
+
+def _keys(commands: Any) -> None:
+    group = commands.add_parser("keys", help="API keys of the service.")
+    inner = group.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    text = "Make a key: it is printed once, and its hash is kept."
+    parser = _command(inner, "add", text, run_keys_add)
+    parser.add_argument("file", type=Path, metavar="FILE", help="made where it is missing")
+    parser.add_argument("name", metavar="NAME", help="whose it is")
+    parser.add_argument("--rate", type=float, metavar="N", help="requests a minute; default 600")
 
 
 def _corpus(commands: Any) -> None:
@@ -287,6 +313,37 @@ def run_evaluate(arguments: Arguments) -> int:
         page = evaluation_page(evaluation, judged.scores, judged.is_spoof)
         arguments.report.write_text(page, encoding="utf-8")
     return SOME_FAILED if judged.failed else 0
+
+
+def run_serve(arguments: Arguments) -> int:
+    """Check what is asked for and become the server."""
+    from dataclasses import replace
+
+    from serving.launch import check, serve
+    from serving.settings import Settings
+
+    given = {
+        name: value
+        for name in ("bundle", "workers", "keys", "anonymous")
+        if (value := getattr(arguments, name)) is not None
+    }
+    settings = replace(Settings.from_environment(), **given)
+    bundle = check(settings, arguments.host)
+    _print(
+        f"bonafide: bundle {bundle.identity['name']} version {bundle.identity['version']}, "
+        f"{settings.n_workers} workers, http://{arguments.host}:{arguments.port}"
+    )
+    sys.stdout.flush()
+    serve(settings, arguments.host, arguments.port)
+    return 0
+
+
+def run_keys_add(arguments: Arguments) -> int:
+    """Make an API key and print it."""
+    from serving.keys import DEFAULT_RATE_PER_MINUTE, add_key
+
+    _print(add_key(arguments.file, arguments.name, arguments.rate or DEFAULT_RATE_PER_MINUTE))
+    return 0
 
 
 def run_corpus_inspect(arguments: Arguments) -> int:

@@ -49,15 +49,29 @@ def production_folder(root: Path) -> Path | None:
         ) from error
 
 
+def production_stamp(root: Path) -> int:
+    """Give a number that changes when a bundle is promoted; 0 where none is in production."""
+    try:
+        return (root / PRODUCTION).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def shipped_folder() -> Path | None:
+    """Give the folder of the bundle that comes with the project, or None if it has none."""
+    folder = Path(__file__).resolve().parent / "shipped"
+    return folder if folder.is_dir() else None
+
+
 def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
-    """Read the chosen bundle, else the one in production.
+    """Read the chosen bundle, else the one in production, else the one that is shipped.
 
     Raises
     ------
     BundleError
         ``no_bundle`` if there is none, and what `read_bundle` raises.
     """
-    folder = chosen or production_folder(root)
+    folder = chosen or production_folder(root) or shipped_folder()
     if folder is None:
         raise BundleError(
             "no_bundle",

@@ -1,0 +1,114 @@
+"""The routes under /v1, and what is written about them."""
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bonafide.home import home
+from serving.instruments import Instruments
+from serving.openapi import document
+from serving.refusals import Refusal
+from serving.scoring import Scoring
+from serving.settings import Settings
+from serving.uploads import read_upload
+
+CLIENT_GONE = 499  # as nginx counts it; nobody is there to read it
+
+
+async def detect(request: Request) -> Response:
+    """Score the upload."""
+    scoring: Scoring = request.app.state.scoring
+    instruments: Instruments = request.app.state.instruments
+    start = time.perf_counter()
+    code = "ok"
+    try:
+        response = await _detect(request, scoring, instruments)
+    except Refusal as refusal:
+        code, response = refusal.code, refusal.response()
+    except ClientDisconnect:
+        code, response = "client_gone", Response(status_code=CLIENT_GONE)
+    instruments.answered(response.status_code, code, time.perf_counter() - start)
+    return response
+
+
+async def _detect(request: Request, scoring: Scoring, instruments: Instruments) -> Response:
+    bundle = scoring.bundle
+    state = request.app.state
+    scoring.check_room()
+    if state.uploads >= scoring.settings.max_uploads:
+        raise Refusal("busy", f"{state.uploads} uploads are arriving", retry_after_s=1)
+    start = time.perf_counter()
+    state.uploads += 1
+    try:
+        upload = await read_upload(request, scoring.settings)
+    finally:
+        state.uploads -= 1
+    received_s = time.perf_counter() - start
+    try:
+        reply = await scoring.score(upload)
+    finally:
+        upload.close()
+        instruments.state(scoring.waiting, bundle)
+    if error := reply.get("error"):
+        raise Refusal(error["code"], error["message"])
+    instruments.scored(reply["result"]["verdict"], {"receive": received_s, **reply["timings"]})
+    return JSONResponse(reply["result"])
+
+
+async def model(request: Request) -> Response:
+    """Give the manifest, card and thresholds of the bundle that answers."""
+    scoring: Scoring = request.app.state.scoring
+    try:
+        bundle = scoring.bundle
+    except Refusal as refusal:
+        return refusal.response()
+    card = bundle.folder / "card.md"
+    manifest = bundle.manifest
+    return JSONResponse(
+        {
+            "bundle": bundle.identity,
+            "thresholds": manifest["thresholds"],
+            "prior_spoof": manifest["prior_spoof"],
+            "lineage": {key: manifest.get(key) for key in ("corpus", "code", "zenml", "created")},
+            "card": card.read_text(encoding="utf-8") if card.is_file() else "",
+            "manifest": manifest,
+        }
+    )
+
+
+async def docs(request: Request) -> Response:
+    """Give the OpenAPI document."""
+    return JSONResponse(document())
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Start the scorer with the worker, and end it with it."""
+    logging.getLogger("bonafide").setLevel(logging.INFO)
+    app.state.uploads = 0
+    app.state.instruments = Instruments()
+    app.state.scoring = Scoring(Settings.from_environment(), home())
+    await app.state.scoring.start()
+    app.state.instruments.state(0, app.state.scoring.bundle)
+    try:
+        yield
+    finally:
+        await app.state.scoring.close()
+
+
+def application() -> Starlette:
+    """Build the application that BentoML mounts."""
+    return Starlette(
+        routes=[
+            Route("/v1/detect", detect, methods=["POST"]),
+            Route("/v1/model", model, methods=["GET"]),
+            Route("/docs.json", docs, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+    )

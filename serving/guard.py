@@ -1,0 +1,136 @@
+"""What every request passes first: where it comes from, its key, and the headers of its answer."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from serving.keys import Gate
+from serving.refusals import Refusal, error_response
+from serving.settings import is_loopback
+
+log = logging.getLogger("bonafide.serve")
+
+Message = MutableMapping[str, Any]
+Scope, Receive, Send = (
+    Message,
+    Callable[[], Awaitable[Message]],
+    Callable[[Message], Awaitable[None]],
+)
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
+
+
+class Guard:
+    """ASGI middleware: refuses before a body is read, and words every error the same way.
+
+    Parameters
+    ----------
+    app : ASGI application
+    gate : Gate or None
+        None serves without keys.
+    anonymous : bool
+        Serve without keys on an address that other machines reach.
+    """
+
+    def __init__(self, app: Any, gate: Gate | None, anonymous: bool) -> None:
+        self._app, self._gate, self._anonymous = app, gate, anonymous
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope["path"], send)
+        try:
+            self._check(scope)
+            await self._app(scope, receive, answer.send)
+        except Refusal as refusal:
+            await refusal.response()(scope, receive, answer.send)
+        except Exception:  # the log keeps the trace; the answer has none
+            log.exception("a request failed")
+            if answer.started:
+                raise
+            response = error_response(500, "internal", "an error of the service; see its log")
+            await response(scope, receive, answer.send)
+
+    def _check(self, scope: Scope) -> None:
+        path, headers = scope["path"], Headers(scope=scope)
+        if self._gate is None:
+            self._check_place(scope, headers)
+        elif path.startswith("/v1/") or path == "/metrics":
+            self._check_key(self._gate, headers)
+
+    def _check_place(self, scope: Scope, headers: Headers) -> None:
+        """Without keys: this machine alone, and no web page that points a name at it."""
+        if self._anonymous:
+            return
+        server = scope.get("server") or ("127.0.0.1", 0)
+        if not is_loopback(server[0]):
+            message = "no API keys are set, so only this machine is answered"
+            raise Refusal("keys_required", message, close=True)
+        host = (
+            headers.get("host", "localhost").rpartition("]")[0].lstrip("[")
+            or headers.get("host", "localhost").partition(":")[0]
+        )
+        if not is_loopback(host):
+            raise Refusal("bad_host", f"host {host!r} is not this machine", close=True)
+
+    def _check_key(self, gate: Gate, headers: Headers) -> None:
+        kind, _, secret = headers.get("authorization", "").partition(" ")
+        secret = secret.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        if not secret:
+            message = "an API key is needed: Authorization: Bearer KEY"
+            raise Refusal("unauthorized", message, close=True)
+        number = gate.find(secret)
+        if number is None:
+            raise Refusal("unauthorized", "the API key is not known", close=True)
+        if wait_s := gate.take(number):
+            message = f"key {gate.name(number)!r} is over its rate"
+            raise Refusal("over_rate", message, retry_after_s=math.ceil(wait_s))
+
+
+class _Answer:
+    """Passes an answer on, with our headers, and in our words where it is another's error."""
+
+    def __init__(self, path: str, send: Send) -> None:
+        self._path, self._send = path, send
+        self.started = False
+        self._replaced = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers[name] = value
+            if self._path.startswith("/v1/"):
+                headers["content-security-policy"] = API_POLICY
+            status = message["status"]
+            self._replaced = status >= 400 and headers.get("content-type") != "application/json"
+            if self._replaced:
+                await self._say(status, headers)
+                return
+        if not self._replaced:
+            await self._send(message)
+
+    async def _say(self, status: int, headers: MutableHeaders) -> None:
+        code = CODES.get(status, "error")
+        response = error_response(status, code, code.replace("_", " "))
+        headers["content-type"], headers["content-length"] = (
+            "application/json",
+            str(len(response.body)),
+        )
+        start = {"type": "http.response.start", "status": status, "headers": headers.raw}
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,132 @@
+"""What the service is told from outside: one frozen set of settings, carried by the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from ipaddress import ip_address
+from pathlib import Path
+
+from bonafide.errors import ConfigError
+
+PREFIX = "BONAFIDE_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The service's settings; each is ``BONAFIDE_<NAME>`` in the environment.
+
+    Parameters
+    ----------
+    bundle : str
+        Folder of a bundle; empty for the one in production, which is then followed: a promotion
+        is picked up without a restart.
+    keys : str
+        File of API keys (`serving.keys`); empty for a service without keys.
+    anonymous : bool
+        Serve without keys on an address that other machines reach.
+    workers : int
+        Worker processes; 0 for one a core.
+    max_body_mb : float
+        Largest request body, in 10^6 bytes.
+    max_duration_s : float
+        Longest sound, watched while decoding.
+    max_rate_hz, max_channels : int
+        Highest sample rate and most channels, watched while decoding.
+    max_uploads : int
+        Requests whose body a worker takes in at one time.
+    queue : int
+        Requests that may wait for a worker's scorer; one more is answered 429.
+    upload_s : float
+        A body that takes longer to arrive is given up.
+    deadline_s : float
+        Scoring that takes longer, waiting included, is stopped.
+    scorer_mb : float
+        Address space of a scorer process, in 10^6 bytes.
+    watch_s : float
+        How often the bundle in production is looked up.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_setting`` for a value that is not allowed.
+    """
+
+    bundle: str = ""
+    keys: str = ""
+    anonymous: bool = False
+    workers: int = 0
+    max_body_mb: float = 50.0
+    max_duration_s: float = 3_600.0
+    max_rate_hz: int = 384_000
+    max_channels: int = 32
+    max_uploads: int = 64
+    queue: int = 8
+    upload_s: float = 60.0
+    deadline_s: float = 30.0
+    scorer_mb: float = 4_000.0
+    watch_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no service."""
+        for item in fields(self):
+            value, may_be_zero = getattr(self, item.name), item.name in ("workers", "queue")
+            if isinstance(value, (str, bool)):
+                continue
+            if not 0 <= value < float("inf") or not (value or may_be_zero):
+                allowed = "0 or more" if may_be_zero else "above 0"
+                raise ConfigError(
+                    "bad_setting", f"{PREFIX}{item.name.upper()}={value}: allowed is {allowed}"
+                )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Read every setting that the environment names."""
+        values = {}
+        for item in fields(cls):
+            text = environment.get(PREFIX + item.name.upper())
+            if text is not None:
+                values[item.name] = _value(item.name, type(item.default), text)
+        return cls(**values)
+
+    def to_environment(self) -> dict[str, str]:
+        """Give what `from_environment` reads back, defaults left out."""
+        return {
+            PREFIX + item.name.upper(): str(value)
+            for item in fields(self)
+            if (value := getattr(self, item.name)) != item.default
+        }
+
+    @property
+    def n_workers(self) -> int:
+        """Worker processes."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+    @property
+    def bundle_folder(self) -> Path | None:
+        """The chosen bundle's folder; None to follow the one in production."""
+        return Path(self.bundle) if self.bundle else None
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request body."""
+        return round(self.max_body_mb * 1e6)
+
+
+def _value(name: str, kind: type, text: str) -> object:
+    try:
+        if kind is bool:
+            return {"1": True, "true": True, "0": False, "false": False, "": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError) as error:
+        allowed = "true or false" if kind is bool else f"a number ({kind.__name__})"
+        raise ConfigError(
+            "bad_setting", f"{PREFIX}{name.upper()}={text!r}: allowed is {allowed}"
+        ) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address or name is reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,171 @@
+"""Taking in a body: multipart or raw, counted while it arrives, in bounded memory."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from serving.refusals import Refusal
+from serving.settings import Settings
+
+FIELD = "audio"
+IN_MEMORY_BYTES = 2_000_000
+MAX_HEADER_BYTES = 8_192
+
+
+@dataclass
+class Upload:
+    """Audio as it came in: in memory, or in a file without a name once it is large.
+
+    A file without a name cannot be left behind, whatever happens to the process.
+    """
+
+    size: int = 0
+    _held: bytearray = field(default_factory=bytearray)
+    file: BinaryIO | None = None
+
+    def add(self, piece: bytes) -> None:
+        """Take in the next bytes."""
+        self.size += len(piece)
+        if self.file is None and self.size > IN_MEMORY_BYTES:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the upload
+            self.file.write(self._held)
+            self._held = bytearray()
+        if self.file is None:
+            self._held += piece
+        else:
+            self.file.write(piece)
+
+    @property
+    def content(self) -> bytearray:
+        """The bytes, of an upload that is held in memory."""
+        return self._held
+
+    def close(self) -> None:
+        """Let go of the bytes."""
+        self._held = bytearray()
+        if self.file is not None:
+            self.file.close()
+
+
+async def read_upload(request: Request, settings: Settings) -> Upload:
+    """Read the audio of a request: the field ``audio`` of a form, or else the body itself.
+
+    Raises
+    ------
+    Refusal
+        ``too_large``, ``empty``, ``bad_encoding``, ``bad_multipart``, ``no_audio_field`` or
+        ``upload_too_slow``.
+    starlette.requests.ClientDisconnect
+        If the client goes away.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refusal("bad_encoding", "the body is compressed; send it as it is", close=True)
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    pieces = _limited(request, settings.max_body_bytes)
+    upload = Upload()
+    try:
+        async with asyncio.timeout(settings.upload_s):
+            if kind == b"multipart/form-data":
+                await _read_form(pieces, options.get(b"boundary", b""), upload)
+            else:
+                async for piece in pieces:
+                    upload.add(piece)
+    except TimeoutError as error:
+        upload.close()
+        message = f"the body took more than {settings.upload_s:g} s to arrive"
+        raise Refusal("upload_too_slow", message, close=True) from error
+    except BaseException:
+        upload.close()
+        raise
+    if not upload.size:
+        raise Refusal("empty", "the upload is empty (0 bytes)")
+    if upload.file is not None:
+        upload.file.flush()
+    return upload
+
+
+async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Go through the body; stop where it is larger than allowed."""
+    message = f"the body is larger than the {most} bytes that are allowed"
+    promised = request.headers.get("content-length", "0")
+    if promised.isdecimal() and int(promised) > most:
+        raise Refusal("too_large", message, close=True)
+    seen = 0
+    async for piece in request.stream():
+        seen += len(piece)
+        if seen > most:
+            raise Refusal("too_large", message, close=True)
+        yield piece
+
+
+async def _read_form(pieces: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
+    if not boundary:
+        raise Refusal("bad_multipart", "multipart/form-data without a boundary", close=True)
+    form = _Form(upload)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
+        async for piece in pieces:
+            parser.write(piece)
+    except MultipartParseError as error:
+        raise Refusal("bad_multipart", f"not a multipart body: {error}", close=True) from error
+    if not form.ended:
+        raise Refusal("bad_multipart", "the multipart body breaks off before its last boundary")
+    if form.found != 1:
+        raise Refusal(
+            "no_audio_field", f"the form has {form.found} fields named {FIELD!r}; needed is one"
+        )
+
+
+class _Form:
+    """Listens to the parser; keeps the bytes of the one field and nothing of the others."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.found, self.ended = 0, False
+        self._upload = upload
+        self._header, self._value, self._wanted = b"", b"", False
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_name,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self._wanted = False
+
+    def _add_name(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._bound()
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self._header) + len(self._value) > MAX_HEADER_BYTES:
+            raise Refusal("bad_multipart", "a part's header is too long", close=True)
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            if options.get(b"name") == FIELD.encode():
+                self._wanted = True
+                self.found += 1
+        self._header, self._value = b"", b""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._wanted:
+            self._upload.add(data[start:end])
+
+    def _end(self) -> None:
+        self.ended = True
