@@ -1,121 +1,12 @@
-"""Real runs of the command line, each home in a folder of its own."""
+"""Homes to try things in, each a folder of its own."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from bonafide.corpora.simulated import simulate
-
-CONFIG = """
-name: tiny
-seed: 3
-resamples: 50
-folds: {count: 2, test_share: 0.2, validation_share: 0.3}
-fit: {epochs: 3, steps_per_epoch: 8, patience_epochs: 2, batch_rows: 16}
-models:
-  cnn: {view: lfcc_high, width: 4}
-  rnn: {view: logmel, width: 8}
-  bilstm: {view: mfcc, width: 8}
-  gru: {view: lfcc_high, width: 8}
-  xgboost: {view: lfcc_high, trees: 30}
-gate: {max_eer: 1.0}
-"""
-LIMIT_S = 400.0
-
-
-@dataclass(frozen=True)
-class Home:
-    """One home folder and the commands run in it."""
-
-    folder: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "BONAFIDE_HOME": str(self.folder),
-            "ZENML_CONFIG_PATH": str(self.folder / "zenml"),
-            "COLUMNS": "200",
-        }
-
-    def command(self, *words: str | Path) -> list[str]:
-        return [sys.executable, "-m", "bonafide.cli", *map(str, words)]
-
-    def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            self.command(*words),
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-        )
-
-    def run_until(self, text: str, sent: signal.Signals, *words: str | Path) -> int:
-        """Run until standard error says `text`, send the signal, and give the exit status."""
-        log = self.folder.with_suffix(".log")
-        with log.open("w") as file:
-            process = subprocess.Popen(self.command(*words), env=self.environment, stderr=file)
-            deadline = time.monotonic() + LIMIT_S
-            while text not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            process.send_signal(sent)
-            return process.wait(timeout=60)
-
-    def array(self, step: str, output: str) -> NDArray[np.float32]:
-        """Load the one .npy that a step left in the artifact store."""
-        (path,) = self.folder.glob(f"zenml/local_stores/*/{step}/{output}/**/array.npy")
-        return np.load(path)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run on a corpus of which a twentieth is broken."""
-
-    home: Home
-    corpus: Path
-    config: Path
-    broken: dict[str, str]
-    output: str
-
-
-def _break(manifest: Path) -> dict[str, str]:
-    """Break three of sixty files: path -> the code it must be set aside with."""
-    audio = sorted((manifest.parent / "audio").iterdir())
-    text, cut, empty = audio[5], audio[22], audio[47]
-    text.write_text("this is not audio\n" * 50)
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    empty.write_bytes(b"")
-    codes = {text: "not_audio", cut: "damaged", empty: "empty"}
-    return {f"audio/{path.name}": code for path, code in codes.items()}
-
-
-@pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workshop")
-
-
-@pytest.fixture(scope="session")
-def trained(workshop: Path) -> Trained:
-    corpus = simulate(workshop / "corpus", clips=60, speakers=6)
-    broken = _break(corpus)
-    config = workshop / "tiny.yaml"
-    config.write_text(CONFIG)
-    home = Home(workshop / "parallel")
-    done = home.run("train", "--config", config, "--corpus", corpus)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return Trained(home, corpus, config, broken, done.stdout)
+from tests.helpers.homes import Home
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bonafide.training.schedule import Schedule, read_history, train_command
-from tests.pipeline.conftest import Trained
+from tests.helpers.homes import Trained
 
 STEPS = [
     "ingest",

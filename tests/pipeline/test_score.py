@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from bonafide.audio import decode
-from tests.pipeline.conftest import Trained
+from tests.helpers.homes import Trained
 
 RATE_HZ = 16_000
 

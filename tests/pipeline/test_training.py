@@ -12,7 +12,7 @@ import pytest
 
 from bonafide.bundle import GRAPHS, read_bundle
 from bonafide.spec import BASE_MODELS
-from tests.pipeline.conftest import Home, Trained
+from tests.helpers.homes import Home, Trained
 
 FreshHome = Callable[[str], Home]
 
