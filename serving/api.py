@@ -2,8 +2,10 @@
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -12,6 +14,8 @@ from starlette.routing import Route
 
 from bonafide.home import home
 from serving.instruments import Instruments
+from serving.keys import Gate, read_keys
+from serving.line import run_folder
 from serving.openapi import document
 from serving.refusals import Refusal
 from serving.scoring import Scoring
@@ -87,13 +91,22 @@ async def docs(request: Request) -> Response:
     return JSONResponse(document())
 
 
+def _gate(settings: Settings) -> Gate | None:
+    if not settings.keys:
+        return None
+    return Gate(read_keys(Path(settings.keys)), run_folder(os.getppid()) / "rates")
+
+
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Start the scorer with the worker, and end it with it."""
     logging.getLogger("bonafide").setLevel(logging.INFO)
+    settings = Settings.from_environment()
     app.state.uploads = 0
+    app.state.anonymous = settings.anonymous
+    app.state.gate = _gate(settings)
     app.state.instruments = Instruments()
-    app.state.scoring = Scoring(Settings.from_environment(), home())
+    app.state.scoring = Scoring(settings, home())
     await app.state.scoring.start()
     app.state.instruments.state(0, app.state.scoring.bundle)
     try:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, State
 
 from serving.keys import Gate
 from serving.refusals import Refusal, error_response
@@ -37,14 +37,13 @@ class Guard:
     Parameters
     ----------
     app : ASGI application
-    gate : Gate or None
-        None serves without keys.
-    anonymous : bool
-        Serve without keys on an address that other machines reach.
+    state : State
+        ``gate``, a Gate, or None to serve without keys; ``anonymous``, whether to do so on an
+        address that other machines reach.
     """
 
-    def __init__(self, app: Any, gate: Gate | None, anonymous: bool) -> None:
-        self._app, self._gate, self._anonymous = app, gate, anonymous
+    def __init__(self, app: Any, state: State) -> None:
+        self._app, self._state = app, state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -66,14 +65,14 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         path, headers = scope["path"], Headers(scope=scope)
-        if self._gate is None:
+        if self._state.gate is None:
             self._check_place(scope, headers)
         elif path.startswith("/v1/") or path == "/metrics":
-            self._check_key(self._gate, headers)
+            self._check_key(self._state.gate, headers)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
         """Without keys: this machine alone, and no web page that points a name at it."""
-        if self._anonymous:
+        if self._state.anonymous:
             return
         server = scope.get("server") or ("127.0.0.1", 0)
         if not is_loopback(server[0]):

@@ -8,6 +8,7 @@ from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle, home
 from serving.keys import read_keys
+from serving.line import sweep
 from serving.settings import Settings, is_loopback
 
 SERVICE = "serving.service:Bonafide"
@@ -48,6 +49,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Become BentoML's server; does not return."""
+    sweep()
     root = Path(__file__).resolve().parent.parent
     address = "127.0.0.1" if host == "localhost" else host
     words = ["-m", "bentoml", "serve", SERVICE, "--host", address, "--port", str(port)]

@@ -3,40 +3,36 @@
 Decoders read what strangers send. So they run here, with limits on memory, files and time: a crash
 or a hang in a codec costs one process, and a deadline stops the work by ending it.
 
-Asked over a socket: an 8-byte length and as many bytes of audio, or length 0 and an open file
-passed along. Answers: a 4-byte length and JSON, ``{"result", "timings"}`` or ``{"error"}``.
+It draws tickets from the line (`serving.line`) and fetches each one's audio from its worker.
+SIGTERM lets it finish what it has in hand.
 """
 
 import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import socket
-import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+import numpy as np
 
 from bonafide.audio import AudioStream, Limits
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.scoring import unusable
+from serving.line import ANSWER, SIZE, TAKE, TICKET, WITHDRAWN, open_line, socket_path
 
-QUESTION, ANSWER = struct.Struct("<Q"), struct.Struct("<I")
 PR_SET_PDEATHSIG = 1
-FILES = 64
+MAX_FILES = 256
 
 
-def answer(detector: Detector, source: bytes | BinaryIO, limits: Limits) -> dict[str, Any]:
+def answer(detector: Detector, content: bytes, limits: Limits) -> dict[str, Any]:
     """Score one upload.
-
-    Parameters
-    ----------
-    detector : Detector
-    source : bytes or binary file
-    limits : Limits
 
     Returns
     -------
@@ -44,7 +40,7 @@ def answer(detector: Detector, source: bytes | BinaryIO, limits: Limits) -> dict
         ``result`` (`Detection.to_json`) and ``timings`` in seconds by stage, or ``error`` with
         ``code`` and ``message``.
     """
-    stream = AudioStream(source, limits)
+    stream = AudioStream(content, limits)
     start = time.perf_counter()
     try:
         result = detector.score(stream).to_json()
@@ -63,50 +59,78 @@ def confine(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
-    if sys.platform == "linux":  # elsewhere it ends when the socket closes
+    if sys.platform == "linux":  # elsewhere a scorer that hangs outlives a killed worker
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def serve(connection: socket.socket, detector: Detector, limits: Limits) -> None:
-    """Answer until the other side is gone."""
-    while (question := _receive(connection)) is not None:
-        reply = answer(detector, question, limits)
-        if not isinstance(question, bytes):
-            question.close()
-        text = json.dumps(reply).encode()
+class Desk:
+    """Draws tickets and serves them, until told to stop or left alone."""
+
+    def __init__(self, folder: Path, detector: Detector, limits: Limits) -> None:
+        self._folder, self._detector, self._limits = folder, detector, limits
+        self._line = open_line(folder)
+        self._workers: dict[int, socket.socket] = {}
+        self._owner = os.getppid()
+        self._bell, bell = os.pipe2(os.O_NONBLOCK)
+        signal.set_wakeup_fd(bell)
+        signal.signal(signal.SIGTERM, lambda *_: None)  # the bell rings
+
+    def run(self) -> None:
+        """Serve ticket after ticket."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        poll.register(self._bell, select.POLLIN)
+        while os.getppid() == self._owner:
+            if any(descriptor == self._bell for descriptor, _ in poll.poll(1_000)):
+                return
+            try:
+                ticket = os.read(self._line, TICKET.size)
+            except BlockingIOError:  # another scorer was faster
+                continue
+            worker, number = TICKET.unpack(ticket)
+            try:
+                self._serve(worker, number)
+            except OSError:  # that worker is gone, and who asked with it
+                if connection := self._workers.pop(worker, None):
+                    connection.close()
+
+    def _serve(self, worker: int, number: int) -> None:
+        connection = self._workers.get(worker)
+        if connection is None:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(str(socket_path(self._folder, worker)))
+            self._workers[worker] = connection
+        connection.sendall(TAKE.pack(number, os.getpid()))
+        (size,) = SIZE.unpack(_receive(connection, SIZE.size))
+        if size == WITHDRAWN:
+            return
+        content = _receive(connection, size)
+        text = json.dumps(answer(self._detector, content, self._limits)).encode()
         connection.sendall(ANSWER.pack(len(text)) + text)
 
 
-def _receive(connection: socket.socket) -> bytes | BinaryIO | None:
-    head, files, _, _ = socket.recv_fds(connection, QUESTION.size, 1)
-    if not head:
-        return None
-    (size,) = QUESTION.unpack(head + _exactly(connection, QUESTION.size - len(head)))
-    return os.fdopen(files[0], "rb") if files else _exactly(connection, size)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
+def _receive(connection: socket.socket, size: int) -> bytes:
     content = bytearray(size)
     view, done = memoryview(content), 0
     while done < size:
         received = connection.recv_into(view[done:])
         if not received:
-            raise EOFError
+            raise ConnectionResetError
         done += received
     return bytes(content)
 
 
 def main() -> None:
-    """Load the bundle, say ready, and serve: arguments are socket, bundle, limits and memory."""
-    descriptor, bundle, limits, memory_bytes = sys.argv[1:]
+    """Load the bundle, say so, and serve: arguments are folder, bundle, limits and memory."""
+    folder, bundle, limits, memory_bytes = sys.argv[1:]
     confine(int(memory_bytes))
-    connection = socket.socket(fileno=int(descriptor))
     detector = Detector(Path(bundle))
-    ready = json.dumps(detector.bundle.identity).encode()
-    connection.sendall(ANSWER.pack(len(ready)) + ready)
-    serve(connection, detector, Limits(**json.loads(limits)))
+    detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # first runs are slow
+    desk = Desk(Path(folder), detector, Limits(**json.loads(limits)))
+    os.write(sys.stdout.fileno(), b"ready\n")
+    desk.run()
 
 
 if __name__ == "__main__":

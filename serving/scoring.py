@@ -1,13 +1,14 @@
-"""One worker's scorer: who may ask it, how long it may take, and what replaces it."""
+"""One worker's side of scoring: its requests in the line, and the scorer that it keeps running."""
 
 import asyncio
 import json
 import logging
 import math
 import os
-import socket
+import signal
 import sys
-from dataclasses import asdict
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,110 +16,91 @@ from bonafide.audio import Limits
 from bonafide.bundle import Bundle
 from bonafide.errors import BonafideError
 from bonafide.home import find_bundle, production_stamp
+from serving.line import (
+    ANSWER,
+    SIZE,
+    TAKE,
+    TICKET,
+    WITHDRAWN,
+    leave,
+    open_line,
+    run_folder,
+    socket_path,
+)
 from serving.refusals import Refusal
-from serving.scorer import ANSWER, QUESTION
 from serving.settings import Settings
 from serving.uploads import Upload
 
 log = logging.getLogger("bonafide.serve")
 START_S = 60.0
+PAUSE_S = 1.0
+ATTEMPTS = 2
+
+Reply = dict[str, Any]
 
 
-class ScorerGoneError(Exception):
-    """The scorer's process has ended."""
+class ScorerError(Exception):
+    """No scorer starts."""
 
 
-class Scorer:
-    """A running `serving.scorer`, seen from the worker."""
+@dataclass
+class Request:
+    """An upload in the line or with a scorer."""
 
-    def __init__(
-        self, bundle: Bundle, process: asyncio.subprocess.Process, connection: socket.socket
-    ) -> None:
-        self.bundle, self._process, self._connection = bundle, process, connection
+    upload: Upload
+    reply: "asyncio.Future[Reply | None]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    taken: float = 0.0
+    scorer: int = 0  # its process, once one has the request
 
-    @classmethod
-    async def start(cls, bundle: Bundle, settings: Settings) -> "Scorer":
-        """Start one and wait until it has loaded the bundle.
 
-        Raises
-        ------
-        ScorerGoneError
-            If it ends instead, or takes more than a minute.
-        """
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        limits = Limits(
-            max_duration_s=settings.max_duration_s,
-            max_rate_hz=settings.max_rate_hz,
-            max_channels=settings.max_channels,
-        )
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "serving.scorer", str(theirs.fileno())),
-                *(str(bundle.folder), json.dumps(asdict(limits))),
-                str(round(settings.scorer_mb * 1e6)),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,  # decoders print what a file makes them print
-                cwd=Path(__file__).resolve().parent.parent,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
-        scorer = cls(bundle, process, ours)
-        try:
-            async with asyncio.timeout(START_S):
-                await scorer._receive()
-        except (TimeoutError, ScorerGoneError) as error:
-            await scorer.stop()
-            raise ScorerGoneError(f"no scorer starts with {bundle.folder}") from error
-        except asyncio.CancelledError:
-            await scorer.stop()
-            raise
-        return scorer
+async def start_scorer(
+    folder: Path, bundle: Bundle, settings: Settings
+) -> asyncio.subprocess.Process:
+    """Start a scorer and wait until it draws tickets.
 
-    async def ask(self, upload: Upload) -> dict[str, Any]:
-        """Score an upload; gives what `serving.scorer.answer` gives.
+    Raises
+    ------
+    ScorerError
+        If it ends instead, or takes more than a minute.
+    """
+    limits = Limits(
+        max_duration_s=settings.max_duration_s,
+        max_rate_hz=settings.max_rate_hz,
+        max_channels=settings.max_channels,
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "serving.scorer", str(folder), str(bundle.folder)),
+        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,  # decoders print what a file makes them print
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(START_S):
+            said = await process.stdout.readline()
+    except (TimeoutError, asyncio.CancelledError):
+        await end(process)
+        raise
+    if not said:
+        await end(process)
+        raise ScorerError(f"no scorer starts with {bundle.folder}")
+    return process
 
-        Raises
-        ------
-        ScorerGoneError
-            If the process ends before it has answered.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            if upload.file is None:
-                head = QUESTION.pack(upload.size)
-                await loop.sock_sendall(self._connection, head + upload.content)
-            else:  # few bytes into an empty socket: this does not block
-                head, files = QUESTION.pack(0), [upload.file.fileno()]
-                socket.send_fds(self._connection, [head], files)
-            return json.loads(await self._receive())
-        except OSError as error:
-            raise ScorerGoneError from error
 
-    async def _receive(self) -> bytes:
-        (size,) = ANSWER.unpack(await self._exactly(ANSWER.size))
-        return await self._exactly(size)
-
-    async def _exactly(self, size: int) -> bytes:
-        loop, content = asyncio.get_running_loop(), b""
-        while len(content) < size:
-            piece = await loop.sock_recv(self._connection, size - len(content))
-            if not piece:
-                raise ScorerGoneError
-            content += piece
-        return content
-
-    async def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        self._connection.close()
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a process, whatever it is doing."""
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
 
 
 class Scoring:
-    """One scorer at a time, a short line before it, and a look at the bundle in production.
+    """Requests in, replies out; a scorer that is replaced when it ends; a bundle that is followed.
 
     Parameters
     ----------
@@ -129,55 +111,60 @@ class Scoring:
 
     def __init__(self, settings: Settings, home: Path) -> None:
         self.settings, self._home = settings, home
-        self._scorer: Scorer | None = None
-        self._turn = asyncio.Lock()
+        self._requests: dict[int, Request] = {}
+        self._numbers = 0
         self._service_s = 0.01  # seconds a request takes, smoothed
-        self._background: set[asyncio.Task[None]] = set()
-        self.waiting = 0
-        self.reloads = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._bundle: Bundle | None = None
 
     async def start(self) -> None:
-        """Load the bundle and start the scorer.
+        """Load the bundle, open the line and start the scorer.
 
         Raises
         ------
-        BundleError
-            What `bonafide.home.find_bundle` raises.
-        ScorerGoneError
+        BonafideError
+            What `bonafide.home.find_bundle` and `serving.line.run_folder` raise.
+        ScorerError
             If no scorer starts.
         """
         self._stamp = production_stamp(self._home)
         bundle = find_bundle(self._home, self.settings.bundle_folder)
-        self._scorer = await Scorer.start(bundle, self.settings)
+        self._folder = run_folder(os.getppid())
+        self._line = open_line(self._folder)
+        path = socket_path(self._folder, os.getpid())
+        self._server = await asyncio.start_unix_server(self._hand_out, path)
+        self._scorer = await start_scorer(self._folder, bundle, self.settings)
+        self._bundle = bundle
+        self._in_background(self._keep_running())
         if self.settings.bundle_folder is None:
             self._in_background(self._follow())
 
     async def close(self) -> None:
-        """End the scorer and all that runs beside it."""
-        for task in self._background:
+        """End the scorer and all that runs beside it, and leave nothing behind."""
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        if self._scorer is not None:
-            await self._scorer.stop()
-            self._scorer = None
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._scorer)
+        self._server.close()
+        os.close(self._line)
+        leave(self._folder, os.getpid())
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle that answers.
-
-        Raises
-        ------
-        Refusal
-            ``not_ready`` while there is none.
-        """
-        if self._scorer is None:
-            raise Refusal("not_ready", "the scorer is starting; try again", retry_after_s=1)
-        return self._scorer.bundle
+        """The bundle that this worker's scorer answers with."""
+        assert self._bundle is not None
+        return self._bundle
 
     @property
     def ready(self) -> bool:
-        """Tell whether a scorer stands by."""
-        return self._scorer is not None
+        """Tell whether the scorer has started."""
+        return self._bundle is not None
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the line or with a scorer."""
+        return len(self._requests)
 
     def check_room(self) -> None:
         """Raise the refusal ``busy`` where one more request would wait too long."""
@@ -187,7 +174,7 @@ class Scoring:
                 "busy", f"{self.waiting} requests are waiting; try again", retry_after_s=wait_s
             )
 
-    async def score(self, upload: Upload) -> dict[str, Any]:
+    async def score(self, upload: Upload) -> Reply:
         """Score an upload; gives what `serving.scorer.answer` gives, and the seconds it waited.
 
         Raises
@@ -196,69 +183,89 @@ class Scoring:
             ``busy``, ``deadline`` or ``decoder_crashed``.
         """
         self.check_room()
-        self.waiting += 1
         loop = asyncio.get_running_loop()
         start = loop.time()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                async with self._turn:
-                    waited_s = loop.time() - start
-                    reply = await self._ask(upload)
+                request, reply = await self._until_answered(upload)
         except TimeoutError as error:
             message = f"not done within {self.settings.deadline_s:g} s, so the work was stopped"
             raise Refusal("deadline", message) from error
-        finally:
-            self.waiting -= 1
-        self._service_s += 0.1 * (loop.time() - start - waited_s - self._service_s)
-        reply.setdefault("timings", {})["wait"] = waited_s
+        self._service_s += 0.1 * (loop.time() - request.taken - self._service_s)
+        reply.setdefault("timings", {})["wait"] = request.taken - start
         return reply
 
-    async def _ask(self, upload: Upload) -> dict[str, Any]:
-        """Ask the scorer; a second one, if the first ends. Holds the turn."""
-        for _ in range(2):
-            if self._scorer is None:
-                await self._replace(find_bundle(self._home, self.settings.bundle_folder))
-            scorer = self._scorer
-            assert scorer is not None
+    async def _until_answered(self, upload: Upload) -> tuple[Request, Reply]:
+        """Ask; once more, if the scorer ends over it, which may not be the upload's fault."""
+        for _ in range(ATTEMPTS):
+            request = Request(upload)
+            self._numbers += 1
+            number = self._numbers
+            self._requests[number] = request
             try:
-                return await scorer.ask(upload)
-            except ScorerGoneError:
-                log.warning("a scorer ended while it decoded; starting another")
-                await self._drop()
-            except asyncio.CancelledError:  # past the deadline: end the work itself
-                log.warning("a scorer was stopped at the deadline; starting another")
-                self._scorer = None
-                self._in_background(self._stand_by(scorer))
+                os.write(self._line, TICKET.pack(os.getpid(), number))
+                reply = await request.reply
+            except asyncio.CancelledError:
+                if request.scorer:
+                    log.warning("a scorer is ended at the deadline")
+                    os.kill(request.scorer, signal.SIGKILL)
                 raise
+            finally:
+                del self._requests[number]
+            if reply is not None:
+                return request, reply
+            log.warning("a scorer ended over a request")
         raise Refusal("decoder_crashed", "decoding the upload ends the decoder; it is refused")
 
-    async def _drop(self) -> None:
-        scorer, self._scorer = self._scorer, None
-        if scorer is not None:
-            await scorer.stop()
-
-    async def _replace(self, bundle: Bundle) -> None:
+    async def _hand_out(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one scorer: it names a request, gets the audio, and sends the reply."""
+        request: Request | None = None
         try:
-            self._scorer = await Scorer.start(bundle, self.settings)
-        except ScorerGoneError as error:
-            raise Refusal("not_ready", "no scorer starts; see the log", retry_after_s=5) from error
+            while True:
+                number, scorer = TAKE.unpack(await reader.readexactly(TAKE.size))
+                request = self._requests.get(number)
+                if request is None or request.reply.done():
+                    writer.write(SIZE.pack(WITHDRAWN))
+                    continue
+                request.taken, request.scorer = asyncio.get_running_loop().time(), scorer
+                writer.write(SIZE.pack(request.upload.size))
+                for piece in request.upload.pieces():
+                    writer.write(piece)
+                    await writer.drain()
+                (size,) = ANSWER.unpack(await reader.readexactly(ANSWER.size))
+                reply = json.loads(await reader.readexactly(size))
+                request.scorer = 0
+                if not request.reply.done():
+                    request.reply.set_result(reply)
+        except (OSError, EOFError):  # it ended, perhaps over this request
+            if request is not None and not request.reply.done():
+                request.scorer = 0
+                request.reply.set_result(None)
+        finally:
+            writer.close()
 
-    async def _stand_by(self, old: Scorer) -> None:
-        """End a scorer and have a new one ready before the next request asks."""
-        await old.stop()
-        async with self._turn:
-            if self._scorer is None:
-                await self._replace(old.bundle)
-
-    def _in_background(self, work: Any) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
+        self._tasks.add(task)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._background.discard(task)
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("background work ended: %s", error)
+            log.error("background work ended: %r", error)
+
+    async def _keep_running(self) -> None:
+        """Start another scorer whenever the one at work ends."""
+        while True:
+            process = self._scorer
+            await process.wait()
+            if process is not self._scorer:  # a reload has put another in its place
+                continue
+            try:
+                self._scorer = await start_scorer(self._folder, self.bundle, self.settings)
+            except (ScorerError, TimeoutError) as error:
+                log.error("%s", error)
+                await asyncio.sleep(PAUSE_S)
 
     async def _follow(self) -> None:
         """Put a bundle that is promoted into service, without a request being lost."""
@@ -269,13 +276,15 @@ class Scoring:
             self._stamp = stamp
             try:
                 bundle = await asyncio.to_thread(find_bundle, self._home)
-                fresh = await Scorer.start(bundle, self.settings)
-            except (BonafideError, ScorerGoneError) as error:
+                fresh = await start_scorer(self._folder, bundle, self.settings)
+            except (BonafideError, ScorerError, TimeoutError) as error:
                 log.error("the promoted bundle is not served, the old one stays: %s", error)
                 continue
-            async with self._turn:  # the request on hand ends with the bundle that it began with
-                old, self._scorer = self._scorer, fresh
-            self.reloads += 1
-            log.info("now serving bundle %(name)s version %(version)s", bundle.identity)
-            if old is not None:
-                await old.stop()
+            old, self._scorer, self._bundle = self._scorer, fresh, bundle
+            if old.returncode is None:
+                old.terminate()  # it ends what it has in hand first
+            log.info("now serving bundle %s version %s", *_name(bundle))
+
+
+def _name(bundle: Bundle) -> tuple[str, str]:
+    return bundle.identity["name"], bundle.identity["version"]

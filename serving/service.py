@@ -4,15 +4,10 @@ The routes are an ASGI application and not BentoML methods: those read a body wh
 before any limit, and fetch a URL that is sent in a file's place (docs/decisions/service.md).
 """
 
-import os
-from pathlib import Path
-
 import bentoml
 
-from bonafide.home import home
 from serving.api import application
 from serving.guard import Guard
-from serving.keys import Gate, read_keys
 from serving.settings import Settings
 
 SETTINGS = Settings.from_environment()
@@ -37,12 +32,4 @@ class Bonafide:
         return bool(ROUTES.state.scoring.ready)
 
 
-def _gate() -> Gate | None:
-    if not SETTINGS.keys:
-        return None
-    counters = home() / "service"
-    counters.mkdir(parents=True, exist_ok=True)
-    return Gate(read_keys(Path(SETTINGS.keys)), counters / f"rates-{os.getppid()}")
-
-
-Bonafide.add_asgi_middleware(Guard, gate=_gate(), anonymous=SETTINGS.anonymous)
+Bonafide.add_asgi_middleware(Guard, state=ROUTES.state)

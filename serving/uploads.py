@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from serving.settings import Settings
 
 FIELD = "audio"
 IN_MEMORY_BYTES = 2_000_000
+PIECE_BYTES = 1 << 20
 MAX_HEADER_BYTES = 8_192
 
 
@@ -41,10 +42,14 @@ class Upload:
         else:
             self.file.write(piece)
 
-    @property
-    def content(self) -> bytearray:
-        """The bytes, of an upload that is held in memory."""
-        return self._held
+    def pieces(self) -> Iterator[bytes | bytearray]:
+        """Go through the bytes, from the start."""
+        if self.file is None:
+            yield self._held
+            return
+        self.file.seek(0)
+        while piece := self.file.read(PIECE_BYTES):
+            yield piece
 
     def close(self) -> None:
         """Let go of the bytes."""
@@ -85,8 +90,6 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         raise
     if not upload.size:
         raise Refusal("empty", "the upload is empty (0 bytes)")
-    if upload.file is not None:
-        upload.file.flush()
     return upload
 
 

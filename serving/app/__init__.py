@@ -1,0 +1,1 @@
+"""The page for people without a command line: an HTTP client of the service."""

@@ -1,0 +1,156 @@
+"""The page's charts. Blue and orange, which colour-blind people tell apart, and words as well."""
+
+import base64
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+import numpy as np
+from PIL import Image, ImageOps
+
+from bonafide.spec import SAMPLE_RATE_HZ
+from serving.app.drawing import Drawing
+from serving.app.wording import percent
+
+REAL, UNDECIDED, FAKE = "#3b82c4", "#8a8f98", "#d9740b"
+LABELS_PX = 46  # the same room for every vertical axis, so that the time axes lie on each other
+QUIET, LOUD = "#0d1b2e", "#fff4dc"
+MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
+STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
+
+
+def _time(duration_s: float, **axis: Any) -> alt.X:
+    scale = alt.Scale(domain=[0, duration_s], nice=False)
+    return alt.X("start_s:Q", title="seconds", scale=scale, axis=alt.Axis(tickCount=6, **axis))
+
+
+def _y(field: str, title: str, domain: tuple[float, float], **axis: Any) -> alt.Y:
+    room = alt.Axis(minExtent=LABELS_PX, maxExtent=LABELS_PX, titlePadding=4, **axis)
+    return alt.Y(field, title=title, scale=alt.Scale(domain=domain, nice=False), axis=room)
+
+
+def _finished(chart: Any, height_px: int, description: str) -> Any:
+    return chart.properties(
+        height=height_px,
+        description=description,
+        usermeta={"embedOptions": {"actions": False}},
+    )
+
+
+def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
+    """Draw the envelope over time."""
+    starts = np.linspace(0, drawing.drawn_s, len(drawing.low), endpoint=False)
+    rows = [
+        {"start_s": float(start), "low": float(low), "high": float(high)}
+        for start, low, high in zip(starts, drawing.low, drawing.high, strict=True)
+    ]
+    loudest = max(float(np.abs([drawing.low, drawing.high]).max()), 1e-3)
+    y = _y("low:Q", "loudness", (-loudest, loudest), labels=False, ticks=False, grid=False)
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_area(color=REAL, line=False)
+        .encode(x=_time(duration_s, labels=False, title=None), y=y, y2="high:Q")
+    )
+    return _finished(chart, 90, "Waveform: how loud the recording is over time")
+
+
+def _png(drawing: Drawing) -> str:
+    """Give the spectrogram as the address of an image."""
+    file = io.BytesIO()
+    image = ImageOps.colorize(Image.fromarray(drawing.level), black=QUIET, mid=REAL, white=LOUD)
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def spectrogram_chart(drawing: Drawing, duration_s: float) -> Any:
+    """Draw power over time and frequency: one image, since cells by the 10^5 are slow."""
+    khz = SAMPLE_RATE_HZ / 2000
+    rows = [{"start_s": 0.0, "khz": khz, "image": _png(drawing)}]
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_image(
+            align="left",
+            baseline="top",
+            aspect=False,
+            width=alt.ExprRef(f"width * {drawing.drawn_s / duration_s}"),
+            height=alt.ExprRef("height"),
+        )
+        .encode(
+            x=_time(duration_s, labels=False, title=None, grid=False),
+            y=_y("khz:Q", "kHz", (0, khz), grid=False, tickCount=4),
+            url="image:N",
+        )
+    )
+    return _finished(chart, 150, "Spectrogram: which frequencies the recording holds over time")
+
+
+def timeline_chart(
+    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, float]
+) -> Any:
+    """Draw each segment's probability over time, between the lines of the undecided band."""
+    rows, end_s = [], 0.0
+    for segment in segments:  # the last one may overlap the one before
+        start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
+        words = f"{segment['start_s']:.1f} to {end_s:.1f} s"
+        shown = percent(segment["p_spoof"])
+        rows.append({**segment, "start_s": start_s, "when": words, "chance": shown})
+    colour = alt.Color(
+        "p_spoof:Q",
+        scale=alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE]),
+        legend=None,
+    )
+    bars = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_rect(stroke="white", strokeWidth=0.5)
+        .encode(
+            x=_time(duration_s),
+            x2="end_s:Q",
+            y=_y("p_spoof:Q", "deepfake?", (0, 1), format="%", values=[0, 0.5, 1]),
+            y2=alt.datum(0),
+            color=colour,
+            tooltip=[
+                alt.Tooltip("when:N", title="stretch"),
+                alt.Tooltip("chance:N", title="chance of a deepfake"),
+            ],
+        )
+    )
+    lines = [{"at": thresholds["bonafide_to"]}, {"at": thresholds["spoof_from"]}]
+    band = (
+        alt.Chart(alt.InlineData(values=lines))
+        .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
+        .encode(y="at:Q")
+    )
+    return _finished(bars + band, 110, "Chance of a deepfake for each stretch of the recording")
+
+
+def opinions_chart(result: Mapping[str, Any], choice: str) -> Any:
+    """Draw what each model and each stack says, the one that decides marked."""
+    rows = [
+        {"name": MODEL_NAMES.get(name, name), "p": p, "kind": "model"}
+        for name, p in result["models"].items()
+    ]
+    for name, p in result["stack"].items():
+        decides = " (decides)" if name == choice else ""
+        rows.append({"name": STACK_NAMES.get(name, name) + decides, "p": p, "kind": "stack"})
+    rows = [{**row, "chance": percent(row["p"])} for row in rows if row["p"] is not None]
+    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160))
+    x = alt.X(
+        "p:Q",
+        title="real  ←  chance of a deepfake  →  deepfake",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+    )
+    colour = alt.Color(
+        "p:Q", scale=alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE]), legend=None
+    )
+    tooltip = [alt.Tooltip("name:N", title="model"), alt.Tooltip("chance:N", title="chance")]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(y=y, tooltip=tooltip)
+    stems = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=x, x2=alt.datum(0.5), color=colour)
+    dots = base.mark_point(filled=True, size=140, opacity=1).encode(
+        x=x,
+        color=colour,
+        shape=alt.Shape("kind:N", scale=alt.Scale(range=["circle", "diamond"]), legend=None),
+    )
+    middle = alt.Chart().mark_rule(color=UNDECIDED).encode(x=alt.datum(0.5))
+    return _finished(middle + stems + dots, 30 * len(rows), "What each model says")

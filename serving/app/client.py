@@ -1,0 +1,112 @@
+"""The page's side of the service's HTTP surface."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from bonafide.errors import BonafideError, ConfigError
+from serving.settings import is_loopback
+
+URL, KEY = "BONAFIDE_SERVICE", "BONAFIDE_API_KEY"
+# A large upload and a full queue both take their time; the service itself gives up before this.
+TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
+class ServiceError(BonafideError):
+    """What the service answered instead of a result, or that it did not answer.
+
+    Parameters
+    ----------
+    code, message : str
+        The service's own; ``unreachable`` or ``bad_answer`` where there are none.
+    retry_after_s : int
+        When to come again; 0 where that is unsaid.
+    """
+
+    def __init__(self, code: str, message: str, retry_after_s: int = 0) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service.
+
+    Parameters
+    ----------
+    url : str
+        Its address, ``http://host:port``.
+    key : str
+        API key; empty for a service without keys.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_service`` for what is no address.
+    """
+
+    url: str
+    key: str = field(default="", repr=False)
+    transport: httpx.BaseTransport | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address."""
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                "bad_service", f"service {self.url!r}: needed is an address, http://host:port"
+            )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Service":
+        """Read the address and the key that `serving.app.launch` was given."""
+        return cls(environment.get(URL, ""), environment.get(KEY, ""))
+
+    def model(self) -> dict[str, Any]:
+        """Tell what the service decides with: bundle, thresholds, card, manifest.
+
+        Raises
+        ------
+        ServiceError
+        """
+        return self._ask("GET", "/v1/model")
+
+    def detect(self, content: bytes) -> dict[str, Any]:
+        """Score a recording; the name of its file stays here.
+
+        Raises
+        ------
+        ServiceError
+        """
+        return self._ask("POST", "/v1/detect", files={"audio": ("audio", content)})
+
+    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        # A proxy of the environment does not lead to this machine.
+        proxied = not is_loopback(urlsplit(self.url).hostname or "")
+        try:
+            with httpx.Client(
+                timeout=TIMEOUT, trust_env=proxied, transport=self.transport
+            ) as client:
+                reply = client.request(
+                    method, self.url.rstrip("/") + path, headers=headers, **content
+                )
+        except httpx.HTTPError as error:
+            raise ServiceError("unreachable", f"{self.url}: {error}") from error
+        return _read(reply)
+
+
+def _read(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = reply.json()
+        if reply.is_success:
+            return dict(answer)
+        code, message = str(answer["error"]["code"]), str(answer["error"]["message"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError("bad_answer", f"status {reply.status_code}, not in JSON") from error
+    wait = reply.headers.get("retry-after", "")
+    raise ServiceError(code, message, int(wait) if wait.isdecimal() else 0)

@@ -1,0 +1,169 @@
+"""Starting the page, and a service of its own beside it."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from streamlit.web import bootstrap
+
+from bonafide.errors import BonafideError, ConfigError
+from bonafide.home import home
+from serving.app.client import URL, Service
+from serving.scorer import PR_SET_PDEATHSIG
+from serving.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+START_S = 90.0
+STOP_S = 15.0
+PAGE = Path(__file__).with_name("page.py")
+ACCENT = {"light": "#2f6fab", "dark": "#5a9bd5"}
+
+
+class StartError(BonafideError):
+    """A service that does not start."""
+
+
+def options(port: int, max_body_bytes: int) -> dict[str, Any]:
+    """Give Streamlit's settings, so that no file in the user's folder is needed."""
+    return {
+        "server.address": LOOPBACK,
+        "server.port": port,
+        "server.headless": True,
+        "server.allowedHosts": [LOOPBACK, "localhost"],
+        "server.maxUploadSize": max(1, max_body_bytes // 2**20),
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "runner.magicEnabled": False,
+        "theme.light.primaryColor": ACCENT["light"],
+        "theme.dark.primaryColor": ACCENT["dark"],
+        "theme.baseRadius": "medium",
+    }
+
+
+def free_port() -> int:
+    """Give a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that is taken, before anything starts.
+
+    Raises
+    ------
+    ConfigError
+        ``port_taken``.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                "port_taken", f"--port {port}: cannot be listened on: {error}"
+            ) from error
+
+
+def _end_with_us() -> None:
+    """Have this process ended when its parent is, however that one ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def own_service() -> Iterator[str]:
+    """Run a service on this machine while the page runs; gives its address.
+
+    Raises
+    ------
+    StartError
+        ``no_service`` if it ends, or is not ready in time; what it said went to standard error.
+    """
+    port = free_port()
+    words = ["serve", "--host", LOOPBACK, "--port", str(port), "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bonafide.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is ours to handle
+        preexec_fn=_end_with_us if sys.platform == "linux" else None,
+    )
+    try:
+        url = f"http://{LOOPBACK}:{port}"
+        _wait_ready(url, process)
+        yield url
+    finally:
+        _stop(process)
+        shutil.rmtree(home() / "service" / str(port), ignore_errors=True)
+
+
+def _wait_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_S
+    with httpx.Client(base_url=url, trust_env=False, timeout=5.0) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise StartError("no_service", "the service ended while it started")
+            with contextlib.suppress(httpx.HTTPError):
+                if client.get("/readyz").is_success:
+                    return
+            time.sleep(0.1)
+    raise StartError("no_service", f"the service was not ready within {START_S:g} s")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the service and all that it started."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run_page(service: Service, port: int) -> None:
+    """Serve the page until a signal says stop."""
+    os.environ[URL] = service.url
+    flags = options(port, Settings.from_environment().max_body_bytes)
+    bootstrap.load_config_options(flags)
+    bootstrap.run(str(PAGE), False, [], flags)
+
+
+def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
+    """Run the page on a service that is given, or on one of its own.
+
+    Parameters
+    ----------
+    port : int
+        Where the page is.
+    url : str or None
+        A running service; None to start one.
+    say : callable
+        Told what is going on.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_service`` or ``port_taken``.
+    StartError
+        What `own_service` raises.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is running is ended
+    check_port(port)
+    if url:
+        run_page(Service(url), port)
+        return
+    say("bonafide: starting the detector; Ctrl-C ends it and the page")
+    with own_service() as own:
+        run_page(Service(own), port)

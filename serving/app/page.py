@@ -1,0 +1,140 @@
+"""The Streamlit script: upload a recording, hear it, understand the answer."""
+
+import hashlib
+from typing import Any
+
+import streamlit as st
+
+from serving.app import charts, wording
+from serving.app.client import Service, ServiceError
+from serving.app.drawing import Drawing, DrawingError, draw
+from serving.app.verdict import bar, headline
+
+Json = dict[str, Any]
+KEPT_RESULTS, KEPT_DRAWINGS = 64, 16
+
+
+# Kept by the hash of the content: a name that starts with an underscore is not hashed.
+@st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
+def _detect(sha256: str, bundle: str, _service: Service, _content: bytes) -> Json:
+    return _service.detect(_content)
+
+
+@st.cache_data(max_entries=KEPT_DRAWINGS, show_spinner=False)
+def _draw(sha256: str, _content: bytes) -> Drawing | None:
+    try:
+        return draw(_content)
+    except DrawingError:
+        return None
+
+
+def _say_failure(error: ServiceError) -> None:
+    st.error(wording.plain(wording.failure(error)), icon=":material/error:")
+    if error.retry_after_s or error.code in ("unreachable", "not_ready", "upload_too_slow"):
+        st.button("Try again", icon=":material/refresh:")
+
+
+def _note(model: Json) -> None:
+    """Say what the detector can be trusted with, before anything else."""
+    if wording.is_simulated(model):
+        st.warning(
+            "**Demonstration only.** This detector was trained on simulated sounds, not on real "
+            "voices: its verdicts show how the page works and say nothing about a recording.",
+            icon=":material/science:",
+        )
+
+
+def _show_verdict(result: Json, model: Json) -> None:
+    thresholds = model["thresholds"]
+    st.html(headline(result["verdict"]) + bar(result["p_spoof"], thresholds))
+    st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
+    if result["verdict"] == "inconclusive":
+        st.markdown(wording.undecided(thresholds))
+    for text in result["warnings"]:
+        st.info(wording.plain(wording.warning(text)), icon=":material/info:")
+
+
+def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
+    """Draw the recording over one time axis, with its segments below."""
+    if drawing is None:
+        st.caption("The recording could not be drawn.")
+        duration_s = result["duration_s"] if result else 0.0
+    else:
+        duration_s = max(drawing.drawn_s, result["duration_s"] if result else 0.0)
+        st.altair_chart(charts.waveform_chart(drawing, duration_s), width="stretch")
+        st.altair_chart(charts.spectrogram_chart(drawing, duration_s), width="stretch")
+    if result and result["segments"]:
+        chart = charts.timeline_chart(result["segments"], duration_s, model["thresholds"])
+        st.altair_chart(chart, width="stretch")
+        st.caption(
+            "Each bar is a stretch of the recording: the higher and the more orange, the more it "
+            "sounds like a deepfake. Between the dashed lines the detector does not decide."
+        )
+    if drawing is not None and drawing.drawn_s < duration_s - 1:
+        st.caption(f"Drawn: the first {drawing.drawn_s / 60:.0f} minutes.")
+
+
+def _show_opinions(result: Json, model: Json) -> None:
+    st.subheader("What each model says")
+    choice = str(model.get("manifest", {}).get("choice", ""))
+    st.altair_chart(charts.opinions_chart(result, choice), width="stretch")
+    st.caption(
+        "Five models listen on their own (circles); two stacks weigh what they say (diamonds). "
+        "The verdict's chance is that of the stack that decides, corrected for overconfidence."
+    )
+
+
+def _about(model: Json) -> None:
+    bundle = model["bundle"]
+    st.caption(wording.trained_on(model))
+    with st.expander("About this detector"):
+        for name in ("name", "version", "sha256"):
+            st.text(f"{name}: {bundle[name]}")
+        st.markdown(model.get("card", ""))
+
+
+def _judge(service: Service, model: Json, content: bytes, media_type: str) -> None:
+    sha256 = hashlib.sha256(content).hexdigest()
+    result: Json | None = None
+    with st.spinner("Listening …", show_time=True):
+        drawing = _draw(sha256, content)
+        try:
+            result = _detect(sha256, model["bundle"]["sha256"], service, content)
+        except ServiceError as error:
+            if error.code not in wording.NOTHING_TO_JUDGE:
+                _say_failure(error)
+                return
+            st.html(headline("inconclusive"))
+            st.markdown(wording.NOTHING_TO_JUDGE[error.code])
+    if result:
+        _show_verdict(result, model)
+    # Played as the kind of media that it says it is, and never as a page.
+    is_media = media_type.startswith(("audio/", "video/"))
+    st.audio(content, format=media_type if is_media else "audio/wav")
+    _show_pictures(drawing, result, model)
+    if result:
+        _show_opinions(result, model)
+
+
+def main() -> None:
+    """Lay out the page."""
+    st.set_page_config(page_title="Bonafide", page_icon=":material/graphic_eq:")
+    st.title("Real voice or deepfake?", anchor=False)
+    st.markdown(
+        "Choose a recording in which somebody speaks, and read how likely it is that a machine "
+        "made the voice."
+    )
+    service = Service.from_environment()
+    try:
+        model = service.model()
+    except ServiceError as error:
+        _say_failure(error)
+        return
+    _note(model)
+    upload = st.file_uploader("An audio or video file")
+    if upload is not None:
+        _judge(service, model, upload.getvalue(), upload.type or "")
+    _about(model)
+
+
+main()

@@ -1,0 +1,54 @@
+"""The verdict, large, over a bar that shows where it lies: HTML, so it is text to everybody."""
+
+from collections.abc import Mapping
+
+from serving.app.charts import FAKE, REAL, UNDECIDED
+from serving.app.wording import VERDICTS, percent
+
+COLOURS = {"bonafide": REAL, "spoof": FAKE, "inconclusive": UNDECIDED}
+SIGNS = {"bonafide": "✓", "spoof": "!", "inconclusive": "?"}
+
+
+def headline(verdict: str) -> str:
+    """Give the verdict in large letters, with a sign and a colour."""
+    colour = COLOURS[verdict]
+    return (
+        f'<div role="status" style="display:flex;align-items:center;gap:.75rem;margin:.25rem 0">'
+        f'<span aria-hidden="true" style="flex:none;width:2.75rem;height:2.75rem;'
+        f"border-radius:50%;background:{colour};color:#fff;font-size:1.6rem;font-weight:700;"
+        f'display:grid;place-items:center">{SIGNS[verdict]}</span>'
+        f'<span data-testid="verdict" style="font-size:clamp(1.5rem,6vw,2.1rem);font-weight:700;'
+        f'line-height:1.15">{VERDICTS[verdict]}</span></div>'
+    )
+
+
+def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
+    """Show the probability on a bar of three parts: real, undecided, deepfake."""
+    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
+    parts = ((low, REAL), (high - low, UNDECIDED), (1 - high, FAKE))
+    coloured = "".join(
+        f'<span style="width:{100 * share:.2f}%;background:{colour}"></span>'
+        for share, colour in parts
+    )
+    at = f"left:{100 * min(max(p_spoof, 0.01), 0.99):.2f}%"
+    marks = "".join(
+        f'<span style="position:absolute;left:{100 * share:.2f}%;transform:translateX(-50%)">'
+        f"{percent(share)}</span>"
+        for share in (low, high)
+        if 0 < share < 1
+    )
+    return (
+        f'<div role="img" aria-label="Chance of a deepfake: {percent(p_spoof)}. Real up to '
+        f'{percent(low)}, deepfake from {percent(high)}." style="margin:.25rem 0 .5rem">'
+        f'<div style="position:relative;height:1.6rem"><span style="position:absolute;{at};'
+        f'transform:translateX(-50%);font-weight:700;white-space:nowrap">{percent(p_spoof)}</span>'
+        f"</div>"
+        f'<div style="position:relative"><div style="display:flex;gap:2px;height:.9rem;'
+        f'border-radius:.45rem;overflow:hidden">{coloured}</div>'
+        f'<span style="position:absolute;{at};top:-.25rem;width:.3rem;height:1.4rem;'
+        f"transform:translateX(-50%);background:currentColor;border-radius:.15rem;"
+        f'outline:2px solid rgba(128,128,128,.35)"></span></div>'
+        f'<div style="position:relative;display:flex;justify-content:space-between;'
+        f'font-size:.85rem;margin-top:.4rem"><span>Real</span>{marks}<span>Deepfake</span></div>'
+        f"</div>"
+    )

@@ -1,0 +1,121 @@
+"""What the page says: verdicts, warnings and errors in plain words."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bonafide.audio import MIN_SOUND_S
+from bonafide.evaluation import SIMULATED_NOTE
+from serving.app.client import ServiceError
+
+VERDICTS = {
+    "bonafide": "Likely a real recording",
+    "spoof": "Likely a deepfake",
+    "inconclusive": "Inconclusive",
+}
+
+# Answers of the service that are no failure: there is too little to judge.
+NOTHING_TO_JUDGE = {
+    "too_short": f"The recording is too short: a verdict needs at least {MIN_SOUND_S:g} s of "
+    "sound. Please choose a longer one.",
+    "no_speech": "Nothing in the recording sounds like speech, and only speech can be judged. "
+    "Please choose one in which somebody talks.",
+}
+
+_TRY_AGAIN = "Please try again in a moment."
+ERRORS = {
+    "empty": "The file is empty, or there is no sound in it.",
+    "not_audio": "This is not an audio or video file that can be read. WAV, MP3, M4A, Ogg, Opus, "
+    "FLAC, WebM and MP4 can be, among others.",
+    "no_sound": "This video has no sound track.",
+    "bad_format": "The sound is stored in an unusual way that is not supported.",
+    "damaged": "The file is damaged: no sound can be read from it.",
+    "not_finite": "The file is damaged: its samples are not valid.",
+    "decoder_crashed": "The file could not be read: reading it makes the decoder stop.",
+    "too_large": "The file is too large.",
+    "too_long": "The recording is too long.",
+    "busy": "The detector is busy with other recordings.",
+    "over_rate": "Too many recordings were sent in a short time.",
+    "not_ready": f"The detector is still starting. {_TRY_AGAIN}",
+    "deadline": "Judging this recording took too long and was stopped. A shorter one may work.",
+    "upload_too_slow": f"Sending the file to the detector took too long. {_TRY_AGAIN}",
+    "unauthorized": "The detector refuses this page: its API key is missing or not known. "
+    "Please ask whoever started the page.",
+    "keys_required": "The detector answers only the machine that it runs on. "
+    "Please ask whoever started the page.",
+    "bad_host": "The detector is not reached by this address. Please ask whoever started the page.",
+    "unreachable": "The detector cannot be reached. Is it running?",
+    "bad_answer": "The detector gave an answer that this page does not understand.",
+}
+_UNKNOWN = "Something went wrong at the detector."
+# Their messages hold the number that helps.
+_WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
+
+
+def percent(share: float) -> str:
+    """Write a probability as people read it; what is not certain is never 0 % or 100 %."""
+    if share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
+
+
+def chance(p_spoof: float, prior_spoof: float) -> str:
+    """Put the probability, and what it assumes, into one sentence."""
+    return (
+        f"The detector sees a **{percent(p_spoof)}** chance that this is a deepfake, supposing "
+        f"that {percent(prior_spoof)} of all recordings were."
+    )
+
+
+def undecided(thresholds: Mapping[str, float]) -> str:
+    """Say what an inconclusive verdict means where the score lies in the undecided band."""
+    low, high = percent(thresholds["bonafide_to"]), percent(thresholds["spoof_from"])
+    return (
+        f"The chance lies between {low} and {high}, where this detector does not decide: the "
+        "recording has traits of both. This is no hint either way."
+    )
+
+
+def warning(text: str) -> str:
+    """Put one of a result's warnings into plain words."""
+    if text.startswith("damaged"):
+        return "The file is damaged or breaks off; only what could be read of it was judged."
+    if found := re.match(r"(\d+) of (\d+) windows hold no speech", text):
+        silent, total = found.groups()
+        return f"{silent} of {total} stretches hold no speech-like sound and were left out."
+    return text
+
+
+def failure(error: ServiceError) -> str:
+    """Put an error into plain words, and say when to try again."""
+    words = ERRORS.get(error.code, _UNKNOWN)
+    if error.code in _WITH_DETAIL:
+        words += f" ({error.message})"
+    if error.retry_after_s:
+        words = words.replace(_TRY_AGAIN, "").strip()
+        words += f" Please try again in {error.retry_after_s} s."
+    return words
+
+
+def is_simulated(model: Mapping[str, Any]) -> bool:
+    """Tell whether the bundle was trained on the simulated corpus, so that it cannot detect."""
+    return SIMULATED_NOTE in model.get("card", "")
+
+
+def trained_on(model: Mapping[str, Any]) -> str:
+    """Say what the bundle learned from, and how often it errs on what it has not heard."""
+    manifest = model.get("manifest", {})
+    words = []
+    if rows := manifest.get("corpus", {}).get("rows"):
+        words.append(f"This detector was trained on {rows} recordings.")
+    if eer := manifest.get("metrics", {}).get("eer"):
+        words.append(
+            f"On sources that it had never heard it erred in about {round(100 * eer['value'])} of "
+            f"100; on others it can err more often."
+        )
+    return " ".join([*words, "A verdict is a statistical statement, not proof."])
+
+
+def plain(text: str) -> str:
+    """Take from a text what Markdown would read as markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)

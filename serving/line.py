@@ -1,0 +1,84 @@
+"""The line before the scorers: one for all workers of a server, so that none idles beside a queue.
+
+A worker takes connections as the kernel hands them out, and one worker may get most of them. So
+scorers are not asked, they ask: a request is a ticket in a named pipe, whichever scorer is free
+draws the next one, and fetches the audio from the worker that wrote it.
+"""
+
+import contextlib
+import os
+import stat
+import struct
+import tempfile
+from pathlib import Path
+
+from bonafide.errors import ConfigError
+from bonafide.home import process_is_gone
+
+TICKET = struct.Struct("<qq")  # process of the worker, number of the request
+TAKE = struct.Struct("<qq")  # number of the request, process of the scorer
+SIZE, ANSWER = struct.Struct("<q"), struct.Struct("<I")
+WITHDRAWN = -1  # in the place of a size: nobody waits for it any more
+PREFIX = "bonafide-"
+
+
+def run_folder(server: int) -> Path:
+    """Give the folder that the workers of a server share; made where it is missing.
+
+    Parameters
+    ----------
+    server : int
+        Process of the server.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_run_folder`` if it is another user's, or open to others.
+    """
+    # Short, because the name of a socket has to be; and not in the home folder for that reason.
+    folder = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{server}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        seen = folder.lstat()
+        private = stat.S_ISDIR(seen.st_mode) and not stat.S_IMODE(seen.st_mode) & 0o077
+        if not private or seen.st_uid != os.getuid():
+            raise ConfigError(
+                "bad_run_folder", f"{folder}: is not a folder of this user alone; remove it"
+            ) from None
+    pipe = folder / "line"
+    if not pipe.exists():
+        with contextlib.suppress(FileExistsError):  # the other worker was faster
+            os.mkfifo(pipe, mode=0o600)
+    return folder
+
+
+def open_line(folder: Path) -> int:
+    """Open the pipe for both ends, so that it never reports an end; does not block."""
+    return os.open(folder / "line", os.O_RDWR | os.O_NONBLOCK)
+
+
+def socket_path(folder: Path, worker: int) -> Path:
+    """Give the socket where a worker hands out audio."""
+    return folder / f"{worker}.sock"
+
+
+def leave(folder: Path, worker: int) -> None:
+    """Remove what a worker has in the folder, and the folder with the last of them."""
+    socket_path(folder, worker).unlink(missing_ok=True)
+    for path in folder.glob("*.sock"):
+        if process_is_gone(path.stem):
+            path.unlink(missing_ok=True)
+    if not list(folder.glob("*.sock")):
+        (folder / "line").unlink(missing_ok=True)
+        (folder / "rates").unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def sweep() -> None:
+    """Remove the folders of this user's servers that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{os.getuid()}-*"):
+        if process_is_gone(folder.name.rpartition("-")[2]) and folder.lstat().st_uid == os.getuid():
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
+            folder.rmdir()
