@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import bonafide
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, ConfigError
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=bonafide.__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_train, _score, _evaluate, _serve, _keys, _corpus, _models, _schedule):
+    for add in (_train, _score, _evaluate, _serve, _app, _keys, _corpus, _models, _schedule):
         add(commands)
     return parser
 
@@ -96,6 +96,17 @@ def _serve(commands: Any) -> None:
         action="store_true",
         default=None,
         help="serve other machines without keys",
+    )
+
+
+def _app(commands: Any) -> None:
+    text = "Open the page: upload a recording, hear it, understand the answer."
+    parser = _command(commands, "app", text, run_app)
+    parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument(
+        "--service",
+        metavar="URL",
+        help="a running service (its key: BONAFIDE_API_KEY); default: one of its own",
     )
 
 
@@ -335,6 +346,18 @@ def run_serve(arguments: Arguments) -> int:
     )
     sys.stdout.flush()
     serve(settings, arguments.host, arguments.port)
+    return 0
+
+
+def run_app(arguments: Arguments) -> int:
+    """Run the page, and a service for it, until stopped."""
+    try:
+        from serving.app.launch import launch
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "not_installed", f"{error.name} is missing: pip install 'bonafide[app]'"
+        ) from error
+    launch(arguments.port, arguments.service, say=_print)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The page's charts. Blue and orange, which colour-blind people tell apart, and words as well."""
+"""The page's charts: one time axis for all that is drawn over time."""
 
 import base64
 import io
@@ -11,13 +11,19 @@ from PIL import Image, ImageOps
 
 from bonafide.spec import SAMPLE_RATE_HZ
 from serving.app.drawing import Drawing
+from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import percent
 
-REAL, UNDECIDED, FAKE = "#3b82c4", "#8a8f98", "#d9740b"
+PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes lie on each other
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
 MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
 STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
+
+
+def _colour(field: str) -> alt.Color:
+    scale = alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE], interpolate="rgb")
+    return alt.Color(field, scale=scale, legend=None)
 
 
 def _time(duration_s: float, **axis: Any) -> alt.X:
@@ -33,6 +39,7 @@ def _y(field: str, title: str, domain: tuple[float, float], **axis: Any) -> alt.
 def _finished(chart: Any, height_px: int, description: str) -> Any:
     return chart.properties(
         height=height_px,
+        padding={"left": 0, "right": 4, "top": 4, "bottom": 0},
         description=description,
         usermeta={"embedOptions": {"actions": False}},
     )
@@ -95,20 +102,15 @@ def timeline_chart(
         words = f"{segment['start_s']:.1f} to {end_s:.1f} s"
         shown = percent(segment["p_spoof"])
         rows.append({**segment, "start_s": start_s, "when": words, "chance": shown})
-    colour = alt.Color(
-        "p_spoof:Q",
-        scale=alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE]),
-        legend=None,
-    )
     bars = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_rect(stroke="white", strokeWidth=0.5)
+        .mark_rect(x2Offset=-1)
         .encode(
             x=_time(duration_s),
             x2="end_s:Q",
-            y=_y("p_spoof:Q", "deepfake?", (0, 1), format="%", values=[0, 0.5, 1]),
+            y=_y("p_spoof:Q", "deepfake?", (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]),
             y2=alt.datum(0),
-            color=colour,
+            color=_colour("p_spoof:Q"),
             tooltip=[
                 alt.Tooltip("when:N", title="stretch"),
                 alt.Tooltip("chance:N", title="chance of a deepfake"),
@@ -121,7 +123,7 @@ def timeline_chart(
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
         .encode(y="at:Q")
     )
-    return _finished(bars + band, 110, "Chance of a deepfake for each stretch of the recording")
+    return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
 def opinions_chart(result: Mapping[str, Any], choice: str) -> Any:
@@ -134,23 +136,22 @@ def opinions_chart(result: Mapping[str, Any], choice: str) -> Any:
         decides = " (decides)" if name == choice else ""
         rows.append({"name": STACK_NAMES.get(name, name) + decides, "p": p, "kind": "stack"})
     rows = [{**row, "chance": percent(row["p"])} for row in rows if row["p"] is not None]
-    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160))
+    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, labelOverlap=False))
     x = alt.X(
         "p:Q",
-        title="real  ←  chance of a deepfake  →  deepfake",
+        title="chance of a deepfake",
         scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
-    )
-    colour = alt.Color(
-        "p:Q", scale=alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE]), legend=None
+        axis=alt.Axis(labelExpr=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
     )
     tooltip = [alt.Tooltip("name:N", title="model"), alt.Tooltip("chance:N", title="chance")]
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y, tooltip=tooltip)
-    stems = base.mark_rule(strokeWidth=2, opacity=0.5).encode(x=x, x2=alt.datum(0.5), color=colour)
+    stems = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
+        x=x, x2=alt.datum(0.5), color=_colour("p:Q")
+    )
     dots = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=x,
-        color=colour,
+        color=_colour("p:Q"),
         shape=alt.Shape("kind:N", scale=alt.Scale(range=["circle", "diamond"]), legend=None),
     )
     middle = alt.Chart().mark_rule(color=UNDECIDED).encode(x=alt.datum(0.5))
-    return _finished(middle + stems + dots, 30 * len(rows), "What each model says")
+    return _finished(middle + stems + dots, 28 * len(rows) + 60, "What each model says")

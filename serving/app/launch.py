@@ -19,6 +19,7 @@ from streamlit.web import bootstrap
 from bonafide.errors import BonafideError, ConfigError
 from bonafide.home import home
 from serving.app.client import URL, Service
+from serving.app.palette import ACCENT
 from serving.scorer import PR_SET_PDEATHSIG
 from serving.settings import Settings
 
@@ -26,7 +27,6 @@ LOOPBACK = "127.0.0.1"
 START_S = 90.0
 STOP_S = 15.0
 PAGE = Path(__file__).with_name("page.py")
-ACCENT = {"light": "#2f6fab", "dark": "#5a9bd5"}
 
 
 class StartError(BonafideError):
@@ -48,7 +48,8 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
         "runner.magicEnabled": False,
         "theme.light.primaryColor": ACCENT["light"],
         "theme.dark.primaryColor": ACCENT["dark"],
-        "theme.baseRadius": "medium",
+        "theme.paddingTop": "3rem",
+        "theme.headingFontSizes": ["2.25rem", "1.75rem", "1.25rem"],
     }
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from serving.app import charts, wording
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import Drawing, DrawingError, draw
+from serving.app.palette import icon
 from serving.app.verdict import bar, headline
 
 Json = dict[str, Any]
@@ -118,7 +119,7 @@ def _judge(service: Service, model: Json, content: bytes, media_type: str) -> No
 
 def main() -> None:
     """Lay out the page."""
-    st.set_page_config(page_title="Bonafide", page_icon=":material/graphic_eq:")
+    st.set_page_config(page_title="Bonafide", page_icon=icon())
     st.title("Real voice or deepfake?", anchor=False)
     st.markdown(
         "Choose a recording in which somebody speaks, and read how likely it is that a machine "

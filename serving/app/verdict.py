@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from serving.app.charts import FAKE, REAL, UNDECIDED
+from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import VERDICTS, percent
 
 COLOURS = {"bonafide": REAL, "spoof": FAKE, "inconclusive": UNDECIDED}

@@ -71,8 +71,8 @@ def undecided(thresholds: Mapping[str, float]) -> str:
     """Say what an inconclusive verdict means where the score lies in the undecided band."""
     low, high = percent(thresholds["bonafide_to"]), percent(thresholds["spoof_from"])
     return (
-        f"The chance lies between {low} and {high}, where this detector does not decide: the "
-        "recording has traits of both. This is no hint either way."
+        f"The chance lies between {low} and {high}, where this detector errs too often to "
+        "decide. This is no hint either way."
     )
 
 
