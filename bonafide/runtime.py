@@ -1,11 +1,15 @@
 """ONNX graphs run by onnxruntime, one thread each."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+# Read once, at its import: else it keeps an identifier of the machine and reports to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort  # noqa: E402
 
 Array = NDArray[np.float32]
 
