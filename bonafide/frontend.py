@@ -4,6 +4,7 @@ Needs librosa and onnx (extra ``train``), imported when a graph is built. Scorin
 it runs the graph out of the bundle.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from bonafide.onnxgraph import GraphBuilder
 
 Table = NDArray[np.float32]
-PERCENTILES = (5, 25, 50, 75, 95)
-N_STATISTICS = len(PERCENTILES) + 3
+Scaling = tuple[Table, Table]  # mean and deviation, (n_features,) each
 
 
 def linear_filters(n_fft: int, view: ViewSpec) -> Table:
@@ -52,71 +52,73 @@ def filters(spec: FeatureSpec, view: ViewSpec) -> Table:
 
 
 def cosine_table(view: ViewSpec) -> Table:
-    """Give the orthonormal DCT-II, shape (n_filters, n_coefficients), to multiply by."""
+    """Give the orthonormal DCT-II, shape (n_coefficients, n_filters)."""
     import scipy.fft
 
-    table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")[: view.n_coefficients]
-    return np.ascontiguousarray(table.T, dtype=np.float32)
+    table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")
+    return np.asarray(table[: view.n_coefficients], dtype=np.float32)
 
 
-def delta_table(spec: FeatureSpec, order: int) -> Table:
-    """Give `librosa.feature.delta` as a matrix, shape (n_frames, n_frames).
+def delta_taps(spec: FeatureSpec, order: int) -> Table:
+    """Give `librosa.feature.delta` away from the edges as weights of frames, (delta_frames,).
 
-    The filter is linear, edges included, so its response to the identity is its matrix.
+    Librosa fits a polynomial of degree `order` and takes its `order`-th derivative: a constant of
+    the fit. So the first and last frames, where one fit serves several, repeat their neighbour.
     """
     from librosa.feature import delta
 
-    identity = np.eye(spec.n_frames)
-    table = delta(identity, width=spec.delta_frames, order=order, axis=0)
-    return np.asarray(table, dtype=np.float32)
+    width = spec.delta_frames
+    responses = delta(np.eye(width), width=width, order=order, axis=0)
+    return np.asarray(responses[width // 2], dtype=np.float32)
 
 
-RADIX = 16
+RADIX = 32
 
 
 def fourier_tables(n_fft: int) -> tuple[Table, Table, NDArray[np.intp]]:
     """Give a DFT of real frames as two small matrix products.
 
-    With ``n = rest * n1 + n2`` and ``k = k1 + 16 * k2`` (Cooley and Tukey, 1965) the sum over n1
-    is a 16-point DFT, and the sum over n2 one matrix per k1 that has taken in the twiddle factors.
-    Frames are real, so k1 = 0..8 suffice; k1 = 0 and 8 give real sums and share one slot. Against
-    the plain windowed-kernel convolution this takes a sixth of the multiply-adds.
+    With ``n = rest * n1 + n2`` and ``k = k1 + 32 * k2`` (Cooley and Tukey, 1965) the sum over n1
+    is a 32-point DFT, and the sum over n2 one matrix per k1 that has taken in the twiddle factors.
+    Frames are real, so k1 = 0..16 suffice; k1 = 0 and 16 give real sums and share one slot.
 
     Parameters
     ----------
     n_fft : int
-        Frame length N, a multiple of 32.
+        Frame length N, a multiple of 64.
 
     Returns
     -------
-    first : ndarray of float32, shape (16, 16)
-        Rows: real parts of k1 = 0..7, then the real part of k1 = 8 and the imaginary parts of 1..7.
-    second : ndarray of float32, shape (8, 2 * N / 16, 2 * N / 16)
-        Per slot, from (real | imaginary) sums to (real | imaginary) bins.
+    first : ndarray of float32, shape (32, 32)
+        Two rows a slot: real and imaginary part of k1 = 1..15, before them those of 0 and 16.
+    second : ndarray of float32, shape (16, 2 * N / 32, 2 * N / 32)
+        Per slot, to (real | imaginary) bins from (real | imaginary) sums.
     bins : ndarray of int, shape (N / 2,)
-        Which bin stands in which column, slot after slot; 0 marks the one column without a bin.
+        Which bin stands in which row, slot after slot; 0 marks the one row without a bin.
         Bins 0 and N / 2 are left out: no triangular filter inside the band gives them weight.
     """
-    rest = n_fft // RADIX
+    rest, half = n_fft // RADIX, RADIX // 2
     n1, n2 = np.arange(RADIX), np.arange(rest)
     angle = 2 * np.pi * np.outer(n1, n1) / RADIX
-    first = np.concatenate([np.cos(angle[:8]), np.cos(angle[8:9]), -np.sin(angle[1:8])])
-    second = np.zeros((8, 2 * rest, 2 * rest))
+    first = np.empty((half, 2, RADIX))
+    first[0] = np.cos(angle[[0, half]])
+    first[1:, 0], first[1:, 1] = np.cos(angle[1:half]), -np.sin(angle[1:half])
+    second = np.zeros((half, 2 * rest, 2 * rest))
     even = RADIX * np.arange(1, rest // 2)  # k1 = 0, k2 = 1..
-    odd = 8 + RADIX * np.arange(rest // 2)  # k1 = 8
-    bins = np.zeros((8, rest), dtype=np.intp)
+    odd = half + RADIX * np.arange(rest // 2)  # k1 = 16
+    bins = np.zeros((half, rest), dtype=np.intp)
     bins[0, 1:] = np.concatenate([even, odd])
-    for rows, columns, k in ((slice(0, rest), 1, even), (slice(rest, None), rest // 2, odd)):
-        theta = 2 * np.pi * np.outer(n2, k) / n_fft
-        second[0, rows, columns : columns + len(k)] = np.cos(theta)
-        second[0, rows, rest + columns : rest + columns + len(k)] = -np.sin(theta)
-    for k1 in range(1, 8):
+    for columns, row, k in ((slice(0, rest), 1, even), (slice(rest, None), rest // 2, odd)):
+        theta = 2 * np.pi * np.outer(k, n2) / n_fft
+        second[0, row : row + len(k), columns] = np.cos(theta)
+        second[0, rest + row : rest + row + len(k), columns] = -np.sin(theta)
+    for k1 in range(1, half):
         k = k1 + RADIX * np.arange(rest)
-        theta = 2 * np.pi * np.outer(n2, k) / n_fft
+        theta = 2 * np.pi * np.outer(k, n2) / n_fft
         cosine, sine = np.cos(theta), np.sin(theta)
-        second[k1] = np.block([[cosine, -sine], [sine, cosine]])
+        second[k1] = np.block([[cosine, sine], [-sine, cosine]])
         bins[k1] = np.minimum(k, n_fft - k)  # the upper half mirrors the lower one
-    return first.astype(np.float32), second.astype(np.float32), bins.ravel()
+    return first.reshape(RADIX, RADIX).astype(np.float32), second.astype(np.float32), bins.ravel()
 
 
 def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
@@ -136,125 +138,131 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 
     graph = GraphBuilder("frontend")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
-    bands = _bands(graph, spec, _power_spectrum(graph, spec, waveform), waveform)
-    for (name, view), band in zip(spec.views.items(), bands, strict=True):
-        frames = _view(graph, spec, view, band)
-        graph.output(name, frames, ["batch", spec.n_frames, view.n_features])
+    for name, frames in add_views(graph, spec, waveform, unscaled(spec)).items():
+        by_frame = graph.add("Transpose", frames, perm=[0, 2, 1])
+        graph.output(name, by_frame, ["batch", spec.n_frames, spec.views[name].n_features])
     return graph.model()
 
 
+def unscaled(spec: FeatureSpec) -> dict[str, Scaling]:
+    """Give the mean and deviation of each view that leave it as it is."""
+    sizes = {name: view.n_features for name, view in spec.views.items()}
+    return {name: (np.zeros(n, np.float32), np.ones(n, np.float32)) for name, n in sizes.items()}
+
+
+def add_views(
+    graph: "GraphBuilder", spec: FeatureSpec, waveform: str, scaling: Mapping[str, Scaling]
+) -> dict[str, str]:
+    """Add the views that `scaling` names: [batch, window_samples] -> [batch, n_features, n_frames].
+
+    Time comes last all the way: what follows - filters, convolutions over time, statistics - then
+    needs no transposition.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    spec : FeatureSpec
+    waveform : str
+        A value of `graph`, any level.
+    scaling : mapping of str to (mean, deviation), each float32 (n_features,)
+        What is taken off each feature of a view, and what it is then divided by; both go into
+        the matrices that are there anyway.
+    """
+    views = {name: spec.views[name] for name in scaling}
+    bands = _bands(graph, spec, views, _power_spectrum(graph, spec, waveform), waveform)
+    return {
+        name: _view(graph, spec, view, band, *scaling[name])
+        for (name, view), band in zip(views.items(), bands, strict=True)
+    }
+
+
 def _frames(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
-    """Add windowed frames: [batch, samples] -> [batch, n_frames, n_fft]."""
+    """Add windowed frames: [batch, samples] -> [batch, n_fft, n_frames]."""
     from librosa.filters import get_window
 
     hop, n_frames, half = spec.hop_samples, spec.n_frames, spec.n_fft // 2
     n_slabs = -(-spec.n_fft // hop)  # slabs of one hop that a frame reaches over
     after = (n_frames + n_slabs - 1) * hop - spec.window_samples - half
     padded = graph.add("Pad", waveform, graph.integers([0, half, 0, after]))  # centred, zeros
-    slabs = graph.add("Reshape", padded, graph.integers([0, n_frames + n_slabs - 1, hop]))
+    slabs = graph.add("Reshape", padded, graph.integers([-1, n_frames + n_slabs - 1, hop]))
+    columns = graph.add("Transpose", slabs, perm=[0, 2, 1])
     pieces = [
         graph.add(
             "Slice",
-            slabs,
-            graph.integers([slab, 0]),
-            graph.integers([slab + n_frames, min(hop, spec.n_fft - slab * hop)]),
+            columns,
+            graph.integers([0, slab]),
+            graph.integers([min(hop, spec.n_fft - slab * hop), slab + n_frames]),
             graph.integers([1, 2]),
         )
         for slab in range(n_slabs)
     ]
-    window = get_window("hann", spec.n_fft, fftbins=True)
-    return graph.add("Mul", graph.add("Concat", *pieces, axis=2), graph.constant(window))
+    window = get_window("hann", spec.n_fft, fftbins=True)[:, None]
+    return graph.add("Mul", graph.add("Concat", *pieces, axis=1), graph.constant(window))
 
 
 def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
-    """Add the power spectrum in `fourier_tables`' order: [batch, n_frames, n_fft / 2]."""
+    """Add the power spectrum in `fourier_tables`' order: [batch, n_fft / 2, n_frames]."""
     first, second, _ = fourier_tables(spec.n_fft)
-    rest, n_frames = spec.n_fft // RADIX, spec.n_frames
+    rest, slots, n_frames = spec.n_fft // RADIX, RADIX // 2, spec.n_frames
     frames = _frames(graph, spec, waveform)
-    grid = graph.add("Reshape", frames, graph.integers([-1, RADIX, rest]))  # [b * t, n1, n2]
-    by_n1 = graph.add("Transpose", grid, perm=[1, 0, 2])  # [n1, b * t, n2]
-    flat = graph.add("Reshape", by_n1, graph.integers([RADIX, -1]))
-    sums = graph.add("MatMul", graph.constant(first), flat)  # 16 real sums, [16, b * t * n2]
-    rows = graph.add("Reshape", sums, graph.integers([RADIX, -1, rest]))
-    real, imaginary = graph.add_many("Split", 2, rows, graph.integers([8, 8]), axis=0)
-    pairs = graph.add("Concat", real, imaginary, axis=2)  # [8, b * t, 2 * rest]
-    spectrum = graph.add("MatMul", pairs, graph.constant(second))
+    grid = graph.add("Reshape", frames, graph.integers([-1, RADIX, rest * n_frames]))  # [b, n1, ..]
+    sums = graph.add("MatMul", graph.constant(first), grid)
+    pairs = graph.add("Reshape", sums, graph.integers([-1, slots, 2 * rest, n_frames]))
+    spectrum = graph.add("MatMul", graph.constant(second), pairs)  # real parts over imaginary ones
     squares = graph.add("Mul", spectrum, spectrum)
-    parts = graph.add_many("Split", 2, squares, graph.integers([rest, rest]), axis=2)
-    by_frame = graph.add("Transpose", graph.add("Add", *parts), perm=[1, 0, 2])  # [b * t, 8, rest]
-    return graph.add("Reshape", by_frame, graph.integers([-1, n_frames, spec.n_fft // 2]))
+    parts = graph.add("Reshape", squares, graph.integers([-1, slots, 2, rest * n_frames]))
+    power = graph.add("ReduceSum", parts, graph.integers([2]), keepdims=0)
+    return graph.add("Reshape", power, graph.integers([-1, spec.n_fft // 2, n_frames]))
 
 
-def _bands(graph: "GraphBuilder", spec: FeatureSpec, power: str, waveform: str) -> list[str]:
-    """Add the bands of every view in dB at unit RMS: each [batch, n_frames, n_filters]."""
+def _bands(
+    graph: "GraphBuilder",
+    spec: FeatureSpec,
+    views: Mapping[str, ViewSpec],
+    power: str,
+    waveform: str,
+) -> list[str]:
+    """Add the log bands of every view at unit RMS, in nepers: each [batch, n_filters, n_frames]."""
     _, _, bins = fourier_tables(spec.n_fft)
-    tables = [filters(spec, view)[:, bins] * (bins > 0) for view in spec.views.values()]
-    table = np.concatenate(tables).T  # (n_fft / 2, all filters): one product for all views
+    tables = [filters(spec, view)[:, bins] * (bins > 0) for view in views.values()]
+    table = np.concatenate(tables)  # (all filters, n_fft / 2): one product for all views
     square = graph.add("Mul", waveform, waveform)
     mean_square = graph.add("ReduceMean", square, axes=[1], keepdims=1)
     level = graph.add("Max", mean_square, graph.constant(spec.rms_floor**2))
     scale = graph.add("Unsqueeze", graph.add("Reciprocal", level), graph.integers([2]))
-    bands = graph.add("Mul", graph.add("MatMul", power, graph.constant(table)), scale)
-    floored = graph.add("Max", bands, graph.constant(spec.power_floor))
-    decibels = graph.add("Mul", graph.add("Log", floored), graph.constant(10 / np.log(10)))
-    sizes = [view.n_filters for view in spec.views.values()]
-    return graph.add_many("Split", len(sizes), decibels, graph.integers(sizes), axis=2)
+    bands = graph.add("Mul", graph.add("MatMul", graph.constant(table), power), scale)
+    logs = graph.add("Log", graph.add("Clip", bands, graph.constant(spec.power_floor)))
+    sizes = [view.n_filters for view in views.values()]
+    return graph.add_many("Split", len(sizes), logs, graph.integers(sizes), axis=1)
 
 
-def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, frames: str) -> str:
-    """Add one view: [batch, n_frames, n_filters] -> [batch, n_frames, n_features]."""
-    if view.kind != "logmel":
-        frames = graph.add("MatMul", frames, graph.constant(cosine_table(view)))
+DECIBELS = 10 / np.log(10)  # of a neper of power
+
+
+def _view(
+    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str, mean: Table, scale: Table
+) -> str:
+    """Add one scaled view: [batch, n_filters, n_frames] -> [batch, n_features, n_frames]."""
+    means, scales = (np.split(part[:, None], part.size // view.n_static) for part in (mean, scale))
+    if view.kind == "logmel":
+        static = graph.add("Mul", logs, graph.constant(DECIBELS / scales[0]))
+    else:
+        table = DECIBELS * cosine_table(view) / scales[0]
+        static = graph.add("MatMul", graph.constant(table), logs)
+    static = graph.add("Add", static, graph.constant(-means[0] / scales[0]))
     if not view.deltas:
-        return frames
+        return static
     derivatives = [
-        graph.add("MatMul", graph.constant(delta_table(spec, order)), frames) for order in (1, 2)
+        graph.add(
+            "Conv",
+            static,
+            graph.constant((scales[0] / scales[order] * delta_taps(spec, order))[:, None]),
+            graph.constant(-means[order][:, 0] / scales[order][:, 0]),
+            group=view.n_static,
+        )
+        for order in (1, 2)
     ]
-    return graph.add("Concat", frames, *derivatives, axis=2)
-
-
-def add_statistics(graph: "GraphBuilder", frames: str, n_frames: int) -> str:
-    """Add time statistics: [batch, n_frames, d] -> [batch, 8 * d].
-
-    In this order: mean, standard deviation, the 5th, 25th, 50th, 75th and 95th percentile (as
-    `numpy.percentile` interpolates), and the mean absolute difference between frames.
-    """
-    mean = graph.add("ReduceMean", frames, axes=[1], keepdims=1)
-    centred = graph.add("Sub", frames, mean)
-    variance = graph.add("ReduceMean", graph.add("Mul", centred, centred), axes=[1], keepdims=1)
-    sorted_frames, _ = graph.add_many(
-        "TopK", 2, frames, graph.integers([n_frames]), axis=1, largest=0
-    )
-    position = np.array(PERCENTILES) / 100 * (n_frames - 1)
-    below = np.floor(position).astype(np.int64)
-    share = (position - below).astype(np.float32)[None, :, None]
-    low = graph.add("Gather", sorted_frames, graph.integers(below), axis=1)
-    high = graph.add(
-        "Gather", sorted_frames, graph.integers(np.minimum(below + 1, n_frames - 1)), axis=1
-    )
-    step = graph.add("Mul", graph.add("Sub", high, low), graph.constant(share))
-    later = graph.add("Slice", frames, *map(graph.integers, ([1], [n_frames], [1])))
-    earlier = graph.add("Slice", frames, *map(graph.integers, ([0], [n_frames - 1], [1])))
-    change = graph.add("Abs", graph.add("Sub", later, earlier))
-    parts = [
-        mean,
-        graph.add("Sqrt", variance),
-        graph.add("Add", low, step),
-        graph.add("ReduceMean", change, axes=[1], keepdims=1),
-    ]
-    return graph.add("Flatten", graph.add("Concat", *parts, axis=1), axis=1)
-
-
-def build_statistics(n_frames: int, n_features: int) -> "onnx.ModelProto":
-    """Build the graph from one view to its time statistics.
-
-    Input ``frames``, float32 [batch, n_frames, n_features]; output ``statistics``, float32
-    [batch, 8 * n_features], in the order of `add_statistics`.
-    """
-    from bonafide.onnxgraph import GraphBuilder
-
-    graph = GraphBuilder("statistics")
-    frames = graph.input("frames", ["batch", n_frames, n_features])
-    statistics = add_statistics(graph, frames, n_frames)
-    graph.output("statistics", statistics, ["batch", N_STATISTICS * n_features])
-    return graph.model()
+    side = spec.delta_frames // 2
+    inner = graph.add("Concat", *derivatives, axis=1)
+    whole = graph.add("Pad", inner, graph.integers([0, 0, side, 0, 0, side]), mode="edge")
+    return graph.add("Concat", static, whole, axis=1)

@@ -21,9 +21,10 @@ from bonafide.export.tables import (
     scaler_graph,
     trees_graph,
 )
-from bonafide.frontend import build_frontend, build_statistics
+from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
 from bonafide.spec import META_MODELS
+from bonafide.statistics import build_statistics
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
 from bonafide.training.data import Standard

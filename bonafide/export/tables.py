@@ -11,9 +11,9 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType as SklearnFloatTensorType
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.frontend import add_statistics
 from bonafide.onnxgraph import ML_OPSET, OPSET, GraphBuilder, inline
 from bonafide.spec import BASE_MODELS, FeatureSpec
+from bonafide.statistics import add_statistics
 from bonafide.training.data import Standard
 from bonafide.training.stacking import CLIP, Linear
 
@@ -57,7 +57,7 @@ def trees_graph(booster: xgboost.Booster, spec: FeatureSpec, view: str) -> onnx.
     graph = GraphBuilder("xgboost")
     n_features = spec.views[view].n_features
     frames = graph.input("frames", ["batch", spec.n_frames, n_features])
-    statistics = add_statistics(graph, frames, spec.n_frames)
+    statistics = add_statistics(graph, frames, spec.n_frames, n_features)
     p_spoof = _trees(graph, booster, statistics, booster.num_features())
     graph.output("p_spoof", p_spoof, ["batch"])
     return graph.model()

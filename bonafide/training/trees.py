@@ -6,8 +6,8 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from bonafide.frontend import build_statistics
 from bonafide.runtime import Graph
+from bonafide.statistics import build_statistics
 from bonafide.training.config import TreesConfig
 from bonafide.training.data import Rows, View
 from bonafide.training.parallel import Progress, silent

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.rows import Corpus, Row
 from bonafide.export.tables import trees_graph
-from bonafide.frontend import build_statistics
 from bonafide.metrics import auc
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, FeatureSpec, ViewSpec
+from bonafide.statistics import build_statistics
 from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
 from bonafide.training.data import View, fit_standard

@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 
 from bonafide.audio import MAX_SAMPLE, Waveform, decode, tile
 from bonafide.corpora.speechlike import Voice, speak
-from bonafide.frontend import (
-    N_STATISTICS,
-    PERCENTILES,
-    build_frontend,
-    build_statistics,
-    filters,
-    linear_filters,
-)
+from bonafide.frontend import build_frontend, filters, linear_filters
 from bonafide.onnxgraph import OPSET
 from bonafide.runtime import Graph
 from bonafide.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
+from bonafide.statistics import N_STATISTICS, PERCENTILES, build_statistics
 
 # Largest absolute difference from librosa in float64. Values are decibels (60 either way) and
 # cepstra (c0 to 400): rounding a sum of 40 float32 bands is some 1e-4, and 7e-4 is the largest
