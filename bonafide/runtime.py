@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # Read once, at its import: else it keeps an identifier of the machine and reports to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
 Array = NDArray[np.float32]
 
