@@ -28,6 +28,8 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+# BentoML's page would load a tracker; what lies here is enough for it.
+PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
@@ -113,8 +115,8 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             for name, value in SECURITY_HEADERS.items():
                 headers[name] = value
-            if self._path.startswith("/v1/"):
-                headers["content-security-policy"] = API_POLICY
+            of_api = self._path.startswith("/v1/")
+            headers["content-security-policy"] = API_POLICY if of_api else PAGE_POLICY
             status = message["status"]
             self._replaced = status >= 400 and headers.get("content-type") != "application/json"
             if self._replaced:

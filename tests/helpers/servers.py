@@ -1,0 +1,163 @@
+"""The real service for tests: `bonafide serve` in a home and a temporary folder of its own."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+START_S, STOP_S = 90.0, 30.0
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) -> Any:
+    """Wait until the condition holds; give what it gave."""
+    end = time.monotonic() + limit_s
+    while not (seen := condition()):
+        assert time.monotonic() < end, f"not within {limit_s:g} s: {what}"
+        time.sleep(0.02)
+    return seen
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def private_home(shared: Path, folder: Path) -> Path:
+    """Copy a home's bundles, so that what a server writes stays its own."""
+    shutil.copytree(shared / "bundles", folder / "bundles")
+    shutil.copy2(shared / "production.json", folder)
+    return folder
+
+
+@dataclass
+class Server:
+    """A running service."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    home: Path
+    temp: Path  # its TMPDIR
+    log_path: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def tree(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def _named(self, name: str) -> list[psutil.Process]:
+        found = []
+        for process in self.tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if name in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        return self._named("_bentoml_impl.worker.service")
+
+    def scorers(self) -> list[psutil.Process]:
+        return self._named("serving.scorer")
+
+    def wait_ready(self, limit_s: float = START_S) -> None:
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200
+            return False
+
+        wait_for(ready, "the service is ready", limit_s=limit_s)
+
+    def detect(self, content: bytes, **more: Any) -> httpx.Response:
+        """Post a form with the audio."""
+        return httpx.post(
+            f"{self.url}/v1/detect", files={"audio": content}, timeout=60, trust_env=False, **more
+        )
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, trust_env=False, **more)
+
+    def raw(self, *pieces: bytes | Iterator[bytes]) -> tuple[int, dict[str, Any]]:
+        """Send bytes as they are until an answer comes; give its status and JSON."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
+            for piece in chain.from_iterable([p] if isinstance(p, bytes) else p for p in pieces):
+                if select.select([connection], [], [], 0)[0]:
+                    break
+                with contextlib.suppress(ConnectionError):  # the answer may lie there already
+                    connection.sendall(piece)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status, json.loads(answer.read())
+
+    def metric(self, line: str) -> float:
+        """Give the value of a metric, named with its labels as /metrics prints it; 0 if absent."""
+        found = re.search(rf"^{re.escape(line)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def upload_files(self) -> list[str]:
+        """Name the files in the temporary folder that workers hold open, nameless ones too."""
+        held = []
+        for worker in self.workers():
+            for link in Path(f"/proc/{worker.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    target = str(link.readlink())
+                    if target.startswith(f"{self.temp}/#") or target.endswith("(deleted)"):
+                        held.append(target)
+        return held
+
+    def stop(self) -> None:
+        """Stop it, and see that nothing is left: no process, no file."""
+        before = self.tree()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=STOP_S)
+        _, alive = psutil.wait_procs(before, timeout=5)
+        left = sorted(str(path.relative_to(self.temp)) for path in self.temp.rglob("*"))
+        assert (status, alive, left) == (0, [], []), self.log
+
+
+@contextlib.contextmanager
+def server(home: Path, *words: str, **settings: object) -> Iterator[Server]:
+    """Run the service; settings are named as in `serving.settings`, in lower case."""
+    temp = Path(tempfile.mkdtemp(prefix="bf"))  # short: sockets lie in it
+    port, log = free_port(), temp.with_suffix(".log")
+    environment = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
+    environment |= {f"BONAFIDE_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= {"BONAFIDE_HOME": str(home), "TMPDIR": str(temp), "HOME": str(temp)}
+    command = [sys.executable, "-m", "bonafide.cli", "serve", "--port", str(port), *words]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    running = Server(process, port, home, temp, log)
+    try:
+        running.wait_ready()
+        yield running
+        running.stop()
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for left in [*running.tree(), psutil.Process(process.pid)]:
+                left.kill()
+        process.wait()
+        shutil.rmtree(temp)
+        log.unlink()
