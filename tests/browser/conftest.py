@@ -1,0 +1,155 @@
+"""The real page, run as users run it, a real browser, and a service that says what it is told."""
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, sync_playwright
+
+from bonafide.audio import decode
+from bonafide.corpora.simulated import simulate
+from tests.helpers.media import RATE_HZ, write_with_pyav
+
+CHROMIUM = "/usr/bin/chromium"
+MARK = "BONAFIDE_TEST_MARK"
+START_S = 90.0
+
+
+@dataclass(frozen=True)
+class App:
+    """A running `bonafide app`."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    mark: str
+    log: Path
+
+    def descendants(self) -> list[str]:
+        """Command lines of all that it started and that still runs, itself included."""
+        running = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended while we looked
+                if f"{MARK}={self.mark}\0".encode() in (process / "environ").read_bytes():
+                    running.append((process / "cmdline").read_text().replace("\0", " "))
+        return running
+
+
+@contextmanager
+def running_app(home: Path, log: Path, *words: str, **environment: str) -> Iterator[App]:
+    """Start `bonafide app`, wait until the page is there, and kill what is left at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "bonafide.cli", "app", "--port", str(port), *words]
+    settings = {**os.environ, "BONAFIDE_HOME": str(home), MARK: mark, **environment}
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, env=settings, stdout=file, stderr=file)
+    app = App(f"http://127.0.0.1:{port}", process, mark, log)
+    try:
+        deadline = time.monotonic() + START_S
+        while not _answers(app.url):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield app
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/_stcore/health", trust_env=False).is_success
+    return False
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        assert not os.environ.get("CI"), f"{CHROMIUM} is missing"
+        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One simulated voice of ten seconds, as WAV, MP3 and a video, and what cannot be judged."""
+    folder = tmp_path_factory.mktemp("recordings")
+    manifest = simulate(folder / "corpus", clips=48, speakers=6)
+    clips = [decode(path) for path in sorted((manifest.parent / "audio").iterdir())]
+    voice = np.concatenate(clips)[: 10 * RATE_HZ]
+    paths = {kind: folder / f"voice.{kind}" for kind in ("wav", "mp3", "mp4")}
+    soundfile.write(paths["wav"], voice, RATE_HZ)
+    soundfile.write(paths["mp3"], voice, RATE_HZ)
+    write_with_pyav(paths["mp4"], voice, "aac", RATE_HZ)
+    soundfile.write(folder / "blip.wav", voice[: RATE_HZ // 2], RATE_HZ)
+    soundfile.write(folder / "silence.wav", np.zeros(3 * RATE_HZ), RATE_HZ)
+    (folder / "notes.txt").write_text("this is no sound\n" * 50)
+    names = {"short": "blip.wav", "silent": "silence.wav", "text": "notes.txt"}
+    return {**paths, **{kind: folder / name for kind, name in names.items()}}
+
+
+@dataclass
+class Stub:
+    """A service that answers what a test puts here, and keeps what it was asked."""
+
+    url: str = ""
+    model: tuple[int, dict[str, Any]] = (200, {})
+    answer: tuple[int, dict[str, Any]] = (200, {})
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def stub() -> Iterator[Stub]:
+    stub = Stub()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._say(*stub.model, {})
+
+        def do_POST(self) -> None:
+            self._say(*stub.answer, stub.headers)
+
+        def _say(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            asked = {name.lower(): value for name, value in self.headers.items()}
+            stub.asked.append((self.path, asked, body))
+            text = json.dumps(content).encode()
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(text))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stub.url = f"http://127.0.0.1:{server.server_port}"
+        yield stub
+        server.shutdown()

@@ -1,0 +1,267 @@
+"""The page in a real browser: what people without a command line see."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from bonafide.detector import Detector
+from bonafide.home import find_bundle
+from serving.app.wording import ERRORS, NOTHING_TO_JUDGE, VERDICTS, percent
+from tests.browser.conftest import App, Stub, running_app
+
+WIDTHS = {"wide": 1280, "phone": 390}
+WAIT_MS = 60_000
+KEY = "a-key-of-the-test"
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chosen = os.environ.get("BONAFIDE_SCREENSHOTS")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The page with a service of its own; nothing of either may be left."""
+    with running_app(bundle_home, tmp_path_factory.mktemp("app") / "log") as app:
+        yield app
+    assert app.descendants() == []
+
+
+@pytest.fixture(scope="module")
+def told_app(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The page on the service that says what it is told."""
+    folder = tmp_path_factory.mktemp("told")
+    words = ("--service", stub.url)
+    with running_app(folder, folder / "log", *words, BONAFIDE_API_KEY=KEY) as app:
+        yield app
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Open a page; it may load nothing from elsewhere, and its script may not fail."""
+    contexts, elsewhere, failures = [], [], []
+
+    def open_at(app: App, *, scheme: str = "light", width: int = WIDTHS["wide"]) -> Page:
+        context: Any = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 900}
+        )
+        contexts.append(context)
+        page: Page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        ours = (app.url, app.url.replace("http", "ws", 1), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(ours) else elsewhere.append(r.url))
+        page.goto(app.url)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert elsewhere == [] and failures == []
+
+
+def choose(page: Page, path: Path) -> None:
+    page.locator("input[type=file]").set_input_files(path)
+
+
+def keep_screenshot(page: Page, path: Path) -> None:
+    """Take the whole page, which Streamlit scrolls inside of the window."""
+    width = page.viewport_size["width"]
+    page.wait_for_timeout(1500)  # charts are drawn after their place is made
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": max(900, height)})
+    page.wait_for_timeout(500)
+    page.screenshot(path=path)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_recording_is_judged_heard_and_drawn(
+    app: App,
+    open_page: Open,
+    recordings: dict[str, Path],
+    bundle_home: Path,
+    screenshots: Path,
+    scheme: str,
+    width: str,
+) -> None:
+    expected = Detector(find_bundle(bundle_home)).score(recordings["wav"])
+    page = open_page(app, scheme=scheme, width=WIDTHS[width])
+    choose(page, recordings["wav"])
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict], timeout=WAIT_MS)
+    said = f"{percent(expected.p_spoof)} chance that this is a deepfake"
+    expect(page.get_by_text(said)).to_be_visible()
+    expect(page.get_by_text("Demonstration only.")).to_be_visible()
+    duration_s = page.locator("audio").evaluate(
+        "a => new Promise(done => a.readyState ? done(a.duration) : "
+        "a.onloadedmetadata = () => done(a.duration))"
+    )
+    assert duration_s == pytest.approx(10.0, abs=0.1)
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
+    keep_screenshot(page, screenshots / f"verdict-{scheme}-{width}.png")
+    body_width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert body_width <= WIDTHS[width]
+    for chart in page.get_by_test_id("stVegaLiteChart").all():
+        box = chart.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= WIDTHS[width]
+
+
+@pytest.mark.parametrize("kind", ["mp3", "mp4"])
+def test_other_kinds_of_files_are_judged_too(
+    app: App, open_page: Open, recordings: dict[str, Path], bundle_home: Path, kind: str
+) -> None:
+    expected = Detector(find_bundle(bundle_home)).score(recordings[kind])
+    page = open_page(app)
+    choose(page, recordings[kind])
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict], timeout=WAIT_MS)
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
+
+
+@pytest.mark.parametrize("kind", ["text", "short", "silent"])
+def test_what_cannot_be_judged_is_said_in_words(
+    app: App, open_page: Open, recordings: dict[str, Path], screenshots: Path, kind: str
+) -> None:
+    page = open_page(app, width=WIDTHS["phone"])
+    choose(page, recordings[kind])
+    said = {
+        "text": ERRORS["not_audio"],
+        "short": NOTHING_TO_JUDGE["too_short"],
+        "silent": NOTHING_TO_JUDGE["no_speech"],
+    }
+    expect(page.get_by_text(said[kind])).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_have_count(0 if kind == "text" else 1)
+    if kind != "text":
+        expect(page.get_by_test_id("verdict")).to_have_text("Inconclusive")
+    keep_screenshot(page, screenshots / f"{kind}-light-phone.png")
+
+
+def test_names_of_files_stay_on_the_page(
+    app: App, open_page: Open, recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    named = tmp_path / "<b>secret<b> **name**.wav"
+    named.write_bytes(recordings["wav"].read_bytes())
+    page = open_page(app)
+    choose(page, named)
+    expect(page.get_by_test_id("verdict")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("<b>secret<b> **name**.wav")).to_be_visible()
+    assert "secret" not in app.log.read_text()
+
+
+def test_bundle_is_named_with_its_hash(app: App, open_page: Open, bundle_home: Path) -> None:
+    page = open_page(app)
+    page.get_by_text("About this detector").click()
+    for name, value in find_bundle(bundle_home).identity.items():
+        expect(page.get_by_text(f"{name}: {value}")).to_be_visible()
+
+
+MODEL = {
+    "bundle": {"name": "real", "version": "9", "sha256": "ab" * 32},
+    "thresholds": {"bonafide_to": 0.3, "spoof_from": 0.8},
+    "prior_spoof": 0.1,
+    "card": "# real",
+    "manifest": {"choice": "logistic", "corpus": {"rows": 5000}},
+}
+
+
+def result(verdict: str, p_spoof: float, *warnings: str) -> dict[str, Any]:
+    segment = {"start_s": 0.0, "end_s": 4.0, "llr": 0.0, "p_spoof": p_spoof}
+    return {
+        "verdict": verdict,
+        "llr": 0.0,
+        "p_spoof": p_spoof,
+        "duration_s": 10.0,
+        "segments": [segment, {**segment, "start_s": 4.0, "end_s": 8.0, "p_spoof": 1 - p_spoof}],
+        "models": dict.fromkeys(("cnn", "rnn", "bilstm", "gru", "xgboost"), p_spoof),
+        "stack": dict.fromkeys(("logistic", "xgboost"), p_spoof),
+        "warnings": list(warnings),
+        "bundle": MODEL["bundle"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p_spoof", "said"),
+    [
+        ("bonafide", 0.02, "2 % chance that this is a deepfake, supposing that 10 % of all"),
+        ("spoof", 0.998, "over 99 % chance that this is a deepfake"),
+        ("inconclusive", 0.5, "between 30 % and 80 %, where this detector errs too often"),
+    ],
+)
+def test_each_verdict_in_words(
+    told_app: App,
+    stub: Stub,
+    open_page: Open,
+    recordings: dict[str, Path],
+    screenshots: Path,
+    verdict: str,
+    p_spoof: float,
+    said: str,
+) -> None:
+    bundle = {**MODEL["bundle"], "sha256": verdict}  # what is cached is kept by bundle
+    stub.model = (200, {**MODEL, "bundle": bundle})
+    stub.answer = (200, result(verdict, p_spoof, "1 of 3 windows hold no speech-like sound", "*"))
+    page = open_page(told_app)
+    choose(page, recordings["wav"])
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[verdict], timeout=WAIT_MS)
+    expect(page.get_by_text(said)).to_be_visible()
+    expect(page.get_by_text("1 of 3 stretches hold no speech-like sound")).to_be_visible()
+    expect(page.get_by_text("trained on 5000 recordings")).to_be_visible()
+    expect(page.get_by_text("Demonstration only.")).to_have_count(0)
+    keep_screenshot(page, screenshots / f"{verdict}-light-wide.png")
+    _, headers, body = next(asked for asked in stub.asked[::-1] if asked[0] == "/v1/detect")
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert b'name="audio"' in body and recordings["wav"].name.encode() not in body
+    assert recordings["wav"].read_bytes() in body
+
+
+def error(code: str, message: str = "said by the service") -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def test_busy_says_when_to_try_again_and_does(
+    told_app: App, stub: Stub, open_page: Open, recordings: dict[str, Path]
+) -> None:
+    stub.model = (200, {**MODEL, "bundle": {**MODEL["bundle"], "sha256": "busy"}})
+    stub.answer, stub.headers = (429, error("busy")), {"retry-after": "7"}
+    page = open_page(told_app)
+    choose(page, recordings["wav"])
+    expect(page.get_by_text("Please try again in 7 s.")).to_be_visible(timeout=WAIT_MS)
+    stub.answer, stub.headers = (200, result("spoof", 0.9)), {}
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["spoof"], timeout=WAIT_MS)
+
+
+def test_service_that_refuses_or_is_gone(
+    told_app: App, stub: Stub, open_page: Open, tmp_path: Path
+) -> None:
+    stub.model = (401, error("unauthorized"))
+    page = open_page(told_app)
+    expect(page.get_by_text("its API key is missing or not known")).to_be_visible(timeout=WAIT_MS)
+    with running_app(tmp_path, tmp_path / "log", "--service", "http://127.0.0.1:9") as app:
+        gone = open_page(app)
+        expect(gone.get_by_text(ERRORS["unreachable"])).to_be_visible(timeout=WAIT_MS)
+        expect(gone.get_by_role("button", name="Try again")).to_be_visible()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_however_it_ends(
+    bundle_home: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    with running_app(bundle_home, tmp_path / "log") as app:
+        assert any("bentoml" in line for line in app.descendants())
+        app.process.send_signal(sent)
+        assert app.process.wait(timeout=30) == (-sent if sent == signal.SIGKILL else 0)
+        deadline = time.monotonic() + 30
+        while app.descendants() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert app.descendants() == []
+    assert "Traceback" not in app.log.read_text()
