@@ -4,7 +4,10 @@ The routes are an ASGI application and not BentoML methods: those read a body wh
 before any limit, and fetch a URL that is sent in a file's place (docs/decisions/service.md).
 """
 
+from typing import Any
+
 import bentoml
+from bentoml._internal.server.http import instruments
 
 from serving.api import application
 from serving.guard import Guard
@@ -12,6 +15,19 @@ from serving.settings import Settings
 
 SETTINGS = Settings.from_environment()
 ROUTES = application()
+PATHS = {*("/", "/livez", "/readyz"), *(route.path for route in ROUTES.routes)}
+
+
+class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
+    """BentoML's counts by path, of paths that exist: others would be kept as clients wrote them."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Count one request, or let it pass."""
+        known = scope.get("path") in PATHS
+        await (super().__call__ if known else self.app)(scope, receive, send)
+
+
+instruments.RunnerTrafficMetricsMiddleware = CountKnown
 
 
 @bentoml.service(

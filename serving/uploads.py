@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
@@ -115,7 +115,7 @@ async def _read_form(pieces: AsyncIterator[bytes], boundary: bytes, upload: Uplo
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for piece in pieces:
             parser.write(piece)
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise Refusal("bad_multipart", f"not a multipart body: {error}", close=True) from error
     if not form.ended:
         raise Refusal("bad_multipart", "the multipart body breaks off before its last boundary")
