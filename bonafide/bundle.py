@@ -12,7 +12,12 @@ from bonafide.errors import BundleError
 from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
 
 MANIFEST = "manifest.json"
-GRAPHS = ("frontend", "scaler", *BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
+# The detector decides; the others are what it was fused from.
+GRAPHS = (
+    *("detector", "frontend", "scaler"),
+    *BASE_MODELS,
+    *(f"meta_{name}" for name in META_MODELS),
+)
 FORMAT = 1
 REQUIRED = (
     *("name", "version", "feature_spec", "views", "prior_spoof", "thresholds", "choice"),

@@ -1,7 +1,7 @@
 """The detector: a recording in, a verdict out, with numpy and onnxruntime alone."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from bonafide.audio import (
     tile,
     too_short,
 )
-from bonafide.bundle import GRAPHS, Bundle, read_bundle
+from bonafide.bundle import Bundle, read_bundle
 from bonafide.errors import AudioError
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
@@ -90,6 +90,13 @@ def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> An
     return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
 
 
+def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
+    """Decide; between the thresholds ``bonafide_to`` and ``spoof_from`` is ``inconclusive``."""
+    if p_spoof >= thresholds["spoof_from"]:
+        return "spoof"
+    return "bonafide" if p_spoof <= thresholds["bonafide_to"] else "inconclusive"
+
+
 def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Waveform]]:
     """Cut a recording into windows, holding no more than one block and two windows of it.
 
@@ -143,14 +150,9 @@ class Detector:
 
     def __init__(self, bundle: Path | Bundle) -> None:
         self.bundle = read_bundle(bundle) if isinstance(bundle, Path) else bundle
-        self._graph = {name: Graph(self.bundle.graph_path(name)) for name in GRAPHS}
-        manifest = self.bundle.manifest
-        self._view = manifest["views"]
-        self._prior = float(manifest["prior_spoof"])
-        self._slope = float(manifest["calibration"]["slope"])
-        self._intercept = float(manifest["calibration"]["intercept"])
-        self._choice = META_MODELS.index(manifest["choice"])
-        self._thresholds = manifest["thresholds"]
+        self._graph = Graph(self.bundle.graph_path("detector"))
+        self._prior = float(self.bundle.manifest["prior_spoof"])
+        self._thresholds = self.bundle.manifest["thresholds"]
 
     def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
         """Score windows.
@@ -168,28 +170,8 @@ class Detector:
         stack : ndarray of float32, shape (n, 2)
             p_spoof of each meta-model, in the order of `META_MODELS`.
         """
-        return self.score_views(self._graph["frontend"]({"waveform": waveforms}))
-
-    def score_views(self, views: dict[str, NDArray[np.float32]]) -> tuple[Scores, Scores, Scores]:
-        """Score windows whose views are already extracted; returns as `score_windows`."""
-        scaled = self._graph["scaler"](views)
-        models = np.stack(
-            [
-                self._graph[name]({"frames": scaled[f"scaled_{self._view[name]}"]})["p_spoof"]
-                for name in BASE_MODELS
-            ],
-            axis=1,
-        )
-        stack = np.stack(
-            [self._graph[f"meta_{name}"]({"models": models})["p_spoof"] for name in META_MODELS],
-            axis=1,
-        )
-        return self._llr(stack), models, stack
-
-    def _llr(self, stack: Scores) -> Scores:
-        chosen = np.clip(stack[:, self._choice].astype(np.float64), 1e-6, 1 - 1e-6)
-        log_odds = np.log(chosen / (1 - chosen))
-        return -(self._slope * log_odds + self._intercept).astype(np.float32)
+        scores = self._graph({"waveform": waveforms})
+        return scores["llr"], scores["models"], scores["stack"]
 
     def score(self, source: Waveform | Path | bytes | AudioStream) -> Detection:
         """Score one recording of any length, in memory that does not grow with it.
@@ -264,7 +246,7 @@ class Detector:
                 f"too_short: {duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
             )
         else:
-            verdict = self._verdict(p_spoof)
+            verdict = verdict_of(p_spoof, self._thresholds)
         size = self.bundle.spec.window_samples
         segments = tuple(
             Segment(
@@ -286,11 +268,6 @@ class Detector:
             warnings=tuple(warnings),
             bundle=self.bundle.identity,
         )
-
-    def _verdict(self, p_spoof: float) -> Verdict:
-        if p_spoof >= self._thresholds["spoof_from"]:
-            return "spoof"
-        return "bonafide" if p_spoof <= self._thresholds["bonafide_to"] else "inconclusive"
 
 
 def _means(names: tuple[str, ...], rows: list[Scores]) -> dict[str, float | None]:

@@ -4,7 +4,6 @@ Needs librosa and onnx (extra ``train``), imported when a graph is built. Scorin
 it runs the graph out of the bundle.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from bonafide.onnxgraph import GraphBuilder
 
 Table = NDArray[np.float32]
-Scaling = tuple[Table, Table]  # mean and deviation, (n_features,) each
 
 
 def linear_filters(n_fft: int, view: ViewSpec) -> Table:
@@ -138,41 +136,22 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 
     graph = GraphBuilder("frontend")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
-    for name, frames in add_views(graph, spec, waveform, unscaled(spec)).items():
+    for name, frames in add_views(graph, spec, waveform).items():
         by_frame = graph.add("Transpose", frames, perm=[0, 2, 1])
         graph.output(name, by_frame, ["batch", spec.n_frames, spec.views[name].n_features])
     return graph.model()
 
 
-def unscaled(spec: FeatureSpec) -> dict[str, Scaling]:
-    """Give the mean and deviation of each view that leave it as it is."""
-    sizes = {name: view.n_features for name, view in spec.views.items()}
-    return {name: (np.zeros(n, np.float32), np.ones(n, np.float32)) for name, n in sizes.items()}
+def add_views(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> dict[str, str]:
+    """Add every view: [batch, window_samples] -> [batch, n_features, n_frames].
 
-
-def add_views(
-    graph: "GraphBuilder", spec: FeatureSpec, waveform: str, scaling: Mapping[str, Scaling]
-) -> dict[str, str]:
-    """Add the views that `scaling` names: [batch, window_samples] -> [batch, n_features, n_frames].
-
-    Time comes last all the way: what follows - filters, convolutions over time, statistics - then
-    needs no transposition.
-
-    Parameters
-    ----------
-    graph : GraphBuilder
-    spec : FeatureSpec
-    waveform : str
-        A value of `graph`, any level.
-    scaling : mapping of str to (mean, deviation), each float32 (n_features,)
-        What is taken off each feature of a view, and what it is then divided by; both go into
-        the matrices that are there anyway.
+    Time comes last all the way: both products of the DFT, the filters and what convolves over time
+    then need no transposition.
     """
-    views = {name: spec.views[name] for name in scaling}
-    bands = _bands(graph, spec, views, _power_spectrum(graph, spec, waveform), waveform)
+    bands = _bands(graph, spec, _power_spectrum(graph, spec, waveform), waveform)
     return {
-        name: _view(graph, spec, view, band, *scaling[name])
-        for (name, view), band in zip(views.items(), bands, strict=True)
+        name: _view(graph, spec, view, band)
+        for (name, view), band in zip(spec.views.items(), bands, strict=True)
     }
 
 
@@ -215,16 +194,10 @@ def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> 
     return graph.add("Reshape", power, graph.integers([-1, spec.n_fft // 2, n_frames]))
 
 
-def _bands(
-    graph: "GraphBuilder",
-    spec: FeatureSpec,
-    views: Mapping[str, ViewSpec],
-    power: str,
-    waveform: str,
-) -> list[str]:
+def _bands(graph: "GraphBuilder", spec: FeatureSpec, power: str, waveform: str) -> list[str]:
     """Add the log bands of every view at unit RMS, in nepers: each [batch, n_filters, n_frames]."""
     _, _, bins = fourier_tables(spec.n_fft)
-    tables = [filters(spec, view)[:, bins] * (bins > 0) for view in views.values()]
+    tables = [filters(spec, view)[:, bins] * (bins > 0) for view in spec.views.values()]
     table = np.concatenate(tables)  # (all filters, n_fft / 2): one product for all views
     square = graph.add("Mul", waveform, waveform)
     mean_square = graph.add("ReduceMean", square, axes=[1], keepdims=1)
@@ -232,35 +205,24 @@ def _bands(
     scale = graph.add("Unsqueeze", graph.add("Reciprocal", level), graph.integers([2]))
     bands = graph.add("Mul", graph.add("MatMul", graph.constant(table), power), scale)
     logs = graph.add("Log", graph.add("Clip", bands, graph.constant(spec.power_floor)))
-    sizes = [view.n_filters for view in views.values()]
+    sizes = [view.n_filters for view in spec.views.values()]
     return graph.add_many("Split", len(sizes), logs, graph.integers(sizes), axis=1)
 
 
 DECIBELS = 10 / np.log(10)  # of a neper of power
 
 
-def _view(
-    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str, mean: Table, scale: Table
-) -> str:
-    """Add one scaled view: [batch, n_filters, n_frames] -> [batch, n_features, n_frames]."""
-    means, scales = (np.split(part[:, None], part.size // view.n_static) for part in (mean, scale))
+def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:
+    """Add one view: [batch, n_filters, n_frames] -> [batch, n_features, n_frames]."""
     if view.kind == "logmel":
-        static = graph.add("Mul", logs, graph.constant(DECIBELS / scales[0]))
+        static = graph.add("Mul", logs, graph.constant(DECIBELS))
     else:
-        table = DECIBELS * cosine_table(view) / scales[0]
-        static = graph.add("MatMul", graph.constant(table), logs)
-    static = graph.add("Add", static, graph.constant(-means[0] / scales[0]))
+        static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
     if not view.deltas:
         return static
     derivatives = [
-        graph.add(
-            "Conv",
-            static,
-            graph.constant((scales[0] / scales[order] * delta_taps(spec, order))[:, None]),
-            graph.constant(-means[order][:, 0] / scales[order][:, 0]),
-            group=view.n_static,
-        )
-        for order in (1, 2)
+        graph.add("Conv", static, graph.constant(taps), group=view.n_static)
+        for taps in (np.tile(delta_taps(spec, order), (view.n_static, 1, 1)) for order in (1, 2))
     ]
     side = spec.delta_frames // 2
     inner = graph.add("Concat", *derivatives, axis=1)

@@ -25,6 +25,7 @@ from steps.policy import reuse_unless_changed
     cache_policy=reuse_unless_changed(
         "frontend",
         "onnxgraph",
+        "statistics",
         "training.base",
         "training.config",
         "training.data",
@@ -91,11 +92,16 @@ def calibrate(
 @step(
     cache_policy=reuse_unless_changed(
         "bundle",
+        "detector",
         "export.candidate",
+        "export.chain",
+        "export.fused",
         "export.networks",
         "export.tables",
         "frontend",
         "onnxgraph",
+        "statistics",
+        "training.features",
         "training.networks",
         "training.stacking",
     )

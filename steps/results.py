@@ -31,6 +31,7 @@ def audit(
     cache_policy=reuse_unless_changed(
         "detector",
         "evaluation",
+        "export.chain",
         "metrics",
         "report",
         "training.outcome",

@@ -13,8 +13,11 @@ import xgboost
 from numpy.typing import NDArray
 
 from bonafide.bundle import Bundle, write_bundle
+from bonafide.detector import p_spoof_of, verdict_of
 from bonafide.display import reporter
 from bonafide.errors import BonafideError
+from bonafide.export.chain import Chain
+from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
     meta_logistic_graph,
     meta_trees_graph,
@@ -23,12 +26,12 @@ from bonafide.export.tables import (
 )
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
-from bonafide.spec import META_MODELS
+from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
 from bonafide.statistics import build_statistics
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
 from bonafide.training.data import Standard
-from bonafide.training.features import FeatureStore
+from bonafide.training.features import FeatureStore, training_windows
 from bonafide.training.isolate import run_isolated
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack
@@ -131,12 +134,13 @@ def build_candidate(
     Bundle
         Without metrics and card, which come when it is kept.
     dict of str to float
-        Largest absolute difference of each .onnx from its source.
+        Largest absolute difference of each .onnx from its source: of a single model from what was
+        trained, of the detector from the chain of the single models.
 
     Raises
     ------
     BonafideError
-        ``parity_failed`` if a difference is over 1e-4.
+        ``parity_failed`` if a difference is over 1e-4, or a verdict another.
     """
     work = folder.with_name(folder.name + "-work")
     for path in (folder, work):
@@ -155,9 +159,12 @@ def build_candidate(
     parity["xgboost"] = _export_trees(trees, store, samples["xgboost"], folder)
     models = np.stack([base.oof for base in fitted], axis=1)
     parity |= _export_stack(stack, folder, models)
-    _require_parity(parity)
     manifest = _manifest(config, recordings, store, fitted, stack, calibration)
-    return write_bundle(folder, manifest), parity
+    fuse(folder, spec, scaler, manifest)
+    bundle = write_bundle(folder, manifest)
+    parity |= fused_parity(bundle, recordings, rows)
+    require_parity(parity)
+    return bundle, parity
 
 
 def _export_scaler(
@@ -169,7 +176,52 @@ def _export_scaler(
     return max(_largest(seen[f"scaled_{name}"], scaler[name](views[name])) for name in views)
 
 
-def _require_parity(parity: Mapping[str, float]) -> None:
+def fuse(
+    folder: Path,
+    spec: FeatureSpec,
+    scaler: Mapping[str, Standard],
+    manifest: Mapping[str, Any],
+) -> None:
+    """Write detector.onnx, made of the graphs that lie in the folder."""
+    names = (*BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
+    fused = detector_graph(
+        spec,
+        scaler,
+        {name: onnx.load(folder / f"{name}.onnx") for name in names},
+        manifest["views"],
+        choice=manifest["choice"],
+        calibration=Calibration(**manifest["calibration"]),
+        prior_spoof=manifest["prior_spoof"],
+    )
+    onnx.save(fused, str(folder / "detector.onnx"))
+
+
+def fused_parity(
+    bundle: Bundle, recordings: Recordings, rows: NDArray[np.intp]
+) -> dict[str, float]:
+    """Hold detector.onnx against the chain on these rows' recordings.
+
+    Gives the largest difference of any p_spoof, and how many verdicts differ.
+    """
+    corpus, manifest = recordings.corpus, bundle.manifest
+    paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
+    waveforms = training_windows(paths, bundle.spec)
+    fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
+    llr, models, stack = Chain(bundle).score_windows(waveforms)
+    p_spoof = p_spoof_of(llr, manifest["prior_spoof"])
+    sources = {"p_spoof": p_spoof, "models": models, "stack": stack}
+    verdicts = [
+        [verdict_of(p, manifest["thresholds"]) for p in side]
+        for side in (fused["p_spoof"], p_spoof)
+    ]
+    return {
+        "detector": max(_largest(fused[name], source) for name, source in sources.items()),
+        "detector, verdicts": float(sum(a != b for a, b in zip(*verdicts, strict=True))),
+    }
+
+
+def require_parity(parity: Mapping[str, float]) -> None:
+    """Refuse differences that are too large, or not numbers."""
     bad = {name: value for name, value in parity.items() if not value <= MAX_DIFFERENCE}
     if bad:
         raise BonafideError(

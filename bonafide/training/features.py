@@ -43,6 +43,12 @@ def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
     return tile(waveform[start:], spec.window_samples)
 
 
+def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.float32]:
+    """Decode recordings to the windows that stand for them, (len(paths), window_samples)."""
+    decoded = (decode(path, limits=LIMITS) for path in paths)
+    return np.stack([training_window(waveform, spec) for waveform in decoded])
+
+
 @dataclass(frozen=True)
 class FeatureStore:
     """A folder with one ``<view>.npy`` a view, float32 (n_rows, n_frames, n_features).
@@ -106,8 +112,7 @@ def _extract_shard(shard: _Shard) -> str | None:
     for start in range(0, len(shard.rows), BATCH):
         rows = shard.rows[start : start + BATCH]
         paths = shard.paths[start : start + BATCH]
-        windows = [training_window(decode(p, limits=LIMITS), spec) for p in paths]
-        features = graph({"waveform": np.stack(windows)})
+        features = graph({"waveform": training_windows(paths, spec)})
         for name, view in views.items():
             view[list(rows)] = features[name]
     return None

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import Bundle
 from bonafide.corpora.rows import UNKNOWN
-from bonafide.detector import Detector
 from bonafide.evaluation import DECISION, Evaluation, evaluate, percent, simulated_note
+from bonafide.export.chain import Chain
 from bonafide.report import (
     HEADINGS,
     evaluation_section,
@@ -87,12 +87,12 @@ class Judgement:
 
 def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, Floats]:
     """Score rows of a store with the bundle's own graphs: system -> llr, (len(rows),)."""
-    detector = Detector(bundle)
+    chain = Chain(bundle)
     views = {name: store.view(name) for name in store.spec.views}
     parts = []
     for start in range(0, len(rows), BATCH_ROWS):
         chunk = rows[start : start + BATCH_ROWS]
-        parts.append(detector.score_views({name: view[chunk] for name, view in views.items()}))
+        parts.append(chain.score_views({name: view[chunk] for name, view in views.items()}))
     llr, models, stack = (np.concatenate(column) for column in zip(*parts, strict=True))
     return systems(models, stack, llr)
 

@@ -56,7 +56,7 @@ def fill(folder: Path, salt: str = "") -> Path:
     folder.mkdir(parents=True)
     for name in GRAPHS:
         (folder / f"{name}.onnx").write_bytes(f"graph {name} {salt}".encode())
-    (folder / "detector.onnx").write_bytes(b"fused")
+    (folder / "note.md").write_bytes(b"note")
     return folder
 
 
@@ -77,7 +77,7 @@ def store(folder: Path, manifest: Any) -> None:
 
 
 def test_the_contracts_files_are_named() -> None:
-    wanted = "frontend scaler cnn rnn bilstm gru xgboost meta_logistic meta_xgboost"
+    wanted = "detector frontend scaler cnn rnn bilstm gru xgboost meta_logistic meta_xgboost"
     assert " ".join(GRAPHS) == wanted
 
 
@@ -102,7 +102,7 @@ def test_every_file_but_the_manifest_has_its_hash(tmp_path: Path) -> None:
     (folder / MANIFEST).write_text("left over")
     bundle = write_bundle(folder, ENTRIES)
     files = {path.name for path in folder.iterdir()} - {MANIFEST}
-    assert set(bundle.manifest["files"]) == files >= {"detector.onnx", "cnn.onnx"}
+    assert set(bundle.manifest["files"]) == files >= {"note.md", "cnn.onnx"}
     for name, sha256 in bundle.manifest["files"].items():
         assert sha256 == file_sha256(folder / name)
 
@@ -225,9 +225,9 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),
     "graph is a folder": (directory_for("cnn.onnx"), "missing_file", "cnn.onnx is missing"),
     "missing other file": (
-        lambda f: (f / "detector.onnx").unlink(),
+        lambda f: (f / "note.md").unlink(),
         "missing_file",
-        "detector.onnx is missing",
+        "note.md is missing",
     ),
     "altered graph": (
         lambda f: (f / "rnn.onnx").write_bytes(b"evil"),

@@ -39,5 +39,5 @@ def test_what_runs_in_another_process_counts_too(step: object, names: set[str]) 
 
 
 def test_the_export_counts_what_writes_the_graphs() -> None:
-    written = {"networks", "tables", "candidate"}
+    written = {"networks", "tables", "candidate", "fused", "chain"}
     assert {f"bonafide/export/{name}.py" for name in written} < files_of(export)

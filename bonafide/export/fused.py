@@ -1,0 +1,100 @@
+"""The whole detector as one graph: a waveform in, a verdict out."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import onnx
+
+from bonafide.frontend import add_views
+from bonafide.onnxgraph import GraphBuilder, inline
+from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
+from bonafide.training.data import Standard
+from bonafide.training.stacking import CLIP, Calibration
+
+Graphs = Mapping[str, onnx.ModelProto]
+
+
+def detector_graph(
+    spec: FeatureSpec,
+    standards: Mapping[str, Standard],
+    graphs: Graphs,
+    views: Mapping[str, str],
+    *,
+    choice: str,
+    calibration: Calibration,
+    prior_spoof: float,
+) -> onnx.ModelProto:
+    """Fuse front end, scaler, base models, meta-models and calibration.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    standards : mapping of str to Standard
+        The scaler, by view.
+    graphs : mapping of str to onnx.ModelProto
+        The exported base models (``frames`` to ``p_spoof``) and meta-models, ``meta_<name>``
+        (``models`` to ``p_spoof``).
+    views : mapping of str to str
+        Which view each base model sees; others are not computed.
+    choice : {"logistic", "xgboost"}
+        The meta-model that decides.
+    calibration : Calibration
+    prior_spoof : float
+        Prior of `p_spoof`, between 0 and 1.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input ``waveform``, float32 [batch, window_samples], 16 kHz, any level. Outputs, float32:
+        ``llr`` [batch]; ``p_spoof`` [batch]; ``models`` [batch, 5], p_spoof in the order of
+        `BASE_MODELS`; ``stack`` [batch, 2], in that of `META_MODELS`.
+    """
+    graph = GraphBuilder("detector")
+    waveform = graph.input("waveform", ["batch", spec.window_samples])
+    used = {name: view for name, view in spec.views.items() if name in views.values()}
+    features = add_views(graph, replace(spec, views=used), waveform)
+    frames = {
+        name: _scaled_frames(graph, value, standards[name]) for name, value in features.items()
+    }
+    scores = [
+        inline(graph, graphs[name], {"frames": frames[views[name]]})["p_spoof"]
+        for name in BASE_MODELS
+    ]
+    models = _side_by_side(graph, scores)
+    stacked = [
+        inline(graph, graphs[f"meta_{name}"], {"models": models})["p_spoof"] for name in META_MODELS
+    ]
+    llr = _calibrated(graph, stacked[META_MODELS.index(choice)], calibration)
+    prior = graph.constant(math.log(prior_spoof / (1 - prior_spoof)))
+    p_spoof = graph.add("Sigmoid", graph.add("Sub", prior, llr))  # Bayes
+    graph.output("llr", llr, ["batch"])
+    graph.output("p_spoof", p_spoof, ["batch"])
+    graph.output("models", models, ["batch", len(BASE_MODELS)])
+    graph.output("stack", _side_by_side(graph, stacked), ["batch", len(META_MODELS)])
+    return graph.model()
+
+
+def _scaled_frames(graph: GraphBuilder, features: str, standard: Standard) -> str:
+    """Standardise a view and put time first: [batch, d, t] -> [batch, t, d].
+
+    The same two operations as in training, so that trees, which jump at a threshold, see the same
+    bits. Networks put time last again; onnxruntime drops both transpositions.
+    """
+    centred = graph.add("Sub", features, graph.constant(standard.mean[:, None]))
+    scaled = graph.add("Div", centred, graph.constant(standard.scale[:, None]))
+    return graph.add("Transpose", scaled, perm=[0, 2, 1])
+
+
+def _side_by_side(graph: GraphBuilder, scores: list[str]) -> str:
+    """Put scores into columns: n times [batch] -> [batch, n]."""
+    columns = [graph.add("Unsqueeze", score, graph.integers([1])) for score in scores]
+    return graph.add("Concat", *columns, axis=1)
+
+
+def _calibrated(graph: GraphBuilder, p_spoof: str, calibration: Calibration) -> str:
+    """Add `Calibration.llr`: [batch] -> [batch]."""
+    clipped = graph.add("Clip", p_spoof, graph.constant(CLIP), graph.constant(1 - CLIP))
+    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
+    line = graph.add("Mul", graph.add("Log", odds), graph.constant(-calibration.slope))
+    return graph.add("Sub", line, graph.constant(calibration.intercept))

@@ -1,0 +1,271 @@
+"""detector.onnx: one graph from waveform to verdict, equal to the chain it was fused from."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import soundfile
+
+from bonafide.bundle import Bundle
+from bonafide.detector import Detector, p_spoof_of, verdict_of
+from bonafide.errors import BonafideError
+from bonafide.export.candidate import fused_parity, require_parity
+from bonafide.export.chain import Chain
+from bonafide.onnxgraph import ML_OPSET, OPSET
+from bonafide.runtime import Graph
+from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
+from tests.helpers.networks import VIEWS, sounds, untrained_bundle
+
+Scores = dict[str, np.ndarray]
+WINDOW = 4 * SAMPLE_RATE_HZ
+OUTPUTS = {"llr": (), "p_spoof": (), "models": (5,), "stack": (2,)}
+LEVELS = {
+    "nothing": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return untrained_bundle(tmp_path_factory.mktemp("fused") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def waveforms() -> np.ndarray:
+    return sounds(6, WINDOW)
+
+
+@pytest.fixture(scope="module")
+def model(bundle: Bundle) -> onnx.ModelProto:
+    return onnx.load(bundle.graph_path("detector"))
+
+
+@pytest.fixture(scope="module")
+def fused(bundle: Bundle) -> Graph:
+    return Graph(bundle.graph_path("detector"))
+
+
+@pytest.fixture(scope="module")
+def scores(fused: Graph, waveforms: np.ndarray) -> Scores:
+    return fused({"waveform": waveforms})
+
+
+def assert_same(seen: Scores, wanted: Scores, tolerance: float) -> None:
+    for name in OUTPUTS:
+        np.testing.assert_allclose(seen[name], wanted[name], rtol=0, atol=tolerance, err_msg=name)
+
+
+# --- what it is made of ---------------------------------------------------------------------------
+
+
+def test_surface(model: onnx.ModelProto) -> None:
+    def shapes(values: Any) -> dict[str, list[Any]]:
+        assert all(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in values)
+        return {
+            v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+            for v in values
+        }
+
+    assert shapes(model.graph.input) == {"waveform": ["batch", WINDOW]}
+    assert shapes(model.graph.output) == {name: ["batch", *rest] for name, rest in OUTPUTS.items()}
+
+
+def test_standard_operators_and_native_recurrences(model: onnx.ModelProto) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    found = Counter(node.op_type for node in model.graph.node)
+    assert not {"Loop", "Scan", "If"} & set(found)
+    assert [found[name] for name in ("RNN", "LSTM", "GRU")] == [1, 1, 1]
+    assert found["TreeEnsembleClassifier"] == 2  # the base model and the meta-model
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx.ml"}
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    assert versions == {"": OPSET, "ai.onnx.ml": ML_OPSET} == {"": 17, "ai.onnx.ml": 3}
+    assert not model.functions
+
+
+def test_views_that_no_model_uses_are_not_computed(model: onnx.ModelProto, tmp_path: Path) -> None:
+    def n_filters(detector: onnx.ModelProto) -> int:
+        (table,) = (t for t in detector.graph.initializer if len(t.dims) == 2 and t.dims[1] == 256)
+        return int(table.dims[0])
+
+    assert n_filters(model) == 3 * 40 + 64
+    one = untrained_bundle(tmp_path / "one", views=dict.fromkeys(VIEWS, "mfcc"))
+    assert n_filters(onnx.load(one.graph_path("detector"))) == 40
+    some = sounds(2, WINDOW)
+    np.testing.assert_allclose(
+        Graph(one.graph_path("detector"))({"waveform": some})["models"],
+        Chain(one).score_windows(some)[1],
+        atol=1e-4,
+    )
+
+
+# --- what it gives --------------------------------------------------------------------------------
+
+
+def test_it_equals_the_chain(bundle: Bundle, scores: Scores, waveforms: np.ndarray) -> None:
+    llr, models, stack = Chain(bundle).score_windows(waveforms)
+    p_spoof = p_spoof_of(llr, bundle.manifest["prior_spoof"])
+    assert all(models.std(axis=0) > 1e-3) and p_spoof.std() > 1e-2
+    wanted = {"llr": llr, "p_spoof": p_spoof, "models": models, "stack": stack}
+    assert_same(scores, wanted, 1e-5)
+    thresholds = bundle.manifest["thresholds"]
+    verdicts = [[verdict_of(p, thresholds) for p in x] for x in (scores["p_spoof"], p_spoof)]
+    assert verdicts[0] == verdicts[1] and len(set(verdicts[0])) > 1
+
+
+def test_trees_see_the_same_bits(bundle: Bundle, scores: Scores, waveforms: np.ndarray) -> None:
+    """A tree jumps at a threshold, however small the difference that crosses it."""
+    _, models, _ = Chain(bundle).score_windows(waveforms)
+    column = BASE_MODELS.index("xgboost")
+    np.testing.assert_array_equal(scores["models"][:, column], models[:, column])
+
+
+@pytest.mark.parametrize("choice", META_MODELS)
+def test_the_chosen_meta_model_decides(choice: str, bundle: Bundle, tmp_path: Path) -> None:
+    other = untrained_bundle(tmp_path / choice, choice=choice)
+    seen = Graph(other.graph_path("detector"))({"waveform": sounds(3, WINDOW)})
+    chosen = seen["stack"][:, META_MODELS.index(choice)].astype(np.float64)
+    calibration = bundle.manifest["calibration"]
+    wanted = -(calibration["slope"] * np.log(chosen / (1 - chosen)) + calibration["intercept"])
+    np.testing.assert_allclose(seen["llr"], wanted, atol=1e-5)
+
+
+def test_p_spoof_is_at_the_bundles_prior(bundle: Bundle, scores: Scores) -> None:
+    wanted = p_spoof_of(scores["llr"], bundle.manifest["prior_spoof"])
+    np.testing.assert_allclose(scores["p_spoof"], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("level", LEVELS.values(), ids=LEVELS)
+def test_every_optimisation_level_gives_the_same(
+    level: Any, bundle: Bundle, scores: Scores, waveforms: np.ndarray
+) -> None:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(
+        bundle.graph_path("detector"), options, providers=["CPUExecutionProvider"]
+    )
+    seen = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"waveform": waveforms}), strict=True))
+    assert_same(seen, scores, 1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_batch_equals_its_windows(
+    size: int, fused: Graph, scores: Scores, waveforms: np.ndarray
+) -> None:
+    parts = [fused({"waveform": waveforms[i : i + size]}) for i in range(0, 6, size)]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in OUTPUTS}
+    assert_same(joined, scores, 1e-5)
+
+
+@pytest.mark.parametrize("gain", [0.2, 3.0, 100.0])
+def test_level_does_not_matter(
+    gain: float, fused: Graph, scores: Scores, waveforms: np.ndarray
+) -> None:
+    seen = fused({"waveform": np.float32(gain) * waveforms})
+    np.testing.assert_allclose(seen["models"][:, :4], scores["models"][:, :4], atol=1e-4)
+
+
+STRANGE = {
+    "silence": np.zeros(WINDOW),
+    "offset": np.ones(WINDOW),
+    "one click": np.eye(1, WINDOW, 777)[0],
+    "next to nothing": np.full(WINDOW, 1e-30),
+    "absurdly loud": np.where(np.arange(WINDOW) % 9, 1e3, -1e3),
+}
+
+
+@pytest.mark.parametrize("waveform", STRANGE.values(), ids=STRANGE)
+def test_strange_windows_give_finite_scores(waveform: np.ndarray, fused: Graph) -> None:
+    seen = fused({"waveform": waveform[None].astype(np.float32)})
+    assert all(np.isfinite(value).all() for value in seen.values())
+    for name in ("p_spoof", "models", "stack"):
+        assert ((seen[name] >= 0) & (seen[name] <= 1)).all()
+
+
+# --- parity refuses -------------------------------------------------------------------------------
+
+
+class OneClip:
+    """As much of `Recordings` as parity asks for."""
+
+    def __init__(self, path: Path) -> None:
+        self.corpus, self.rows, self.path = self, [None], path
+
+    def audio_path(self, row: None) -> Path:
+        return self.path
+
+
+def test_a_detector_that_differs_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", sounds(1, 3 * WINDOW)[0], SAMPLE_RATE_HZ)
+    clip: Any = OneClip(tmp_path / "a.wav")
+    rows = np.array([0])
+    require_parity(fused_parity(bundle, clip, rows))
+    other = untrained_bundle(tmp_path / "other", calibration={"slope": 0.8, "intercept": 0.2})
+    bundle.graph_path("detector").rename(tmp_path / "kept.onnx")
+    try:
+        other.graph_path("detector").rename(bundle.graph_path("detector"))
+        with pytest.raises(BonafideError, match="'detector'") as error:
+            require_parity(fused_parity(bundle, clip, rows))
+    finally:
+        (tmp_path / "kept.onnx").rename(bundle.graph_path("detector"))
+    assert error.value.code == "parity_failed"
+    with pytest.raises(BonafideError, match="'detector, verdicts': 1"):
+        require_parity({"detector": 0.0, "detector, verdicts": 1.0})
+
+
+# --- whole recordings -----------------------------------------------------------------------------
+
+
+def test_the_detector_needs_no_other_graph(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "detector.onnx").write_bytes(bundle.graph_path("detector").read_bytes())
+    alone = Detector(Bundle(tmp_path, bundle.manifest))
+    sound = sounds(1, WINDOW)[0]
+    assert alone.score(sound) == Detector(bundle).score(sound)
+
+
+def test_segments_are_the_pieces(bundle: Bundle, tmp_path: Path) -> None:
+    sound = sounds(1, 20 * WINDOW + SAMPLE_RATE_HZ)[0]
+    soundfile.write(tmp_path / "long.wav", sound, SAMPLE_RATE_HZ, subtype="FLOAT")
+    detector = Detector(bundle)
+    whole = detector.score(tmp_path / "long.wav")
+    assert len(whole.segments) == 21
+    for segment in whole.segments:
+        start = round(segment.start_s * SAMPLE_RATE_HZ)
+        piece = detector.score(sound[start : start + WINDOW])
+        assert segment.llr == pytest.approx(piece.llr, abs=1e-5)
+        assert segment.p_spoof == pytest.approx(piece.p_spoof, abs=1e-5)
+    assert whole.llr == pytest.approx(np.mean([s.llr for s in whole.segments]), abs=1e-6)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from bonafide.bundle import read_bundle
+from bonafide.detector import Detector
+scored = Detector(read_bundle(Path(sys.argv[1]))).score(Path(sys.argv[2]))
+print(len(scored.segments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_the_recording(bundle: Bundle, tmp_path: Path) -> None:
+    """Decoded, the longer file alone would take over 70 MB more."""
+    minute = np.tile(sounds(1, WINDOW)[0], 15)
+    peaks_kb = []
+    for minutes in (2, 20):
+        path = tmp_path / f"{minutes}.flac"
+        soundfile.write(path, np.tile(minute, minutes), SAMPLE_RATE_HZ)
+        words = [sys.executable, "-c", PEAK, str(bundle.folder), str(path)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        n_segments, peak_kb = map(int, done.stdout.split())
+        assert n_segments == 15 * minutes
+        peaks_kb.append(peak_kb)
+    assert peaks_kb[1] - peaks_kb[0] < 20_000

@@ -1,0 +1,107 @@
+"""Bundles of untrained models: every part real but its weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import xgboost
+
+from bonafide.bundle import Bundle, write_bundle
+from bonafide.corpora.speechlike import Voice, speak
+from bonafide.export.candidate import fuse
+from bonafide.export.networks import convert_network
+from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph, trees_graph
+from bonafide.frontend import build_frontend
+from bonafide.runtime import Graph
+from bonafide.spec import BASE_MODELS, FeatureSpec
+from bonafide.statistics import build_statistics
+from bonafide.training.config import NetworkConfig
+from bonafide.training.data import Standard
+from bonafide.training.networks import build_network
+from bonafide.training.stacking import Linear
+
+VIEWS = {"cnn": "lfcc", "rnn": "logmel", "bilstm": "mfcc", "gru": "lfcc", "xgboost": "lfcc_high"}
+NETWORKS = BASE_MODELS[:4]
+
+
+def sounds(n: int, n_samples: int) -> np.ndarray:
+    """Speech-like sounds of several levels, (n, n_samples)."""
+    rng = np.random.default_rng(5)
+    voices = [speak(rng, Voice.draw(rng), n_samples) for _ in range(n)]
+    gains = 10 ** rng.uniform(-2, 0, n)
+    return np.stack([g * v / np.abs(v).max() for g, v in zip(gains, voices, strict=True)]).astype(
+        np.float32
+    )
+
+
+def _shaken(model: keras.Model, rng: np.random.Generator) -> keras.Model:
+    """Move batch normalisation off its start, where a forgotten part of it would not show."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gain, shift, mean, variance = (rng.uniform(0.3, 1.7, w.shape) for w in layer.weights)
+            layer.set_weights([gain, shift - 1, mean - 1, variance])
+    return model
+
+
+def _booster(x: np.ndarray, rng: np.random.Generator, rounds: int) -> xgboost.Booster:
+    settings = {"objective": "binary:logistic", "base_score": 0.5, "max_depth": 3, "nthread": 1}
+    labels = rng.integers(0, 2, len(x))
+    return xgboost.train(settings, xgboost.DMatrix(x, labels), rounds)
+
+
+def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
+    """Export random networks, trees fitted to noise and a made-up stack; `entries` replace ours."""
+    folder.mkdir(parents=True)
+    keras.utils.set_random_seed(1)
+    rng, spec = np.random.default_rng(1), FeatureSpec()
+    onnx.save(build_frontend(spec), folder / "frontend.onnx")
+    views = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
+    scaler = {name: Standard(v.mean((0, 1)), v.std((0, 1))) for name, v in views.items()}
+    onnx.save(scaler_graph(spec, scaler), folder / "scaler.onnx")
+    manifest = {
+        "name": "untrained",
+        "version": "0",
+        "feature_spec": spec.to_json(),
+        "views": VIEWS,
+        "prior_spoof": 0.3,
+        "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.22},
+        "choice": "xgboost",
+        "calibration": {"slope": 0.8, "intercept": 0.1},
+        **entries,
+    }
+    for name in NETWORKS:
+        config = NetworkConfig(view=manifest["views"][name], width=width)
+        n_features = spec.views[config.view].n_features
+        network = build_network(name, config, n_features, spec.n_frames)
+        onnx.save(convert_network(_shaken(network, rng), name), folder / f"{name}.onnx")
+    _save_tables(folder, spec, scaler, views, manifest, rng)
+    fuse(folder, spec, scaler, manifest)
+    return write_bundle(folder, manifest)
+
+
+def _save_tables(
+    folder: Path,
+    spec: FeatureSpec,
+    scaler: Mapping[str, Standard],
+    views: Mapping[str, np.ndarray],
+    manifest: Mapping[str, Any],
+    rng: np.random.Generator,
+) -> None:
+    view = manifest["views"]["xgboost"]
+    statistics = Graph(
+        build_statistics(spec.n_frames, spec.views[view].n_features).SerializeToString()
+    )
+    rows = statistics({"frames": scaler[view](views[view])})["statistics"]
+    noisy = np.repeat(rows, 20, axis=0) + rng.normal(0, 0.1, (20 * len(rows), rows.shape[1]))
+    trees = trees_graph(_booster(noisy, rng, 20), spec, view)
+    scores = rng.uniform(0.2, 0.8, (200, len(BASE_MODELS)))
+    graphs = {
+        "xgboost": trees,
+        "meta_xgboost": meta_trees_graph(_booster(scores, rng, 10)),
+        "meta_logistic": meta_logistic_graph(Linear((2.0, 1.0, -1.0, 1.5, 0.7), 0.2)),
+    }
+    for name, graph in graphs.items():
+        onnx.save(graph, folder / f"{name}.onnx")
