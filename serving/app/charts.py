@@ -16,6 +16,8 @@ from serving.app.wording import percent
 
 PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes lie on each other
+NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
+LOWEST = 0.03  # a bar of nothing would look like a stretch that was left out
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
 MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
 STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
@@ -28,7 +30,9 @@ def _colour(field: str) -> alt.Color:
 
 def _time(duration_s: float, **axis: Any) -> alt.X:
     scale = alt.Scale(domain=[0, duration_s], nice=False)
-    return alt.X("start_s:Q", title="seconds", scale=scale, axis=alt.Axis(tickCount=6, **axis))
+    return alt.X(
+        "start_s:Q", scale=scale, axis=alt.Axis(**{"title": "seconds", "tickCount": 6, **axis})
+    )
 
 
 def _y(field: str, title: str, domain: tuple[float, float], **axis: Any) -> alt.Y:
@@ -57,7 +61,7 @@ def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_area(color=REAL, line=False)
-        .encode(x=_time(duration_s, labels=False, title=None), y=y, y2="high:Q")
+        .encode(x=_time(duration_s, **NO_LABELS), y=y, y2="high:Q")
     )
     return _finished(chart, 90, "Waveform: how loud the recording is over time")
 
@@ -70,8 +74,17 @@ def _png(drawing: Drawing) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def spectrogram_chart(drawing: Drawing, duration_s: float) -> Any:
-    """Draw power over time and frequency: one image, since cells by the 10^5 are slow."""
+def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> Any:
+    """Draw power over time and frequency: one image, since cells by the 10^5 are slow.
+
+    Parameters
+    ----------
+    drawing : Drawing
+    duration_s : float
+        End of the time axis.
+    is_last : bool
+        Write seconds below, where no other chart does.
+    """
     khz = SAMPLE_RATE_HZ / 2000
     rows = [{"start_s": 0.0, "khz": khz, "image": _png(drawing)}]
     chart = (
@@ -84,7 +97,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float) -> Any:
             height=alt.ExprRef("height"),
         )
         .encode(
-            x=_time(duration_s, labels=False, title=None, grid=False),
+            x=_time(duration_s, **({} if is_last else NO_LABELS), grid=False),
             y=_y("khz:Q", "kHz", (0, khz), grid=False, tickCount=4),
             url="image:N",
         )
@@ -101,14 +114,16 @@ def timeline_chart(
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
         words = f"{segment['start_s']:.1f} to {end_s:.1f} s"
         shown = percent(segment["p_spoof"])
-        rows.append({**segment, "start_s": start_s, "when": words, "chance": shown})
+        height = max(segment["p_spoof"], LOWEST)
+        drawn = {"start_s": start_s, "height": height, "when": words, "chance": shown}
+        rows.append({**segment, **drawn})
     bars = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_rect(x2Offset=-1)
         .encode(
             x=_time(duration_s),
             x2="end_s:Q",
-            y=_y("p_spoof:Q", "deepfake?", (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]),
+            y=_y("height:Q", "deepfake?", (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]),
             y2=alt.datum(0),
             color=_colour("p_spoof:Q"),
             tooltip=[

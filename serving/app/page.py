@@ -57,15 +57,17 @@ def _show_verdict(result: Json, model: Json) -> None:
 
 def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
     """Draw the recording over one time axis, with its segments below."""
+    segments = result["segments"] if result else []
     if drawing is None:
         st.caption("The recording could not be drawn.")
         duration_s = result["duration_s"] if result else 0.0
     else:
         duration_s = max(drawing.drawn_s, result["duration_s"] if result else 0.0)
         st.altair_chart(charts.waveform_chart(drawing, duration_s), width="stretch")
-        st.altair_chart(charts.spectrogram_chart(drawing, duration_s), width="stretch")
-    if result and result["segments"]:
-        chart = charts.timeline_chart(result["segments"], duration_s, model["thresholds"])
+        chart = charts.spectrogram_chart(drawing, duration_s, is_last=not segments)
+        st.altair_chart(chart, width="stretch")
+    if segments:
+        chart = charts.timeline_chart(segments, duration_s, model["thresholds"])
         st.altair_chart(chart, width="stretch")
         st.caption(
             "Each bar is a stretch of the recording: the higher and the more orange, the more it "

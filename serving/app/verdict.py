@@ -30,7 +30,7 @@ def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
         f'<span style="width:{100 * share:.2f}%;background:{colour}"></span>'
         for share, colour in parts
     )
-    at = f"left:{100 * min(max(p_spoof, 0.01), 0.99):.2f}%"
+    place = f"{100 * min(max(p_spoof, 0.01), 0.99):.2f}%"
     marks = "".join(
         f'<span style="position:absolute;left:{100 * share:.2f}%;transform:translateX(-50%)">'
         f"{percent(share)}</span>"
@@ -40,12 +40,13 @@ def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
     return (
         f'<div role="img" aria-label="Chance of a deepfake: {percent(p_spoof)}. Real up to '
         f'{percent(low)}, deepfake from {percent(high)}." style="margin:.25rem 0 .5rem">'
-        f'<div style="position:relative;height:1.6rem"><span style="position:absolute;{at};'
-        f'transform:translateX(-50%);font-weight:700;white-space:nowrap">{percent(p_spoof)}</span>'
+        f'<div style="position:relative;height:1.6rem"><span style="position:absolute;'
+        f"left:{place};transform:translateX(-{place});"  # so that no end of it sticks out
+        f'font-weight:700;white-space:nowrap">{percent(p_spoof)}</span>'
         f"</div>"
         f'<div style="position:relative"><div style="display:flex;gap:2px;height:.9rem;'
         f'border-radius:.45rem;overflow:hidden">{coloured}</div>'
-        f'<span style="position:absolute;{at};top:-.25rem;width:.3rem;height:1.4rem;'
+        f'<span style="position:absolute;left:{place};top:-.25rem;width:.3rem;height:1.4rem;'
         f"transform:translateX(-50%);background:currentColor;border-radius:.15rem;"
         f'outline:2px solid rgba(128,128,128,.35)"></span></div>'
         f'<div style="position:relative;display:flex;justify-content:space-between;'

@@ -1,0 +1,187 @@
+"""What the page is made of: its client, its words and its drawings."""
+
+import io
+from collections.abc import Callable
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from bonafide.errors import ConfigError
+from bonafide.evaluation import SIMULATED_NOTE
+from serving.app import drawing as drawings
+from serving.app import wording
+from serving.app.client import Service, ServiceError
+from serving.app.drawing import DrawingError, draw, reduce
+from serving.app.launch import check_port, options
+from serving.app.verdict import bar
+from serving.guard import CODES
+from serving.refusals import STATUS
+
+RATE_HZ = 16_000
+URL = "http://127.0.0.1:3000"
+# What only a fault of the page itself brings about.
+OURS = {"no_audio_field", "bad_multipart", "bad_encoding"}
+
+
+def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") -> Service:
+    return Service(URL, key, httpx.MockTransport(answer))
+
+
+def test_every_refusal_of_the_service_is_put_into_words() -> None:
+    worded = wording.ERRORS.keys() | wording.NOTHING_TO_JUDGE.keys()
+    assert (STATUS.keys() | {CODES[503]}) - OURS <= worded
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ServiceError("busy", "9 wait", 12), "Please try again in 12 s."),
+        (ServiceError("not_ready", "x", 3), "still starting. Please try again in 3 s."),
+        (ServiceError("not_ready", "x"), "still starting. Please try again in a moment."),
+        (ServiceError("too_large", "more than 50 bytes"), "(more than 50 bytes)"),
+        (ServiceError("not_audio", "codec 7 of the upload"), "not an audio or video file"),
+        (ServiceError("never_heard_of", "x"), "Something went wrong"),
+    ],
+)
+def test_failures_in_words(error: ServiceError, said: str) -> None:
+    assert said in wording.failure(error)
+    assert ("codec" in wording.failure(error)) is False
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.0, "under 1 %"), (0.014, "1 %"), (0.5, "50 %"), (0.99, "99 %"), (1.0, "over 99 %")],
+)
+def test_nothing_is_certain(share: float, said: str) -> None:
+    assert wording.percent(share) == said
+
+
+def test_what_markdown_would_read_is_escaped() -> None:
+    text = "![x](http://y) <b> **z** `c` $1$ :red[w]"
+    escaped = wording.plain(text)
+    assert escaped.replace("\\", "") == text
+    for mark in "![(<*`$:":
+        assert f"\\{mark}" in escaped
+
+
+def test_only_the_simulated_corpus_makes_a_demonstration() -> None:
+    assert wording.is_simulated({"card": f"# demo\n\n{SIMULATED_NOTE}\n"})
+    assert not wording.is_simulated({"card": "# real"})
+    assert not wording.is_simulated({})
+
+
+def test_bar_shows_the_band_and_nothing_beyond_its_ends() -> None:
+    html = bar(1.0, {"bonafide_to": 0.25, "spoof_from": 0.75})
+    for width in ("width:25.00%", "width:50.00%", "left:99.00%;transform:translateX(-99.00%)"):
+        assert width in html
+
+
+def test_client_sends_the_key_and_no_name() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"verdict": "spoof"})
+
+    assert answering(answer, "secret").detect(b"bytes") == {"verdict": "spoof"}
+    assert seen[0].url == f"{URL}/v1/detect"
+    assert seen[0].headers["authorization"] == "Bearer secret"
+    assert b'name="audio"; filename="audio"' in seen[0].content and b"bytes" in seen[0].content
+    answering(answer).model()
+    assert "authorization" not in seen[1].headers
+    assert "secret" not in repr(answering(answer, "secret"))
+
+
+def _gone(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+BUSY = {"error": {"code": "busy", "message": "9 wait"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "retry_after_s"),
+    [
+        (lambda _: httpx.Response(429, json=BUSY, headers={"retry-after": "4"}), "busy", 4),
+        (lambda _: httpx.Response(429, json=BUSY, headers={"retry-after": "soon"}), "busy", 0),
+        (lambda _: httpx.Response(502, text="<html>"), "bad_answer", 0),
+        (lambda _: httpx.Response(400, json=["error"]), "bad_answer", 0),
+        (lambda _: httpx.Response(200, text="fine"), "bad_answer", 0),
+        (_gone, "unreachable", 0),
+    ],
+)
+def test_client_gives_the_service_s_errors(
+    answer: Callable[[httpx.Request], httpx.Response], code: str, retry_after_s: int
+) -> None:
+    with pytest.raises(ServiceError) as caught:
+        answering(answer).model()
+    assert (caught.value.code, caught.value.retry_after_s) == (code, retry_after_s)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://host", "http://"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="needed is an address"):
+        Service(url)
+
+
+@pytest.mark.parametrize("port", [-1, 70_000])
+def test_port_that_cannot_be_had_is_refused(port: int) -> None:
+    with pytest.raises(ConfigError, match=f"--port {port}: cannot be listened on"):
+        check_port(port)
+
+
+def test_page_takes_no_more_than_the_service() -> None:
+    assert options(1, 50_000_000)["server.maxUploadSize"] * 2**20 <= 50_000_000
+
+
+def test_tone_is_drawn_where_it_sounds() -> None:
+    seconds = np.arange(4 * RATE_HZ) / RATE_HZ
+    tone = 0.5 * np.sin(2 * np.pi * 2_000 * seconds)
+    tone[: 2 * RATE_HZ] = 0
+    drawn = reduce(tone.astype(np.float32))
+    middle = len(drawn.low) // 2
+    assert drawn.drawn_s == 4.0
+    assert drawn.level.shape == (drawings.ROWS, len(drawn.low))
+    # 0 to 8 kHz over 128 rows from below: 2 kHz lies a quarter up
+    rows = drawings.ROWS - 1 - drawn.level[:, middle + 5 :].argmax(axis=0)
+    assert np.abs(rows - drawings.ROWS / 4).max() <= 1
+    assert drawn.level[:, : middle - 5].max() == 0
+    assert drawn.high[middle + 5 :].min() > 0.45 and drawn.low[middle + 5 :].max() < -0.45
+    assert not drawn.high[: middle - 5].any()
+
+
+@pytest.mark.parametrize("n_samples", [1, 255, 257, 4_000, 700 * RATE_HZ])
+def test_drawing_is_bounded_for_any_length(n_samples: int) -> None:
+    drawn = reduce(np.zeros(n_samples, np.float32))
+    assert 1 <= len(drawn.low) == len(drawn.high) == drawn.level.shape[1] <= drawings.MAX_COLUMNS
+    assert not drawn.level.any()
+
+
+def wav(waveform: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, waveform, RATE_HZ, format="WAV")
+    return file.getvalue()
+
+
+def test_drawing_in_a_process_of_its_own_is_the_same() -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, RATE_HZ).astype(np.float32)
+    content = wav(noise)
+    there, here = draw(content), reduce(drawings.first_minutes(content))
+    np.testing.assert_array_equal(there.level, here.level)
+    np.testing.assert_array_equal(there.low, here.low)
+    assert there.drawn_s == here.drawn_s == 1.0
+
+
+def test_only_the_first_minutes_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawings, "MAX_DRAWN_S", 2.0)
+    assert len(drawings.first_minutes(wav(np.zeros(5 * RATE_HZ)))) == 2 * RATE_HZ
+
+
+def test_what_cannot_be_drawn_in_time_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DrawingError, match="cannot be drawn"):
+        draw(b"this is no sound")
+    monkeypatch.setattr(drawings, "LIMIT_S", 0.01)
+    with pytest.raises(DrawingError, match="cannot be drawn"):
+        draw(wav(np.zeros(RATE_HZ)))
