@@ -1,0 +1,102 @@
+"""The least time a graph can take: its multiply-adds at this core's own matrix-multiply rate."""
+
+import math
+import time
+
+import numpy as np
+import onnx
+
+from bonafide.onnxgraph import GraphBuilder
+from bonafide.runtime import Graph
+
+# Float32 products (m, k, n) that fit into a core's cache; which one is fastest differs by core.
+SHAPES = ((256, 256, 256), (384, 384, 384), (512, 512, 512), (64, 512, 512), (1024, 64, 64))
+REPEATS = 60
+COUNTED = ("MatMul", "Gemm", "Conv", "RNN", "GRU", "LSTM")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _shapes(model: onnx.ModelProto, batch: int) -> Shapes:
+    """Infer the shape of every value; `batch` stands for every dimension that has a name."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    for value in fixed.graph.input:
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param:
+                dimension.dim_value = batch
+    for value in fixed.graph.output:
+        for dimension in value.type.tensor_type.shape.dim:
+            dimension.Clear()  # they follow from the inputs
+    graph = onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True).graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+    return shapes | {t.name: tuple(t.dims) for t in graph.initializer}
+
+
+def _of_node(node: onnx.NodeProto, shapes: Shapes) -> int:
+    def size(name: str) -> int:
+        return math.prod(shapes.get(name, (0,)))
+
+    if node.op_type == "MatMul":
+        return size(node.output[0]) * shapes[node.input[0]][-1]
+    if node.op_type == "Gemm":
+        transposed = {a.name: a.i for a in node.attribute}.get("transA", 0)
+        return size(node.output[0]) * shapes[node.input[0]][0 if transposed else 1]
+    if node.op_type == "Conv":
+        return size(node.output[0]) * math.prod(shapes[node.input[1]][1:])  # in / group, kernel
+    steps, batch, _ = shapes[node.input[0]]  # a recurrence: every weight, every step
+    return steps * batch * (size(node.input[1]) + size(node.input[2]))
+
+
+def multiply_adds(model: onnx.ModelProto, *, batch: int = 1) -> int:
+    """Count the multiply-adds of a graph's matrix products, convolutions and recurrences.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Its shapes must follow from those of its inputs.
+    batch : int
+        What stands for dimensions that have a name in place of a size.
+
+    Returns
+    -------
+    int
+        Of MatMul, Gemm, Conv, RNN, GRU and LSTM; biases, activations and all else count nothing.
+
+    Raises
+    ------
+    ValueError
+        If the shape of something that multiplies does not follow.
+    """
+    shapes = _shapes(model, batch)
+    total = 0
+    for node in model.graph.node:
+        if node.op_type not in COUNTED:
+            continue
+        count = _of_node(node, shapes)
+        if not count:  # a dimension that shape inference does not know is 0
+            raise ValueError(f"{node.op_type} {node.name}: its shape does not follow")
+        total += count
+    return total
+
+
+def matmul_rate(*, repeats: int = REPEATS) -> float:
+    """Measure float32 multiply-adds a second of one core: the best of several products.
+
+    The products run in onnxruntime on one thread, as the graphs do.
+    """
+    rng = np.random.default_rng(0)
+    best = 0.0
+    for m, k, n in SHAPES:
+        graph = GraphBuilder("product")
+        x = graph.input("x", [m, k])
+        weights = graph.constant(rng.standard_normal((k, n)))
+        graph.output("y", graph.add("MatMul", x, weights), [m, n])
+        product = Graph(graph.model().SerializeToString())
+        inputs = {"x": rng.standard_normal((m, k)).astype(np.float32)}
+        for _ in range(repeats):
+            start = time.perf_counter()
+            product(inputs)
+            best = max(best, m * k * n / (time.perf_counter() - start))
+    return best
