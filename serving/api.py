@@ -107,9 +107,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.gate = _gate(settings)
     app.state.instruments = Instruments()
     app.state.scoring = Scoring(settings, home())
-    await app.state.scoring.start()
-    app.state.instruments.state(0, app.state.scoring.bundle)
     try:
+        await app.state.scoring.start()
+        app.state.instruments.state(0, app.state.scoring.bundle)
         yield
     finally:
         await app.state.scoring.close()

@@ -1,6 +1,7 @@
 """One worker's side of scoring: its requests in the line, and the scorer that it keeps running."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -116,6 +117,7 @@ class Scoring:
         self._service_s = 0.01  # seconds a request takes, smoothed
         self._tasks: set[asyncio.Task[None]] = set()
         self._bundle: Bundle | None = None
+        self._opened = contextlib.ExitStack()  # what `close` closes, however far the start came
 
     async def start(self) -> None:
         """Load the bundle, open the line and start the scorer.
@@ -130,9 +132,12 @@ class Scoring:
         self._stamp = production_stamp(self._home)
         bundle = find_bundle(self._home, self.settings.bundle_folder)
         self._folder = run_folder(os.getppid())
+        self._opened.callback(leave, self._folder, os.getpid())
         self._line = open_line(self._folder)
+        self._opened.callback(os.close, self._line)
         path = socket_path(self._folder, os.getpid())
-        self._server = await asyncio.start_unix_server(self._hand_out, path)
+        server = await asyncio.start_unix_server(self._hand_out, path)
+        self._opened.callback(server.close)
         self._scorer = await start_scorer(self._folder, bundle, self.settings)
         self._bundle = bundle
         self._in_background(self._keep_running())
@@ -145,10 +150,9 @@ class Scoring:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await end(self._scorer)
-        self._server.close()
-        os.close(self._line)
-        leave(self._folder, os.getpid())
+        if self.ready:
+            await end(self._scorer)
+        self._opened.close()
 
     @property
     def bundle(self) -> Bundle:

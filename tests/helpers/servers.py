@@ -47,6 +47,21 @@ def private_home(shared: Path, folder: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def load(running: "Server", clip: Path, **arguments: object) -> Iterator[dict[str, Any]]:
+    """Run `benchmarks.load` meanwhile; what it printed is in the dictionary at the end."""
+    words = [f"--{name}={value}" for name, value in arguments.items()]
+    command = [sys.executable, "-m", "benchmarks.load", f"--port={running.port}", *words]
+    result: dict[str, Any] = {}
+    with subprocess.Popen([*command, f"--file={clip}"], stdout=subprocess.PIPE) as process:
+        try:
+            yield result
+            output, _ = process.communicate(timeout=120)
+            result |= json.loads(output)
+        finally:
+            process.kill()
+
+
 @dataclass
 class Server:
     """A running service."""
@@ -135,12 +150,12 @@ class Server:
         status = self.process.wait(timeout=STOP_S)
         _, alive = psutil.wait_procs(before, timeout=5)
         left = sorted(str(path.relative_to(self.temp)) for path in self.temp.rglob("*"))
-        assert (status, alive, left) == (0, [], []), self.log
+        assert (status, alive, left) == (0, [], []), f"{status}, {alive}, {left}, {self.log}"
 
 
 @contextlib.contextmanager
-def server(home: Path, *words: str, **settings: object) -> Iterator[Server]:
-    """Run the service; settings are named as in `serving.settings`, in lower case."""
+def server(home: Path, *words: str, ready: bool = True, **settings: object) -> Iterator[Server]:
+    """Run the service; settings are named as in `serving.settings`."""
     temp = Path(tempfile.mkdtemp(prefix="bf"))  # short: sockets lie in it
     port, log = free_port(), temp.with_suffix(".log")
     environment = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
@@ -151,7 +166,8 @@ def server(home: Path, *words: str, **settings: object) -> Iterator[Server]:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     running = Server(process, port, home, temp, log)
     try:
-        running.wait_ready()
+        if ready:
+            running.wait_ready()
         yield running
         running.stop()
     finally:
