@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 DEMO := $(CURDIR)/.bonafide
 LOCAL := BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH=$(DEMO)/zenml
 
+COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --quiet
+
 .PHONY: help setup demo test lint format lock bench clean
 
 help: ## show this
@@ -39,8 +42,8 @@ format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 
 lock: ## resolve every version anew; needs uv
-	uv pip compile pyproject.toml --extra train --extra app --extra dev --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+	$(COMPILE) --extra train --extra app --extra dev --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock --output-file requirements-serving.lock
 
 bench: $(READY) ## print what the README's speed numbers come from
 	$(BIN)/python -m benchmarks.extraction

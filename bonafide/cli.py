@@ -35,7 +35,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=bonafide.__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_train, _score, _evaluate, _serve, _app, _keys, _corpus, _models, _schedule):
+    for add in (
+        _train,
+        _score,
+        _evaluate,
+        _serve,
+        _app,
+        _keys,
+        _bench,
+        _corpus,
+        _models,
+        _schedule,
+    ):
         add(commands)
     return parser
 
@@ -108,6 +119,15 @@ def _app(commands: Any) -> None:
         metavar="URL",
         help="a running service (its key: BONAFIDE_API_KEY); default: one of its own",
     )
+
+
+def _bench(commands: Any) -> None:
+    text = (
+        "Measure speed and memory: ratios against named alternatives, in one run of some minutes."
+    )
+    parser = _command(commands, "bench", text, run_bench)
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="default: the one in production")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers as JSON")
 
 
 def _keys(commands: Any) -> None:
@@ -358,6 +378,16 @@ def run_app(arguments: Arguments) -> int:
             "not_installed", f"{error.name} is missing: pip install 'bonafide[app]'"
         ) from error
     launch(arguments.port, arguments.service, say=_print)
+    return 0
+
+
+def run_bench(arguments: Arguments) -> int:
+    """Run every benchmark and print the table."""
+    from benchmarks.bench import run
+    from bonafide.home import find_bundle, home
+
+    bundle = find_bundle(home(), arguments.bundle)
+    _print("\n".join(run(bundle, arguments.json, lambda text: sys.stderr.write(text + "\n"))))
     return 0
 
 

@@ -11,6 +11,7 @@ from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.errors import BundleError
 
 PRODUCTION = "production.json"
+SHIPPED = "shipped"  # the bundle that comes with the package
 
 
 def home() -> Path:
@@ -59,7 +60,7 @@ def production_stamp(root: Path) -> int:
 
 def shipped_folder() -> Path | None:
     """Give the folder of the bundle that comes with the project, or None if it has none."""
-    folder = Path(__file__).resolve().parent / "shipped"
+    folder = Path(__file__).resolve().parent / SHIPPED
     return folder if folder.is_dir() else None
 
 

@@ -1,0 +1,295 @@
+"""What the README's numbers come from: `bonafide bench`, every ratio measured in one run.
+
+    bonafide bench [--bundle DIR] [--json FILE]
+
+Rounds in turn and medians, because machines are shared. Each part is a function that gives plain
+numbers; `BARS` says what is wanted of them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.clips import CODECS, clip, encode
+from benchmarks.serving import memory_mb, seconds_of, service
+from bonafide.bundle import Bundle
+from bonafide.detector import Detector
+
+Numbers = dict[str, Any]
+Say = Callable[[str], None]
+
+CLIP_S = 4.0
+ROUNDS = 30
+CALLS = 10
+COLD_ROUNDS = 5
+LOAD_S = 6.0
+CLIENTS = (1, 8, 64)
+LONG_S = 600.0
+
+# (what, larger or smaller is better, bar)
+BARS = (
+    ("app_over_fused", "at least", 100.0),
+    ("chain_over_fused", "at least", 1.0),
+    ("fused_over_floor", "at most", 3.0),
+    ("http_over_score_ms", "at most", 3.0),
+    ("throughput_of_two_cores", "at least", 0.7),
+    ("cold_over_tensorflow", "at most", 0.2),
+    ("worker_mb", "at most", 300.0),
+    ("bundle_mb", "at most", 10.0),
+)
+
+
+def milliseconds(run: Callable[[], object], calls: int) -> float:
+    """Give the mean time of a call, over `calls` of them in a row."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return (time.perf_counter() - start) / calls * 1e3
+
+
+def in_turn(sides: Mapping[str, tuple[Callable[[], object], int]], rounds: int) -> Numbers:
+    """Time every side once a round; gives medians and quartiles in milliseconds."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds + 1):
+        for name, (run, calls) in sides.items():
+            times[name].append(milliseconds(run, calls))
+    return {
+        name: {
+            "median_ms": median(values[1:]),  # the first round warms up
+            "quartiles_ms": [float(q) for q in np.percentile(values[1:], (25, 75))],
+        }
+        for name, values in times.items()
+    }
+
+
+def graphs(bundle: Bundle) -> Numbers:
+    """Measure one window on one thread: the fused graph, the chain, today's app, the floor."""
+    import onnx
+
+    from benchmarks.app import App
+    from benchmarks.chain import Chain
+    from benchmarks.floor import matmul_rate, multiply_adds
+
+    waveform = clip(CLIP_S)[None]
+    content = encode(waveform[0], "wav")
+    fused, chain, app = Detector(bundle), Chain(bundle), App(bundle)
+    times = in_turn(
+        {
+            "fused": (lambda: fused.score_windows(waveform), CALLS),
+            "chain": (lambda: chain.score_windows(waveform), CALLS),
+            "app": (lambda: app.score(content), 1),
+        },
+        ROUNDS,
+    )
+    count = multiply_adds(onnx.load(bundle.graph_path("detector")))
+    rate = matmul_rate()
+    floor_ms = count / rate * 1e3
+    fused_ms = times["fused"]["median_ms"]
+    return {
+        **times,
+        "multiply_adds": count,
+        "multiply_adds_per_second": rate,
+        "floor_ms": floor_ms,
+        "app_over_fused": times["app"]["median_ms"] / fused_ms,
+        "chain_over_fused": times["chain"]["median_ms"] / fused_ms,
+        "fused_over_floor": fused_ms / floor_ms,
+    }
+
+
+def codecs(bundle: Bundle) -> Numbers:
+    """Measure `Detector.score` from a file's bytes, by codec."""
+    detector = Detector(bundle)
+    waveform = clip(CLIP_S)
+    sides = {}
+    for codec in CODECS:
+        content = encode(waveform, codec)
+        sides[codec] = (lambda content=content: detector.score(content), CALLS)
+    return {codec: values["median_ms"] for codec, values in in_turn(sides, ROUNDS).items()}
+
+
+def score_rate(bundle: Path, file: Path, seconds: float) -> float:
+    """Give how often a second this process scores a file's bytes."""
+    detector, content = Detector(bundle), file.read_bytes()
+    detector.score(content)
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        detector.score(content).to_json()
+        done += 1
+    return done / (time.perf_counter() - start)
+
+
+def _two_cores(bundle: Path, file: Path) -> float:
+    """Add up `score_rate` of two processes at one time."""
+    words = [sys.executable, "-m", "benchmarks.bench", str(bundle), str(file), str(LOAD_S)]
+    both = [
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        )
+        for _ in range(2)
+    ]
+    return sum(float(process.communicate()[0]) for process in both)
+
+
+def http(bundle: Path, file: Path) -> Numbers:
+    """Measure the service under load from a second process, and the memory of a worker."""
+    detector, content = Detector(bundle), file.read_bytes()
+    result: Numbers = {"memory_mb": {}}
+    load_s = str(LOAD_S)
+    for workers in (1, 2):
+        # The line is as long as the clients are many: throughput is asked for, not refusals.
+        with service(bundle, workers, BONAFIDE_QUEUE=str(max(CLIENTS))) as running:
+            score_ms = []
+            for clients in CLIENTS:
+                words = ("--clients", str(clients), "--seconds", load_s)
+                result[f"{workers} workers, {clients} clients"] = running.load(file, *words)
+                score_ms += [milliseconds(lambda: detector.score(content), 1) for _ in range(100)]
+            (worker, *_), (scorer, *_) = running.workers(), running.scorers()
+            parts = {"worker": memory_mb(worker), "scorer": memory_mb(scorer)}
+            result["memory_mb"][f"{workers} workers"] = parts
+            result[f"{workers} workers, score_ms"] = median(score_ms)
+    two_cores = _two_cores(bundle, file)
+    best = result["2 workers, 64 clients"]
+    memory = result["memory_mb"].values()
+    return {
+        **result,
+        "two_cores_per_second": two_cores,
+        "throughput_of_two_cores": best["per_second"] / two_cores,
+        "http_over_score_ms": result["1 workers, 1 clients"]["p50_ms"]
+        - result["1 workers, score_ms"],
+        "worker_mb": max(sum(parts.values()) for parts in memory),
+    }
+
+
+def cold_starts(bundle: Path, file: Path) -> Numbers:
+    """Measure `bonafide score` to its first verdict and a service to ready, in turn."""
+    score = [sys.executable, "-m", "bonafide.cli", "score", str(file), "--bundle", str(bundle)]
+    tensorflow = [sys.executable, "-c", "import tensorflow"]
+    rounds: list[tuple[float, float, float]] = []
+    for _ in range(COLD_ROUNDS + 1):
+        with service(bundle, 1) as running:
+            ready_s = running.ready_s
+        rounds.append((seconds_of(score), seconds_of(tensorflow), ready_s))
+    score_s, tensorflow_s, ready_s = (median(v) for v in zip(*rounds[1:], strict=True))
+    return {
+        "score_s": score_s,
+        "import_tensorflow_s": tensorflow_s,
+        "service_ready_s": ready_s,
+        "cold_over_tensorflow": score_s / tensorflow_s,
+    }
+
+
+def batch(bundle: Path, folder: Path) -> Numbers:
+    """Measure batch scoring: hours of audio an hour on one core, from a long FLAC file."""
+    file = folder / "long.flac"
+    file.write_bytes(encode(np.tile(clip(60.0), round(LONG_S / 60)), "flac"))
+    detector = Detector(bundle)
+    seconds = [milliseconds(lambda: detector.score(file), 1) / 1e3 for _ in range(3)]
+    return {"audio_hours_per_hour": LONG_S / median(seconds)}
+
+
+def measure(bundle: Bundle, say: Say) -> Numbers:
+    """Run every part, one after another."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "clip.wav"
+        file.write_bytes(encode(clip(CLIP_S), "wav"))
+        parts: dict[str, Callable[[], Numbers]] = {
+            "codecs": lambda: codecs(bundle),
+            "batch": lambda: batch(bundle.folder, folder),
+            "http": lambda: http(bundle.folder, file),
+            "cold_starts": lambda: cold_starts(bundle.folder, file),
+            "graphs": lambda: graphs(bundle),  # last: tensorflow keeps threads in this process
+        }
+        numbers: Numbers = {}
+        for part, run in parts.items():
+            say(f"measuring {part}")
+            numbers[part] = run()
+    size = sum(path.stat().st_size for path in bundle.folder.iterdir())
+    numbers["bundle"] = {**bundle.identity, "bundle_mb": size / 1e6}
+    flat = {key: value for part in numbers.values() for key, value in part.items()}
+    numbers["bars"] = {
+        what: {"value": flat[what], "bar": f"{direction} {bar:g}", "met": _met(flat, what)}
+        for what, direction, bar in BARS
+    }
+    return numbers
+
+
+def _met(flat: Numbers, what: str) -> bool:
+    direction, bar = next((d, b) for name, d, b in BARS if name == what)
+    value = float(flat[what])
+    return value >= bar if direction == "at least" else value <= bar
+
+
+def lines(numbers: Numbers) -> list[str]:
+    """Lay the numbers out as a table."""
+    graph, web, cold = numbers["graphs"], numbers["http"], numbers["cold_starts"]
+    rows = [
+        ("One window of 4 s, one thread", ""),
+        *(
+            (
+                f"  {text}",
+                f"{graph[name]['median_ms']:.2f} ms  "
+                f"[{graph[name]['quartiles_ms'][0]:.2f}, {graph[name]['quartiles_ms'][1]:.2f}]",
+            )
+            for name, text in (
+                ("fused", "(a) detector.onnx"),
+                ("chain", "(b) the chain of single graphs"),
+                ("app", "(c) librosa, then predict in Python"),
+            )
+        ),
+        (
+            "  (d) floor of the multiply-adds",
+            f"{graph['floor_ms']:.2f} ms  ({graph['multiply_adds'] / 1e6:.1f} M at "
+            f"{graph['multiply_adds_per_second'] / 1e9:.1f} G/s)",
+        ),
+        ("(e) Detector.score from a file's bytes, 4 s", ""),
+        *((f"  {codec}", f"{value:.2f} ms") for codec, value in numbers["codecs"].items()),
+        ("(f) HTTP, 4 s of WAV", ""),
+        *(
+            (
+                f"  {name}",
+                f"p50 {value['p50_ms']:.1f} ms, p99 {value['p99_ms']:.1f} ms, "
+                f"{value['per_second']:.0f} a second",
+            )
+            for name, value in web.items()
+            if name.endswith("clients")
+        ),
+        ("  Detector.score on two cores", f"{web['two_cores_per_second']:.0f} a second"),
+        ("(g) Cold start", ""),
+        ("  bonafide score, to the verdict", f"{cold['score_s']:.2f} s"),
+        ("  python -c 'import tensorflow'", f"{cold['import_tensorflow_s']:.2f} s"),
+        ("  service, to ready", f"{cold['service_ready_s']:.2f} s"),
+        ("(h) Peak memory of a worker with its scorer", f"{web['worker_mb']:.0f} MB"),
+        (
+            "(i) Batch scoring on one core",
+            f"{numbers['batch']['audio_hours_per_hour']:.0f} hours of audio an hour",
+        ),
+        ("Bundle", f"{numbers['bundle']['bundle_mb']:.2f} MB"),
+        ("", ""),
+        *(
+            (what, f"{row['value']:.3g}, {row['bar']}: {'met' if row['met'] else 'MISSED'}")
+            for what, row in numbers["bars"].items()
+        ),
+    ]
+    return [f"{left:<46}{right}".rstrip() for left, right in rows]
+
+
+def run(bundle: Bundle, file: Path | None, say: Say) -> list[str]:
+    """Measure everything, write the JSON where it is wanted, and give the table."""
+    numbers = measure(bundle, say)
+    if file is not None:
+        file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    return lines(numbers)
+
+
+if __name__ == "__main__":
+    print(score_rate(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))

@@ -1,0 +1,123 @@
+"""The service, measured from outside: latency and throughput under load, memory, cold starts."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READY_S = 60.0
+
+
+def free_port() -> int:
+    """Give a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def children(pid: int) -> list[int]:
+    """Give every process below one, itself first (Linux)."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def command_line(pid: int) -> str:
+    """Give a process's command line."""
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def memory_mb(pid: int, field: str = "VmHWM") -> float:
+    """Give a process's peak (VmHWM) or present (VmRSS) resident memory, in 10^6 bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise ValueError(f"process {pid} has no {field}")
+
+
+@dataclass
+class Running:
+    """A service that runs: its port, its first process, and how long it took to be ready."""
+
+    port: int
+    pid: int
+    ready_s: float
+
+    def workers(self) -> list[int]:
+        """Give the processes that take requests."""
+        return [p for p in children(self.pid) if "worker.service" in command_line(p)]
+
+    def scorers(self) -> list[int]:
+        """Give the processes that decode and score."""
+        return [p for p in children(self.pid) if "serving.scorer" in command_line(p)]
+
+    def is_ready(self) -> bool:
+        """Ask /readyz."""
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def load(self, clip: Path, *words: str) -> dict[str, Any]:
+        """Send load from a second process; gives what `benchmarks.load` prints."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "benchmarks.load"),
+                *("--port", str(self.port), "--file", str(clip), *words),
+            ],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return dict(json.loads(done.stdout))
+
+
+@contextlib.contextmanager
+def service(bundle: Path, workers: int, **settings: str) -> Iterator[Running]:
+    """Run `bonafide serve` until the block ends."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as home:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "bonafide.cli", "serve"),
+                *("--bundle", str(bundle.resolve())),
+                *("--port", str(port), "--workers", str(workers)),
+            ],
+            env={**os.environ, "BONAFIDE_HOME": home, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            running = Running(port, process.pid, 0.0)
+            while not running.is_ready():
+                if process.poll() is not None or time.perf_counter() - start > READY_S:
+                    raise RuntimeError("the service did not start")
+                time.sleep(0.02)
+            running.ready_s = time.perf_counter() - start
+            while len(running.scorers()) < workers:
+                time.sleep(0.1)
+            yield running
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+
+
+def seconds_of(words: Sequence[str]) -> float:
+    """Time a command from its start to its end."""
+    start = time.perf_counter()
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
