@@ -71,6 +71,7 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
 
 
 RADIX = 32
+FILTERS_TOGETHER = 32
 
 
 def fourier_tables(n_fft: int) -> tuple[Table, Table, NDArray[np.intp]]:
@@ -196,17 +197,35 @@ def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> 
 
 def _bands(graph: "GraphBuilder", spec: FeatureSpec, power: str, waveform: str) -> list[str]:
     """Add the log bands of every view at unit RMS, in nepers: each [batch, n_filters, n_frames]."""
-    _, _, bins = fourier_tables(spec.n_fft)
-    tables = [filters(spec, view)[:, bins] * (bins > 0) for view in spec.views.values()]
-    table = np.concatenate(tables)  # (all filters, n_fft / 2): one product for all views
     square = graph.add("Mul", waveform, waveform)
     mean_square = graph.add("ReduceMean", square, axes=[1], keepdims=1)
     level = graph.add("Max", mean_square, graph.constant(spec.rms_floor**2))
     scale = graph.add("Unsqueeze", graph.add("Reciprocal", level), graph.integers([2]))
-    bands = graph.add("Mul", graph.add("MatMul", graph.constant(table), power), scale)
+    filtered, order = _filtered(graph, spec, power)
+    bands = graph.add("Mul", filtered, scale)
     logs = graph.add("Log", graph.add("Clip", bands, graph.constant(spec.power_floor)))
     sizes = [view.n_filters for view in spec.views.values()]
-    return graph.add_many("Split", len(sizes), logs, graph.integers(sizes), axis=1)
+    places = np.split(np.argsort(order), np.cumsum(sizes)[:-1])
+    return [graph.add("Gather", logs, graph.integers(place), axis=1) for place in places]
+
+
+def _filtered(graph: "GraphBuilder", spec: FeatureSpec, power: str) -> tuple[str, NDArray[np.intp]]:
+    """Add every view's filters: [batch, n_fft / 2, n_frames] -> [batch, all filters, n_frames].
+
+    A filter is narrow: those that peak near each other share a product with the few bins that any
+    of them weighs. The second value tells which filter stands in which row.
+    """
+    _, _, bins = fourier_tables(spec.n_fft)
+    tables = np.concatenate([filters(spec, view) for view in spec.views.values()])
+    order = np.argsort(tables.argmax(axis=1), kind="stable")
+    table = tables[:, bins] * (bins > 0)
+    parts = []
+    for rows in np.array_split(order, max(1, len(order) // FILTERS_TOGETHER)):
+        weighed = table[rows].any(axis=0)
+        weighed[0] |= not weighed.any()  # a band between two bins weighs none
+        few = graph.add("Gather", power, graph.integers(np.flatnonzero(weighed)), axis=1)
+        parts.append(graph.add("MatMul", graph.constant(table[rows][:, weighed]), few))
+    return graph.add("Concat", *parts, axis=1), order
 
 
 DECIBELS = 10 / np.log(10)  # of a neper of power
