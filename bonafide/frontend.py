@@ -221,9 +221,9 @@ def _filtered(graph: "GraphBuilder", spec: FeatureSpec, power: str) -> tuple[str
     table = tables[:, bins] * (bins > 0)
     parts = []
     for rows in np.array_split(order, max(1, len(order) // FILTERS_TOGETHER)):
-        weighed = table[rows].any(axis=0)
-        weighed[0] |= not weighed.any()  # a band between two bins weighs none
-        few = graph.add("Gather", power, graph.integers(np.flatnonzero(weighed)), axis=1)
+        weighed = np.flatnonzero(table[rows].any(axis=0))
+        weighed = weighed if weighed.size else np.zeros(1, np.intp)  # a band between two bins
+        few = graph.add("Gather", power, graph.integers(weighed), axis=1)
         parts.append(graph.add("MatMul", graph.constant(table[rows][:, weighed]), few))
     return graph.add("Concat", *parts, axis=1), order
 

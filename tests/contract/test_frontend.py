@@ -241,6 +241,15 @@ def test_the_bins_that_the_graph_leaves_out_have_no_weight(
     assert not table[:, outside].any()
 
 
+def test_a_band_between_two_bins_holds_nothing() -> None:
+    band = ViewSpec("lfcc", n_filters=4, n_coefficients=4, low_hz=5.0, high_hz=20.0, deltas=False)
+    spec = FeatureSpec(views={"lfcc": band})
+    frames = Graph(build_frontend(spec).SerializeToString())({"waveform": noise()[None]})["lfcc"]
+    floor_db = 10 * np.log10(spec.power_floor)
+    np.testing.assert_allclose(frames[..., 0], 2 * floor_db, rtol=1e-5)  # sqrt(4) by the DCT
+    np.testing.assert_allclose(frames[..., 1:], 0.0, atol=1e-4)
+
+
 # --- what it must not see, and what must not matter -----------------------------------------------
 
 
