@@ -113,6 +113,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
     finally:
         await app.state.scoring.close()
+        if app.state.gate:
+            app.state.gate.close()
 
 
 def application() -> Starlette:

@@ -52,13 +52,20 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError("bad_keys", f"{path}: not a file of API keys: {error}") from error
     for key in keys:
-        if not (len(key.sha256) == 64 and key.rate_per_minute > 0):
+        if not _is_valid(key):
             raise ConfigError(
                 "bad_keys", f"{path}: key {key.name!r}: needs a sha256 and a rate above 0"
             )
     if not keys:
         raise ConfigError("bad_keys", f"{path}: holds no key; add one with `bonafide keys add`")
     return keys
+
+
+def _is_valid(key: Key) -> bool:
+    try:
+        return len(bytes.fromhex(key.sha256)) == 32 and key.rate_per_minute > 0
+    except (TypeError, ValueError):
+        return False
 
 
 def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MINUTE) -> str:
@@ -106,6 +113,11 @@ class Gate:
                 self._file.truncate(0)
                 self._file.truncate(_ENTRY.size * len(keys))
         self._counters = mmap.mmap(self._file.fileno(), _ENTRY.size * len(keys))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._counters.close()
+        self._file.close()
 
     def find(self, secret: str) -> int | None:
         """Give the number of the key, or None; looks at every key, so time tells nothing."""

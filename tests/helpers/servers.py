@@ -149,6 +149,8 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(timeout=STOP_S)
         _, alive = psutil.wait_procs(before, timeout=5)
+        for folder in self.temp.glob("bentoml-client-*"):  # of a worker that was killed
+            folder.rmdir()
         left = sorted(str(path.relative_to(self.temp)) for path in self.temp.rglob("*"))
         assert (status, alive, left) == (0, [], []), f"{status}, {alive}, {left}, {self.log}"
 

@@ -1,0 +1,89 @@
+"""The base install alone: a second environment, made of the locked serving set and the wheel."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sounds import Samples, encode
+from bonafide.detector import Detector
+from tests.conftest import REPOSITORY
+from tests.helpers.servers import private_home, server
+
+TRAINING = ("tensorflow", "keras", "zenml", "librosa", "sklearn", "xgboost", "onnx", "streamlit")
+PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
+
+
+def run(*words: str | Path, **environment: str) -> str:
+    done = subprocess.run(
+        [str(word) for word in words],
+        cwd="/",
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The other environment's interpreter."""
+    folder = tmp_path_factory.mktemp("base")
+    run(sys.executable, "-m", "venv", folder / "venv")
+    python = folder / "venv" / "bin" / "python"
+    run(python, *PIP, "--require-hashes", "-r", REPOSITORY / "requirements-serving.lock")
+    wheel = (*PIP[:2], "wheel", *PIP[3:], "--no-build-isolation", "--wheel-dir", folder)
+    run(sys.executable, *wheel, REPOSITORY)
+    run(python, *PIP, next(folder.glob("bonafide-*.whl")))
+    return python
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, voice: Samples) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "voice.flac"
+    path.write_bytes(encode(voice, "flac"))
+    return path
+
+
+def test_training_libraries_are_absent(python: Path) -> None:
+    code = f"import importlib.util as u; print([n for n in {TRAINING} if u.find_spec(n)])"
+    assert run(python, "-c", code).strip() == "[]"
+
+
+def test_score(python: Path, bundle_home: Path, clip: Path, detector: Detector) -> None:
+    words = ("-m", "bonafide.cli", "score", clip, "--format", "jsonl")
+    said = json.loads(run(python, *words, BONAFIDE_HOME=str(bundle_home)))
+    expected = detector.score(clip).to_json()
+    assert said == {"path": str(clip), **expected}
+
+
+def test_serve(
+    python: Path, bundle_home: Path, clip: Path, detector: Detector, tmp_path: Path
+) -> None:
+    home = private_home(bundle_home, tmp_path / "home")
+    command = (str(python), "-m", "bonafide.cli", "serve")
+    with server(home, command=command, workers=1) as running:
+        answer = running.detect(clip.read_bytes())
+    assert answer.json() == detector.score(clip).to_json()
+
+
+def test_bento(
+    python: Path, bundle_home: Path, clip: Path, detector: Detector, tmp_path: Path
+) -> None:
+    """A Bento answers with the bundle inside, where nothing is in production."""
+    bentos = {"BENTOML_HOME": str(tmp_path / "bentos"), "BENTOML_DO_NOT_TRACK": "true"}
+    build = (sys.executable, "-m", "serving.bento")
+    output = run(
+        *build, **bentos, BONAFIDE_HOME=str(bundle_home), PYTHONPATH=str(REPOSITORY)
+    )
+    tag = output.split()[-1]
+    empty = tmp_path / "home"
+    empty.mkdir()
+    command = (str(python), "-m", "bentoml", "serve", tag)
+    with server(empty, command=command, environment=bentos, workers=1) as running:
+        answer = running.detect(clip.read_bytes())
+    assert answer.json() == detector.score(clip).to_json()
