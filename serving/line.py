@@ -72,7 +72,8 @@ def leave(folder: Path, worker: int) -> None:
     if not list(folder.glob("*.sock")):
         (folder / "line").unlink(missing_ok=True)
         (folder / "rates").unlink(missing_ok=True)
-        folder.rmdir()
+        with contextlib.suppress(OSError):  # another worker left as well, or one came
+            folder.rmdir()
 
 
 def sweep() -> None:

@@ -77,9 +77,7 @@ def test_bento(
     """A Bento answers with the bundle inside, where nothing is in production."""
     bentos = {"BENTOML_HOME": str(tmp_path / "bentos"), "BENTOML_DO_NOT_TRACK": "true"}
     build = (sys.executable, "-m", "serving.bento")
-    output = run(
-        *build, **bentos, BONAFIDE_HOME=str(bundle_home), PYTHONPATH=str(REPOSITORY)
-    )
+    output = run(*build, **bentos, BONAFIDE_HOME=str(bundle_home), PYTHONPATH=str(REPOSITORY))
     tag = output.split()[-1]
     empty = tmp_path / "home"
     empty.mkdir()

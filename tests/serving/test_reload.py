@@ -1,0 +1,133 @@
+"""A promotion while the service answers: no request is lost, each answer names its bundle."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sounds import encode, speech
+from bonafide.bundle import Bundle, write_bundle
+from bonafide.home import PRODUCTION, find_bundle, keep, promote
+from tests.helpers.servers import Server, load, private_home, server, wait_for
+
+SOUND = encode(speech(5.0), "flac")
+REFUSED = "the promoted bundle is not served"
+# Thresholds under which whatever is heard has this verdict: it tells which bundle judged.
+ALWAYS = {
+    "bonafide": {"bonafide_to": 1.0, "spoof_from": 2.0},
+    "spoof": {"bonafide_to": -2.0, "spoof_from": -1.0},
+}
+
+
+def kept(home: Path, verdict: str, note: str = "") -> Bundle:
+    """Keep a variant of the bundle in production that always gives one verdict."""
+    base = find_bundle(home)
+    thresholds = {**base.manifest["thresholds"], **ALWAYS[verdict]}
+    return keep(home, base, {"thresholds": thresholds, "note": note}, "a variant\n")
+
+
+@pytest.fixture(scope="module")
+def home(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = private_home(bundle_home, tmp_path_factory.mktemp("home"))
+    promote(folder, kept(folder, "bonafide"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(home: Path) -> Iterator[Server]:
+    with server(home, workers=2, watch_s=0.1) as running:
+        yield running
+
+
+def says(service: Server) -> tuple[str, str]:
+    answer = service.detect(SOUND).json()
+    return answer["bundle"]["version"], answer["verdict"]
+
+
+def wait_served(service: Server, bundle: Bundle) -> None:
+    """Wait until every worker answers with the bundle."""
+
+    def all_say() -> bool:
+        seen = {says(service)[0] for _ in range(8)}
+        return seen == {bundle.identity["version"]} and len(service.scorers()) == 2
+
+    wait_for(all_say, f"version {bundle.identity['version']} is served")
+
+
+def test_a_promotion_under_load_loses_no_request(
+    service: Server, home: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.flac"
+    clip.write_bytes(SOUND)
+    old, new = find_bundle(home), kept(home, "spoof")
+    pairs, stop = set[tuple[str, str]](), threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            pairs.add(says(service))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with load(service, clip, clients=4, seconds=8, bundles=True) as result:
+        wait_for(lambda: pairs, "an answer under load")
+        promote(home, new)
+        wait_for(lambda: len(pairs) > 1, "the new bundle answers")
+    stop.set()
+    watcher.join()
+    versions = [each.identity["version"] for each in (old, new)]
+    assert pairs == set(zip(versions, ("bonafide", "spoof"), strict=True))
+    assert set(result["statuses"]) == {"200"} and result["broken"] == 0
+    assert set(result["bundles"]) == set(versions)
+    wait_served(service, new)
+    assert service.get("/v1/model").json()["bundle"] == new.identity
+
+
+def damaged(home: Path) -> None:
+    bundle = kept(home, "spoof", note="damaged")
+    graph = bundle.graph_path("xgboost")
+    graph.write_bytes(graph.read_bytes()[:-1])
+    promote(home, bundle)
+
+
+def not_a_graph(home: Path) -> None:
+    bundle = kept(home, "spoof", note="not a graph")
+    for graph in bundle.folder.glob("*.onnx"):
+        graph.write_bytes(b"not a graph")
+    promote(home, write_bundle(bundle.folder, bundle.manifest))
+
+
+def removed(home: Path) -> None:
+    (home / PRODUCTION).write_text(json.dumps({"name": "tiny", "version": "99", "sha256": ""}))
+
+
+def garbled(home: Path) -> None:
+    (home / PRODUCTION).write_text('{"name"')
+
+
+@pytest.mark.parametrize("break_it", [damaged, not_a_graph, removed, garbled])
+def test_a_promotion_of_what_is_no_bundle_changes_nothing(
+    service: Server, home: Path, break_it: object
+) -> None:
+    good = find_bundle(home)
+    before = says(service)
+    refused = service.log.count(REFUSED)
+    assert callable(break_it)
+    break_it(home)
+    wait_for(lambda: service.log.count(REFUSED) == refused + 2, "both workers say so")
+    assert [says(service) for _ in range(8)] == [before] * 8
+    assert service.get("/readyz").status_code == 200
+    better = next_version(home, good)
+    promote(home, better)
+    wait_served(service, better)
+
+
+def next_version(home: Path, good: Bundle) -> Bundle:
+    """Keep another bundle that works, as the next training run would."""
+    note = f"after {good.identity['version']}"
+    return keep(home, good, {"note": note}, "a variant\n")
+
+
+def test_no_reload_was_an_error_of_the_services_own(service: Server) -> None:
+    assert "Traceback" not in service.log and "background work ended" not in service.log

@@ -1,0 +1,68 @@
+"""Settings: what the environment may say."""
+
+import os
+from dataclasses import fields
+
+import pytest
+
+from bonafide.errors import ConfigError
+from serving.settings import PREFIX, Settings, is_loopback
+
+
+def test_settings_travel_in_the_environment() -> None:
+    changed = Settings(
+        *("/bundles/a b", "keys.json", True, 3, 1.5, 60.25, 48_000, 2),
+        *(7, 0, 12.5, 3.25, 1_500.0, 0.5),
+    )
+    names = [item.name for item in fields(Settings)]
+    assert all(getattr(changed, name) != getattr(Settings(), name) for name in names)
+    environment = changed.to_environment()
+    assert set(environment) == {PREFIX + name.upper() for name in names}
+    assert Settings.from_environment(environment) == changed
+    assert Settings().to_environment() == {}
+    assert Settings.from_environment({"PATH": "/bin", "BONAFIDE_HOME": "/h"}) == Settings()
+
+
+BAD = {
+    "not a number": ("MAX_BODY_MB", "many", r"BONAFIDE_MAX_BODY_MB='many': allowed is a number"),
+    "a part of a worker": ("WORKERS", "1.5", r"'1.5': allowed is a number \(int\)"),
+    "less than no worker": ("WORKERS", "-1", "BONAFIDE_WORKERS=-1: allowed is 0 or more"),
+    "less than no queue": ("QUEUE", "-1", "BONAFIDE_QUEUE=-1: allowed is 0 or more"),
+    "no deadline": ("DEADLINE_S", "inf", "BONAFIDE_DEADLINE_S=inf: allowed is above 0"),
+    "no time": ("DEADLINE_S", "0", "BONAFIDE_DEADLINE_S=0.0: allowed is above 0"),
+    "no number": ("MAX_DURATION_S", "nan", "BONAFIDE_MAX_DURATION_S=nan: allowed is above 0"),
+    "no upload": ("MAX_UPLOADS", "0", "BONAFIDE_MAX_UPLOADS=0: allowed is above 0"),
+    "perhaps": ("ANONYMOUS", "perhaps", "'perhaps': allowed is true or false"),
+    "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': allowed is a number"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_settings_that_are_refused(name: str) -> None:
+    setting, text, message = BAD[name]
+    with pytest.raises(ConfigError, match=message) as raised:
+        Settings.from_environment({PREFIX + setting: text})
+    assert raised.value.code == "bad_setting"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("TRUE", True), ("0", False), ("false", False), ("", False)]
+)
+def test_yes_and_no(text: str, value: bool) -> None:
+    assert Settings.from_environment({"BONAFIDE_ANONYMOUS": text}).anonymous is value
+
+
+def test_a_worker_for_each_core_unless_told_otherwise() -> None:
+    assert Settings().n_workers == len(os.sched_getaffinity(0))
+    assert Settings(workers=5).n_workers == 5
+
+
+LOOPBACK = {
+    **dict.fromkeys(("127.0.0.1", "127.9.9.9", "::1", "localhost"), True),
+    **dict.fromkeys(("0.0.0.0", "::", "10.0.0.1", "", "localhost.evil", "127.0.0.1.evil"), False),
+}
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_addresses_of_this_machine(host: str) -> None:
+    assert is_loopback(host) is LOOPBACK[host]

@@ -1,0 +1,128 @@
+"""Taking in a body: however it is cut up, whatever is in it."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from serving import uploads
+from serving.refusals import Refusal
+from serving.settings import Settings
+from serving.uploads import Upload, read_upload
+
+FORM = "multipart/form-data; boundary=bound"
+BOUND = b"--bound\r\n"
+AUDIO = b'Content-Disposition: form-data; name="audio"; filename="a"\r\nContent-Type: x/y\r\n\r\n'
+NOTE = b'Content-Disposition: form-data; name="note"\r\n\r\n'
+
+pieces_of = st.lists(st.integers(0, 600), max_size=8)
+contents = st.binary(min_size=1, max_size=400).filter(lambda content: b"\r\n--bound" not in content)
+
+
+def cut(body: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(min(place, len(body)) for place in places), len(body)]
+    return [body[start:end] for start, end in pairwise(edges)]
+
+
+def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> Upload:
+    """Read an upload from a request whose body arrives in these pieces."""
+    messages = iter(
+        [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        + [{"type": "http.request", "body": b"", "more_body": False}]
+    )
+
+    async def next_message() -> dict[str, object]:
+        return next(messages)
+
+    value = kind if isinstance(kind, bytes) else kind.encode()
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", value)]}
+    request = Request(scope, next_message)
+    return asyncio.run(read_upload(request, Settings(max_body_mb=limit_mb)))
+
+
+def content_of(upload: Upload) -> bytes:
+    content = b"".join(map(bytes, upload.pieces()))
+    upload.close()
+    return content
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_memory() -> Iterator[None]:
+    """Let a hundred bytes be much, so that files are used too."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(uploads, "IN_MEMORY_BYTES", 100)
+    yield
+    patch.undo()
+
+
+@settings(max_examples=200, deadline=None)
+@given(contents, st.binary(max_size=50), pieces_of, st.booleans())
+def test_a_form_gives_its_audio_however_it_is_cut(
+    content: bytes, note: bytes, places: list[int], first: bool
+) -> None:
+    note = note.replace(b"\r\n", b"")
+    parts = [AUDIO + content, NOTE + note]
+    if not first:
+        parts.reverse()
+    body = BOUND + (b"\r\n" + BOUND).join(parts) + b"\r\n--bound--\r\n"
+    assert content_of(receive(cut(body, places), FORM)) == content
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(min_size=1, max_size=400), pieces_of)
+def test_a_body_is_taken_as_it_is_however_it_is_cut(content: bytes, places: list[int]) -> None:
+    upload = receive(cut(content, places), "audio/flac")
+    assert (upload.file is None) == (len(content) <= 100)
+    assert content_of(upload) == content
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from([BOUND, AUDIO, NOTE, b"--bound--", b"\r\n"]), st.binary()),
+        max_size=8,
+    ),
+    pieces_of,
+)
+def test_whatever_is_sent_as_a_form_is_taken_or_refused(
+    parts: list[bytes], places: list[int]
+) -> None:
+    body = b"".join(parts)
+    try:
+        upload = receive(cut(body, places), FORM)
+    except Refusal as refusal:
+        assert refusal.code in ("empty", "no_audio_field", "bad_multipart")
+    else:
+        assert content_of(upload) in body
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda b: FORM.encode() + b)))
+def test_whatever_a_content_type_says_is_read_or_refused(kind: bytes) -> None:
+    try:
+        content_of(receive([BOUND + AUDIO + b"x\r\n--bound--\r\n"], kind))
+    except Refusal as refusal:
+        assert refusal.status == 400
+
+
+@pytest.mark.parametrize("kind", [FORM, "audio/wav"])
+def test_the_limit_is_on_the_whole_body(kind: str) -> None:
+    body = BOUND + AUDIO + b"x" * 300 + b"\r\n--bound--\r\n"
+    exactly = len(body) / 1e6
+    taken = content_of(receive(cut(body, [50]), kind, exactly))
+    assert taken == (b"x" * 300 if kind == FORM else body)
+    with pytest.raises(Refusal, match=f"larger than the {len(body) - 1} bytes") as raised:
+        receive(cut(body, [50]), kind, exactly - 1e-6)
+    assert raised.value.code == "too_large" and raised.value.close
+
+
+def test_a_refused_upload_lets_go_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Upload] = []
+    monkeypatch.setattr(uploads, "Upload", lambda: made.append(Upload()) or made[-1])
+    with pytest.raises(Refusal, match="breaks off"):
+        receive([BOUND + AUDIO + b"x" * 300], FORM)
+    assert made[0].file is not None and made[0].file.closed
