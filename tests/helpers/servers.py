@@ -13,16 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import psutil
 
 START_S, STOP_S = 90.0, 30.0
+SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) -> Any:
@@ -48,9 +50,11 @@ def private_home(shared: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def load(running: "Server", clip: Path, **arguments: object) -> Iterator[dict[str, Any]]:
+def load(
+    running: "Server", clip: Path, *flags: str, **arguments: object
+) -> Iterator[dict[str, Any]]:
     """Run `benchmarks.load` meanwhile; what it printed is in the dictionary at the end."""
-    words = [f"--{name}={value}" for name, value in arguments.items()]
+    words = [*flags, *(f"--{name}={value}" for name, value in arguments.items())]
     command = [sys.executable, "-m", "benchmarks.load", f"--port={running.port}", *words]
     result: dict[str, Any] = {}
     with subprocess.Popen([*command, f"--file={clip}"], stdout=subprocess.PIPE) as process:
@@ -156,16 +160,29 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(home: Path, *words: str, ready: bool = True, **settings: object) -> Iterator[Server]:
+def server(
+    home: Path,
+    *words: str,
+    ready: bool = True,
+    command: Sequence[str] = SERVE,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **settings: object,
+) -> Iterator[Server]:
     """Run the service; settings are named as in `serving.settings`."""
     temp = Path(tempfile.mkdtemp(prefix="bf"))  # short: sockets lie in it
     port, log = free_port(), temp.with_suffix(".log")
-    environment = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
+    inherited = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
+    environment = {**inherited, **environment}
     environment |= {f"BONAFIDE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"BONAFIDE_HOME": str(home), "TMPDIR": str(temp), "HOME": str(temp)}
-    command = [sys.executable, "-m", "bonafide.cli", "serve", "--port", str(port), *words]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *words],
+            env=environment,
+            cwd=temp,
+            stdout=file,
+            stderr=file,
+        )
     running = Server(process, port, home, temp, log)
     try:
         if ready:

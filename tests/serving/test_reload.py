@@ -1,8 +1,9 @@
 """A promotion while the service answers: no request is lost, each answer names its bundle."""
 
-import json
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from bonafide.home import PRODUCTION, find_bundle, keep, promote
 from tests.helpers.servers import Server, load, private_home, server, wait_for
 
 SOUND = encode(speech(5.0), "flac")
+LOAD = ("--clients=4", "--seconds=8", "--bundles")
 REFUSED = "the promoted bundle is not served"
 # Thresholds under which whatever is heard has this verdict: it tells which bundle judged.
 ALWAYS = {
@@ -68,14 +70,15 @@ def test_a_promotion_under_load_loses_no_request(
         while not stop.is_set():
             pairs.add(says(service))
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    with load(service, clip, clients=4, seconds=8, bundles=True) as result:
-        wait_for(lambda: pairs, "an answer under load")
-        promote(home, new)
-        wait_for(lambda: len(pairs) > 1, "the new bundle answers")
-    stop.set()
-    watcher.join()
+    with ThreadPoolExecutor(1) as pool, load(service, clip, *LOAD) as result:
+        watching = pool.submit(watch)
+        try:
+            wait_for(lambda: pairs or watching.done(), "an answer under load")
+            promote(home, new)
+            wait_for(lambda: len(pairs) > 1 or watching.done(), "the new bundle answers")
+        finally:
+            stop.set()
+        watching.result()
     versions = [each.identity["version"] for each in (old, new)]
     assert pairs == set(zip(versions, ("bonafide", "spoof"), strict=True))
     assert set(result["statuses"]) == {"200"} and result["broken"] == 0
@@ -84,49 +87,40 @@ def test_a_promotion_under_load_loses_no_request(
     assert service.get("/v1/model").json()["bundle"] == new.identity
 
 
-def damaged(home: Path) -> None:
-    bundle = kept(home, "spoof", note="damaged")
+def damaged(home: Path, bundle: Bundle) -> None:
     graph = bundle.graph_path("xgboost")
     graph.write_bytes(graph.read_bytes()[:-1])
     promote(home, bundle)
 
 
-def not_a_graph(home: Path) -> None:
-    bundle = kept(home, "spoof", note="not a graph")
+def not_a_graph(home: Path, bundle: Bundle) -> None:
     for graph in bundle.folder.glob("*.onnx"):
         graph.write_bytes(b"not a graph")
     promote(home, write_bundle(bundle.folder, bundle.manifest))
 
 
-def removed(home: Path) -> None:
-    (home / PRODUCTION).write_text(json.dumps({"name": "tiny", "version": "99", "sha256": ""}))
+def removed(home: Path, bundle: Bundle) -> None:
+    promote(home, bundle)
+    shutil.rmtree(bundle.folder)
 
 
-def garbled(home: Path) -> None:
+def garbled(home: Path, _: Bundle) -> None:
     (home / PRODUCTION).write_text('{"name"')
 
 
 @pytest.mark.parametrize("break_it", [damaged, not_a_graph, removed, garbled])
 def test_a_promotion_of_what_is_no_bundle_changes_nothing(
-    service: Server, home: Path, break_it: object
+    service: Server, home: Path, break_it: Callable[[Path, Bundle], None]
 ) -> None:
-    good = find_bundle(home)
-    before = says(service)
-    refused = service.log.count(REFUSED)
-    assert callable(break_it)
-    break_it(home)
+    better, broken = (kept(home, "spoof", f"{word} {break_it.__name__}") for word in ("a", "b"))
+    before, refused = says(service), service.log.count(REFUSED)
+    break_it(home, broken)
     wait_for(lambda: service.log.count(REFUSED) == refused + 2, "both workers say so")
     assert [says(service) for _ in range(8)] == [before] * 8
     assert service.get("/readyz").status_code == 200
-    better = next_version(home, good)
     promote(home, better)
     wait_served(service, better)
-
-
-def next_version(home: Path, good: Bundle) -> Bundle:
-    """Keep another bundle that works, as the next training run would."""
-    note = f"after {good.identity['version']}"
-    return keep(home, good, {"note": note}, "a variant\n")
+    shutil.rmtree(broken.folder, ignore_errors=True)
 
 
 def test_no_reload_was_an_error_of_the_services_own(service: Server) -> None:
