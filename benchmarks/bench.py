@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.clips import CODECS, clip, encode
 from benchmarks.serving import memory_mb, seconds_of, service
+from benchmarks.sounds import FORMATS, encode, speech
 from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 
@@ -76,10 +76,10 @@ def graphs(bundle: Bundle) -> Numbers:
     import onnx
 
     from benchmarks.app import App
-    from benchmarks.chain import Chain
     from benchmarks.floor import matmul_rate, multiply_adds
+    from bonafide.export.chain import Chain
 
-    waveform = clip(CLIP_S)[None]
+    waveform = speech(CLIP_S)[None]
     content = encode(waveform[0], "wav")
     fused, chain, app = Detector(bundle), Chain(bundle), App(bundle)
     times = in_turn(
@@ -108,9 +108,9 @@ def graphs(bundle: Bundle) -> Numbers:
 def codecs(bundle: Bundle) -> Numbers:
     """Measure `Detector.score` from a file's bytes, by codec."""
     detector = Detector(bundle)
-    waveform = clip(CLIP_S)
+    waveform = speech(CLIP_S)
     sides = {}
-    for codec in CODECS:
+    for codec in FORMATS:
         content = encode(waveform, codec)
         sides[codec] = (lambda content=content: detector.score(content), CALLS)
     return {codec: values["median_ms"] for codec, values in in_turn(sides, ROUNDS).items()}
@@ -190,7 +190,7 @@ def cold_starts(bundle: Path, file: Path) -> Numbers:
 def batch(bundle: Path, folder: Path) -> Numbers:
     """Measure batch scoring: hours of audio an hour on one core, from a long FLAC file."""
     file = folder / "long.flac"
-    file.write_bytes(encode(np.tile(clip(60.0), round(LONG_S / 60)), "flac"))
+    file.write_bytes(encode(np.tile(speech(60.0), round(LONG_S / 60)), "flac"))
     detector = Detector(bundle)
     seconds = [milliseconds(lambda: detector.score(file), 1) / 1e3 for _ in range(3)]
     return {"audio_hours_per_hour": LONG_S / median(seconds)}
@@ -201,7 +201,7 @@ def measure(bundle: Bundle, say: Say) -> Numbers:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = folder / "clip.wav"
-        file.write_bytes(encode(clip(CLIP_S), "wav"))
+        file.write_bytes(encode(speech(CLIP_S), "wav"))
         parts: dict[str, Callable[[], Numbers]] = {
             "codecs": lambda: codecs(bundle),
             "batch": lambda: batch(bundle.folder, folder),
