@@ -23,8 +23,10 @@ MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xg
 STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
 
 
-def _colour(field: str) -> alt.Color:
-    scale = alt.Scale(domain=[0, 0.5, 1], range=[REAL, UNDECIDED, FAKE], interpolate="rgb")
+def _colour(field: str, thresholds: Mapping[str, float]) -> alt.Color:
+    """Colour a probability as the verdict's bar does."""
+    domain = [thresholds["bonafide_to"], thresholds["spoof_from"]]
+    scale = alt.Scale(type="threshold", domain=domain, range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
 
 
@@ -125,7 +127,7 @@ def timeline_chart(
             x2="end_s:Q",
             y=_y("height:Q", "deepfake?", (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]),
             y2=alt.datum(0),
-            color=_colour("p_spoof:Q"),
+            color=_colour("p_spoof:Q", thresholds),
             tooltip=[
                 alt.Tooltip("when:N", title="stretch"),
                 alt.Tooltip("chance:N", title="chance of a deepfake"),
@@ -141,7 +143,7 @@ def timeline_chart(
     return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
-def opinions_chart(result: Mapping[str, Any], choice: str) -> Any:
+def opinions_chart(result: Mapping[str, Any], choice: str, thresholds: Mapping[str, float]) -> Any:
     """Draw what each model and each stack says, the one that decides marked."""
     rows = [
         {"name": MODEL_NAMES.get(name, name), "p": p, "kind": "model"}
@@ -161,11 +163,11 @@ def opinions_chart(result: Mapping[str, Any], choice: str) -> Any:
     tooltip = [alt.Tooltip("name:N", title="model"), alt.Tooltip("chance:N", title="chance")]
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y, tooltip=tooltip)
     stems = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
-        x=x, x2=alt.datum(0.5), color=_colour("p:Q")
+        x=x, x2=alt.datum(0.5), color=_colour("p:Q", thresholds)
     )
     dots = base.mark_point(filled=True, size=140, opacity=1).encode(
         x=x,
-        color=_colour("p:Q"),
+        color=_colour("p:Q", thresholds),
         shape=alt.Shape("kind:N", scale=alt.Scale(range=["circle", "diamond"]), legend=None),
     )
     middle = alt.Chart().mark_rule(color=UNDECIDED).encode(x=alt.datum(0.5))

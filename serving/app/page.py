@@ -70,17 +70,18 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
         chart = charts.timeline_chart(segments, duration_s, model["thresholds"])
         st.altair_chart(chart, width="stretch")
         st.caption(
-            "Each bar is a stretch of the recording: the higher and the more orange, the more it "
-            "sounds like a deepfake. Between the dashed lines the detector does not decide."
+            "Each bar is a stretch of the recording: low and blue sounds real, high and orange "
+            "like a deepfake; between the dashed lines, in grey, the detector does not decide."
         )
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(f"Drawn: the first {drawing.drawn_s / 60:.0f} minutes.")
 
 
 def _show_opinions(result: Json, model: Json) -> None:
-    st.subheader("What each model says")
+    st.subheader("What each model says", anchor=False)
     choice = str(model.get("manifest", {}).get("choice", ""))
-    st.altair_chart(charts.opinions_chart(result, choice), width="stretch")
+    chart = charts.opinions_chart(result, choice, model["thresholds"])
+    st.altair_chart(chart, width="stretch")
     st.caption(
         "Five models listen on their own (circles); two stacks weigh what they say (diamonds). "
         "The verdict's chance is that of the stack that decides, corrected for overconfidence."
@@ -93,7 +94,12 @@ def _about(model: Json) -> None:
     with st.expander("About this detector"):
         for name in ("name", "version", "sha256"):
             st.text(f"{name}: {bundle[name]}")
-        st.markdown(model.get("card", ""))
+        card = str(model.get("card", ""))
+        st.markdown(wording.brief_card(card))
+        if card:
+            st.download_button(
+                "The whole model card", card, "card.md", "text/markdown", on_click="ignore"
+            )
 
 
 def _judge(service: Service, model: Json, content: bytes, media_type: str) -> None:

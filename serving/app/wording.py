@@ -116,6 +116,15 @@ def trained_on(model: Mapping[str, Any]) -> str:
     return " ".join([*words, "A verdict is a statistical statement, not proof."])
 
 
+def brief_card(card: str) -> str:
+    """Give the parts of a model card that hold no table, under small headings."""
+    parts = re.split(r"(?m)^#+ (.*)$", card)[1:]
+    titled = list(zip(parts[::2], parts[1::2], strict=True))
+    words = [f"**{title}**\n\n{text.strip()}" for title, text in titled[1:] if "\n|" not in text]
+    opening = titled[0][1].strip() if titled else ""
+    return "\n\n".join([opening, *words]).replace("![", "[")  # an image is fetched from elsewhere
+
+
 def plain(text: str) -> str:
     """Take from a text what Markdown would read as markup."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)

@@ -84,6 +84,12 @@ def keep_screenshot(page: Page, path: Path) -> None:
     page.screenshot(path=path)
 
 
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert width <= page.viewport_size["width"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_recording_is_judged_heard_and_drawn(
@@ -109,8 +115,7 @@ def test_a_recording_is_judged_heard_and_drawn(
     assert duration_s == pytest.approx(10.0, abs=0.1)
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
     keep_screenshot(page, screenshots / f"verdict-{scheme}-{width}.png")
-    body_width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-    assert body_width <= WIDTHS[width]
+    assert_fits(page)
     for chart in page.get_by_test_id("stVegaLiteChart").all():
         box = chart.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= WIDTHS[width]
@@ -153,15 +158,19 @@ def test_names_of_files_stay_on_the_page(
     page = open_page(app)
     choose(page, named)
     expect(page.get_by_test_id("verdict")).to_be_visible(timeout=WAIT_MS)
-    expect(page.get_by_text("<b>secret<b> **name**.wav")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Remove {named.name}")).to_be_visible()
     assert "secret" not in app.log.read_text()
 
 
-def test_bundle_is_named_with_its_hash(app: App, open_page: Open, bundle_home: Path) -> None:
-    page = open_page(app)
+def test_bundle_is_named_with_its_hash(
+    app: App, open_page: Open, bundle_home: Path, screenshots: Path
+) -> None:
+    page = open_page(app, scheme="dark", width=WIDTHS["phone"])
     page.get_by_text("About this detector").click()
     for name, value in find_bundle(bundle_home).identity.items():
         expect(page.get_by_text(f"{name}: {value}")).to_be_visible()
+    keep_screenshot(page, screenshots / "about-dark-phone.png")
+    assert_fits(page)
 
 
 MODEL = {

@@ -72,6 +72,17 @@ def test_only_the_simulated_corpus_makes_a_demonstration() -> None:
     assert not wording.is_simulated({})
 
 
+def test_card_is_shown_without_its_tables() -> None:
+    card = (
+        "# demo\n\nIt errs. ![x](y)\n\n## Data\n\nMuch.\n\n## Results\n\nThese:\n\n| a |\n| - |\n"
+    )
+    brief = wording.brief_card(card + "\n## Limits\n\nMany.\n")
+    for part in ("It errs. [x](y)", "**Data**\n\nMuch.", "**Limits**\n\nMany."):
+        assert part in brief
+    assert "Results" not in brief and "demo" not in brief and "|" not in brief
+    assert wording.brief_card("") == ""
+
+
 def test_bar_shows_the_band_and_nothing_beyond_its_ends() -> None:
     html = bar(1.0, {"bonafide_to": 0.25, "spoof_from": 0.75})
     for width in ("width:25.00%", "width:50.00%", "left:99.00%;transform:translateX(-99.00%)"):
