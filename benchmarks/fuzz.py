@@ -1,0 +1,228 @@
+"""Damaged audio against the service: what a stranger sends may be refused, and ends nothing.
+
+    python -m benchmarks.fuzz --uploads 20000 --seed 0 [--keep DIR]
+
+Every upload follows from the seed and its number. Uploads that end a scorer or run into the
+deadline are written to the folder that ``--keep`` names. Exit code 1 for an answer that is the
+service's own fault, a worker that died, or a file that is left.
+"""
+
+import argparse
+import http.client
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.serving import Running, memory_mb, service
+from benchmarks.sounds import encode, speech
+from bonafide.bundle import Bundle
+from bonafide.home import find_bundle, home
+
+KINDS = ("wav", "flac", "mp3", "ogg", "m4a", "webm")
+CLIENTS, WORKERS = 4, 2
+LOOK_EVERY = 25
+TELLING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+BROKEN = 0  # in the place of a status: the connection ended
+
+Generator = np.random.Generator
+
+
+def _flip(rng: Generator, content: bytes) -> bytes:
+    damaged = bytearray(content)
+    for place in rng.integers(0, len(content), rng.integers(1, 65)):
+        damaged[place] = rng.integers(0, 256)
+    return bytes(damaged)
+
+
+def _cut(rng: Generator, content: bytes) -> bytes:
+    start, end = sorted(rng.integers(0, len(content) + 1, 2))
+    return [content[:end], content[start:], content[:start] + content[end:]][rng.integers(0, 3)]
+
+
+def _insert(rng: Generator, content: bytes) -> bytes:
+    place, size = rng.integers(0, len(content) + 1), rng.integers(1, 4_000)
+    block = rng.bytes(size) if rng.random() < 0.5 else bytes(size)
+    return content[:place] + block + content[place:]
+
+
+def _repeat(rng: Generator, content: bytes) -> bytes:
+    start, end = sorted(rng.integers(0, len(content) + 1, 2))
+    times = rng.integers(2, 6)
+    return content[:end] + content[start:end] * times + content[end:]
+
+
+def _edit_header(rng: Generator, content: bytes) -> bytes:
+    """Write a number of the kind that overflows over one of the first fields."""
+    damaged, size = bytearray(content), int(rng.choice([1, 2, 4, 8]))
+    reach = min(len(content), int(rng.choice([64, 512, 4_096])))
+    place = int(rng.integers(0, max(1, reach - size)))
+    value = int(rng.choice(TELLING)) % (1 << 8 * size)
+    damaged[place : place + size] = value.to_bytes(size, "little" if rng.random() < 0.5 else "big")
+    return bytes(damaged)
+
+
+ALONE = (_flip, _cut, _insert, _repeat, _edit_header)
+
+
+def damage(rng: Generator, files: list[bytes]) -> bytes:
+    """Give one of the files, damaged one to four times; now and then with another joined on."""
+    content = files[rng.integers(0, len(files))]
+    if rng.random() < 0.1:
+        content = _cut(rng, content) + _cut(rng, files[rng.integers(0, len(files))])
+    for _ in range(rng.integers(1, 5)):
+        if content:
+            content = ALONE[rng.integers(0, len(ALONE))](rng, content)
+    return content
+
+
+@dataclass
+class Report:
+    """What came of it."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    scorers: set[int] = field(default_factory=set)
+    workers_lost: int = 0
+    files_left: list[str] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def restarts(self) -> int:
+        """Scorers that another had to follow."""
+        return len(self.scorers) - WORKERS
+
+    def faults(self) -> list[str]:
+        """Name what should not have been."""
+        allowed = {200, 400, 413, 415, 422, 429, 503, 504}
+        faults = [
+            f"{count} answers {status or 'broken off'}"
+            for status, count in sorted(self.statuses.items())
+            if status not in allowed
+        ]
+        if self.workers_lost:
+            faults.append(f"{self.workers_lost} workers died")
+        return faults + [f"left: {name}" for name in self.files_left]
+
+    def lines(self) -> list[str]:
+        """Give what is printed."""
+        counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
+        before, after = self.memory_mb
+        return [
+            f"answers by status: {counts}",
+            f"scorers restarted: {self.restarts}",
+            f"files left: {len(self.files_left)}",
+            f"memory of workers and scorers: {before:.0f} MB before, {after:.0f} MB after",
+            f"seconds: {self.seconds:.0f}",
+        ]
+
+
+class _Senders:
+    """Threads that send, each over a connection of its own."""
+
+    def __init__(self, running: Running, report: Report, keep: Path | None) -> None:
+        self._running, self._report, self._keep = running, report, keep
+        self._own, self._lock = threading.local(), threading.Lock()
+
+    def send(self, content: bytes, number: int) -> None:
+        """Send one upload and note what came of it."""
+        status, answer = self.ask(content)
+        ended = status in (BROKEN, 504) or b'"decoder_crashed"' in answer
+        with self._lock:
+            self._report.statuses[status] += 1
+            if ended or number % LOOK_EVERY == 0:
+                self._report.scorers.update(self._running.scorers())
+            if ended and self._keep:
+                (self._keep / f"{number}-{status}").write_bytes(content)
+
+    def ask(self, content: bytes) -> tuple[int, bytes]:
+        """Send one upload; give status and body."""
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=90)
+            self._own.connection = connection
+        try:
+            connection.request("POST", "/v1/detect", content)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()  # the next request opens it again
+            return BROKEN, b""
+
+
+def _held_open(pid: int, folder: Path) -> Iterable[str]:
+    """Name the files of a process in a folder, nameless ones too."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        if link.is_symlink() and str(target := link.readlink()).startswith(f"{folder}/#"):
+            yield str(target)
+
+
+def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> Report:
+    """Start a service, send it damaged files, and see what is left.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    uploads : int
+        How many files are sent.
+    seed : int
+    keep : Path or None
+        Folder for the uploads that ended a scorer.
+    """
+    files = [encode(speech(2.0 + index, seed + index), kind) for kind in KINDS for index in (0, 1)]
+    report = Report()
+    with tempfile.TemporaryDirectory(prefix="fz") as name:
+        temp = Path(name)
+        with service(bundle.folder, WORKERS, TMPDIR=name) as running:
+            senders = _Senders(running, report, keep)
+            workers = running.workers()
+
+            def memory() -> float:
+                return sum(memory_mb(pid, "VmRSS") for pid in (*workers, *running.scorers()))
+
+            for content in files * WORKERS:
+                assert senders.ask(content)[0] == 200, "the files are sound before"
+            report.memory_mb.append(memory())
+            start = time.perf_counter()
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                for _ in pool.map(
+                    lambda number: senders.send(
+                        damage(np.random.default_rng((seed, number)), files), number
+                    ),
+                    range(uploads),
+                ):
+                    pass
+            report.seconds = time.perf_counter() - start
+            report.workers_lost = len(set(workers) - set(running.workers()))
+            report.memory_mb.append(memory() if not report.workers_lost else float("nan"))
+            for pid in running.workers():
+                report.files_left += _held_open(pid, temp)
+        report.files_left += [str(path.relative_to(temp)) for path in temp.rglob("*")]
+    return report
+
+
+def main() -> int:
+    """Fuzz and print the report; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uploads", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bundle", type=Path, metavar="DIR")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="for what ends a scorer")
+    arguments = parser.parse_args()
+    if arguments.keep:
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+    bundle = find_bundle(home(), arguments.bundle)
+    report = fuzz(bundle, arguments.uploads, arguments.seed, arguments.keep)
+    print("\n".join([*report.lines(), *(f"FAULT {fault}" for fault in report.faults())]))
+    return bool(report.faults())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

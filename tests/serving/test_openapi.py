@@ -1,0 +1,71 @@
+"""The OpenAPI document is valid, and the service does what it says of itself."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from benchmarks.sounds import Samples, encode
+from serving.openapi import document
+from serving.refusals import STATUS
+from tests.helpers.servers import Server
+
+
+@pytest.fixture(scope="module")
+def api(service: Server) -> Any:
+    schema = schemathesis.openapi.from_url(f"{service.url}/docs.json")
+    schema.config.update(base_url=service.url)
+    return schema
+
+
+calls = schemathesis.pytest.from_fixture("api")
+
+
+@calls.parametrize()
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_whatever_is_called_is_answered_as_the_document_says(case: Any) -> None:
+    case.call_and_validate()
+
+
+def test_the_document_is_valid_and_the_one_that_is_served(api: Any, service: Server) -> None:
+    api.validate()
+    assert service.get("/docs.json").json() == document()
+
+
+def test_every_refusal_has_its_status_in_the_document() -> None:
+    responses = document()["paths"]["/v1/detect"]["post"]["responses"]
+    assert {str(status) for status in STATUS.values()} == set(responses) - {"200"}
+
+
+def resolved(schema: Any, components: Any) -> Any:
+    """Put what is referred to in its place, and allow no property that is not written down."""
+    if isinstance(schema, list):
+        return [resolved(item, components) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        return resolved(components[reference.rpartition("/")[2]], components)
+    closed = {"additionalProperties": False} if "properties" in schema else {}
+    return {**{key: resolved(value, components) for key, value in schema.items()}, **closed}
+
+
+@pytest.mark.parametrize("path", ["/v1/detect", "/v1/model"])
+def test_answers_are_what_is_written_and_no_more(
+    service: Server, voice: Samples, path: str
+) -> None:
+    method = "post" if path == "/v1/detect" else "get"
+    said = document()
+    responses = said["paths"][path][method]["responses"]
+    schemas = said["components"]["schemas"]
+
+    def check(status: str, answer: Any) -> None:
+        written = responses[status]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer, resolved(written, schemas))
+
+    if method == "get":
+        check("200", service.get(path).json())
+    else:
+        check("200", service.detect(encode(voice, "flac")).json())
+        check("415", service.detect(b"not audio").json())
