@@ -6,6 +6,7 @@ last axis until a recurrence wants it first.
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -13,7 +14,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bonafide.onnxgraph import GraphBuilder
+from bonafide.onnxgraph import OPSET, GraphBuilder
+from bonafide.runtime import Graph
 from bonafide.training.config import NetworkConfig
 from bonafide.training.networks import build_network
 from bonafide.training.parallel import Progress
@@ -179,7 +181,8 @@ def export_network(
     samples : str
         An .npy file of standardised features, (n, n_frames, n_features).
     folder : str
-        Receives ``<name>.onnx`` and ``<name>.npy``, the source model's p_spoof, shape (n,).
+        Receives ``<name>.onnx`` and ``<name>.npy``: p_spoof, shape (2, n), of the source model
+        and of tf2onnx's conversion of it.
     """
     trained = keras.saving.load_model(model)
     frames = np.load(samples)
@@ -188,5 +191,16 @@ def export_network(
     fixed.set_weights(trained.get_weights())
     onnx.save(convert_network(fixed, name), str(Path(folder) / f"{name}.onnx"))
     source = np.asarray(trained(frames, training=False))[:, 0]
-    np.save(Path(folder) / f"{name}.npy", source)
+    np.save(Path(folder) / f"{name}.npy", np.stack([source, _by_tf2onnx(fixed, frames)]))
     return {}
+
+
+def _by_tf2onnx(model: keras.Model, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Score frames with what tf2onnx makes of a network: a second witness for our own nodes."""
+    model(frames[:1])  # export wants it called once
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "witness.onnx"
+        model.export(path, format="onnx", opset_version=OPSET, verbose=False)  # calls tf2onnx
+        graph = Graph(path)
+    (scores,) = graph({graph.inputs[0]: frames}).values()
+    return scores[:, 0]
