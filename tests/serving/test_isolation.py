@@ -125,6 +125,21 @@ def test_a_scorer_that_dies_idle_is_replaced(service: Server) -> None:
     assert service.scorers() != [scorer]
 
 
+def test_a_scorer_has_little_to_do_harm_with(service: Server) -> None:
+    (scorer,) = wait_for(service.scorers, "a scorer")
+    wait_for(lambda: scorer.rlimit(psutil.RLIMIT_CORE) == (0, 0), "it has confined itself")
+    assert scorer.rlimit(psutil.RLIMIT_AS) == (4_000_000_000,) * 2
+    assert scorer.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+    assert scorer.rlimit(psutil.RLIMIT_NOFILE) == (256, 256)
+
+
+def test_a_scorer_that_needs_too_much_memory_refuses_the_upload(home: Path) -> None:
+    lot = encode(np.tile(speech(5.0), 280), "wav")  # 45 MB, held twice while it is scored
+    with server(home, workers=1, scorer_mb=400) as running:
+        assert code(running.detect(lot)) == (422, "decoder_crashed")
+        check_unharmed(running)
+
+
 def test_a_full_line_is_refused_at_once_and_recovers(service: Server) -> None:
     (scorer,) = wait_for(service.scorers, "a scorer")
     scorer.suspend()

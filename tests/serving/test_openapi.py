@@ -5,12 +5,22 @@ from typing import Any
 import jsonschema
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from benchmarks.sounds import Samples, encode
 from serving.openapi import document
 from serving.refusals import STATUS
 from tests.helpers.servers import Server
+
+ALL = list(HealthCheck)
+POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+CALLS = [
+    *((path, method, POSITIVE) for path, item in document()["paths"].items() for method in item),
+    ("/v1/detect", "post", NEGATIVE),
+]
+NOT_OURS = [positive_data_acceptance]  # the schema says bytes; which bytes are audio it cannot say
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +30,22 @@ def api(service: Server) -> Any:
     return schema
 
 
-calls = schemathesis.pytest.from_fixture("api")
+@pytest.mark.parametrize(("path", "method", "mode"), CALLS)
+def test_whatever_is_called_is_answered_as_the_document_says(
+    api: Any, path: str, method: str, mode: GenerationMode
+) -> None:
+    made = api[path][method].as_strategy(generation_mode=mode)
+    called = 0
 
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=ALL)
+    @given(made)
+    def call(case: Any) -> None:
+        nonlocal called
+        called += 1
+        case.call_and_validate(excluded_checks=NOT_OURS)
 
-@calls.parametrize()
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_whatever_is_called_is_answered_as_the_document_says(case: Any) -> None:
-    case.call_and_validate()
+    call()
+    assert called
 
 
 def test_the_document_is_valid_and_the_one_that_is_served(api: Any, service: Server) -> None:
