@@ -384,10 +384,12 @@ def run_app(arguments: Arguments) -> int:
 def run_bench(arguments: Arguments) -> int:
     """Run every benchmark and print the table."""
     from benchmarks.bench import run
+    from bonafide.display import Display
     from bonafide.home import find_bundle, home
 
-    bundle = find_bundle(home(), arguments.bundle)
-    _print("\n".join(run(bundle, arguments.json, lambda text: sys.stderr.write(text + "\n"))))
+    with Display() as display:
+        lines = run(find_bundle(home(), arguments.bundle), arguments.json, display.say)
+    _print("\n".join(lines))
     return 0
 
 

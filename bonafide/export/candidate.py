@@ -67,7 +67,7 @@ def _export_networks(
             }
         )
     run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs}, reporter("export"))
-    parity = {}
+    parity: dict[str, float] = {}
     for name in fitted:
         content = (work / f"{name}.onnx").read_bytes()
         (folder / f"{name}.onnx").write_bytes(content)
