@@ -8,6 +8,7 @@ service's own fault, a worker that died, or a file that is left.
 """
 
 import argparse
+import contextlib
 import http.client
 import sys
 import tempfile
@@ -130,6 +131,12 @@ class _Senders:
     def __init__(self, running: Running, report: Report, keep: Path | None) -> None:
         self._running, self._report, self._keep = running, report, keep
         self._own, self._lock = threading.local(), threading.Lock()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in self._opened:
+            connection.close()
 
     def send(self, content: bytes, number: int) -> None:
         """Send one upload and note what came of it."""
@@ -148,6 +155,7 @@ class _Senders:
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=90)
             self._own.connection = connection
+            self._opened.append(connection)
         try:
             connection.request("POST", "/v1/detect", content)
             response = connection.getresponse()
@@ -180,8 +188,11 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
     report = Report()
     with tempfile.TemporaryDirectory(prefix="fz") as name:
         temp = Path(name)
-        with service(bundle.folder, WORKERS, TMPDIR=name) as running:
-            senders = _Senders(running, report, keep)
+        with (
+            service(bundle.folder, WORKERS, TMPDIR=name) as running,
+            contextlib.ExitStack() as stack,
+        ):
+            senders = stack.enter_context(contextlib.closing(_Senders(running, report, keep)))
             workers = running.workers()
 
             def memory() -> float:

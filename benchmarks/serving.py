@@ -30,13 +30,16 @@ def children(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
+            with contextlib.suppress(OSError):  # the thread has ended
+                found += [int(child) for child in task.read_text().split()]
     return found
 
 
 def command_line(pid: int) -> str:
-    """Give a process's command line."""
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    """Give a process's command line; nothing once it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 def memory_mb(pid: int, field: str = "VmHWM") -> float:
