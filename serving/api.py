@@ -1,6 +1,7 @@
 """The routes under /v1, and what is written about them."""
 
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -48,21 +49,23 @@ async def _detect(request: Request, scoring: Scoring, instruments: Instruments) 
     if state.uploads >= scoring.settings.max_uploads:
         raise Refusal("busy", f"{state.uploads} uploads are arriving", retry_after_s=1)
     start = time.perf_counter()
-    state.uploads += 1
+    upload = scoring.new_upload()
     try:
-        upload = await read_upload(request, scoring.settings)
-    finally:
-        state.uploads -= 1
-    received_s = time.perf_counter() - start
-    try:
+        state.uploads += 1
+        try:
+            await read_upload(request, scoring.settings, upload)
+        finally:
+            state.uploads -= 1
+        received_s = time.perf_counter() - start
         reply = await scoring.score(upload)
     finally:
         upload.close()
         instruments.state(scoring.waiting, bundle)
-    if error := reply.get("error"):
+    notes = reply.notes
+    if error := notes.get("error"):
         raise Refusal(error["code"], error["message"])
-    instruments.scored(reply["result"]["verdict"], {"receive": received_s, **reply["timings"]})
-    return JSONResponse(reply["result"])
+    instruments.scored(notes["verdict"], {"receive": received_s, **notes["timings"]})
+    return Response(reply.body, media_type="application/json")
 
 
 async def model(request: Request) -> Response:
@@ -110,6 +113,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
         await app.state.scoring.start()
         app.state.instruments.state(0, app.state.scoring.bundle)
+        gc.freeze()  # what is loaded stays; looking through it again and again costs time
         yield
     finally:
         await app.state.scoring.close()

@@ -30,6 +30,10 @@ SECURITY_HEADERS = {
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 # BentoML's page would load a tracker; what lies here is enough for it.
 PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+API_HEADERS, PAGE_HEADERS = (
+    Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
+    for policy in (API_POLICY, PAGE_POLICY)
+)
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
@@ -112,11 +116,10 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers = MutableHeaders(scope=message)
-            for name, value in SECURITY_HEADERS.items():
-                headers[name] = value
             of_api = self._path.startswith("/v1/")
-            headers["content-security-policy"] = API_POLICY if of_api else PAGE_POLICY
+            ours = API_HEADERS if of_api else PAGE_HEADERS
+            message["headers"] = [*message.get("headers", ()), *ours]
+            headers = MutableHeaders(scope=message)
             status = message["status"]
             self._replaced = status >= 400 and headers.get("content-type") != "application/json"
             if self._replaced:

@@ -1,8 +1,9 @@
 """The line before the scorers: one for all workers of a server, so that none idles beside a queue.
 
 A worker takes connections as the kernel hands them out, and one worker may get most of them. So
-scorers are not asked, they ask: a request is a ticket in a named pipe, whichever scorer is free
-draws the next one, and fetches the audio from the worker that wrote it.
+scorers are not asked, they ask: a request is a file with audio and a ticket in a named pipe.
+Whichever scorer is free draws the next ticket, puts its name on the file, and sends the answer to
+the worker's socket.
 """
 
 import contextlib
@@ -10,15 +11,15 @@ import os
 import stat
 import struct
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 
 from bonafide.errors import ConfigError
 from bonafide.home import process_is_gone
 
-TICKET = struct.Struct("<qq")  # process of the worker, number of the request
-TAKE = struct.Struct("<qq")  # number of the request, process of the scorer
-SIZE, ANSWER = struct.Struct("<q"), struct.Struct("<I")
-WITHDRAWN = -1  # in the place of a size: nobody waits for it any more
+TICKET = struct.Struct("<qqd")  # process of the worker, number of the request, time of writing
+HELLO = struct.Struct("<q")  # process of the scorer, once a connection
+ANSWER = struct.Struct("<qII")  # number of the request, bytes of the notes and of the body
 PREFIX = "bonafide-"
 
 
@@ -59,21 +60,42 @@ def open_line(folder: Path) -> int:
 
 
 def socket_path(folder: Path, worker: int) -> Path:
-    """Give the socket where a worker hands out audio."""
+    """Give the socket where a worker takes answers."""
     return folder / f"{worker}.sock"
+
+
+def audio_path(folder: Path, worker: int, number: int) -> Path:
+    """Give the file of a request's audio, as the worker writes it."""
+    return folder / f"{worker}-{number}.audio"
+
+
+def taken_path(audio: Path, scorer: int) -> Path:
+    """Give the name that a request's file has while a scorer works on it."""
+    return audio.with_suffix(f".{scorer}")
+
+
+def taken_by(audio: Path) -> dict[int, Path]:
+    """Give the scorers that have a request's file, and where it is."""
+    found = audio.parent.glob(f"{audio.stem}.*")
+    return {int(path.suffix[1:]): path for path in found if path.suffix[1:].isdecimal()}
 
 
 def leave(folder: Path, worker: int) -> None:
     """Remove what a worker has in the folder, and the folder with the last of them."""
-    socket_path(folder, worker).unlink(missing_ok=True)
-    for path in folder.glob("*.sock"):
-        if process_is_gone(path.stem):
-            path.unlink(missing_ok=True)
+    clear(folder, {worker})
     if not list(folder.glob("*.sock")):
         (folder / "line").unlink(missing_ok=True)
         (folder / "rates").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another worker left as well, or one came
             folder.rmdir()
+
+
+def clear(folder: Path, leaving: Set[int] = frozenset()) -> None:
+    """Remove sockets and audio of workers that are gone, or leaving."""
+    for path in folder.glob("[0-9]*"):
+        worker = path.stem.partition("-")[0]
+        if int(worker) in leaving or process_is_gone(worker):
+            path.unlink(missing_ok=True)
 
 
 def sweep() -> None:

@@ -12,7 +12,7 @@ STATUS = {
     **dict.fromkeys(("bad_format", "damaged", "not_finite", "decoder_crashed"), 422),
     **dict.fromkeys(("too_short", "too_long", "no_speech"), 422),
     **dict.fromkeys(("busy", "over_rate"), 429),
-    "not_ready": 503,
+    **dict.fromkeys(("not_ready", "no_room"), 503),
     "deadline": 504,
 }
 

@@ -3,11 +3,12 @@
 Decoders read what strangers send. So they run here, with limits on memory, files and time: a crash
 or a hang in a codec costs one process, and a deadline stops the work by ending it.
 
-It draws tickets from the line (`serving.line`) and fetches each one's audio from its worker.
+It draws tickets from the line (`serving.line`) and sends each answer to the ticket's worker.
 SIGTERM lets it finish what it has in hand.
 """
 
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -25,33 +26,43 @@ from bonafide.audio import AudioStream, Limits
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.scoring import unusable
-from serving.line import ANSWER, SIZE, TAKE, TICKET, WITHDRAWN, open_line, socket_path
+from serving.line import (
+    ANSWER,
+    HELLO,
+    TICKET,
+    audio_path,
+    open_line,
+    socket_path,
+    taken_path,
+)
 
 PR_SET_PDEATHSIG = 1
 MAX_FILES = 256
 
 
-def answer(detector: Detector, content: bytes, limits: Limits) -> dict[str, Any]:
+def answer(detector: Detector, content: bytes, limits: Limits) -> tuple[dict[str, Any], bytes]:
     """Score one upload.
 
     Returns
     -------
-    dict
-        ``result`` (`Detection.to_json`) and ``timings`` in seconds by stage, or ``error`` with
-        ``code`` and ``message``.
+    notes : dict
+        ``verdict``, and ``timings`` in seconds by stage; or ``error`` with ``code`` and
+        ``message``.
+    body : bytes
+        `Detection.to_json` as JSON; empty beside an error.
     """
     stream = AudioStream(content, limits)
     start = time.perf_counter()
     try:
         result = detector.score(stream).to_json()
     except AudioError as error:
-        return {"error": {"code": error.code, "message": error.message}}
+        return {"error": {"code": error.code, "message": error.message}}, b""
     if unusable(result):  # the last word is why nothing can be said
         code, _, message = result["warnings"][-1].partition(": ")
-        return {"error": {"code": code, "message": message}}
+        return {"error": {"code": code, "message": message}}, b""
     infer_s = time.perf_counter() - start - stream.decode_s - stream.resample_s
     timings = {"decode": stream.decode_s, "resample": stream.resample_s, "infer": infer_s}
-    return {"result": result, "timings": timings}
+    return {"verdict": result["verdict"], "timings": timings}, json.dumps(result).encode()
 
 
 def confine(memory_bytes: int) -> None:
@@ -89,37 +100,32 @@ class Desk:
                 ticket = os.read(self._line, TICKET.size)
             except BlockingIOError:  # another scorer was faster
                 continue
-            worker, number = TICKET.unpack(ticket)
+            worker, number, written = TICKET.unpack(ticket)
             try:
-                self._serve(worker, number)
+                self._serve(worker, number, written)
             except OSError:  # that worker is gone, and who asked with it
                 if connection := self._workers.pop(worker, None):
                     connection.close()
 
-    def _serve(self, worker: int, number: int) -> None:
+    def _serve(self, worker: int, number: int, written: float) -> None:
+        audio = audio_path(self._folder, worker, number)
+        taken = taken_path(audio, os.getpid())
         connection = self._workers.get(worker)
         if connection is None:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(str(socket_path(self._folder, worker)))
+            connection.sendall(HELLO.pack(os.getpid()))
             self._workers[worker] = connection
-        connection.sendall(TAKE.pack(number, os.getpid()))
-        (size,) = SIZE.unpack(_receive(connection, SIZE.size))
-        if size == WITHDRAWN:
+        try:
+            audio.rename(taken)
+        except FileNotFoundError:  # nobody waits for it any more
             return
-        content = _receive(connection, size)
-        text = json.dumps(answer(self._detector, content, self._limits)).encode()
-        connection.sendall(ANSWER.pack(len(text)) + text)
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    content = bytearray(size)
-    view, done = memoryview(content), 0
-    while done < size:
-        received = connection.recv_into(view[done:])
-        if not received:
-            raise ConnectionResetError
-        done += received
-    return bytes(content)
+        wait_s = time.monotonic() - written
+        notes, body = answer(self._detector, taken.read_bytes(), self._limits)
+        taken.unlink(missing_ok=True)
+        notes.setdefault("timings", {})["wait"] = wait_s
+        parts = json.dumps(notes).encode(), body
+        connection.sendall(ANSWER.pack(number, *map(len, parts)) + b"".join(parts))
 
 
 def main() -> None:
@@ -128,6 +134,7 @@ def main() -> None:
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))
     detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # first runs are slow
+    gc.freeze()  # what is loaded stays; looking through it again and again costs time
     desk = Desk(Path(folder), detector, Limits(**json.loads(limits)))
     os.write(sys.stdout.fileno(), b"ready\n")
     desk.run()

@@ -8,8 +8,9 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from bonafide.errors import BonafideError
 from bonafide.home import find_bundle, production_stamp
 from serving.line import (
     ANSWER,
-    SIZE,
-    TAKE,
+    HELLO,
     TICKET,
-    WITHDRAWN,
+    audio_path,
+    clear,
     leave,
     open_line,
     run_folder,
     socket_path,
+    taken_by,
+    taken_path,
 )
 from serving.refusals import Refusal
 from serving.settings import Settings
@@ -37,23 +40,17 @@ START_S = 60.0
 PAUSE_S = 1.0
 ATTEMPTS = 2
 
-Reply = dict[str, Any]
+
+@dataclass(frozen=True)
+class Reply:
+    """What a scorer says: see `serving.scorer.answer`."""
+
+    notes: dict[str, Any]
+    body: bytes
 
 
 class ScorerError(Exception):
     """No scorer starts."""
-
-
-@dataclass
-class Request:
-    """An upload in the line or with a scorer."""
-
-    upload: Upload
-    reply: "asyncio.Future[Reply | None]" = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    taken: float = 0.0
-    scorer: int = 0  # its process, once one has the request
 
 
 async def start_scorer(
@@ -112,7 +109,7 @@ class Scoring:
 
     def __init__(self, settings: Settings, home: Path) -> None:
         self.settings, self._home = settings, home
-        self._requests: dict[int, Request] = {}
+        self._requests: dict[int, asyncio.Future[Reply | None]] = {}
         self._numbers = 0
         self._service_s = 0.01  # seconds a request takes, smoothed
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,10 +130,11 @@ class Scoring:
         bundle = find_bundle(self._home, self.settings.bundle_folder)
         self._folder = run_folder(os.getppid())
         self._opened.callback(leave, self._folder, os.getpid())
+        clear(self._folder)  # what a worker left that was killed
         self._line = open_line(self._folder)
         self._opened.callback(os.close, self._line)
         path = socket_path(self._folder, os.getpid())
-        server = await asyncio.start_unix_server(self._hand_out, path)
+        server = await asyncio.start_unix_server(self._take_answers, path)
         self._opened.callback(server.close)
         self._scorer = await start_scorer(self._folder, bundle, self.settings)
         self._bundle = bundle
@@ -178,8 +176,13 @@ class Scoring:
                 "busy", f"{self.waiting} requests are waiting; try again", retry_after_s=wait_s
             )
 
+    def new_upload(self) -> Upload:
+        """Give a place for a request's audio."""
+        self._numbers += 1
+        return Upload(audio_path(self._folder, os.getpid(), self._numbers))
+
     async def score(self, upload: Upload) -> Reply:
-        """Score an upload; gives what `serving.scorer.answer` gives, and the seconds it waited.
+        """Score an upload from `new_upload`.
 
         Raises
         ------
@@ -187,66 +190,63 @@ class Scoring:
             ``busy``, ``deadline`` or ``decoder_crashed``.
         """
         self.check_room()
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                request, reply = await self._until_answered(upload)
+                reply = await self._until_answered(upload)
         except TimeoutError as error:
             message = f"not done within {self.settings.deadline_s:g} s, so the work was stopped"
             raise Refusal("deadline", message) from error
-        self._service_s += 0.1 * (loop.time() - request.taken - self._service_s)
-        reply.setdefault("timings", {})["wait"] = request.taken - start
+        took_s = time.monotonic() - start - reply.notes["timings"]["wait"]
+        self._service_s += 0.1 * (took_s - self._service_s)
         return reply
 
-    async def _until_answered(self, upload: Upload) -> tuple[Request, Reply]:
+    async def _until_answered(self, upload: Upload) -> Reply:
         """Ask; once more, if the scorer ends over it, which may not be the upload's fault."""
+        number = int(upload.path.stem.partition("-")[2])
         for _ in range(ATTEMPTS):
-            request = Request(upload)
-            self._numbers += 1
-            number = self._numbers
-            self._requests[number] = request
+            waiter = self._requests[number] = asyncio.get_running_loop().create_future()
             try:
-                os.write(self._line, TICKET.pack(os.getpid(), number))
-                reply = await request.reply
+                os.write(self._line, TICKET.pack(os.getpid(), number, time.monotonic()))
+                reply = await waiter
             except asyncio.CancelledError:
-                if request.scorer:
+                for scorer, path in taken_by(upload.path).items():
                     log.warning("a scorer is ended at the deadline")
-                    os.kill(request.scorer, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(scorer, signal.SIGKILL)
+                    path.unlink(missing_ok=True)
                 raise
             finally:
                 del self._requests[number]
             if reply is not None:
-                return request, reply
+                return reply
             log.warning("a scorer ended over a request")
         raise Refusal("decoder_crashed", "decoding the upload ends the decoder; it is refused")
 
-    async def _hand_out(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one scorer: it names a request, gets the audio, and sends the reply."""
-        request: Request | None = None
+    async def _take_answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Listen to one scorer until it ends; what it then had in hand is given back."""
+        scorer = 0
         try:
+            (scorer,) = HELLO.unpack(await reader.readexactly(HELLO.size))
             while True:
-                number, scorer = TAKE.unpack(await reader.readexactly(TAKE.size))
-                request = self._requests.get(number)
-                if request is None or request.reply.done():
-                    writer.write(SIZE.pack(WITHDRAWN))
-                    continue
-                request.taken, request.scorer = asyncio.get_running_loop().time(), scorer
-                writer.write(SIZE.pack(request.upload.size))
-                for piece in request.upload.pieces():
-                    writer.write(piece)
-                    await writer.drain()
-                (size,) = ANSWER.unpack(await reader.readexactly(ANSWER.size))
-                reply = json.loads(await reader.readexactly(size))
-                request.scorer = 0
-                if not request.reply.done():
-                    request.reply.set_result(reply)
-        except (OSError, EOFError):  # it ended, perhaps over this request
-            if request is not None and not request.reply.done():
-                request.scorer = 0
-                request.reply.set_result(None)
+                number, *sizes = ANSWER.unpack(await reader.readexactly(ANSWER.size))
+                notes, body = [await reader.readexactly(size) for size in sizes]
+                self._answer(number, Reply(json.loads(notes), body))
+        except (OSError, EOFError):
+            for number in list(self._requests):
+                audio = audio_path(self._folder, os.getpid(), number)
+                with contextlib.suppress(FileNotFoundError):
+                    taken_path(audio, scorer).rename(audio)
+                    self._answer(number, None)
         finally:
             writer.close()
+
+    def _answer(self, number: int, reply: Reply | None) -> None:
+        waiter = self._requests.get(number)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(reply)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -33,6 +33,7 @@ instruments.RunnerTrafficMetricsMiddleware = CountKnown
 @bentoml.service(
     name="bonafide",
     workers=SETTINGS.n_workers,
+    # Longer than our own limits: BentoML's would stop waiting, and let the work go on.
     traffic={"timeout": SETTINGS.upload_s + SETTINGS.deadline_s + 5},
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
     # An access log would keep what clients write into a path; the metrics count.

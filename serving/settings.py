@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def _value(name: str, kind: type, text: str) -> object:
         ) from error
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Tell whether an address or name is reached from this machine alone."""
     try:

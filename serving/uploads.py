@@ -1,10 +1,11 @@
-"""Taking in a body: multipart or raw, counted while it arrives, in bounded memory."""
+"""Taking in a body: multipart or raw, counted while it arrives, and written to a file."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO
+import logging
+import os
+from collections.abc import AsyncIterator
+from io import FileIO
+from pathlib import Path
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -13,59 +14,54 @@ from starlette.requests import Request
 from serving.refusals import Refusal
 from serving.settings import Settings
 
+log = logging.getLogger("bonafide.serve")
+
 FIELD = "audio"
-IN_MEMORY_BYTES = 2_000_000
-PIECE_BYTES = 1 << 20
 MAX_HEADER_BYTES = 8_192
 
 
-@dataclass
 class Upload:
-    """Audio as it came in: in memory, or in a file without a name once it is large.
+    """Audio as it comes in: a file, which is gone when the request is.
 
-    A file without a name cannot be left behind, whatever happens to the process.
+    Parameters
+    ----------
+    path : Path
+        Where it is written, once there is something to write.
     """
 
-    size: int = 0
-    _held: bytearray = field(default_factory=bytearray)
-    file: BinaryIO | None = None
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        self._file: FileIO | None = None
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: bytes | memoryview) -> None:
         """Take in the next bytes."""
+        if self._file is None:
+            self._file = FileIO(
+                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+            )
         self.size += len(piece)
-        if self.file is None and self.size > IN_MEMORY_BYTES:
-            self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the upload
-            self.file.write(self._held)
-            self._held = bytearray()
-        if self.file is None:
-            self._held += piece
-        else:
-            self.file.write(piece)
+        while piece := piece[self._file.write(piece) :]:  # a full disk takes less than all
+            pass
 
-    def pieces(self) -> Iterator[bytes | bytearray]:
-        """Go through the bytes, from the start."""
-        if self.file is None:
-            yield self._held
-            return
-        self.file.seek(0)
-        while piece := self.file.read(PIECE_BYTES):
-            yield piece
+    def seal(self) -> None:
+        """Close the file; it stays."""
+        if self._file is not None:
+            self._file.close()
 
     def close(self) -> None:
-        """Let go of the bytes."""
-        self._held = bytearray()
-        if self.file is not None:
-            self.file.close()
+        """Remove the file, whoever has it."""
+        self.seal()
+        self.path.unlink(missing_ok=True)
 
 
-async def read_upload(request: Request, settings: Settings) -> Upload:
+async def read_upload(request: Request, settings: Settings, upload: Upload) -> None:
     """Read the audio of a request: the field ``audio`` of a form, or else the body itself.
 
     Raises
     ------
     Refusal
-        ``too_large``, ``empty``, ``bad_encoding``, ``bad_multipart``, ``no_audio_field`` or
-        ``upload_too_slow``.
+        ``too_large``, ``empty``, ``bad_encoding``, ``bad_multipart``, ``no_audio_field``,
+        ``upload_too_slow`` or ``no_room``.
     starlette.requests.ClientDisconnect
         If the client goes away.
     """
@@ -73,7 +69,6 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
         raise Refusal("bad_encoding", "the body is compressed; send it as it is", close=True)
     kind, options = parse_options_header(request.headers.get("content-type"))
     pieces = _limited(request, settings.max_body_bytes)
-    upload = Upload()
     try:
         async with asyncio.timeout(settings.upload_s):
             if kind == b"multipart/form-data":
@@ -82,15 +77,14 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
                 async for piece in pieces:
                     upload.add(piece)
     except TimeoutError as error:
-        upload.close()
         message = f"the body took more than {settings.upload_s:g} s to arrive"
         raise Refusal("upload_too_slow", message, close=True) from error
-    except BaseException:
-        upload.close()
-        raise
+    except OSError as error:
+        log.error("an upload could not be kept: %s", error.strerror)
+        raise Refusal("no_room", "no room for uploads is left", close=True) from error
     if not upload.size:
         raise Refusal("empty", "the upload is empty (0 bytes)")
-    return upload
+    upload.seal()
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
@@ -168,7 +162,7 @@ class _Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._wanted:
-            self._upload.add(data[start:end])
+            self._upload.add(memoryview(data)[start:end])
 
     def _end(self) -> None:
         self.ended = True
