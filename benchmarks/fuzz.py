@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,11 +165,13 @@ class _Senders:
             return BROKEN, b""
 
 
-def _held_open(pid: int, folder: Path) -> Iterable[str]:
-    """Name the files of a process in a folder, nameless ones too."""
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        if link.is_symlink() and str(target := link.readlink()).startswith(f"{folder}/#"):
-            yield str(target)
+def _uploads_in(folder: Path, workers: Iterable[int]) -> Iterator[str]:
+    """Name the uploads that a service keeps: files in its folder, and nameless open ones."""
+    yield from (path.name for path in folder.glob("bonafide-*/[0-9]*-*"))
+    for pid in workers:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            if link.is_symlink() and str(target := link.readlink()).startswith(f"{folder}/#"):
+                yield str(target)
 
 
 def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> Report:
@@ -213,8 +215,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
             report.seconds = time.perf_counter() - start
             report.workers_lost = len(set(workers) - set(running.workers()))
             report.memory_mb.append(memory() if not report.workers_lost else float("nan"))
-            for pid in running.workers():
-                report.files_left += _held_open(pid, temp)
+            report.files_left += _uploads_in(temp, running.workers())
         report.files_left += [str(path.relative_to(temp)) for path in temp.rglob("*")]
     return report
 

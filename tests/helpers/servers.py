@@ -137,15 +137,15 @@ class Server:
         return float(found[1]) if found else 0.0
 
     def upload_files(self) -> list[str]:
-        """Name the files in the temporary folder that workers hold open, nameless ones too."""
-        held = []
+        """Name the uploads that the service keeps: files in its folder, and nameless open ones."""
+        kept = [str(path) for path in self.temp.glob("bonafide-*/[0-9]*-*")]
         for worker in self.workers():
             for link in Path(f"/proc/{worker.pid}/fd").iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     target = str(link.readlink())
-                    if target.startswith(f"{self.temp}/#") or target.endswith("(deleted)"):
-                        held.append(target)
-        return held
+                    if target.startswith(f"{self.temp}/#"):
+                        kept.append(target)
+        return kept
 
     def stop(self) -> None:
         """Stop it, and see that nothing is left: no process, no file."""
