@@ -26,6 +26,7 @@ Waveform = NDArray[np.float32]
 Source = Path | bytes | BinaryIO
 
 BLOCK_S = 1.0
+MAX_PLANES = 8
 MAX_SAMPLE = 1e3  # full scale is 1; float files may go over it, but not by 60 dB
 # Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
 FFMPEG_FORMATS = (
@@ -205,27 +206,36 @@ class AudioStream:
         rate_hz = codec.sample_rate
         self._accept(rate_hz, codec.channels, codec.name)
         pending: list[Waveform] = []
-        for frame in self._one_rate(container.decode(stream), rate_hz):
-            # Packed samples lie in one plane; PyAV reads past the eighth plane of planar ones.
-            packed = frame.to_ndarray().astype(np.float32, copy=False)
-            pending.append(self._mono(packed.reshape(-1, frame.layout.nb_channels)))
+        for samples in self._one_rate(container.decode(stream), rate_hz):
+            pending.append(self._mono(samples))
             if sum(map(len, pending)) >= BLOCK_S * rate_hz:
                 yield np.concatenate(pending)
                 pending = []
         if pending:
             yield np.concatenate(pending)
 
-    def _one_rate(self, frames: Iterator[av.AudioFrame], rate_hz: int) -> Iterator[av.AudioFrame]:
-        """Bring frames to packed float32 at one rate, though they change on the way."""
+    def _one_rate(
+        self, frames: Iterator[av.AudioFrame], rate_hz: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Bring frames to float32 at one rate, though they change on the way: (n, channels)."""
         seen, resampler = None, None
         for frame in frames:
-            kind = (frame.sample_rate, frame.layout.name, frame.format.name)
-            if kind != seen or resampler is None:
-                self._check_format(frame.sample_rate, frame.layout.nb_channels)
-                resampler, seen = av.AudioResampler("flt", frame.layout, rate_hz), kind
-            yield from resampler.resample(frame)
+            channels = frame.layout.nb_channels
+            kind = (frame.sample_rate, channels, frame.layout.name, frame.format.name)
+            if kind != seen:
+                self._check_format(frame.sample_rate, channels)
+                # Most codecs give this. PyAV reads past the eighth plane of planar frames.
+                plain = kind[0] == rate_hz and channels <= MAX_PLANES and kind[3] == "fltp"
+                resampler = None if plain else av.AudioResampler("flt", frame.layout, rate_hz)
+                seen = kind
+            if resampler is None:
+                yield frame.to_ndarray().T
+                continue
+            for packed in resampler.resample(frame):
+                yield packed.to_ndarray().reshape(-1, channels)
         if resampler is not None:
-            yield from resampler.resample(None)
+            for packed in resampler.resample(None):
+                yield packed.to_ndarray().reshape(-1, packed.layout.nb_channels)
 
     def _not_audio(self, error: Exception) -> AudioError:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", str(error))
