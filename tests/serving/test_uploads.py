@@ -1,15 +1,17 @@
 """Taking in a body: however it is cut up, whatever is in it."""
 
 import asyncio
-from collections.abc import Iterator
+import errno
+import stat
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving import uploads
 from serving.refusals import Refusal
 from serving.settings import Settings
 from serving.uploads import Upload, read_upload
@@ -28,8 +30,8 @@ def cut(body: bytes, places: list[int]) -> list[bytes]:
     return [body[start:end] for start, end in pairwise(edges)]
 
 
-def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> Upload:
-    """Read an upload from a request whose body arrives in these pieces."""
+def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> bytes:
+    """Give the upload of a request whose body arrives in these pieces; nothing of it is left."""
     messages = iter(
         [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
         + [{"type": "http.request", "body": b"", "more_body": False}]
@@ -41,22 +43,17 @@ def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> Up
     value = kind if isinstance(kind, bytes) else kind.encode()
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", value)]}
     request = Request(scope, next_message)
-    return asyncio.run(read_upload(request, Settings(max_body_mb=limit_mb)))
-
-
-def content_of(upload: Upload) -> bytes:
-    content = b"".join(map(bytes, upload.pieces()))
-    upload.close()
-    return content
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_memory() -> Iterator[None]:
-    """Let a hundred bytes be much, so that files are used too."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(uploads, "IN_MEMORY_BYTES", 100)
-    yield
-    patch.undo()
+    with tempfile.TemporaryDirectory() as folder:
+        upload = Upload(Path(folder) / "1-1.audio")
+        try:
+            asyncio.run(read_upload(request, Settings(max_body_mb=limit_mb), upload))
+            content = upload.path.read_bytes()
+            assert stat.S_IMODE(upload.path.stat().st_mode) == 0o600
+            assert upload.size == len(content)
+            return content
+        finally:
+            upload.close()
+            assert not list(Path(folder).iterdir())
 
 
 @settings(max_examples=200, deadline=None)
@@ -69,15 +66,13 @@ def test_a_form_gives_its_audio_however_it_is_cut(
     if not first:
         parts.reverse()
     body = BOUND + (b"\r\n" + BOUND).join(parts) + b"\r\n--bound--\r\n"
-    assert content_of(receive(cut(body, places), FORM)) == content
+    assert receive(cut(body, places), FORM) == content
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(min_size=1, max_size=400), pieces_of)
 def test_a_body_is_taken_as_it_is_however_it_is_cut(content: bytes, places: list[int]) -> None:
-    upload = receive(cut(content, places), "audio/flac")
-    assert (upload.file is None) == (len(content) <= 100)
-    assert content_of(upload) == content
+    assert receive(cut(content, places), "audio/flac") == content
 
 
 @settings(max_examples=300, deadline=None)
@@ -93,18 +88,18 @@ def test_whatever_is_sent_as_a_form_is_taken_or_refused(
 ) -> None:
     body = b"".join(parts)
     try:
-        upload = receive(cut(body, places), FORM)
+        content = receive(cut(body, places), FORM)
     except Refusal as refusal:
         assert refusal.code in ("empty", "no_audio_field", "bad_multipart")
     else:
-        assert content_of(upload) in body
+        assert content in body
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.binary(max_size=80), st.binary(max_size=80).map(lambda b: FORM.encode() + b)))
 def test_whatever_a_content_type_says_is_read_or_refused(kind: bytes) -> None:
     try:
-        content_of(receive([BOUND + AUDIO + b"x\r\n--bound--\r\n"], kind))
+        receive([BOUND + AUDIO + b"x\r\n--bound--\r\n"], kind)
     except Refusal as refusal:
         assert refusal.status == 400
 
@@ -113,16 +108,18 @@ def test_whatever_a_content_type_says_is_read_or_refused(kind: bytes) -> None:
 def test_the_limit_is_on_the_whole_body(kind: str) -> None:
     body = BOUND + AUDIO + b"x" * 300 + b"\r\n--bound--\r\n"
     exactly = len(body) / 1e6
-    taken = content_of(receive(cut(body, [50]), kind, exactly))
+    taken = receive(cut(body, [50]), kind, exactly)
     assert taken == (b"x" * 300 if kind == FORM else body)
     with pytest.raises(Refusal, match=f"larger than the {len(body) - 1} bytes") as raised:
         receive(cut(body, [50]), kind, exactly - 1e-6)
     assert raised.value.code == "too_large" and raised.value.close
 
 
-def test_a_refused_upload_lets_go_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Upload] = []
-    monkeypatch.setattr(uploads, "Upload", lambda: made.append(Upload()) or made[-1])
-    with pytest.raises(Refusal, match="breaks off"):
-        receive([BOUND + AUDIO + b"x" * 300], FORM)
-    assert made[0].file is not None and made[0].file.closed
+def test_a_full_disk_is_told_apart_from_a_bad_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Upload, __: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Upload, "add", full)
+    with pytest.raises(Refusal, match="no room") as raised:
+        receive([b"sound"], "audio/flac")
+    assert raised.value.status == 503 and raised.value.close
