@@ -229,13 +229,13 @@ class AudioStream:
                 resampler = None if plain else av.AudioResampler("flt", frame.layout, rate_hz)
                 seen = kind
             if resampler is None:
-                yield frame.to_ndarray().T
+                yield frame.to_ndarray().T.astype(np.float32, copy=False)
                 continue
             for packed in resampler.resample(frame):
-                yield packed.to_ndarray().reshape(-1, channels)
+                yield _packed(packed)
         if resampler is not None:
             for packed in resampler.resample(None):
-                yield packed.to_ndarray().reshape(-1, packed.layout.nb_channels)
+                yield _packed(packed)
 
     def _not_audio(self, error: Exception) -> AudioError:
         reason = getattr(error, "strerror", None) or getattr(error, "error_string", str(error))
@@ -268,6 +268,12 @@ class AudioStream:
             yield resampled
         if resampler is not None:
             yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def _packed(frame: av.AudioFrame) -> NDArray[np.float32]:
+    """Give a frame of packed float32 as (n, channels)."""
+    samples = frame.to_ndarray().astype(np.float32, copy=False)
+    return samples.reshape(-1, frame.layout.nb_channels)
 
 
 def decode(source: Source, *, limits: Limits = Limits(), whole: bool = True) -> Waveform:
