@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.datastructures import State
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,14 +27,13 @@ from serving.uploads import read_upload
 CLIENT_GONE = 499  # as nginx counts it; nobody is there to read it
 
 
-async def detect(request: Request) -> Response:
-    """Score the upload."""
-    scoring: Scoring = request.app.state.scoring
-    instruments: Instruments = request.app.state.instruments
+async def detect(request: Request, state: State) -> Response:
+    """Answer ``POST /v1/detect``."""
+    instruments: Instruments = state.instruments
     start = time.perf_counter()
     code = "ok"
     try:
-        response = await _detect(request, scoring, instruments)
+        response = await _detect(request, state)
     except Refusal as refusal:
         code, response = refusal.code, refusal.response()
     except ClientDisconnect:
@@ -42,9 +42,9 @@ async def detect(request: Request) -> Response:
     return response
 
 
-async def _detect(request: Request, scoring: Scoring, instruments: Instruments) -> Response:
+async def _detect(request: Request, state: State) -> Response:
+    scoring: Scoring = state.scoring
     bundle = scoring.bundle
-    state = request.app.state
     scoring.check_room()
     if state.uploads >= scoring.settings.max_uploads:
         raise Refusal("busy", f"{state.uploads} uploads are arriving", retry_after_s=1)
@@ -60,11 +60,11 @@ async def _detect(request: Request, scoring: Scoring, instruments: Instruments) 
         reply = await scoring.score(upload)
     finally:
         upload.close()
-        instruments.state(scoring.waiting, bundle)
+        state.instruments.state(scoring.waiting, bundle)
     notes = reply.notes
     if error := notes.get("error"):
         raise Refusal(error["code"], error["message"])
-    instruments.scored(notes["verdict"], {"receive": received_s, **notes["timings"]})
+    state.instruments.scored(notes["verdict"], {"receive": received_s, **notes["timings"]})
     return Response(reply.body, media_type="application/json")
 
 
@@ -122,10 +122,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 def application() -> Starlette:
-    """Build the application that BentoML mounts."""
+    """Build the application that BentoML mounts; `detect` is called before it, by the guard."""
     return Starlette(
         routes=[
-            Route("/v1/detect", detect, methods=["POST"]),
             Route("/v1/model", model, methods=["GET"]),
             Route("/docs.json", docs, methods=["GET"]),
         ],

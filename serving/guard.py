@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders, State
+from starlette.requests import Request
 
+from serving.api import detect
 from serving.keys import Gate
 from serving.refusals import Refusal, error_response
 from serving.settings import is_loopback
@@ -34,6 +36,7 @@ API_HEADERS, PAGE_HEADERS = (
     Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
     for policy in (API_POLICY, PAGE_POLICY)
 )
+DETECT = "/v1/detect"
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
@@ -59,7 +62,14 @@ class Guard:
         answer = _Answer(scope["path"], send)
         try:
             self._check(scope)
-            await self._app(scope, receive, answer.send)
+            if scope["path"] == DETECT:
+                if scope["method"] != "POST":
+                    raise Refusal("method_not_allowed", f"{DETECT} takes POST alone")
+                # A dozen layers of routing would take as long as reading the body.
+                response = await detect(Request(scope, receive), self._state)
+                await response(scope, receive, answer.send)
+            else:
+                await self._app(scope, receive, answer.send)
         except Refusal as refusal:
             await refusal.response()(scope, receive, answer.send)
         except Exception:  # the log keeps the trace; the answer has none

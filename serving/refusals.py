@@ -7,6 +7,7 @@ STATUS = {
     **dict.fromkeys(("empty", "no_audio_field", "bad_multipart", "upload_too_slow"), 400),
     **dict.fromkeys(("unauthorized",), 401),
     **dict.fromkeys(("keys_required", "bad_host"), 403),
+    "method_not_allowed": 405,
     "too_large": 413,
     **dict.fromkeys(("not_audio", "no_sound", "bad_encoding"), 415),
     **dict.fromkeys(("bad_format", "damaged", "not_finite", "decoder_crashed"), 422),
@@ -49,6 +50,8 @@ class Refusal(Exception):  # noqa: N818  # an answer, not an error of ours
         headers = {}
         if self.retry_after_s:
             headers["retry-after"] = str(self.retry_after_s)
+        if self.status == 405:
+            headers["allow"] = "POST"
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         if self.close:
