@@ -35,6 +35,15 @@ LOAD_S = 6.0
 CLIENTS = (1, 8, 64)
 THROUGHPUT_ROUNDS = 5
 LONG_S = 600.0
+MINUTES = (1, 60)
+# The kernel's peak of a child counts its parent too; a process's own does not.
+PEAK = """
+import os, sys
+from benchmarks.serving import memory_mb
+from bonafide.cli import main
+main(["score", *sys.argv[1:]])
+print(memory_mb(os.getpid()))
+"""
 
 # (what, larger or smaller is better, bar)
 BARS = (
@@ -201,6 +210,18 @@ def batch(bundle: Path, folder: Path) -> Numbers:
     return {"audio_hours_per_hour": LONG_S / median(seconds)}
 
 
+def lengths(bundle: Path, folder: Path) -> Numbers:
+    """Measure the peak memory of `bonafide score` on one minute and on an hour."""
+    minute, peaks = speech(60.0), {}
+    for minutes in MINUTES:
+        file = folder / f"{minutes}.flac"
+        file.write_bytes(encode(np.tile(minute, minutes), "flac"))
+        words = [sys.executable, "-c", PEAK, str(file), "--bundle", str(bundle)]
+        output = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
+        peaks[f"{minutes} minutes"] = float(output.splitlines()[-1])
+    return {"peak_mb": peaks}
+
+
 def measure(bundle: Bundle, say: Say) -> Numbers:
     """Run every part, one after another."""
     with tempfile.TemporaryDirectory() as name:
@@ -210,6 +231,7 @@ def measure(bundle: Bundle, say: Say) -> Numbers:
         parts: dict[str, Callable[[], Numbers]] = {
             "codecs": lambda: codecs(bundle),
             "batch": lambda: batch(bundle.folder, folder),
+            "lengths": lambda: lengths(bundle.folder, folder),
             "http": lambda: http(bundle.folder, file),
             "cold_starts": lambda: cold_starts(bundle.folder, file),
             "graphs": lambda: graphs(bundle),  # last: tensorflow keeps threads in this process
@@ -274,6 +296,10 @@ def lines(numbers: Numbers) -> list[str]:
         ("  python -c 'import tensorflow'", f"{cold['import_tensorflow_s']:.2f} s"),
         ("  service, to ready", f"{cold['service_ready_s']:.2f} s"),
         ("(h) Peak memory of a worker with its scorer", f"{web['worker_mb']:.0f} MB"),
+        *(
+            (f"    bonafide score, a file of {length}", f"{peak:.0f} MB")
+            for length, peak in numbers["lengths"]["peak_mb"].items()
+        ),
         (
             "(i) Batch scoring on one core",
             f"{numbers['batch']['audio_hours_per_hour']:.0f} hours of audio an hour",

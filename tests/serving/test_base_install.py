@@ -36,10 +36,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", folder / "venv")
     python = folder / "venv" / "bin" / "python"
     run(python, *PIP, "--require-hashes", "-r", REPOSITORY / "requirements-serving.lock")
+    return python
+
+
+@pytest.fixture(scope="module")
+def installed(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The wheel, where a variable of the environment shows it: a Bento must do without."""
+    folder = tmp_path_factory.mktemp("wheel")
     wheel = (*PIP[:2], "wheel", *PIP[3:], "--no-build-isolation", "--wheel-dir", folder)
     run(sys.executable, *wheel, REPOSITORY)
-    run(python, *PIP, next(folder.glob("bonafide-*.whl")))
-    return python
+    run(python, *PIP, "--target", folder / "site", next(folder.glob("bonafide-*.whl")))
+    return {"PYTHONPATH": str(folder / "site")}
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +61,26 @@ def test_training_libraries_are_absent(python: Path) -> None:
     assert run(python, "-c", code).strip() == "[]"
 
 
-def test_score(python: Path, bundle_home: Path, clip: Path, detector: Detector) -> None:
+def test_score(
+    python: Path, installed: dict[str, str], bundle_home: Path, clip: Path, detector: Detector
+) -> None:
     words = ("-m", "bonafide.cli", "score", clip, "--format", "jsonl")
-    said = json.loads(run(python, *words, BONAFIDE_HOME=str(bundle_home)))
+    said = json.loads(run(python, *words, **installed, BONAFIDE_HOME=str(bundle_home)))
     expected = detector.score(clip).to_json()
     assert said == {"path": str(clip), **expected}
 
 
 def test_serve(
-    python: Path, bundle_home: Path, clip: Path, detector: Detector, tmp_path: Path
+    python: Path,
+    installed: dict[str, str],
+    bundle_home: Path,
+    clip: Path,
+    detector: Detector,
+    tmp_path: Path,
 ) -> None:
     home = private_home(bundle_home, tmp_path / "home")
     command = (str(python), "-m", "bonafide.cli", "serve")
-    with server(home, command=command, workers=1) as running:
+    with server(home, command=command, environment=installed, workers=1) as running:
         answer = running.detect(clip.read_bytes())
     assert answer.json() == detector.score(clip).to_json()
 
