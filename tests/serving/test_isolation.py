@@ -62,17 +62,10 @@ def asked(
 
 
 def scorer_at_work(service: Server) -> psutil.Process:
-    """Give the scorer once it works on what was sent."""
-    (scorer,), (worker,) = service.scorers(), service.workers()
-
-    def works() -> bool:
-        before = scorer.cpu_times().user
-        time.sleep(0.05)  # the time over which work is measured
-        sockets = [each.laddr for each in worker.net_connections("unix")]
-        connected = sum(str(path).endswith(".sock") for path in sockets) > 1
-        return connected and scorer.cpu_times().user - before >= 0.03
-
-    wait_for(works, "the scorer works")
+    """Give the scorer once it has taken what was sent: its name is on the upload's file."""
+    (scorer,) = wait_for(service.scorers, "a scorer")
+    taken = f"bonafide-*/*-*.{scorer.pid}"
+    wait_for(lambda: list(service.temp.glob(taken)), "the scorer works")
     return scorer
 
 
@@ -80,9 +73,9 @@ def scorer_at_work(service: Server) -> psutil.Process:
 
 
 def test_a_scorer_that_hangs_is_ended_at_the_deadline(hasty: Server) -> None:
-    (scorer,) = hasty.scorers()
     with asked(hasty, LONG) as (answer,):
-        scorer_at_work(hasty).suspend()
+        scorer = scorer_at_work(hasty)
+        scorer.suspend()
         start = time.monotonic()
         assert code(answer.result()) == (504, "deadline")
     assert time.monotonic() - start < 2.5
