@@ -191,7 +191,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
     with tempfile.TemporaryDirectory(prefix="fz") as name:
         temp = Path(name)
         with (
-            service(bundle.folder, WORKERS, TMPDIR=name) as running,
+            service(bundle.folder, WORKERS, TMPDIR=name, BONAFIDE_QUEUE=str(CLIENTS)) as running,
             contextlib.ExitStack() as stack,
         ):
             senders = stack.enter_context(contextlib.closing(_Senders(running, report, keep)))

@@ -36,7 +36,8 @@ class Settings:
     max_uploads : int
         Requests whose body a worker takes in at one time.
     queue : int
-        Requests that may wait for a worker's scorer; one more is answered 429.
+        Requests that may wait beside the one that is scored; one more is answered 429. Longer
+        takes bursts, shorter keeps answers quick when there are too many (`benchmarks.overload`).
     upload_s : float
         A body that takes longer to arrive is given up.
     deadline_s : float
@@ -61,7 +62,7 @@ class Settings:
     max_rate_hz: int = 384_000
     max_channels: int = 32
     max_uploads: int = 64
-    queue: int = 8
+    queue: int = 2
     upload_s: float = 60.0
     deadline_s: float = 30.0
     scorer_mb: float = 4_000.0
