@@ -37,6 +37,7 @@ ERRORS = {
     "busy": "The detector is busy with other recordings.",
     "over_rate": "Too many recordings were sent in a short time.",
     "not_ready": f"The detector is still starting. {_TRY_AGAIN}",
+    "no_room": f"The detector has no room for recordings left. {_TRY_AGAIN}",
     "deadline": "Judging this recording took too long and was stopped. A shorter one may work.",
     "upload_too_slow": f"Sending the file to the detector took too long. {_TRY_AGAIN}",
     "unauthorized": "The detector refuses this page: its API key is missing or not known. "

@@ -1,10 +1,12 @@
-"""Bundles of untrained models: every part real but its weights."""
+"""Bundles of untrained models: every part real but its weights.
+
+TensorFlow is imported by who calls, not by who collects the tests.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import onnx
 import xgboost
@@ -12,7 +14,6 @@ import xgboost
 from bonafide.bundle import Bundle, write_bundle
 from bonafide.corpora.speechlike import Voice, speak
 from bonafide.export.candidate import fuse
-from bonafide.export.networks import convert_network
 from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph, trees_graph
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
@@ -20,7 +21,6 @@ from bonafide.spec import BASE_MODELS, FeatureSpec
 from bonafide.statistics import build_statistics
 from bonafide.training.config import NetworkConfig
 from bonafide.training.data import Standard
-from bonafide.training.networks import build_network
 from bonafide.training.stacking import Linear
 
 VIEWS = {"cnn": "lfcc", "rnn": "logmel", "bilstm": "mfcc", "gru": "lfcc", "xgboost": "lfcc_high"}
@@ -37,8 +37,10 @@ def sounds(n: int, n_samples: int) -> np.ndarray:
     )
 
 
-def _shaken(model: keras.Model, rng: np.random.Generator) -> keras.Model:
+def _shaken(model: Any, rng: np.random.Generator) -> Any:
     """Move batch normalisation off its start, where a forgotten part of it would not show."""
+    import keras
+
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             gain, shift, mean, variance = (rng.uniform(0.3, 1.7, w.shape) for w in layer.weights)
@@ -54,6 +56,11 @@ def _booster(x: np.ndarray, rng: np.random.Generator, rounds: int) -> xgboost.Bo
 
 def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
     """Export random networks, trees fitted to noise and a made-up stack; `entries` replace ours."""
+    import keras
+
+    from bonafide.export.networks import convert_network
+    from bonafide.training.networks import build_network
+
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(1)
     rng, spec = np.random.default_rng(1), FeatureSpec()

@@ -22,7 +22,7 @@ from serving.refusals import STATUS
 RATE_HZ = 16_000
 URL = "http://127.0.0.1:3000"
 # What only a fault of the page itself brings about.
-OURS = {"no_audio_field", "bad_multipart", "bad_encoding"}
+OURS = {"method_not_allowed", "no_audio_field", "bad_multipart", "bad_encoding"}
 
 
 def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") -> Service:
