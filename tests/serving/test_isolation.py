@@ -193,7 +193,7 @@ def test_a_client_that_goes_away_leaves_nothing(service: Server) -> None:
 def test_a_worker_that_is_killed_costs_what_it_had_in_hand(home: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip.flac"
     clip.write_bytes(SOUND)
-    with server(home, workers=2) as running:
+    with server(home, workers=2, queue=8) as running:
         first = running.workers()
         with load(running, clip, clients=CLIENTS, seconds=6) as result:
             wait_for(lambda: running.metric(OK) > 20, "load")
