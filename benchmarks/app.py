@@ -6,7 +6,6 @@ time does not depend on them. Needs the extra ``train``.
 """
 
 import io
-from collections import Counter
 from typing import Any
 
 import keras
@@ -22,11 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.bundle import Bundle
 from bonafide.frontend import filters
 from bonafide.spec import BASE_MODELS, SAMPLE_RATE_HZ, ViewSpec
+from bonafide.statistics import N_STATISTICS, PERCENTILES
 from bonafide.training.config import Config
 from bonafide.training.networks import build_network
 
 Array = NDArray[np.floating[Any]]
-PERCENTILES = (5, 25, 50, 75, 95)
 
 
 class App:
@@ -47,7 +46,7 @@ class App:
             config = getattr(models, name)
             self._networks[name] = build_network(name, config, n_features, self._spec.n_frames)
         rng = np.random.default_rng(0)
-        n_statistics = 8 * self._views[self._view_of["xgboost"]].n_features
+        n_statistics = N_STATISTICS * self._views[self._view_of["xgboost"]].n_features
         trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
         self._trees = _random_booster(rng, n_statistics, trees, models.xgboost.depth)
         meta_trees = count_trees(onnx.load(bundle.graph_path("meta_xgboost")))
@@ -114,12 +113,8 @@ def statistics(frames: Array) -> Array:
 
 def count_trees(model: onnx.ModelProto) -> int:
     """Count the trees of a graph."""
-    trees = Counter[int]()
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.name == "nodes_treeids":
-                trees.update(attribute.ints)
-    return len(trees)
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    return len({tree for a in attributes if a.name == "nodes_treeids" for tree in a.ints})
 
 
 def _random_booster(

@@ -245,15 +245,17 @@ def measure(bundle: Bundle, say: Say) -> Numbers:
     numbers["bundle"] = {**bundle.identity, "bundle_mb": size / 1e6}
     flat = {key: value for part in numbers.values() for key, value in part.items()}
     numbers["bars"] = {
-        what: {"value": flat[what], "bar": f"{direction} {bar:g}", "met": _met(flat, what)}
+        what: {
+            "value": flat[what],
+            "bar": f"{direction} {bar:g}",
+            "met": _met(flat[what], direction, bar),
+        }
         for what, direction, bar in BARS
     }
     return numbers
 
 
-def _met(flat: Numbers, what: str) -> bool:
-    direction, bar = next((d, b) for name, d, b in BARS if name == what)
-    value = float(flat[what])
+def _met(value: float, direction: str, bar: float) -> bool:
     return value >= bar if direction == "at least" else value <= bar
 
 

@@ -15,21 +15,20 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 BOUNDARY = "bonafide-benchmark"
 
 
-def request_bytes(content: bytes, host: str = "127.0.0.1", key: str = "") -> bytes:
+def request_bytes(content: bytes) -> bytes:
     """Write one multipart request for ``POST /v1/detect``."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="audio"; filename="a"\r\n\r\n'
     body = head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
     lines = [
         "POST /v1/detect HTTP/1.1",
-        f"Host: {host}",
+        "Host: 127.0.0.1",
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}",
         f"Content-Length: {len(body)}",
-        *([f"Authorization: Bearer {key}"] if key else []),
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
@@ -93,8 +92,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Collect until head and body are there."""

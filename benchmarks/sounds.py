@@ -41,9 +41,43 @@ def encode(samples: Samples, name: str, rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
         soundfile.write(file, samples, rate_hz, format=container, subtype=codec)
         return file.getvalue()
     container, codec = FFMPEG[name]
-    with av.open(file, "w", format=container) as output:
-        stream: Any = output.add_stream(codec, rate=rate_hz, layout="mono")
-        frame = av.AudioFrame.from_ndarray(samples[None, :], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
-        output.mux([*stream.encode(frame), *stream.encode(None)])
+    return mux(container, codec, samples[:, None], rate_hz)
+
+
+def mux(
+    container_format: str,
+    codec: str,
+    samples: Samples | None,
+    rate_hz: int,
+    *,
+    video: bool = False,
+    title: str = "",
+) -> bytes:
+    """Write a file with FFmpeg: samples of shape (n, 1 or 2), a picture track, or both."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container_format) as container:
+        container.metadata["title"] = title
+        if video:
+            pictures: Any = container.add_stream("mpeg4", rate=10)
+            pictures.width = pictures.height = 64
+            pictures.pix_fmt = "yuv420p"
+        if samples is not None:
+            layout = "mono" if samples.shape[1] == 1 else "stereo"
+            sound: Any = container.add_stream(codec, rate=rate_hz, layout=layout)
+            sound.bit_rate = 96_000
+            planes = np.ascontiguousarray(samples.T)
+            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+            frame.sample_rate = rate_hz
+            frame.pts, frame.time_base = 0, Fraction(1, rate_hz)
+            container.mux([*sound.encode(frame), *sound.encode(None)])
+        if video:
+            for pts in range(30):
+                container.mux(pictures.encode(_picture(pts)))
+            container.mux(pictures.encode(None))
     return file.getvalue()
+
+
+def _picture(pts: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 40 * pts % 255, np.uint8), "rgb24")
+    frame.pts, frame.time_base = pts, Fraction(1, 10)
+    return frame

@@ -12,12 +12,9 @@ from bonafide.errors import BundleError
 from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
 
 MANIFEST = "manifest.json"
-# The detector decides; the others are what it was fused from.
-GRAPHS = (
-    *("detector", "frontend", "scaler"),
-    *BASE_MODELS,
-    *(f"meta_{name}" for name in META_MODELS),
-)
+MODELS = (*BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
+PARTS = ("frontend", "scaler", *MODELS)
+GRAPHS = ("detector", *PARTS)  # the detector decides; the others are what it was fused from
 FORMAT = 1
 REQUIRED = (
     *("name", "version", "feature_spec", "views", "prior_spoof", "thresholds", "choice"),

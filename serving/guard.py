@@ -94,10 +94,8 @@ class Guard:
         if not is_loopback(server[0]):
             message = "no API keys are set, so only this machine is answered"
             raise Refusal("keys_required", message, close=True)
-        host = (
-            headers.get("host", "localhost").rpartition("]")[0].lstrip("[")
-            or headers.get("host", "localhost").partition(":")[0]
-        )
+        named = headers.get("host", "localhost")
+        host = named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
         if not is_loopback(host):
             raise Refusal("bad_host", f"host {host!r} is not this machine", close=True)
 

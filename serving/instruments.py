@@ -1,7 +1,5 @@
 """What the service counts, for Prometheus; summed over workers by BentoML's client."""
 
-from typing import Any
-
 from bonafide.bundle import Bundle
 
 STAGES = ("receive", "wait", "decode", "resample", "infer")
@@ -17,7 +15,9 @@ class Instruments:
     def __init__(self) -> None:
         from bentoml.metrics import Counter, Gauge, Histogram
 
-        self._requests = Counter("bonafide_requests", "Requests by status and code", _STATUS)
+        self._requests = Counter(
+            "bonafide_requests", "Requests by status and code", ["status", "code"]
+        )
         self._verdicts = Counter("bonafide_verdicts", "Verdicts given", ["verdict"])
         self._stages = Histogram(
             "bonafide_stage_seconds",
@@ -60,6 +60,3 @@ class Instruments:
                 self._bundle.labels(*self._identity).set(0)
             self._bundle.labels(*identity).set(1)
             self._identity = identity
-
-
-_STATUS: Any = ["status", "code"]

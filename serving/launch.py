@@ -1,6 +1,7 @@
 """Starting the service: checks first, then BentoML's own server."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
         **os.environ,
         **settings.to_environment(),
     }
+
+
+def free_port() -> int:
+    """Give a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def serve(settings: Settings, host: str, port: int) -> None:

@@ -72,8 +72,16 @@ def confine(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
-    if sys.platform == "linux":  # elsewhere a scorer that hangs outlives a killed worker
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(sent: signal.Signals) -> None:
+    """Have this process sent a signal when its parent ends, however that one ends.
+
+    Linux alone knows how; elsewhere a process that hangs outlives a killed parent.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, sent)
 
 
 class Desk:

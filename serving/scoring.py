@@ -81,7 +81,9 @@ async def start_scorer(
     try:
         async with asyncio.timeout(START_S):
             said = await process.stdout.readline()
-    except (TimeoutError, asyncio.CancelledError):
+    except TimeoutError:
+        said = b""
+    except asyncio.CancelledError:
         await end(process)
         raise
     if not said:
@@ -267,7 +269,7 @@ class Scoring:
                 continue
             try:
                 self._scorer = await start_scorer(self._folder, self.bundle, self.settings)
-            except (ScorerError, TimeoutError) as error:
+            except ScorerError as error:
                 log.error("%s", error)
                 await asyncio.sleep(PAUSE_S)
 
@@ -281,7 +283,7 @@ class Scoring:
             try:
                 bundle = await asyncio.to_thread(find_bundle, self._home)
                 fresh = await start_scorer(self._folder, bundle, self.settings)
-            except (BonafideError, ScorerError, TimeoutError) as error:
+            except (BonafideError, ScorerError) as error:
                 log.error("the promoted bundle is not served, the old one stays: %s", error)
                 continue
             old, self._scorer, self._bundle = self._scorer, fresh, bundle

@@ -104,6 +104,7 @@ def calibrate(
         "training.features",
         "training.networks",
         "training.stacking",
+        "training.trees",
     )
 )
 def export(

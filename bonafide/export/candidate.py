@@ -12,7 +12,7 @@ import onnx
 import xgboost
 from numpy.typing import NDArray
 
-from bonafide.bundle import Bundle, write_bundle
+from bonafide.bundle import MODELS, Bundle, write_bundle
 from bonafide.detector import p_spoof_of, verdict_of
 from bonafide.display import reporter
 from bonafide.errors import BonafideError
@@ -26,7 +26,7 @@ from bonafide.export.tables import (
 )
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
+from bonafide.spec import META_MODELS, FeatureSpec
 from bonafide.statistics import build_statistics
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
@@ -35,6 +35,7 @@ from bonafide.training.features import FeatureStore, training_windows
 from bonafide.training.isolate import run_isolated
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.trees import load_booster
 
 MAX_DIFFERENCE = 1e-4
 PARITY_ROWS = 64
@@ -82,25 +83,19 @@ def _export_trees(
 ) -> float:
     """Write the trees' .onnx; give its largest difference from XGBoost."""
     spec = store.spec
-    booster = _booster(fitted.content)
+    booster = load_booster(fitted.content)
     onnx.save(trees_graph(booster, spec, fitted.view), str(folder / "xgboost.onnx"))
     statistics = Graph(build_statistics(*samples.shape[1:]).SerializeToString())
-    source = _booster(fitted.content).predict(
+    source = load_booster(fitted.content).predict(
         xgboost.DMatrix(statistics({"frames": samples})["statistics"])
     )
     seen = Graph(folder / "xgboost.onnx")({"frames": samples})["p_spoof"]
     return _largest(seen, source)
 
 
-def _booster(content: bytes) -> xgboost.Booster:
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(content))
-    return booster
-
-
 def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
     """Write both meta-models; give their largest differences on real base scores."""
-    graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(_booster(stack.trees)))
+    graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(load_booster(stack.trees)))
     source = stack.predict(models)
     parity = {}
     for column, (name, graph) in enumerate(zip(META_MODELS, graphs, strict=True)):
@@ -184,11 +179,10 @@ def fuse(
     manifest: Mapping[str, Any],
 ) -> None:
     """Write detector.onnx, made of the graphs that lie in the folder."""
-    names = (*BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
     fused = detector_graph(
         spec,
         scaler,
-        {name: onnx.load(folder / f"{name}.onnx") for name in names},
+        {name: onnx.load(folder / f"{name}.onnx") for name in MODELS},
         manifest["views"],
         choice=manifest["choice"],
         calibration=Calibration(**manifest["calibration"]),

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import Bundle
+from bonafide.bundle import PARTS, Bundle
 from bonafide.detector import Scores
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, META_MODELS
@@ -22,9 +22,7 @@ class Chain:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        stack = tuple(f"meta_{name}" for name in META_MODELS)
-        names = ("frontend", "scaler", *BASE_MODELS, *stack)
-        self._graph = {name: Graph(bundle.graph_path(name)) for name in names}
+        self._graph = {name: Graph(bundle.graph_path(name)) for name in PARTS}
         self._view = bundle.manifest["views"]
         self._calibration = Calibration(**bundle.manifest["calibration"])
         self._choice = META_MODELS.index(bundle.manifest["choice"])

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import onnx
 
+from bonafide.export.tables import add_log_odds
 from bonafide.frontend import add_views
 from bonafide.onnxgraph import GraphBuilder, inline
 from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
 from bonafide.training.data import Standard
-from bonafide.training.stacking import CLIP, Calibration
+from bonafide.training.stacking import Calibration
 
 Graphs = Mapping[str, onnx.ModelProto]
 
@@ -94,7 +95,6 @@ def _side_by_side(graph: GraphBuilder, scores: list[str]) -> str:
 
 def _calibrated(graph: GraphBuilder, p_spoof: str, calibration: Calibration) -> str:
     """Add `Calibration.llr`: [batch] -> [batch]."""
-    clipped = graph.add("Clip", p_spoof, graph.constant(CLIP), graph.constant(1 - CLIP))
-    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
-    line = graph.add("Mul", graph.add("Log", odds), graph.constant(-calibration.slope))
+    log_odds = add_log_odds(graph, p_spoof)
+    line = graph.add("Mul", log_odds, graph.constant(-calibration.slope))
     return graph.add("Sub", line, graph.constant(calibration.intercept))

@@ -71,19 +71,24 @@ def meta_trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
     return graph.model()
 
 
+def add_log_odds(graph: GraphBuilder, p: str) -> str:
+    """Add `bonafide.training.stacking.log_odds`, element by element."""
+    clipped = graph.add("Clip", p, graph.constant(CLIP), graph.constant(1 - CLIP))
+    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
+    return graph.add("Log", odds)
+
+
 def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
     """Build the logistic meta-model on log odds: ``models`` [batch, 5] -> ``p_spoof`` [batch]."""
     graph = GraphBuilder("meta_logistic")
     models = graph.input("models", ["batch", len(BASE_MODELS)])
-    clipped = graph.add("Clip", models, graph.constant(CLIP), graph.constant(1 - CLIP))
-    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
     part = to_onnx(
         _as_sklearn(linear),
         initial_types=[("x", SklearnFloatTensorType([None, len(BASE_MODELS)]))],
         options={"zipmap": False},
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
-    outputs = inline(graph, part, {"x": graph.add("Log", odds)})
+    outputs = inline(graph, part, {"x": add_log_odds(graph, models)})
     graph.output("p_spoof", _second_column(graph, outputs["probabilities"]), ["batch"])
     return graph.model()
 

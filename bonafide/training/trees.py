@@ -30,6 +30,13 @@ def view_statistics(view: View, rows: Rows) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
+def load_booster(content: bytes) -> xgboost.Booster:
+    """Read a booster from UBJSON or JSON."""
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(content))
+    return booster
+
+
 def halfway(booster: xgboost.Booster, x: NDArray[np.float32]) -> xgboost.Booster:
     """Move every split to the middle between the training values on either side of it.
 
@@ -53,9 +60,7 @@ def halfway(booster: xgboost.Booster, x: NDArray[np.float32]) -> xgboost.Booster
             above = int(np.searchsorted(values, np.float32(conditions[node])))
             if 0 < above < len(values):
                 conditions[node] = float((values[above - 1] + values[above]) / 2)
-    moved = xgboost.Booster()
-    moved.load_model(bytearray(json.dumps(model).encode()))
-    return moved
+    return load_booster(json.dumps(model).encode())
 
 
 class _Report(xgboost.callback.TrainingCallback):
@@ -107,29 +112,31 @@ class Trees:
             "seed": self.seed,
         }
         log: dict[str, dict[str, list[float]]] = {}
+        x = view_statistics(view, rows)
+        held_out = view_statistics(view, validation_rows)
         booster = xgboost.train(
             parameters,
-            self._matrix(view, rows),
+            self._matrix(view, rows, x),
             config.trees,
-            evals=[(self._matrix(view, validation_rows), "held_out")],
+            evals=[(self._matrix(view, validation_rows, held_out), "held_out")],
             evals_result=log,
             verbose_eval=False,
             callbacks=[_Report(progress, config.trees)],
         )
         losses = [float(v) for v in log["held_out"]["logloss"]]
         best = booster[: int(np.argmin(losses)) + 1]
-        self.model_ = halfway(best, view_statistics(view, rows))
+        self.model_ = halfway(best, x)
         self.history_ = {"held_out_loss": losses}
         return self
 
     @staticmethod
-    def _matrix(view: View, rows: Rows) -> xgboost.DMatrix:
-        """Weigh rows by their source's size to the power -1/2, classes evenly."""
+    def _matrix(view: View, rows: Rows, x: NDArray[np.float32]) -> xgboost.DMatrix:
+        """Weigh rows, of statistics `x`, by source size to the power -1/2, classes evenly."""
         spoof = view.is_spoof[rows]
         weight = np.bincount(view.source)[view.source[rows]] ** -0.5
         for label in (False, True):
             weight[spoof == label] /= max(weight[spoof == label].sum(), 1e-12) / len(rows) * 2
-        return xgboost.DMatrix(view_statistics(view, rows), spoof, weight=weight)
+        return xgboost.DMatrix(x, spoof, weight=weight)
 
     def predict(self, view: View, rows: Rows) -> NDArray[np.float32]:
         """Give p_spoof, shape (len(rows),)."""

@@ -1,7 +1,6 @@
 """Starting the page, and a service of its own beside it."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from bonafide.errors import BonafideError, ConfigError
 from bonafide.home import home
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
-from serving.scorer import PR_SET_PDEATHSIG
+from serving.launch import free_port
+from serving.scorer import end_with_parent
 from serving.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -53,13 +54,6 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
     }
 
 
-def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
 def check_port(port: int) -> None:
     """Refuse a port that is taken, before anything starts.
 
@@ -78,11 +72,6 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def _end_with_us() -> None:
-    """Have this process ended when its parent is, however that one ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 @contextlib.contextmanager
 def own_service() -> Iterator[str]:
     """Run a service on this machine while the page runs; gives its address.
@@ -99,7 +88,7 @@ def own_service() -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is ours to handle
-        preexec_fn=_end_with_us if sys.platform == "linux" else None,
+        preexec_fn=partial(end_with_parent, signal.SIGTERM),
     )
     try:
         url = f"http://{LOOPBACK}:{port}"

@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -21,9 +20,11 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, sync_playwright
 
+from benchmarks.sounds import mux
 from bonafide.audio import decode
 from bonafide.corpora.simulated import simulate
-from tests.helpers.media import RATE_HZ, write_with_pyav
+from bonafide.spec import SAMPLE_RATE_HZ as RATE_HZ
+from serving.launch import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 MARK = "BONAFIDE_TEST_MARK"
@@ -52,10 +53,7 @@ class App:
 @contextmanager
 def running_app(home: Path, log: Path, *words: str, **environment: str) -> Iterator[App]:
     """Start `bonafide app`, wait until the page is there, and kill what is left at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mark = uuid.uuid4().hex
+    port, mark = free_port(), uuid.uuid4().hex
     command = [sys.executable, "-m", "bonafide.cli", "app", "--port", str(port), *words]
     settings = {**os.environ, "BONAFIDE_HOME": str(home), MARK: mark, **environment}
     with log.open("wb") as file:
@@ -104,7 +102,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {kind: folder / f"voice.{kind}" for kind in ("wav", "mp3", "mp4")}
     soundfile.write(paths["wav"], voice, RATE_HZ)
     soundfile.write(paths["mp3"], voice, RATE_HZ)
-    write_with_pyav(paths["mp4"], voice, "aac", RATE_HZ)
+    paths["mp4"].write_bytes(mux("mp4", "aac", voice[:, None], RATE_HZ, video=True))
     soundfile.write(folder / "blip.wav", voice[: RATE_HZ // 2], RATE_HZ)
     soundfile.write(folder / "silence.wav", np.zeros(3 * RATE_HZ), RATE_HZ)
     (folder / "notes.txt").write_text("this is no sound\n" * 50)

@@ -23,6 +23,8 @@ from typing import Any
 import httpx
 import psutil
 
+from serving.launch import free_port
+
 START_S, STOP_S = 90.0, 30.0
 SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
 
@@ -34,12 +36,6 @@ def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) 
         assert time.monotonic() < end, f"not within {limit_s:g} s: {what}"
         time.sleep(0.02)
     return seen
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def private_home(shared: Path, folder: Path) -> Path:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.sounds import mux
 from bonafide.audio import decode
 from tests.helpers.homes import Trained
-from tests.helpers.media import write_with_pyav
 
 RATE_HZ = 16_000
 
@@ -30,9 +30,9 @@ def same_sound(speech: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> 
     for suffix in ("wav", "flac", "mp3", "ogg"):
         paths.append(folder / f"sound.{suffix}")
         soundfile.write(paths[-1], speech, RATE_HZ)
-    for suffix in ("m4a", "mp4"):
+    for suffix, container, video in (("m4a", "ipod", False), ("mp4", "mp4", True)):
         paths.append(folder / f"sound.{suffix}")
-        write_with_pyav(paths[-1], speech, "aac", RATE_HZ)
+        paths[-1].write_bytes(mux(container, "aac", speech[:, None], RATE_HZ, video=video))
     return paths
 
 

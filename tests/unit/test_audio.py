@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from benchmarks.sounds import mux
 from bonafide.audio import (
     BLOCK_S,
     AudioStream,
@@ -94,43 +95,6 @@ def original(rate: int, channels: int, duration_s: float = DURATION_S) -> Sample
     left = soxr.resample(voice()[: int(duration_s * RATE)], RATE, rate)
     both = np.stack([left, 0.3 * np.roll(left, rate // 100)], axis=1)
     return np.ascontiguousarray(both[:, :channels], dtype=np.float32)
-
-
-def video_frame(pts: int) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 40 * pts % 255, np.uint8), "rgb24")
-    frame.pts, frame.time_base = pts, Fraction(1, 10)
-    return frame
-
-
-def mux(
-    container_format: str,
-    codec: str,
-    samples: Samples | None,
-    rate: int,
-    video: bool = False,
-    title: str = "",
-) -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format=container_format) as container:
-        container.metadata["title"] = title
-        if video:
-            pictures: Any = container.add_stream("mpeg4", rate=10)
-            pictures.width = pictures.height = 64
-            pictures.pix_fmt = "yuv420p"
-        if samples is not None:
-            layout = "mono" if samples.shape[1] == 1 else "stereo"
-            sound: Any = container.add_stream(codec, rate=rate, layout=layout)
-            sound.bit_rate = 96_000
-            planes = np.ascontiguousarray(samples.T)
-            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
-            frame.sample_rate = rate
-            frame.pts, frame.time_base = 0, Fraction(1, rate)
-            container.mux([*sound.encode(frame), *sound.encode(None)])
-        if video:
-            for pts in range(30):
-                container.mux(pictures.encode(video_frame(pts)))
-            container.mux(pictures.encode(None))
-    return file.getvalue()
 
 
 def sound_bytes(samples: NDArray[Any], rate: int, name: str) -> bytes:
