@@ -11,7 +11,7 @@ from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.errors import BundleError
 
 PRODUCTION = "production.json"
-SHIPPED = "shipped"  # the bundle that comes with the package
+SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
 
 
 def home() -> Path:
@@ -58,28 +58,15 @@ def production_stamp(root: Path) -> int:
         return 0
 
 
-def shipped_folder() -> Path | None:
-    """Give the folder of the bundle that comes with the project, or None if it has none."""
-    folder = Path(__file__).resolve().parent / SHIPPED
-    return folder if folder.is_dir() else None
-
-
 def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
     """Read the chosen bundle, else the one in production, else the one that is shipped.
 
     Raises
     ------
     BundleError
-        ``no_bundle`` if there is none, and what `read_bundle` raises.
+        What `read_bundle` raises.
     """
-    folder = chosen or production_folder(root) or shipped_folder()
-    if folder is None:
-        raise BundleError(
-            "no_bundle",
-            f"{root}: no bundle is in production; train one with `bonafide train`, or name one "
-            "with --bundle DIR",
-        )
-    return read_bundle(folder)
+    return read_bundle(chosen or production_folder(root) or SHIPPED)
 
 
 def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) -> Bundle:

@@ -24,6 +24,7 @@ from bonafide.bundle import (
 )
 from bonafide.errors import BundleError
 from bonafide.home import (
+    SHIPPED,
     bundles,
     clean_work,
     find_bundle,
@@ -403,14 +404,12 @@ def test_a_chosen_bundle_needs_no_home(tmp_path: Path) -> None:
     assert find_bundle(tmp_path / "nowhere", candidate.folder) == candidate
 
 
-def test_nothing_in_production(tmp_path: Path) -> None:
+def test_with_nothing_in_production_the_shipped_bundle_answers(tmp_path: Path) -> None:
     keep(tmp_path, make(tmp_path / "a"), {}, "card")
-    message = (
-        "no bundle is in production; train one with `bonafide train`, or name one with --bundle"
-    )
-    with pytest.raises(BundleError, match=message) as error:
-        find_bundle(tmp_path)
-    assert error.value.code == "no_bundle"
+    shipped = find_bundle(tmp_path)
+    assert shipped.folder == SHIPPED
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 10e6
+    assert "simulated" not in (SHIPPED / "card.md").read_text()
 
 
 def test_the_bundle_in_production_was_removed(tmp_path: Path) -> None:
