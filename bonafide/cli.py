@@ -254,11 +254,10 @@ def _summary(trained: "Trained") -> str:
     kept = home() / "bundles" / manifest["name"] / manifest["version"]
     set_aside = [f"  row {item.row + 2}: {item.message}" for item in trained.quarantine.rejected]
     parts = []
-    for evaluation in (outcome.out_of_fold, outcome.held_out):
+    for evaluation in outcome.evaluations:
         parts += [title_line(evaluation), brief_table(evaluation), ""]
     parts += [
-        f"Shortcut audit, EER of trivial measures alone: {percent(outcome.audit.test_eer)} on "
-        f"held-out sources, {percent(outcome.audit.fold_eer)} out of fold",
+        f"Shortcut audit, EER of trivial measures alone: {percent(outcome.audit.eer)}",
         f"Set aside: {len(set_aside)} of {trained.quarantine.n_rows} rows",
         *set_aside,
         f"Steps run: {len(trained.ran)}; taken from the cache: {len(trained.cached)}",

@@ -171,13 +171,13 @@ def histogram_figure(llr: NDArray[np.floating[Any]], is_spoof: NDArray[np.bool_]
 
 
 def curves_figure(history: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Draw the held-out loss of every fit of one base model."""
+    """Draw the training loss of every fit of one base model."""
 
     def draw(axes: "Axes") -> None:
         for name, losses in history.items():
-            held_out = losses["held_out_loss"]
-            axes.plot(range(1, len(held_out) + 1), held_out, label=name, marker=".", linewidth=1)
-        axes.set(xlabel="epoch or trees", ylabel="loss on held-out groups")
+            loss = losses["loss"]
+            axes.plot(range(1, len(loss) + 1), loss, label=name, marker=".", linewidth=1)
+        axes.set(xlabel="epoch or trees", ylabel="training loss")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.2)
 

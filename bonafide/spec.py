@@ -4,15 +4,19 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bonafide.errors import ConfigError
 
 SAMPLE_RATE_HZ = 16_000
 BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
+NETWORKS = BASE_MODELS[:4]
 META_MODELS = ("logistic", "xgboost")
+STATISTICS = "statistics"  # what the vector of time statistics is called beside the views
 
-Kind = Literal["mfcc", "lfcc", "logmel"]
+Kind = Literal["mfcc", "lfcc", "logmel", "logband", "flatness", "temporal_flatness"]
+CEPSTRA = ("mfcc", "lfcc")
+N_FFT = (64, 128, 256, 512, 1024, 2048)
 
 
 def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) -> None:
@@ -36,20 +40,28 @@ def _check(ok: bool, name: str, seen: object, allowed: str) -> None:
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """One kind of features of the common power spectrum.
+    """One kind of features, at a resolution of its own.
 
     Parameters
     ----------
-    kind : {"mfcc", "lfcc", "logmel"}
-        Mel cepstra, linear-frequency cepstra, or log mel bands.
+    kind : str
+        ``mfcc`` and ``lfcc``: cepstra of triangular filters, on the mel scale and at equal steps
+        of frequency. ``logmel`` and ``logband``: the log powers of these filters. ``flatness``:
+        spectral flatness, arithmetic over geometric mean of the power (Gray and Markel, 1974) in
+        bands side by side. ``temporal_flatness``: the same ratio of a filter's power over
+        successive frames. All in decibels.
     n_filters : int
-        Triangular filters between the band limits.
+        Filters or bands between the limits.
     n_coefficients : int
-        Cepstral coefficients kept; 0 for ``logmel``, which keeps the bands.
+        Cepstral coefficients kept; 0 for the other kinds, which keep every band.
     low_hz, high_hz : float
         Band limits, 0 to 8000 Hz.
     deltas : bool
         Append first and second time derivatives.
+    n_fft, hop_samples : int
+        Frame length and step in samples; frames are centred, padded with zeros.
+    block_frames : int
+        Frames that one value of ``temporal_flatness`` spans; 1 for the other kinds.
     """
 
     kind: Kind
@@ -57,29 +69,39 @@ class ViewSpec:
     n_coefficients: int = 20
     low_hz: float = 0.0
     high_hz: float = SAMPLE_RATE_HZ / 2
-    deltas: bool = True
+    deltas: bool = False
+    n_fft: int = 512
+    hop_samples: int = 320
+    block_frames: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values that make no features, naming what is allowed."""
-        _numbers(self, ("n_filters", "n_coefficients"), ("low_hz", "high_hz"))
-        _check(self.kind in ("mfcc", "lfcc", "logmel"), "kind", self.kind, "mfcc, lfcc or logmel")
+        _numbers(
+            self,
+            ("n_filters", "n_coefficients", "n_fft", "hop_samples", "block_frames"),
+            ("low_hz", "high_hz"),
+        )
+        _check(self.kind in get_args(Kind), "kind", self.kind, ", ".join(get_args(Kind)))
         _check(4 <= self.n_filters <= 128, "n_filters", self.n_filters, "4 to 128")
-        if self.kind == "logmel":
-            _check(self.n_coefficients == 0, "n_coefficients", self.n_coefficients, "0 for logmel")
+        kept = self.n_coefficients
+        if self.kind in CEPSTRA:
+            most = self.n_filters
+            _check(1 <= kept <= most, "n_coefficients", kept, f"1 to n_filters={most}")
         else:
-            upper = self.n_filters
-            _check(
-                1 <= self.n_coefficients <= upper,
-                "n_coefficients",
-                self.n_coefficients,
-                f"1 to n_filters={upper}",
-            )
+            _check(kept == 0, "n_coefficients", kept, f"0 for {self.kind}")
         _check(
             0.0 <= self.low_hz < self.high_hz <= SAMPLE_RATE_HZ / 2,
             "band",
             (self.low_hz, self.high_hz),
             f"0 <= low_hz < high_hz <= {SAMPLE_RATE_HZ // 2}",
         )
+        _check(self.n_fft in N_FFT, "n_fft", self.n_fft, ", ".join(map(str, N_FFT)))
+        hop, block = self.hop_samples, self.block_frames
+        _check(1 <= hop <= self.n_fft, "hop_samples", hop, f"1 to n_fft={self.n_fft}")
+        if self.kind == "temporal_flatness":
+            _check(2 <= block <= 64, "block_frames", block, "2 to 64 for temporal_flatness")
+        else:
+            _check(block == 1, "block_frames", block, f"1 for {self.kind}")
 
     @property
     def n_static(self) -> int:
@@ -93,12 +115,27 @@ class ViewSpec:
 
 
 def default_views() -> dict[str, ViewSpec]:
-    """Give the views that the base models may name."""
+    """Give the sequences that the networks may name."""
     return {
-        "mfcc": ViewSpec("mfcc"),
-        "lfcc": ViewSpec("lfcc"),
-        "lfcc_high": ViewSpec("lfcc", low_hz=3_000.0),
-        "logmel": ViewSpec("logmel", n_filters=64, n_coefficients=0, deltas=False),
+        "mfcc": ViewSpec("mfcc", deltas=True),
+        "lfcc": ViewSpec("lfcc", n_fft=256, hop_samples=64),
+        "lfcc_high": ViewSpec("lfcc", 40, 30, low_hz=3_000.0, n_fft=256, hop_samples=64),
+        "lfcc_top": ViewSpec("lfcc", 64, 40, low_hz=4_000.0),
+    }
+
+
+def default_statistics() -> dict[str, ViewSpec]:
+    """Give the views whose time statistics every base model sees: three resolutions in time."""
+    views = default_views()
+    return {
+        "lfcc": views["lfcc"],
+        "lfcc_high": views["lfcc_high"],
+        "lfcc_top": views["lfcc_top"],
+        "flatness": ViewSpec("flatness", 20, 0),
+        "logband": ViewSpec("logband", 16, 0, n_fft=64, hop_samples=32),
+        "temporal_flatness": ViewSpec(
+            "temporal_flatness", 16, 0, n_fft=64, hop_samples=32, block_frames=8
+        ),
     }
 
 
@@ -107,7 +144,7 @@ class FeatureSpec:
     """The front end's numbers: the one source of truth of training and serving.
 
     A window of ``window_samples`` is brought to unit RMS (so that level cannot be learned),
-    framed with a periodic Hann window, and its power spectrum feeds every view. Decibels are
+    framed with a periodic Hann window, and the power spectra feed every view. Decibels are
     ``10 log10(max(power, power_floor))``: an absolute floor after the level is fixed, where
     librosa's default floor moves with the loudest frame of the clip.
 
@@ -115,64 +152,73 @@ class FeatureSpec:
     ----------
     window_s : float
         Length of the networks' input in seconds.
-    n_fft, hop_samples : int
-        Frame length and step in samples; frames are centred, padded with zeros.
     power_floor : float
-        Smallest power that is told apart from silence, at unit RMS (dimensionless).
+        Smallest power density that is told apart from silence, at unit RMS (1/Hz).
     rms_floor : float
         Windows quieter than this RMS (full scale 1) are not amplified further.
     delta_frames : int
         Width of the Savitzky-Golay filter of the derivatives, odd, in frames.
     views : dict of str to ViewSpec
-        The named views.
+        Sequences for the networks.
+    statistics : dict of str to ViewSpec
+        Views of which time statistics are taken, in this order; see `bonafide.statistics`.
+    lags : tuple of int
+        Frames between which each feature's correlation with itself is taken.
+    correlated : int
+        Features of each view, from the first, whose correlations with each other are taken.
     """
 
     window_s: float = 4.0
-    n_fft: int = 512
-    hop_samples: int = 320
-    power_floor: float = 1e-6
+    power_floor: float = 1e-8
     rms_floor: float = 1e-4
     delta_frames: int = 9
     views: dict[str, ViewSpec] = field(default_factory=default_views)
+    statistics: dict[str, ViewSpec] = field(default_factory=default_statistics)
+    lags: tuple[int, ...] = (1, 2, 3, 5, 8)
+    correlated: int = 12
 
     def __post_init__(self) -> None:
         """Refuse values that make no front end, naming what is allowed."""
-        _numbers(
-            self,
-            ("n_fft", "hop_samples", "delta_frames"),
-            ("window_s", "power_floor", "rms_floor"),
-        )
+        _numbers(self, ("delta_frames", "correlated"), ("window_s", "power_floor", "rms_floor"))
         _check(0.5 <= self.window_s <= 30.0, "window_s", self.window_s, "0.5 to 30 seconds")
-        _check(self.n_fft in (256, 512, 1024, 2048), "n_fft", self.n_fft, "256, 512, 1024 or 2048")
-        _check(
-            1 <= self.hop_samples <= self.n_fft,
-            "hop_samples",
-            self.hop_samples,
-            f"1 to n_fft={self.n_fft}",
-        )
         _check(self.power_floor > 0.0, "power_floor", self.power_floor, "above 0")
         _check(self.rms_floor > 0.0, "rms_floor", self.rms_floor, "above 0")
+        _check(bool(self.views), "views", self.views, "at least one view")
+        _check(bool(self.statistics), "statistics", self.statistics, "at least one view")
+        shortest = min(map(self.n_frames, (*self.views.values(), *self.statistics.values())))
         _check(
-            self.delta_frames % 2 == 1 and 3 <= self.delta_frames <= self.n_frames,
+            self.delta_frames % 2 == 1 and 3 <= self.delta_frames <= shortest,
             "delta_frames",
             self.delta_frames,
-            f"odd, 3 to n_frames={self.n_frames}",
+            f"odd, 3 to {shortest}, the frames of the shortest view",
         )
-        _check(bool(self.views), "views", self.views, "at least one view")
+        object.__setattr__(self, "lags", tuple(self.lags))
+        whole = all(isinstance(lag, int) and 1 <= lag < shortest for lag in self.lags)
+        _check(whole, "lags", self.lags, f"whole numbers, 1 to {shortest - 1}")
+        _check(2 <= self.correlated <= 64, "correlated", self.correlated, "2 to 64")
+
+    def n_frames(self, view: ViewSpec) -> int:
+        """Count the frames of one window in a view."""
+        return (1 + self.window_samples // view.hop_samples) // view.block_frames
+
+    @property
+    def n_statistics(self) -> int:
+        """Time statistics of one window, of all views together."""
+        return sum(map(self.statistics_of, self.statistics.values()))
+
+    def statistics_of(self, view: ViewSpec) -> int:
+        """Count the time statistics of one view."""
+        correlated = min(self.correlated, view.n_features)
+        return (3 + len(self.lags)) * view.n_features + correlated * (correlated - 1) // 2
 
     @property
     def window_samples(self) -> int:
         """Samples of one window at 16 kHz."""
         return round(self.window_s * SAMPLE_RATE_HZ)
 
-    @property
-    def n_frames(self) -> int:
-        """Frames of one window."""
-        return 1 + self.window_samples // self.hop_samples
-
     def to_json(self) -> dict[str, Any]:
         """Give the spec as plain JSON values."""
-        return asdict(self)
+        return {**asdict(self), "lags": list(self.lags)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSpec":
@@ -184,8 +230,11 @@ class FeatureSpec:
             ``bad_feature_spec`` if a name is unknown or a value not allowed.
         """
         try:
-            views = {name: ViewSpec(**view) for name, view in values["views"].items()}
-            return cls(**{**values, "views": views})
+            views = {
+                part: {name: ViewSpec(**view) for name, view in values[part].items()}
+                for part in ("views", "statistics")
+            }
+            return cls(**{**values, **views})
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigError("bad_feature_spec", f"feature spec: {error}") from error
 

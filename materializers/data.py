@@ -15,6 +15,7 @@ from zenml.metadata.metadata_types import MetadataType
 
 from bonafide.corpora.rows import COLUMNS, Corpus, Row, describe
 from bonafide.report import html_page, html_table
+from bonafide.spec import STATISTICS
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
@@ -177,7 +178,7 @@ class FeatureStoreMaterializer(FolderMaterializer):
     def facts(self, data: FeatureStore) -> dict[str, MetadataType]:
         """Give the shape of each view and the spec."""
         shapes: dict[str, MetadataType] = {
-            name: str(data.view(name).shape) for name in data.spec.views
+            name: str(data.view(name).shape) for name in (*data.spec.views, STATISTICS)
         }
         return {**shapes, "feature_spec": data.spec.to_json()}
 

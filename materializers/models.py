@@ -24,14 +24,23 @@ class ScalerMaterializer(FolderMaterializer):
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
     def write(self, data: Scaler, folder: Path) -> None:
-        """Write ``scaler.npz``: ``<view>`` is mean over scale, (2, n_features)."""
-        arrays = {name: np.stack([s.mean, s.scale]) for name, s in data.standards.items()}
+        """Write ``scaler.npz``: ``<view>`` is mean, scale and limit, (3, n_features)."""
+        arrays = {
+            name: np.stack([s.mean, s.scale, np.full_like(s.mean, s.limit)])
+            for name, s in data.standards.items()
+        }
         np.savez(folder / "scaler.npz", **arrays)
 
     def read(self, folder: Path) -> Scaler:
         """Read it back."""
         with np.load(folder / "scaler.npz", allow_pickle=False) as arrays:
-            return Scaler({name: Standard(*arrays[name]) for name in arrays.files})
+            return Scaler(
+                {
+                    name: Standard(mean, scale, float(limit[0]))
+                    for name in arrays.files
+                    for mean, scale, limit in [arrays[name]]
+                }
+            )
 
     def digest(self, data: Scaler) -> str:
         """Hash names and numbers."""
@@ -68,13 +77,13 @@ class FittedBaseMaterializer(FolderMaterializer):
         return sha256_of(data.name, data.view, data.oof.tobytes(), json.dumps(data.history))
 
     def facts(self, data: FittedBase) -> dict[str, MetadataType]:
-        """Give name, view, size and the best held-out loss of each fit."""
-        losses = {k: float(min(v["held_out_loss"])) for k, v in data.history.items()}
+        """Give name, view, size and the last loss of each fit."""
+        losses = {k: float(v["loss"][-1]) for k, v in data.history.items()}
         return {
             "model": data.name,
             "view": data.view,
             "bytes": len(data.content),
-            "held_out_loss": losses,
+            "loss": losses,
         }
 
     def pages(self, data: FittedBase) -> dict[str, tuple[str, VisualizationType]]:

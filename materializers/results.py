@@ -32,8 +32,8 @@ class AuditMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(data.to_json()))
 
     def facts(self, data: Audit) -> dict[str, MetadataType]:
-        """Give the EER on both sides."""
-        return {"test_eer": data.test_eer.value, "fold_eer": data.fold_eer.value}
+        """Give the EER that is held against the detector's."""
+        return {"eer": data.eer.value, "fold_eer": data.fold_eer.value}
 
 
 class JudgementMaterializer(FolderMaterializer):
@@ -57,10 +57,10 @@ class JudgementMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(data.outcome.to_json()))
 
     def facts(self, data: Judgement) -> dict[str, MetadataType]:
-        """Give the EER of every system on held-out sources."""
-        held_out = data.outcome.held_out
-        eers = {name: metrics["eer"].value for name, metrics in held_out.systems.items()}
-        return {"eer": eers[DECISION], "eer_by_system": eers, **held_out.counts}
+        """Give the EER of every system on sources it never heard."""
+        judged = data.outcome.judged
+        eers = {name: metrics["eer"].value for name, metrics in judged.systems.items()}
+        return {"eer": eers[DECISION], "eer_by_system": eers, **judged.counts}
 
     def pages(self, data: Judgement) -> dict[str, tuple[str, VisualizationType]]:
         """Show the report."""

@@ -29,7 +29,6 @@ def _wire(
             name=name,
             model=getattr(config.models, name),
             fit=config.fit,
-            validation_share=config.folds.validation_share,
             seed=config.seed,
             recordings=recordings,
             features=features,

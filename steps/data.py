@@ -44,7 +44,11 @@ def split(
     return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
 
 
-@step(cache_policy=reuse_unless_changed("audio", "frontend", "onnxgraph", "training.features"))
+@step(
+    cache_policy=reuse_unless_changed(
+        "audio", "frontend", "onnxgraph", "statistics", "training.features"
+    )
+)
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any]
 ) -> Annotated[FeatureStore, "features"]:

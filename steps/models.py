@@ -23,9 +23,6 @@ from steps.policy import reuse_unless_changed
 
 @step(
     cache_policy=reuse_unless_changed(
-        "frontend",
-        "onnxgraph",
-        "statistics",
         "training.base",
         "training.config",
         "training.data",
@@ -40,7 +37,6 @@ def train(
     name: str,
     model: NetworkConfig | TreesConfig,
     fit: FitConfig,
-    validation_share: float,
     seed: int,
     recordings: Recordings,
     features: FeatureStore,
@@ -54,7 +50,6 @@ def train(
         features,
         folds,
         recordings.corpus,
-        validation_share=validation_share,
         seed=seed,
         progress=reporter(name),
     )

@@ -26,8 +26,7 @@ from bonafide.export.tables import (
 )
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
-from bonafide.spec import META_MODELS, FeatureSpec
-from bonafide.statistics import build_statistics
+from bonafide.spec import META_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
 from bonafide.training.data import Standard
@@ -49,7 +48,7 @@ def _largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]])
 def _export_networks(
     fitted: Mapping[str, FittedBase],
     config: Config,
-    samples: Mapping[str, Features],
+    samples: Mapping[str, dict[str, Features]],
     folder: Path,
     work: Path,
 ) -> dict[str, float]:
@@ -57,13 +56,13 @@ def _export_networks(
     jobs = []
     for name, base in fitted.items():
         (work / f"{name}.keras").write_bytes(base.content)
-        np.save(work / f"{name}_samples.npy", samples[name])
+        np.savez(work / f"{name}_samples.npz", allow_pickle=False, **samples[name])
         jobs.append(
             {
                 "name": name,
                 "config": getattr(config.models, name).model_dump(mode="json"),
                 "model": str(work / f"{name}.keras"),
-                "samples": str(work / f"{name}_samples.npy"),
+                "samples": str(work / f"{name}_samples.npz"),
                 "folder": str(work),
             }
         )
@@ -72,24 +71,18 @@ def _export_networks(
     for name in fitted:
         content = (work / f"{name}.onnx").read_bytes()
         (folder / f"{name}.onnx").write_bytes(content)
-        seen = Graph(content)({"frames": samples[name]})["p_spoof"]
+        seen = Graph(content)(samples[name])["p_spoof"]
         source, witness = np.load(work / f"{name}.npy")
         parity |= {name: _largest(seen, source), f"{name}_tf2onnx": _largest(seen, witness)}
     return parity
 
 
-def _export_trees(
-    fitted: FittedBase, store: FeatureStore, samples: Features, folder: Path
-) -> float:
+def _export_trees(fitted: FittedBase, statistics: Features, folder: Path) -> float:
     """Write the trees' .onnx; give its largest difference from XGBoost."""
-    spec = store.spec
     booster = load_booster(fitted.content)
-    onnx.save(trees_graph(booster, spec, fitted.view), str(folder / "xgboost.onnx"))
-    statistics = Graph(build_statistics(*samples.shape[1:]).SerializeToString())
-    source = load_booster(fitted.content).predict(
-        xgboost.DMatrix(statistics({"frames": samples})["statistics"])
-    )
-    seen = Graph(folder / "xgboost.onnx")({"frames": samples})["p_spoof"]
+    onnx.save(trees_graph(booster), str(folder / "xgboost.onnx"))
+    source = load_booster(fitted.content).predict(xgboost.DMatrix(statistics))
+    seen = Graph(folder / "xgboost.onnx")({STATISTICS: statistics})["p_spoof"]
     return _largest(seen, source)
 
 
@@ -147,12 +140,17 @@ def build_candidate(
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
 
     by_name = {base.name: base for base in fitted}
-    samples = {
-        name: scaler[base.view](store.view(base.view)[rows]) for name, base in by_name.items()
-    }
+    statistics = scaler[STATISTICS](store.view(STATISTICS)[rows])
     trees = by_name.pop("xgboost")
+    samples = {
+        name: {
+            "frames": scaler[base.view](store.view(base.view)[rows]),
+            STATISTICS: statistics,
+        }
+        for name, base in by_name.items()
+    }
     parity |= _export_networks(by_name, config, samples, folder, work)
-    parity["xgboost"] = _export_trees(trees, store, samples["xgboost"], folder)
+    parity["xgboost"] = _export_trees(trees, statistics, folder)
     models = np.stack([base.oof for base in fitted], axis=1)
     parity |= _export_stack(stack, folder, models)
     manifest = _manifest(config, recordings, store, fitted, stack, calibration)
@@ -167,9 +165,9 @@ def _export_scaler(
     store: FeatureStore, scaler: Mapping[str, Standard], rows: NDArray[np.intp], folder: Path
 ) -> float:
     onnx.save(scaler_graph(store.spec, scaler), str(folder / "scaler.onnx"))
-    views = {name: store.view(name)[rows] for name in store.spec.views}
-    seen = Graph(folder / "scaler.onnx")(views)
-    return max(_largest(seen[f"scaled_{name}"], scaler[name](views[name])) for name in views)
+    features = {name: store.view(name)[rows] for name in (*store.spec.views, STATISTICS)}
+    seen = Graph(folder / "scaler.onnx")(features)
+    return max(_largest(seen[f"scaled_{n}"], scaler[n](values)) for n, values in features.items())
 
 
 def fuse(
@@ -240,7 +238,7 @@ def _manifest(
         "version": "0",  # given when it is kept
         "feature_spec": store.spec.to_json(),
         "feature_spec_sha256": store.spec.sha256,
-        "views": {base.name: base.view for base in fitted},
+        "views": {base.name: base.view for base in fitted if base.view},
         "corpus": {"rows_sha256": recordings.rows_sha256, "rows": len(recordings.corpus)},
         "config": values,
         "config_sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from bonafide.bundle import PARTS, Bundle
 from bonafide.detector import Scores
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, META_MODELS
+from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.training.stacking import Calibration
 
 
 class Chain:
-    """Scores with the single graphs of a bundle, from a waveform or from views already extracted.
+    """Scores with the single graphs of a bundle, from a waveform or from stored features.
 
-    Judging a candidate starts at stored views; serving runs `detector.onnx` instead, which equals
+    Judging a candidate starts at the latter; serving runs `detector.onnx` instead, which equals
     this chain.
 
     Parameters
@@ -29,18 +29,20 @@ class Chain:
 
     def score_windows(self, waveforms: NDArray[np.float32]) -> tuple[Scores, Scores, Scores]:
         """Score windows, (n, window_samples); returns as `Detector.score_windows`."""
-        return self.score_views(self._graph["frontend"]({"waveform": waveforms}))
+        return self.score_features(self._graph["frontend"]({"waveform": waveforms}))
 
-    def score_views(self, views: dict[str, NDArray[np.float32]]) -> tuple[Scores, Scores, Scores]:
-        """Score windows from their views, each (n, n_frames, n_features)."""
-        scaled = self._graph["scaler"](views)
-        models = np.stack(
-            [
-                self._graph[name]({"frames": scaled[f"scaled_{self._view[name]}"]})["p_spoof"]
-                for name in BASE_MODELS
-            ],
-            axis=1,
-        )
+    def score_features(
+        self, features: dict[str, NDArray[np.float32]]
+    ) -> tuple[Scores, Scores, Scores]:
+        """Score windows from what `frontend.onnx` gives of them: views and statistics."""
+        scaled = self._graph["scaler"](features)
+        columns = []
+        for name in BASE_MODELS:
+            inputs = {STATISTICS: scaled[f"scaled_{STATISTICS}"]}
+            if name in self._view:
+                inputs["frames"] = scaled[f"scaled_{self._view[name]}"]
+            columns.append(self._graph[name](inputs)["p_spoof"])
+        models = np.stack(columns, axis=1)
         stack = np.stack(
             [self._graph[f"meta_{name}"]({"models": models})["p_spoof"] for name in META_MODELS],
             axis=1,

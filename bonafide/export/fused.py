@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import onnx
 
-from bonafide.export.tables import add_log_odds
-from bonafide.frontend import add_views
+from bonafide.export.tables import add_log_odds, add_standard
+from bonafide.frontend import add_features
 from bonafide.onnxgraph import GraphBuilder, inline
-from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
+from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.data import Standard
 from bonafide.training.stacking import Calibration
 
@@ -32,12 +31,12 @@ def detector_graph(
     ----------
     spec : FeatureSpec
     standards : mapping of str to Standard
-        The scaler, by view.
+        The scaler, by view, and of the statistics.
     graphs : mapping of str to onnx.ModelProto
-        The exported base models (``frames`` to ``p_spoof``) and meta-models, ``meta_<name>``
-        (``models`` to ``p_spoof``).
+        The exported base models (``statistics``, of networks ``frames`` too, to ``p_spoof``) and
+        meta-models, ``meta_<name>`` (``models`` to ``p_spoof``).
     views : mapping of str to str
-        Which view each base model sees; others are not computed.
+        Which view each network hears; others are not computed.
     choice : {"logistic", "xgboost"}
         The meta-model that decides.
     calibration : Calibration
@@ -53,15 +52,15 @@ def detector_graph(
     """
     graph = GraphBuilder("detector")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
-    used = {name: view for name, view in spec.views.items() if name in views.values()}
-    features = add_views(graph, replace(spec, views=used), waveform)
+    features, statistics = add_features(graph, spec, waveform, dict.fromkeys(views.values()))
     frames = {
         name: _scaled_frames(graph, value, standards[name]) for name, value in features.items()
     }
-    scores = [
-        inline(graph, graphs[name], {"frames": frames[views[name]]})["p_spoof"]
-        for name in BASE_MODELS
-    ]
+    known = add_standard(graph, statistics, standards[STATISTICS], time_last=False)
+    scores = []
+    for name in BASE_MODELS:
+        heard = {"frames": frames[views[name]]} if name in views else {}
+        scores.append(inline(graph, graphs[name], {**heard, STATISTICS: known})["p_spoof"])
     models = _side_by_side(graph, scores)
     stacked = [
         inline(graph, graphs[f"meta_{name}"], {"models": models})["p_spoof"] for name in META_MODELS
@@ -79,12 +78,11 @@ def detector_graph(
 def _scaled_frames(graph: GraphBuilder, features: str, standard: Standard) -> str:
     """Standardise a view and put time first: [batch, d, t] -> [batch, t, d].
 
-    The same two operations as in training, so that trees, which jump at a threshold, see the same
-    bits. Networks put time last again; onnxruntime drops both transpositions.
+    Networks put time last again; onnxruntime drops both transpositions.
     """
-    centred = graph.add("Sub", features, graph.constant(standard.mean[:, None]))
-    scaled = graph.add("Div", centred, graph.constant(standard.scale[:, None]))
-    return graph.add("Transpose", scaled, perm=[0, 2, 1])
+    return graph.add(
+        "Transpose", add_standard(graph, features, standard, time_last=True), perm=[0, 2, 1]
+    )
 
 
 def _side_by_side(graph: GraphBuilder, scores: list[str]) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bonafide.onnxgraph import OPSET, GraphBuilder
 from bonafide.runtime import Graph
+from bonafide.spec import STATISTICS
 from bonafide.training.config import NetworkConfig
 from bonafide.training.networks import build_network
 from bonafide.training.parallel import Progress
@@ -32,47 +33,38 @@ def _weights(layer: Any) -> list[NDArray[np.float32]]:
     return [np.asarray(weight) for weight in layer.get_weights()]
 
 
-def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
-    """Add the convolutions, normalised and rectified: [batch, channels, height, t] -> the same.
+def _folded(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Take batch normalisation into the kernel before it, (..., out); gives kernel and bias."""
+    gain, shift, mean, variance = _weights(norm)
+    gain = gain / np.sqrt(variance + norm.epsilon)
+    return kernel * gain, shift - mean * gain
 
-    Keras's images have time before features, ours after; a 1-D convolution has a height of one.
-    """
-    convolutions = _layers(model, layers.Conv1D, layers.Conv2D)
+
+def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
+    """Add the convolutions, normalised and rectified: [batch, channels, t] -> the same."""
     norms = _layers(model, layers.BatchNormalization)
-    for convolution, norm in zip(convolutions, norms, strict=True):
-        (kernel,) = _weights(convolution)  # ([t,] features or t, in, out)
-        gain, shift, mean, variance = _weights(norm)
-        gain = gain / np.sqrt(variance + norm.epsilon)
-        weight = np.transpose(kernel * gain)  # (out, in, [features,] t)
-        strides = convolution.strides[::-1]
-        if weight.ndim == 3:
-            weight, strides = weight[:, :, None], (1, *strides)
-        bias = graph.constant(shift - mean * gain)
+    for convolution, norm in zip(_layers(model, layers.Conv1D), norms, strict=False):
+        kernel, bias = _folded(_weights(convolution)[0], norm)  # (t, in, out)
         x = graph.add(
-            "Conv", x, graph.constant(weight), bias, strides=strides, auto_pad="SAME_UPPER"
+            "Conv",
+            x,
+            graph.constant(np.transpose(kernel)),
+            graph.constant(bias),
+            strides=convolution.strides,
+            auto_pad="SAME_UPPER",
         )
         x = graph.add("Relu", x)
     return x
 
 
-def _add_decision(graph: GraphBuilder, pooled: str, kernel: NDArray[Any], bias: Any) -> str:
-    """Add the last layer: [batch, n] -> [batch]."""
-    odds = graph.add("Gemm", pooled, graph.constant(kernel), graph.constant(bias))
+def _add_decision(graph: GraphBuilder, model: keras.Model, heard: str, statistics: str) -> str:
+    """Add the statistics' layer and the last one: [batch, n], [batch, n_statistics] -> [batch]."""
+    dense, last = _layers(model, layers.Dense)
+    kernel, bias = _folded(_weights(dense)[0], _layers(model, layers.BatchNormalization)[-1])
+    known = graph.add("Gemm", statistics, graph.constant(kernel), graph.constant(bias))
+    both = graph.add("Concat", heard, graph.add("Relu", known), axis=1)
+    odds = graph.add("Gemm", both, *map(graph.constant, _weights(last)))
     return graph.add("Reshape", graph.add("Sigmoid", odds), graph.integers([-1]))
-
-
-def _add_cnn(graph: GraphBuilder, model: keras.Model, features: str) -> str:
-    """Add the CNN: [batch, d, t] -> [batch]."""
-    image = graph.add("Unsqueeze", features, graph.integers([1]))
-    x = _add_convolutions(graph, model, image)  # [batch, channels, height, t / 8]
-    dense, last = (_weights(layer) for layer in _layers(model, layers.Dense))
-    n_channels = _layers(model, layers.Conv2D)[-1].filters
-    kernel = dense[0].reshape(-1, n_channels, dense[0].shape[1])  # (height, channels, out)
-    weight = graph.constant(kernel.transpose(2, 1, 0)[..., None])  # as a convolution over time
-    x = graph.add("Relu", graph.add("Conv", x, weight, graph.constant(dense[1])))
-    parts = [graph.add(f"Global{kind}Pool", x) for kind in ("Average", "Max")]
-    pooled = graph.add("Flatten", graph.add("Concat", *parts, axis=1), axis=1)
-    return _add_decision(graph, pooled, *last)
 
 
 def _gates_in_onnx_order(kernel: NDArray[np.float32], order: list[int]) -> NDArray[np.float32]:
@@ -100,17 +92,14 @@ def _node_weights(layer: Any) -> tuple[str, list[NDArray[np.float32]], dict[str,
     return operator, [w, r, b], attributes
 
 
-def _add_recurrent(graph: GraphBuilder, model: keras.Model, features: str) -> str:
-    """Add a recurrent network: [batch, d, t] -> [batch]."""
-    line = graph.add("Unsqueeze", features, graph.integers([2]))
-    x = graph.add("Squeeze", _add_convolutions(graph, model, line), graph.integers([2]))
-    (layer,) = _layers(model, *RECURRENT_LAYERS)
+def _add_recurrence(graph: GraphBuilder, layer: Any, x: str) -> str:
+    """Add a recurrent layer: [batch, n, t] -> [t, directions, batch, width]."""
     bidirectional = isinstance(layer, layers.Bidirectional)
     directions = [layer.forward_layer, layer.backward_layer] if bidirectional else [layer]
     weights = [_node_weights(direction) for direction in directions]
     operator, _, attributes = weights[0]
     stacked = [np.stack(parts) for parts in zip(*(w for _, w, _ in weights), strict=True)]
-    y = graph.add(  # [t / 4, directions, batch, n]
+    return graph.add(
         operator,
         graph.add("Transpose", x, perm=[2, 0, 1]),
         *map(graph.constant, stacked),
@@ -118,34 +107,42 @@ def _add_recurrent(graph: GraphBuilder, model: keras.Model, features: str) -> st
         direction="bidirectional" if bidirectional else "forward",
         **attributes,
     )
-    parts = [graph.add(f"Reduce{kind}", y, axes=[0], keepdims=0) for kind in ("Mean", "Max")]
-    pooled = graph.add("Concat", *parts, axis=2)  # [directions, batch, 2 * n]
-    by_batch = graph.add("Flatten", graph.add("Transpose", pooled, perm=[1, 0, 2]), axis=1)
-    (last,) = _layers(model, layers.Dense)
-    kernel, bias = _weights(last)
-    by_pool = kernel.reshape(2, len(directions), -1)  # Keras: mean and maximum, then directions
-    return _add_decision(graph, by_batch, by_pool.swapaxes(0, 1).reshape(kernel.shape), bias)
 
 
-def convert_network(model: keras.Model, kind: str) -> onnx.ModelProto:
+def _add_pooled(graph: GraphBuilder, model: keras.Model, x: str) -> str:
+    """Add what follows the convolutions, and mean and maximum over time: -> [batch, n]."""
+    recurrent = _layers(model, *RECURRENT_LAYERS)
+    if not recurrent:
+        parts = [graph.add(f"Global{kind}Pool", x) for kind in ("Average", "Max")]
+        return graph.add("Flatten", graph.add("Concat", *parts, axis=1), axis=1)
+    y = _add_recurrence(graph, recurrent[0], x)
+    parts = [graph.add(f"Reduce{kind}", y, axes=[0], keepdims=1) for kind in ("Mean", "Max")]
+    pooled = graph.add("Concat", *parts, axis=0)  # [pools, directions, batch, width]
+    by_batch = graph.add("Transpose", pooled, perm=[2, 0, 1, 3])  # Keras: pools, then directions
+    return graph.add("Flatten", by_batch, axis=1)
+
+
+def convert_network(model: keras.Model) -> onnx.ModelProto:
     """Convert one network of fixed length.
 
     Parameters
     ----------
     model : keras.Model
         From `build_network` with `n_frames` given.
-    kind : {"cnn", "rnn", "bilstm", "gru"}
 
     Returns
     -------
     onnx.ModelProto
-        Input ``frames`` [batch, n_frames, n_features]; output ``p_spoof`` [batch].
+        Inputs ``frames`` [batch, n_frames, n_features] and ``statistics`` [batch, n_statistics];
+        output ``p_spoof`` [batch].
     """
-    graph = GraphBuilder(kind)
-    frames = graph.input("frames", ["batch", *model.input_shape[1:]])
+    graph = GraphBuilder(model.name)
+    frames_shape, statistics_shape = (value.shape for value in model.inputs)
+    frames = graph.input("frames", ["batch", *frames_shape[1:]])
+    statistics = graph.input(STATISTICS, ["batch", *statistics_shape[1:]])
     features = graph.add("Transpose", frames, perm=[0, 2, 1])
-    add = _add_cnn if kind == "cnn" else _add_recurrent
-    graph.output("p_spoof", add(graph, model, features), ["batch"])
+    heard = _add_pooled(graph, model, _add_convolutions(graph, model, features))
+    graph.output("p_spoof", _add_decision(graph, model, heard, statistics), ["batch"])
     return graph.model()
 
 
@@ -179,28 +176,31 @@ def export_network(
     model : str
         The .keras file.
     samples : str
-        An .npy file of standardised features, (n, n_frames, n_features).
+        An .npz file of standardised ``frames``, (n, n_frames, n_features), and ``statistics``,
+        (n, n_statistics).
     folder : str
         Receives ``<name>.onnx`` and ``<name>.npy``: p_spoof, shape (2, n), of the source model
         and of tf2onnx's conversion of it.
     """
     trained = keras.saving.load_model(model)
-    frames = np.load(samples)
-    _, n_frames, n_features = frames.shape
-    fixed = build_network(name, NetworkConfig.model_validate(config), n_features, n_frames)
+    with np.load(samples) as arrays:
+        inputs = [arrays["frames"], arrays[STATISTICS]]
+    (_, n_frames, n_features), (_, n_statistics) = (array.shape for array in inputs)
+    network = NetworkConfig.model_validate(config)
+    fixed = build_network(name, network, n_features, n_statistics, n_frames)
     fixed.set_weights(trained.get_weights())
-    onnx.save(convert_network(fixed, name), str(Path(folder) / f"{name}.onnx"))
-    source = np.asarray(trained(frames, training=False))[:, 0]
-    np.save(Path(folder) / f"{name}.npy", np.stack([source, _by_tf2onnx(fixed, frames)]))
+    onnx.save(convert_network(fixed), str(Path(folder) / f"{name}.onnx"))
+    source = np.asarray(trained(inputs, training=False))[:, 0]
+    np.save(Path(folder) / f"{name}.npy", np.stack([source, _by_tf2onnx(fixed, inputs)]))
     return {}
 
 
-def _by_tf2onnx(model: keras.Model, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Score frames with what tf2onnx makes of a network: a second witness for our own nodes."""
-    model(frames[:1])  # export wants it called once
+def _by_tf2onnx(model: keras.Model, inputs: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Score samples with what tf2onnx makes of a network: a second witness for our own nodes."""
+    model([array[:1] for array in inputs])  # export wants it called once
     with TemporaryDirectory() as folder:
         path = Path(folder) / "witness.onnx"
         model.export(path, format="onnx", opset_version=OPSET, verbose=False)  # calls tf2onnx
         graph = Graph(path)
-    (scores,) = graph({graph.inputs[0]: frames}).values()
+    (scores,) = graph(dict(zip(("frames", STATISTICS), inputs, strict=True))).values()
     return scores[:, 0]

@@ -12,25 +12,36 @@ from skl2onnx.common.data_types import FloatTensorType as SklearnFloatTensorType
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.onnxgraph import ML_OPSET, OPSET, GraphBuilder, inline
-from bonafide.spec import BASE_MODELS, FeatureSpec
-from bonafide.statistics import add_statistics
+from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.data import Standard
 from bonafide.training.stacking import CLIP, Linear
 
 ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
 
 
-def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
-    """Standardise every view: input ``<view>``, output ``scaled_<view>``.
+def add_standard(graph: GraphBuilder, value: str, standard: Standard, *, time_last: bool) -> str:
+    """Add `Standard.__call__`, of features [..., d], or [batch, d, t] if time comes last.
 
     Division is kept a division, so that the graph equals its source to the last bit.
     """
+    mean, scale = (part[:, None] if time_last else part for part in (standard.mean, standard.scale))
+    centred = graph.add("Sub", value, graph.constant(mean))
+    scaled = graph.add("Div", centred, graph.constant(scale))
+    if np.isinf(standard.limit):
+        return scaled
+    limits = (graph.constant(-standard.limit), graph.constant(standard.limit))
+    return graph.add("Clip", scaled, *limits)
+
+
+def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
+    """Standardise every view and the statistics: input ``<name>``, output ``scaled_<name>``."""
     graph = GraphBuilder("scaler")
-    for name, view in spec.views.items():
-        shape: list[int | str] = ["batch", spec.n_frames, view.n_features]
-        frames = graph.input(name, shape)
-        centred = graph.add("Sub", frames, graph.constant(standards[name].mean))
-        scaled = graph.add("Div", centred, graph.constant(standards[name].scale))
+    shapes: dict[str, list[int | str]] = {
+        name: ["batch", spec.n_frames(view), view.n_features] for name, view in spec.views.items()
+    }
+    shapes[STATISTICS] = ["batch", spec.n_statistics]
+    for name, shape in shapes.items():
+        scaled = add_standard(graph, graph.input(name, shape), standards[name], time_last=False)
         graph.output(f"scaled_{name}", scaled, shape)
     return graph.model()
 
@@ -52,14 +63,12 @@ def _second_column(graph: GraphBuilder, probabilities: str) -> str:
     return graph.add("Gather", probabilities, graph.integers(1), axis=1)
 
 
-def trees_graph(booster: xgboost.Booster, spec: FeatureSpec, view: str) -> onnx.ModelProto:
-    """Build time statistics and trees: ``frames`` [batch, n_frames, d] -> ``p_spoof`` [batch]."""
+def trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
+    """Build the trees: ``statistics`` [batch, n_statistics] -> ``p_spoof`` [batch]."""
     graph = GraphBuilder("xgboost")
-    n_features = spec.views[view].n_features
-    frames = graph.input("frames", ["batch", spec.n_frames, n_features])
-    statistics = add_statistics(graph, frames, spec.n_frames, n_features)
-    p_spoof = _trees(graph, booster, statistics, booster.num_features())
-    graph.output("p_spoof", p_spoof, ["batch"])
+    n_statistics = booster.num_features()
+    statistics = graph.input(STATISTICS, ["batch", n_statistics])
+    graph.output("p_spoof", _trees(graph, booster, statistics, n_statistics), ["batch"])
     return graph.model()
 
 

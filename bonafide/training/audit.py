@@ -31,22 +31,23 @@ class Audit:
 
     Parameters
     ----------
-    test_eer : Interval
-        On the rows held out for the final judgement, trained on the training side.
+    test_eer : Interval or None
+        On the rows held out for the final judgement, trained on the training side; None if no
+        row is.
     fold_eer : Interval
         On the training side, each fold by a classifier that never saw it.
     importance : dict of str to float
         Share of the gain that each measure brought, largest first.
     """
 
-    test_eer: Interval
+    test_eer: Interval | None
     fold_eer: Interval
     importance: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values."""
         return {
-            "test_eer": self.test_eer.to_json(),
+            "test_eer": self.test_eer and self.test_eer.to_json(),
             "fold_eer": self.fold_eer.to_json(),
             "importance": self.importance,
         }
@@ -54,8 +55,13 @@ class Audit:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Audit":
         """Read what `to_json` gave."""
-        test, fold = Interval(**values["test_eer"]), Interval(**values["fold_eer"])
-        return cls(test, fold, values["importance"])
+        test, fold = values["test_eer"], Interval(**values["fold_eer"])
+        return cls(test and Interval(**test), fold, values["importance"])
+
+    @property
+    def eer(self) -> Interval:
+        """What is held against the detector's: on held-out rows, or else out of fold."""
+        return self.test_eer or self.fold_eer
 
 
 def _fit(measures: NDArray[np.float64], is_spoof: NDArray[np.bool_], seed: int) -> xgboost.Booster:
@@ -78,6 +84,8 @@ def audit_shortcuts(
         side = (folds.fold != fold) & ~folds.is_test
         booster = _fit(measures[side], is_spoof[side], seed)
         rows = folds.fold == fold
+        if not rows.any():
+            continue
         matrix = xgboost.DMatrix(measures[rows], feature_names=list(MEASURES))
         scores[rows] = -log_odds(booster.predict(matrix))
     assert booster is not None
@@ -97,4 +105,5 @@ def audit_shortcuts(
         )["eer"]
 
     importance = {name: round(gain[name] / total, 4) for name in ranked}
-    return Audit(judged(folds.is_test), judged(~folds.is_test), importance)
+    held_out = judged(folds.is_test) if folds.is_test.any() else None
+    return Audit(held_out, judged(~folds.is_test), importance)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.corpora.rows import Corpus
+from bonafide.spec import STATISTICS
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Rows, View, fit_standard
+from bonafide.training.data import Examples, Part, Rows, fit_standard
 from bonafide.training.features import FeatureStore
-from bonafide.training.folds import TEST, Folds, hold_out
+from bonafide.training.folds import TEST, Folds
 from bonafide.training.isolate import run_isolated
 from bonafide.training.parallel import Progress, silent
 
@@ -26,12 +27,10 @@ class BaseModel(Protocol):
     suffix: str
     history_: dict[str, list[float]]
 
-    def fit(
-        self, view: View, rows: Rows, validation_rows: Rows, progress: Progress = silent
-    ) -> "BaseModel":
-        """Fit on rows, stopping by the validation rows."""
+    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "BaseModel":
+        """Fit on rows."""
 
-    def predict(self, view: View, rows: Rows) -> NDArray[np.float32]:
+    def predict(self, examples: Examples, rows: Rows) -> NDArray[np.float32]:
         """Give p_spoof, shape (len(rows),)."""
 
     def save(self, path: Path) -> None:
@@ -85,7 +84,7 @@ class FittedBase:
     name : str
         One of `BASE_MODELS`.
     view : str
-        The view it takes.
+        The view that it takes beside the statistics; empty for the trees.
     content : bytes
         The model in its own format: .keras, or UBJSON for the trees.
     oof : ndarray of float32, shape (n_rows,)
@@ -114,7 +113,6 @@ def train_base(
     folds: Folds,
     corpus: Corpus,
     *,
-    validation_share: float,
     seed: int,
     progress: Progress = silent,
 ) -> FittedBase:
@@ -131,7 +129,6 @@ def train_base(
             folder / "table.npz",
             is_spoof=corpus.is_spoof,
             source=np.unique(corpus.column("source"), return_inverse=True)[1],
-            group=folds.group,
             fold=folds.fold,
         )
         result = run_isolated(
@@ -142,14 +139,13 @@ def train_base(
                 "fit": fit.model_dump(mode="json"),
                 "store": str(store.folder),
                 "folder": str(folder),
-                "validation_share": validation_share,
                 "seed": seed,
             },
             progress,
         )
         content = (folder / result["model"]).read_bytes()
         oof = np.load(folder / "oof.npy")
-    return FittedBase(name, model.view, content, oof, result["history"])
+    return FittedBase(name, getattr(model, "view", ""), content, oof, result["history"])
 
 
 def fit_base(
@@ -160,7 +156,6 @@ def fit_base(
     fit: dict[str, Any],
     store: str,
     folder: str,
-    validation_share: float,
     seed: int,
 ) -> dict[str, Any]:
     """Fit one base model on every fold and on the whole training side (an `Isolated` function).
@@ -174,10 +169,8 @@ def fit_base(
     store : str
         Folder of a `FeatureStore`.
     folder : str
-        Holds ``table.npz`` with ``is_spoof``, ``source``, ``group`` and ``fold``, each (n_rows,);
-        receives the model and ``oof.npy``.
-    validation_share : float
-        Share of each training side whose groups decide when to stop.
+        Holds ``table.npz`` with ``is_spoof``, ``source`` and ``fold``, each (n_rows,); receives
+        the model and ``oof.npy``.
     seed : int
 
     Returns
@@ -187,20 +180,26 @@ def fit_base(
     """
     _fix_threads(name)
     columns = np.load(Path(folder) / "table.npz")
-    folds = Folds(columns["group"], columns["fold"])
-    is_spoof, features = columns["is_spoof"], FeatureStore(Path(store)).view(model["view"])
-    oof = np.full(len(folds.fold), np.nan, dtype=np.float32)
+    fold_of, is_spoof = columns["fold"], columns["is_spoof"]
+    features = FeatureStore(Path(store))
+    statistics = features.view(STATISTICS)
+    frames = features.view(model["view"]) if "view" in model else None
+    oof = np.full(len(fold_of), np.nan, dtype=np.float32)
     history: dict[str, Any] = {}
-    fits = [*range(folds.count), TEST]
+    fits = [*range(int(fold_of.max()) + 1), TEST]
     for done, fold in enumerate(fits):
-        side = np.flatnonzero((folds.fold != fold) & ~folds.is_test)
-        scored = np.flatnonzero(folds.fold == fold)
+        side = np.flatnonzero((fold_of != fold) & (fold_of != TEST))
+        scored = np.flatnonzero(fold_of == fold)
+        examples = Examples(
+            Part(statistics, fit_standard(statistics, side)),
+            is_spoof,
+            columns["source"],
+            None if frames is None else Part(frames, fit_standard(frames, side)),
+        )
         own_seed = model_seed(seed, name, fold)
-        held_out = hold_out(is_spoof[side], folds.group[side], validation_share, own_seed)
-        view = View(features, is_spoof, columns["source"], fit_standard(features, side))
         base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
-        base.fit(view, side[~held_out], side[held_out], _part(progress, done, len(fits)))
-        oof[scored] = base.predict(view, scored)
+        base.fit(examples, side, _part(progress, done, len(fits)))
+        oof[scored] = base.predict(examples, scored)
         history["final" if fold == TEST else f"fold {fold}"] = base.history_
         progress(STEPS * (done + 1), STEPS * len(fits))
     base.save(Path(folder) / f"model{base.suffix}")

@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bonafide.errors import ConfigError
-from bonafide.spec import BASE_MODELS, FeatureSpec
+from bonafide.spec import NETWORKS, FeatureSpec
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -19,55 +19,60 @@ class Section(BaseModel):
 
 
 class FoldsConfig(Section):
-    """How rows are split; groups (source and speaker) always stay whole."""
+    """How rows are split; groups (source and speaker) always stay whole.
+
+    With a ``test_share`` of 0 no row is held out: the final models learn from all of them, and the
+    candidate is judged by its out-of-fold scores alone.
+    """
 
     count: int = Field(4, ge=2, le=20)
-    test_share: Share = 0.2
-    validation_share: Share = 0.15
+    test_share: float = Field(0.2, ge=0.0, lt=1.0)
 
 
 class FitConfig(Section):
-    """How networks are fitted."""
+    """How networks are fitted: a fixed number of steps, weights averaged over the last of them."""
 
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(24, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
-    batch_rows: int = Field(32, ge=2)
-    patience_epochs: int = Field(8, ge=1)
+    batch_rows: int = Field(48, ge=2)
     learning_rate: float = Field(2e-3, gt=0.0)
-    weight_decay: float = Field(1e-3, ge=0.0)
+    weight_decay: float = Field(1e-2, ge=0.0)
+    average_momentum: float = Field(0.99, ge=0.0, lt=1.0)
     label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
-    crop_share: float = Field(0.75, gt=0.0, le=1.0)
-    mask_frames: int = Field(20, ge=0)
+    crop_share: float = Field(0.8, gt=0.0, le=1.0)
     offset_scale: float = Field(0.3, ge=0.0)
+    statistics_noise: float = Field(0.3, ge=0.0)
 
 
 class NetworkConfig(Section):
-    """One Keras network."""
+    """One Keras network: what it hears frame by frame, beside the statistics."""
 
     view: str
     width: int = Field(64, ge=4, le=512)
+    strides: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field((2, 2), min_length=1)
     dropout: float = Field(0.3, ge=0.0, lt=1.0)
+    statistics_width: int = Field(96, ge=4, le=1024)
+    statistics_dropout: float = Field(0.5, ge=0.0, lt=1.0)
 
 
 class TreesConfig(Section):
-    """XGBoost on time statistics."""
+    """XGBoost on the statistics."""
 
-    view: str
-    trees: int = Field(400, ge=1)
+    trees: int = Field(700, ge=1)
     depth: int = Field(4, ge=1, le=12)
     learning_rate: float = Field(0.05, gt=0.0, le=1.0)
     row_share: float = Field(0.8, gt=0.0, le=1.0)
-    column_share: float = Field(0.25, gt=0.0, le=1.0)
+    column_share: float = Field(0.1, gt=0.0, le=1.0)
 
 
 class ModelsConfig(Section):
-    """The five base models and the view that each takes."""
+    """The five base models, and the view that each network takes."""
 
-    cnn: NetworkConfig = NetworkConfig(view="lfcc", width=24)
-    rnn: NetworkConfig = NetworkConfig(view="logmel", width=96)
-    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=64)
-    gru: NetworkConfig = NetworkConfig(view="lfcc", width=96)
-    xgboost: TreesConfig = TreesConfig(view="lfcc_high")
+    cnn: NetworkConfig = NetworkConfig(view="lfcc_high", strides=(4, 2, 2))
+    rnn: NetworkConfig = NetworkConfig(view="lfcc_top")
+    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=48)
+    gru: NetworkConfig = NetworkConfig(view="lfcc", strides=(4, 2, 2))
+    xgboost: TreesConfig = TreesConfig()
 
 
 class DecisionConfig(Section):
@@ -119,7 +124,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _views_exist(self) -> "Config":
-        for name in BASE_MODELS:
+        for name in NETWORKS:
             view = getattr(self.models, name).view
             if view not in self.spec.views:
                 raise ValueError(

@@ -1,34 +1,44 @@
-"""What base models train on: one view of the store, labels, sources, and how to draw from them."""
+"""What base models train on: statistics, a view, labels, sources, and how to draw from them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.spec import STATISTICS
 from bonafide.training.config import FitConfig
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
+STATISTICS_LIMIT = 4.0  # deviations: a statistic far off says no more than one that is off
 
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and deviation of each feature over time and recordings, shape (n_features,) each."""
+    """Mean and deviation of each feature.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of float32, shape (n_features,)
+    limit : float
+        Standardised values are kept within -limit .. limit.
+    """
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
+    limit: float = np.inf
 
     def __call__(self, features: Features) -> Features:
         """Standardise features of shape (..., n_features)."""
         scaled: Features = (features - self.mean) / self.scale
-        return scaled
+        return scaled if np.isinf(self.limit) else scaled.clip(-self.limit, self.limit)
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """A `Standard` for every view."""
+    """A `Standard` for every view, and under `STATISTICS` one for the statistics."""
 
     standards: dict[str, Standard]
 
@@ -38,8 +48,8 @@ def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standa
 
     Parameters
     ----------
-    view : ndarray of float32, shape (n_rows, n_frames, n_features)
-        Usually memory-mapped.
+    view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n_statistics)
+        Usually memory-mapped. Statistics get `STATISTICS_LIMIT`.
     rows : ndarray of int, shape (n_training_rows,)
     """
     from sklearn.preprocessing import StandardScaler
@@ -48,83 +58,117 @@ def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standa
     for start in range(0, len(rows), chunk_rows):
         chunk = view[np.sort(rows[start : start + chunk_rows])]
         scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype(np.float64))
-    return Standard(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32))
+    limit = STATISTICS_LIMIT if view.ndim == 2 else np.inf
+    return Standard(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32), limit)
+
+
+def fit_scaler(store: FeatureStore, folds: Folds) -> Scaler:
+    """Fit every `Standard` on the training side."""
+    rows = np.flatnonzero(~folds.is_test)
+    names = (*store.spec.views, STATISTICS)
+    return Scaler({name: fit_standard(store.view(name), rows) for name in names})
 
 
 @dataclass(frozen=True)
-class View:
-    """One view with its labels.
-
-    Parameters
-    ----------
-    features : ndarray of float32, shape (n_rows, n_frames, n_features)
-        As extracted, usually memory-mapped.
-    is_spoof : ndarray of bool, shape (n_rows,)
-    source : ndarray of int64, shape (n_rows,)
-        Number of each row's source.
-    standard : Standard
-        Applied to whatever is drawn.
-    """
+class Part:
+    """Features as extracted, usually memory-mapped, and the standard of what is taken of them."""
 
     features: Features
-    is_spoof: NDArray[np.bool_]
-    source: Rows
     standard: Standard
 
     def take(self, rows: Rows) -> Features:
-        """Give standardised features of these rows, (len(rows), n_frames, n_features)."""
+        """Give standardised features of these rows."""
         return self.standard(self.features[rows])
 
 
-class BatchSampler:
-    """Draws training batches: half and half by class, sources by the square root of their size.
-
-    Each draw crops in time, shifts every feature by a constant of its own, and blanks a stretch
-    of frames (SpecAugment, Park et al. 2019, time masks only).
+@dataclass(frozen=True)
+class Examples:
+    """What one base model is given.
 
     Parameters
     ----------
-    view : View
+    statistics : Part
+        Shape (n_rows, n_statistics).
+    is_spoof : ndarray of bool, shape (n_rows,)
+    source : ndarray of int64, shape (n_rows,)
+        Number of each row's source.
+    frames : Part or None
+        The view of a network, shape (n_rows, n_frames, n_features); None for trees.
+    """
+
+    statistics: Part
+    is_spoof: NDArray[np.bool_]
+    source: Rows
+    frames: Part | None = None
+
+    def weights(self, rows: Rows) -> NDArray[np.float64]:
+        """Weigh rows so that big sources do not rule and both classes count alike.
+
+        The power -1/2 of how many of `rows` share the row's source and label; each class sums to
+        half the number of rows. Shape (len(rows),).
+        """
+        spoof = self.is_spoof[rows]
+        kind = 2 * self.source[rows] + spoof
+        weight = np.asarray(np.bincount(kind)[kind] ** -0.5, dtype=np.float64)
+        for label in (False, True):
+            weight[spoof == label] /= max(weight[spoof == label].sum(), 1e-12) / len(rows) * 2
+        return weight
+
+
+class BatchSampler:
+    """Draws training batches for a network: half and half by class, rows by `Examples.weights`.
+
+    Each draw crops the frames in time and shifts every feature by a constant of its own, and
+    shakes every statistic.
+
+    Parameters
+    ----------
+    examples : Examples
+        With frames.
     rows : ndarray of int, shape (n_training_rows,)
     fit : FitConfig
     seed : int
     """
 
-    def __init__(self, view: View, rows: Rows, fit: FitConfig, seed: int) -> None:
-        self.view, self.rows, self.fit = view, rows, fit
+    def __init__(self, examples: Examples, rows: Rows, fit: FitConfig, seed: int) -> None:
+        self.examples, self.rows, self.fit = examples, rows, fit
         self._rng = np.random.default_rng(seed)
-        size = np.bincount(view.source)[view.source[rows]]  # rows of each row's source
-        weight = size**-0.5
+        weight = examples.weights(rows)
         self._by_class = []
         for label in (False, True):
-            mask = view.is_spoof[rows] == label
+            mask = examples.is_spoof[rows] == label
             self._by_class.append((rows[mask], weight[mask] / weight[mask].sum()))
 
-    def draw(self) -> tuple[Features, NDArray[np.float32]]:
-        """Give features (batch, cropped frames, n_features) and smoothed labels (batch, 1)."""
+    def draw(self) -> tuple[tuple[Features, Features], NDArray[np.float32]]:
+        """Draw one batch.
+
+        Returns
+        -------
+        tuple of ndarray of float32
+            Frames (batch, cropped frames, n_features), statistics (batch, n_statistics).
+        ndarray of float32, shape (batch, 1)
+            Smoothed labels.
+        """
         half = self.fit.batch_rows // 2
         chosen = [self._rng.choice(rows, half, p=weight) for rows, weight in self._by_class]
-        features = self._augmented(self.view.take(np.concatenate(chosen)))
+        rows = np.concatenate(chosen)
         labels = np.repeat([0.0, 1.0], half)[:, None]
         smooth = self.fit.label_smoothing
-        return features, (labels * (1 - 2 * smooth) + smooth).astype(np.float32)
+        smoothed = (labels * (1 - 2 * smooth) + smooth).astype(np.float32)
+        return (self._frames(rows), self._statistics(rows)), smoothed
 
-    def _augmented(self, features: Features) -> Features:
-        n_rows, n_frames, n_features = features.shape
+    def _frames(self, rows: Rows) -> Features:
+        part = self.examples.frames
+        assert part is not None
+        _, n_frames, n_features = part.features.shape
         length = max(1, round(n_frames * self.fit.crop_share))
-        starts = self._rng.integers(0, n_frames - length + 1, n_rows)
-        frames = starts[:, None] + np.arange(length)  # (n_rows, length)
-        cropped = features[np.arange(n_rows)[:, None], frames]
-        offset = self._rng.normal(0.0, self.fit.offset_scale, (n_rows, 1, n_features))
-        cropped = cropped + offset.astype(np.float32)
-        for row in range(n_rows if self.fit.mask_frames else 0):
-            width = int(self._rng.integers(0, self.fit.mask_frames + 1))
-            start = int(self._rng.integers(0, max(1, length - width)))
-            cropped[row, start : start + width] = 0.0
-        return cropped
+        starts = self._rng.integers(0, n_frames - length + 1, len(rows))
+        pairs = zip(rows, starts, strict=True)
+        cropped = np.stack([part.features[row, start : start + length] for row, start in pairs])
+        offset = self._rng.normal(0.0, self.fit.offset_scale, (len(rows), 1, n_features))
+        return part.standard(cropped) + offset.astype(np.float32)
 
-
-def fit_scaler(store: FeatureStore, folds: Folds) -> Scaler:
-    """Fit every view's `Standard` on the training side."""
-    rows = np.flatnonzero(~folds.is_test)
-    return Scaler({name: fit_standard(store.view(name), rows) for name in store.spec.views})
+    def _statistics(self, rows: Rows) -> Features:
+        taken = self.examples.statistics.take(rows)
+        noise = self._rng.normal(0.0, self.fit.statistics_noise, taken.shape)
+        return taken + noise.astype(np.float32)

@@ -18,7 +18,7 @@ from bonafide.errors import CorpusError
 from bonafide.frontend import build_frontend
 from bonafide.home import process_is_gone
 from bonafide.runtime import Graph
-from bonafide.spec import FeatureSpec
+from bonafide.spec import STATISTICS, FeatureSpec
 from bonafide.training.parallel import Progress, map_parallel, silent
 from bonafide.training.recordings import LIMITS, Recordings
 
@@ -53,8 +53,9 @@ def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.flo
 class FeatureStore:
     """A folder with one ``<view>.npy`` a view, float32 (n_rows, n_frames, n_features).
 
-    Row i belongs to row i of the recordings it was made of. ``rows.jsonl`` says which rows are
-    written and what sound each holds; ``spec.json`` is the feature spec.
+    ``statistics.npy`` is float32 (n_rows, n_statistics). Row i belongs to row i of the recordings
+    it was made of. ``rows.jsonl`` says which rows are written and what sound each holds;
+    ``spec.json`` is the feature spec.
     """
 
     folder: Path
@@ -65,7 +66,7 @@ class FeatureStore:
         return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
 
     def view(self, name: str) -> NDArray[np.float32]:
-        """Map one view into memory, read-only: (n_rows, n_frames, n_features)."""
+        """Map one view, or the statistics by that name, into memory, read-only."""
         mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return mapped
 
@@ -108,7 +109,8 @@ def _extract_shard(shard: _Shard) -> str | None:
     """Write the features of one shard's rows; gives what went wrong, if anything did."""
     graph = _graph(shard.graph)
     spec = FeatureStore(shard.folder).spec
-    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in spec.views}
+    names = (*spec.views, STATISTICS)
+    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in names}
     for start in range(0, len(shard.rows), BATCH):
         rows = shard.rows[start : start + BATCH]
         paths = shard.paths[start : start + BATCH]
@@ -127,8 +129,10 @@ def _create(folder: Path, spec: FeatureSpec, n_rows: int) -> FeatureStore:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
-    for name, view in spec.views.items():
-        shape = (n_rows, spec.n_frames, view.n_features)
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (n_rows, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
+    }
+    for name, shape in {**shapes, STATISTICS: (n_rows, spec.n_statistics)}.items():
         open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
     (folder / DONE).write_text("")  # last: whoever finds it finds a store
     return FeatureStore(folder)
@@ -149,7 +153,7 @@ def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[Feat
             for row, sha in enumerate(sha256)
             if row not in done and str(sha) in where
         ]
-        for name in store.spec.views if pairs else ():
+        for name in (*store.spec.views, STATISTICS) if pairs else ():
             target = open_memmap(store.folder / f"{name}.npy", mode="r+")
             origin = old.view(name)
             for row, old_row in pairs:

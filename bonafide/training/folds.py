@@ -120,7 +120,7 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
     """Split a corpus into a test side and folds of the training side.
 
     Rows whose manifest split is ``test`` or ``eval`` are the test side, if there are any;
-    otherwise whole groups of about `test_share` of the rows are.
+    otherwise whole groups of about `test_share` of the rows are; 0 puts every row into a fold.
 
     Raises
     ------
@@ -129,8 +129,8 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
     """
     group, is_spoof = connected_groups(corpus), corpus.is_spoof
     split = np.char.lower(corpus.column("split"))
-    test = np.isin(split, ("test", "eval"))
-    if not test.any():
+    test = np.isin(split, ("test", "eval")) & (test_share > 0.0)
+    if test_share > 0.0 and not test.any():
         test = hold_out(is_spoof, group, test_share, seed)
     fold = np.full(len(group), TEST, dtype=np.int64)
     fold[~test] = _split(is_spoof[~test], group[~test], count, seed)

@@ -21,7 +21,7 @@ from bonafide.report import (
     system_rows,
     title_line,
 )
-from bonafide.spec import BASE_MODELS, META_MODELS
+from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
 from bonafide.training.features import FeatureStore
@@ -43,8 +43,8 @@ class Outcome:
 
     Parameters
     ----------
-    held_out : Evaluation
-        The exported bundle on the test side.
+    held_out : Evaluation or None
+        The exported bundle on the test side; None if every row was trained on.
     out_of_fold : Evaluation
         The same systems on the training side, every row by models that never saw its group.
     audit : Audit
@@ -52,7 +52,7 @@ class Outcome:
         Largest absolute difference of each .onnx from its source model.
     """
 
-    held_out: Evaluation
+    held_out: Evaluation | None
     out_of_fold: Evaluation
     audit: Audit
     parity: dict[str, float]
@@ -60,7 +60,7 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values."""
         return {
-            "held_out": self.held_out.to_json(),
+            "held_out": self.held_out and self.held_out.to_json(),
             "out_of_fold": self.out_of_fold.to_json(),
             "audit": self.audit.to_json(),
             "parity": self.parity,
@@ -69,12 +69,23 @@ class Outcome:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Outcome":
         """Read what `to_json` gave."""
+        held_out = values["held_out"]
         return cls(
-            Evaluation.from_json(values["held_out"]),
+            held_out and Evaluation.from_json(held_out),
             Evaluation.from_json(values["out_of_fold"]),
             Audit.from_json(values["audit"]),
             values["parity"],
         )
+
+    @property
+    def judged(self) -> Evaluation:
+        """What the candidate is judged by: held-out rows, or else its scores out of fold."""
+        return self.held_out or self.out_of_fold
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Both evaluations, or the one there is."""
+        return [e for e in (self.out_of_fold, self.held_out) if e]
 
 
 @dataclass(frozen=True)
@@ -88,11 +99,12 @@ class Judgement:
 def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, Floats]:
     """Score rows of a store with the bundle's own graphs: system -> llr, (len(rows),)."""
     chain = Chain(bundle)
-    views = {name: store.view(name) for name in store.spec.views}
+    features = {name: store.view(name) for name in (*store.spec.views, STATISTICS)}
     parts = []
     for start in range(0, len(rows), BATCH_ROWS):
         chunk = rows[start : start + BATCH_ROWS]
-        parts.append(chain.score_views({name: view[chunk] for name, view in views.items()}))
+        taken = {name: values[chunk] for name, values in features.items()}
+        parts.append(chain.score_features(taken))
     llr, models, stack = (np.concatenate(column) for column in zip(*parts, strict=True))
     return systems(models, stack, llr)
 
@@ -138,12 +150,12 @@ def evaluate_candidate(
     """
     corpus, notes = recordings.corpus, _notes(recordings)
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
-    parts = {"held_out": test, "out_of_fold": side}
     chosen = crossed[:, META_MODELS.index(stack.choice)]
-    scores = {
-        "held_out": score_rows(bundle, store, test),
-        "out_of_fold": systems(models[side], crossed[side], calibration.llr(chosen[side])),
-    }
+    parts = {"out_of_fold": side}
+    scores = {"out_of_fold": systems(models[side], crossed[side], calibration.llr(chosen[side]))}
+    if len(test):
+        parts = {"held_out": test, **parts}
+        scores["held_out"] = score_rows(bundle, store, test)
     generators = corpus.column("system")
     seen = set(generators[side].tolist())
     titles = {
@@ -163,10 +175,10 @@ def evaluate_candidate(
         )
         for key, rows in parts.items()
     }
-    outcome = Outcome(judged["held_out"], judged["out_of_fold"], audit, parity)
+    outcome = Outcome(judged.get("held_out"), judged["out_of_fold"], audit, parity)
     sections = [
         f"<p>{html.escape(plain_verdict(outcome))}</p>",
-        audit_section(audit, outcome.held_out),
+        audit_section(audit, outcome.judged),
         *(
             evaluation_section(judged[key], scores[key], corpus.is_spoof[rows])
             for key, rows in parts.items()
@@ -176,13 +188,12 @@ def evaluate_candidate(
     return Judgement(outcome, html_page(f"Bonafide: {config.name}", sections))
 
 
-def audit_section(audit: Audit, held_out: Evaluation) -> str:
+def audit_section(audit: Audit, judged: Evaluation) -> str:
     """Write the audit's EER beside ours, as HTML."""
-    ours = held_out.systems[DECISION]["eer"]
+    where = "held-out sources" if audit.test_eer else "out of fold"
     rows = [
-        ["trivial measures alone, held-out sources", percent(audit.test_eer)],
-        ["trivial measures alone, out of fold", percent(audit.fold_eer)],
-        ["this detector, held-out sources", percent(ours)],
+        [f"trivial measures alone, {where}", percent(audit.eer)],
+        [f"this detector, {where}", percent(judged.systems[DECISION]["eer"])],
     ]
     leading = ", ".join(f"{name} {share:.0%}" for name, share in [*audit.importance.items()][:5])
     return (
@@ -201,27 +212,27 @@ def parity_section(parity: Mapping[str, float]) -> str:
 
 def gate(outcome: Outcome, config: Config) -> list[str]:
     """Give the reasons not to promote a candidate; none means it may be."""
-    eer = outcome.held_out.systems[DECISION]["eer"]
+    eer = outcome.judged.systems[DECISION]["eer"]
     allowed = config.gate.max_eer
     if eer.high <= allowed:
         return []
     return [
-        f"EER on held-out sources is {percent(eer)}; the gate allows {100 * allowed:.1f} % at the "
-        "interval's upper end"
+        f"EER on sources it never heard is {percent(eer)}; the gate allows {100 * allowed:.1f} % "
+        "at the interval's upper end"
     ]
 
 
 def plain_verdict(outcome: Outcome) -> str:
     """Say in plain words how good the candidate is."""
-    eer = outcome.held_out.systems[DECISION]["eer"]
-    audit = outcome.audit.test_eer
+    eer = outcome.judged.systems[DECISION]["eer"]
+    audit = outcome.audit.eer
     wrong = round(100 * eer.value)
     words = (
         f"On sources it never heard, this detector errs in about {wrong} of 100 recordings "
         f"(EER {percent(eer)}); measures without speech in them err in {100 * audit.value:.0f} "
         f"({percent(audit)})."
     )
-    return " ".join([words, *outcome.held_out.notes])
+    return " ".join([words, *outcome.judged.notes])
 
 
 def model_card(
@@ -233,7 +244,7 @@ def model_card(
     manifest = bundle.manifest
     tables = [
         f"{title_line(evaluation)}.\n\n{markdown_table(HEADINGS, system_rows(evaluation))}"
-        for evaluation in (outcome.held_out, outcome.out_of_fold)
+        for evaluation in reversed(outcome.evaluations)
     ]
     return "\n\n".join(
         [

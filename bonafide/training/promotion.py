@@ -60,13 +60,13 @@ def keep_and_promote(
     """
     outcome = judgement.outcome
     metrics: dict[str, Any] = {
-        name: interval.to_json() for name, interval in outcome.held_out.systems[DECISION].items()
+        name: interval.to_json() for name, interval in outcome.judged.systems[DECISION].items()
     }
     entries = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zenml": run,
         "code": code_version(),
-        "metrics": {"rows": outcome.held_out.title, **metrics},
+        "metrics": {"rows": outcome.judged.title, **metrics},
         "audit": outcome.audit.to_json(),
         "parity": outcome.parity,
     }

@@ -1,4 +1,4 @@
-"""XGBoost on time statistics of one view. Imports xgboost."""
+"""XGBoost on the statistics. Imports xgboost."""
 
 import json
 from pathlib import Path
@@ -7,27 +7,9 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from bonafide.runtime import Graph
-from bonafide.statistics import build_statistics
 from bonafide.training.config import TreesConfig
-from bonafide.training.data import Rows, View
+from bonafide.training.data import Examples, Rows
 from bonafide.training.parallel import Progress, silent
-
-CHUNK_ROWS = 64
-
-
-def view_statistics(view: View, rows: Rows) -> NDArray[np.float32]:
-    """Give the time statistics of standardised features, (len(rows), 8 * n_features).
-
-    The graph is the one that is exported in front of the trees.
-    """
-    _, n_frames, n_features = view.features.shape
-    graph = Graph(build_statistics(n_frames, n_features).SerializeToString())
-    parts = [
-        graph({"frames": view.take(rows[start : start + CHUNK_ROWS])})["statistics"]
-        for start in range(0, len(rows), CHUNK_ROWS)
-    ]
-    return np.concatenate(parts)
 
 
 def load_booster(content: bytes) -> xgboost.Booster:
@@ -74,7 +56,7 @@ class _Report(xgboost.callback.TrainingCallback):
 
 
 class Trees:
-    """XGBoost as a base model: rows weighted so that big sources do not rule.
+    """XGBoost as a base model, rows weighted by `Examples.weights`.
 
     Parameters
     ----------
@@ -84,9 +66,8 @@ class Trees:
     Attributes
     ----------
     model_ : xgboost.Booster
-        Cut back to the number of trees that did best on the held-out rows.
     history_ : dict of str to list of float
-        Log loss by number of trees.
+        Log loss on the training rows by number of trees.
     """
 
     suffix = ".ubj"
@@ -94,10 +75,8 @@ class Trees:
     def __init__(self, config: TreesConfig, seed: int) -> None:
         self.config, self.seed = config, seed
 
-    def fit(
-        self, view: View, rows: Rows, validation_rows: Rows, progress: Progress = silent
-    ) -> "Trees":
-        """Fit on `rows`; keep as many trees as serve `validation_rows` best."""
+    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "Trees":
+        """Fit on `rows`."""
         config = self.config
         parameters = {
             "objective": "binary:logistic",
@@ -105,6 +84,7 @@ class Trees:
             "base_score": 0.5,
             "eta": config.learning_rate,
             "max_depth": config.depth,
+            "max_bin": 64,
             "subsample": config.row_share,
             "colsample_bytree": config.column_share,
             "tree_method": "hist",
@@ -112,39 +92,27 @@ class Trees:
             "seed": self.seed,
         }
         log: dict[str, dict[str, list[float]]] = {}
-        x = view_statistics(view, rows)
-        held_out = view_statistics(view, validation_rows)
+        x = examples.statistics.take(rows)
+        matrix = xgboost.DMatrix(x, examples.is_spoof[rows], weight=examples.weights(rows))
         booster = xgboost.train(
             parameters,
-            self._matrix(view, rows, x),
+            matrix,
             config.trees,
-            evals=[(self._matrix(view, validation_rows, held_out), "held_out")],
+            evals=[(matrix, "training")],
             evals_result=log,
             verbose_eval=False,
             callbacks=[_Report(progress, config.trees)],
         )
-        losses = [float(v) for v in log["held_out"]["logloss"]]
-        best = booster[: int(np.argmin(losses)) + 1]
-        self.model_ = halfway(best, x)
-        self.history_ = {"held_out_loss": losses}
+        self.model_ = halfway(booster, x)
+        self.history_ = {"loss": [float(v) for v in log["training"]["logloss"]]}
         return self
 
-    @staticmethod
-    def _matrix(view: View, rows: Rows, x: NDArray[np.float32]) -> xgboost.DMatrix:
-        """Weigh rows, of statistics `x`, by source size to the power -1/2, classes evenly."""
-        spoof = view.is_spoof[rows]
-        weight = np.bincount(view.source)[view.source[rows]] ** -0.5
-        for label in (False, True):
-            weight[spoof == label] /= max(weight[spoof == label].sum(), 1e-12) / len(rows) * 2
-        return xgboost.DMatrix(x, spoof, weight=weight)
-
-    def predict(self, view: View, rows: Rows) -> NDArray[np.float32]:
+    def predict(self, examples: Examples, rows: Rows) -> NDArray[np.float32]:
         """Give p_spoof, shape (len(rows),)."""
         if not len(rows):
             return np.zeros(0, np.float32)
-        return np.asarray(
-            self.model_.predict(xgboost.DMatrix(view_statistics(view, rows))), np.float32
-        )
+        matrix = xgboost.DMatrix(examples.statistics.take(rows))
+        return np.asarray(self.model_.predict(matrix), np.float32)
 
     def save(self, path: Path) -> None:
         """Write the UBJSON file."""
