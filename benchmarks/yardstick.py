@@ -1,0 +1,311 @@
+"""The yardstick: leave-sources-out cross-validation with the folds of configs/protocol.csv.
+
+Every fold is scored by models that heard none of its sources and speakers, stacked and calibrated
+on the other folds alone. What is fitted is kept, so that a run that was stopped goes on; scores go
+into one file, from which `benchmarks.results` makes every table. Needs the extra ``train``.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.corpora.readers import read_corpus
+from bonafide.corpora.rows import UNKNOWN, Corpus
+from bonafide.display import reporter
+from bonafide.errors import CorpusError
+from bonafide.spec import BASE_MODELS, NETWORKS, STATISTICS
+from bonafide.training.base import make_base_model, model_seed
+from bonafide.training.config import Config, FitConfig, read_config
+from bonafide.training.data import Examples, Part, fit_standard
+from bonafide.training.features import FeatureStore, cached_extract
+from bonafide.training.folds import Folds, connected_groups
+from bonafide.training.isolate import run_isolated
+from bonafide.training.parallel import Progress, worker_count
+from bonafide.training.recordings import Recordings, ingest
+from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+
+PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
+CONFIG = PROTOCOL.with_name("shipped.yaml")
+SEEDS = (1, 2, 3)
+Scores = NDArray[np.float32]
+PLAIN = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One setting, fitted on every fold.
+
+    Parameters
+    ----------
+    name : str
+    models : sequence of str
+        Which base models are fitted.
+    seed : int
+    fit : mapping
+        What differs from the configuration's `FitConfig`.
+    without : tuple of str
+        Statistics (by view) that are kept from the models; ``frames`` keeps from the networks
+        what they hear frame by frame.
+    folds : tuple of int
+        Which folds are scored.
+    split : {"sources", "speakers"}
+        Leave sources out, or only speakers: everything else as in training.
+    """
+
+    name: str
+    models: Sequence[str] = BASE_MODELS
+    seed: int = 1
+    fit: Mapping[str, float] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    folds: tuple[int, ...] = (0, 1, 2, 3)
+    split: str = "sources"
+
+
+def runs(config: Config) -> Iterator[Run]:
+    """Give every run that the results need, the most important ones first."""
+    for seed in SEEDS:
+        yield Run(f"seed {seed}", seed=seed)
+    statistics = tuple(config.spec.statistics)
+    probe = ("gru",)
+    yield Run("speakers", split="speakers", folds=(0,))
+    yield Run("networks: no augmentation", NETWORKS, fit=PLAIN)
+    for name, value in PLAIN.items():
+        yield Run(f"gru: no {name}", probe, fit={name: value})
+    yield Run("networks: no statistics", NETWORKS, without=statistics)
+    yield Run("networks: no statistics, no augmentation", NETWORKS, fit=PLAIN, without=statistics)
+    yield Run("gru: no frames", probe, without=("frames",))
+    for name in statistics:
+        yield Run(f"xgboost: no {name}", ("xgboost",), without=(name,))
+
+
+def source_id(name: str) -> str:
+    """Name a source by its hash: sources are often named after people."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
+    """Read the fold of each source, which the file names by `source_id`.
+
+    Raises
+    ------
+    CorpusError
+        ``no_fold`` if a source of the corpus has none, ``split_speaker`` if a speaker stands in
+        two folds.
+    """
+    with path.open(newline="") as file:
+        fold_of = {row["source"]: int(row["fold"]) for row in csv.DictReader(file)}
+    sources = [source_id(name) for name in corpus.column("source").tolist()]
+    unknown = sorted(set(sources) - set(fold_of))
+    if unknown:
+        raise CorpusError("no_fold", f"{path}: no fold for {', '.join(unknown[:5])}")
+    fold = np.array([fold_of[source] for source in sources], dtype=np.int64)
+    group = connected_groups(corpus)
+    for number in np.unique(group):
+        if len(set(fold[group == number].tolist())) > 1:
+            row = int(np.flatnonzero(group == number)[0])
+            raise CorpusError("split_speaker", f"{path}: row {row} has speakers in two folds")
+    return Folds(group, fold)
+
+
+def speaker_folds(corpus: Corpus, count: int = 4, seed: int = 0) -> Folds:
+    """Put whole speakers, not whole sources, into folds; unknown speakers stand alone."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = corpus.column("speaker").astype("U200")
+    unknown = np.flatnonzero(names == UNKNOWN)
+    names[unknown] = [f"row {row}" for row in unknown]
+    group = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    fold = np.empty(len(group), dtype=np.int64)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for number, (_, rows) in enumerate(splitter.split(group, corpus.is_spoof, group)):
+        fold[rows] = number
+    return Folds(group, fold)
+
+
+def _without(config: Config, names: Sequence[str]) -> NDArray[np.intp]:
+    """Give the columns of the statistics that come from these views."""
+    start, columns = 0, []
+    for name, view in config.spec.statistics.items():
+        size = config.spec.statistics_of(view)
+        columns += [*range(start, start + size)] if name in names else []
+        start += size
+    return np.array(columns, dtype=np.intp)
+
+
+def fit_fold(
+    *,
+    progress: Progress,
+    name: str,
+    model: dict[str, Any],
+    fit: dict[str, Any],
+    store: str,
+    table: str,
+    fold: int,
+    seed: int,
+    without: list[int],
+    deaf: bool,
+    folder: str,
+) -> dict[str, Any]:
+    """Fit one base model on all folds but one and score that one (an `Isolated` function).
+
+    Writes ``<fold>.npy``, p_spoof of the fold's rows, and beside it the model and its standards.
+    """
+    if name in NETWORKS:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+    with np.load(table) as columns:
+        is_spoof, source, fold_of = columns["is_spoof"], columns["source"], columns["fold"]
+    side, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+    features = FeatureStore(Path(store))
+    statistics = np.array(features.view(STATISTICS))
+    statistics[:, without] = 0.0
+    frames = None
+    if name in NETWORKS:
+        view = features.view(model["view"])
+        view = np.zeros((len(view), 16, view.shape[2]), np.float32) if deaf else view
+        frames = Part(view, fit_standard(view, side))
+    known = Part(statistics, fit_standard(statistics, side))
+    examples = Examples(known, is_spoof, source, frames)
+    base = make_base_model(name, model, FitConfig.model_validate(fit), model_seed(seed, name, fold))
+    base.fit(examples, side, progress)
+    target = Path(folder)
+    base.save(target / f"{fold}{base.suffix}")
+    parts = {STATISTICS: known, "frames": frames}
+    standards = {
+        f"{key}_{field}": getattr(part.standard, field)
+        for key, part in parts.items()
+        if part is not None
+        for field in ("mean", "scale", "limit")
+    }
+    np.savez(target / f"{fold}.npz", allow_pickle=False, **standards)
+    np.save(target / f"{fold}.npy", base.predict(examples, held))
+    return {}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A corpus with its features, and where fits and scores are kept."""
+
+    config: Config
+    recordings: Recordings
+    store: FeatureStore
+    folds: Mapping[str, Folds]
+    work: Path
+
+    @classmethod
+    def open(cls, corpus: Path, config: Path, work: Path) -> "Bench":
+        """Ingest and extract what is not there yet."""
+        parsed = read_config(config)
+        recordings, _ = ingest(read_corpus(corpus), progress=reporter("ingest"))
+        store = cached_extract(
+            recordings, parsed.spec, work / "features", progress=reporter("extract")
+        )
+        rows = recordings.corpus
+        folds = {"sources": read_protocol(rows), "speakers": speaker_folds(rows)}
+        return cls(parsed, recordings, store, folds, work)
+
+    def scores(self, run: Run, model: str) -> Scores:
+        """Give p_spoof of one model, NaN where the run scores nothing."""
+        fold_of = self.folds[run.split].fold
+        scores = np.full(len(fold_of), np.nan, dtype=np.float32)
+        for fold in run.folds:
+            scores[fold_of == fold] = np.load(self.folder(run, model) / f"{fold}.npy")
+        return scores
+
+    def folder(self, run: Run, model: str) -> Path:
+        """Give the folder of a run's fits of one model."""
+        return self.work / run.name.replace(": ", "-").replace(" ", "_") / model
+
+    def fit(self, run: Run) -> None:
+        """Fit what is missing of a run, a core a fit."""
+        corpus, folds = self.recordings.corpus, self.folds[run.split]
+        table = self.work / f"{run.split}.npz"
+        np.savez(
+            table,
+            allow_pickle=False,
+            is_spoof=corpus.is_spoof,
+            source=np.unique(corpus.column("source"), return_inverse=True)[1],
+            fold=folds.fold,
+        )
+        with ThreadPoolExecutor(worker_count()) as pool:
+            jobs = [
+                pool.submit(self._fit_one, run, model, fold, table)
+                for model in run.models
+                for fold in run.folds
+                if not (self.folder(run, model) / f"{fold}.npy").exists()
+            ]
+            for done, job in enumerate(jobs, start=1):
+                job.result()
+                print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
+
+    def _fit_one(self, run: Run, model: str, fold: int, table: Path) -> None:
+        folder = self.folder(run, model)
+        folder.mkdir(parents=True, exist_ok=True)
+        run_isolated(
+            "benchmarks.yardstick:fit_fold",
+            {
+                "name": model,
+                "model": getattr(self.config.models, model).model_dump(mode="json"),
+                "fit": {**self.config.fit.model_dump(mode="json"), **run.fit},
+                "store": str(self.store.folder),
+                "table": str(table),
+                "fold": fold,
+                "seed": run.seed,
+                "without": _without(self.config, run.without).tolist(),
+                "deaf": "frames" in run.without,
+                "folder": str(folder),
+            },
+        )
+
+
+def stacked(
+    models: Scores, is_spoof: NDArray[np.bool_], folds: Folds, fold: int, seed: int
+) -> tuple[Stack, Calibration]:
+    """Fit stack and calibration for one fold on the out-of-fold scores of the others."""
+    rest = folds.fold != fold
+    renumbered = np.unique(folds.fold[rest], return_inverse=True)[1].astype(np.int64)
+    others = Folds(folds.group[rest], renumbered)
+    stack, crossed = fit_stack(models[rest], is_spoof[rest], others, seed)
+    column = ("logistic", "xgboost").index(stack.choice)
+    return stack, fit_calibration(crossed[:, column], is_spoof[rest])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fit every run and write its scores."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--work", type=Path, required=True, help="folder for features and fits")
+    parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
+    parser.add_argument("--only", nargs="*", help="names of runs; all without it")
+    options = parser.parse_args(arguments)
+    bench = Bench.open(options.corpus, options.config, options.work)
+    options.scores.mkdir(parents=True, exist_ok=True)
+    path = options.scores / "scores.npz"
+    for run in runs(bench.config):
+        if options.only and run.name not in options.only:
+            continue
+        bench.fit(run)
+        kept = dict(np.load(path)) if path.exists() else {}
+        kept |= {f"{run.name}|{model}": bench.scores(run, model) for model in run.models}
+        kept["sound"] = bench.recordings.sha256.astype("U16")
+        np.savez_compressed(path, allow_pickle=False, **kept)
+    (options.scores / "config.json").write_text(
+        json.dumps(bench.config.model_dump(mode="json"), indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
