@@ -32,7 +32,7 @@ class FoldsConfig(Section):
 class FitConfig(Section):
     """How networks are fitted: a fixed number of steps, weights averaged over the last of them."""
 
-    epochs: int = Field(24, ge=1)
+    epochs: int = Field(18, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
     batch_rows: int = Field(48, ge=2)
     learning_rate: float = Field(2e-3, gt=0.0)

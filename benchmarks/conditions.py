@@ -1,0 +1,310 @@
+"""What becomes of sound on its way: held-out recordings after codecs, noise, rooms and cuts.
+
+Each recording of a fold is changed, then scored by the fold's own `detector.onnx`, built as a
+training run builds it from what `benchmarks.yardstick` fitted.
+"""
+
+import argparse
+import io
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import onnx
+import scipy.signal
+from numpy.typing import NDArray
+
+from benchmarks.yardstick import CONFIG, PROTOCOL, SEEDS, Bench, Run, source_id, stacked
+from bonafide.audio import Waveform, decode, speech_frames
+from bonafide.export.fused import detector_graph
+from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, trees_graph
+from bonafide.runtime import Graph
+from bonafide.spec import (
+    BASE_MODELS,
+    NETWORKS,
+    SAMPLE_RATE_HZ,
+    STATISTICS,
+    FeatureSpec,
+)
+from bonafide.training.data import Standard
+from bonafide.training.features import training_window
+from bonafide.training.isolate import run_isolated
+from bonafide.training.parallel import map_parallel
+from bonafide.training.recordings import LIMITS
+from bonafide.training.trees import load_booster
+
+ROWS = 900
+Change = Callable[[Waveform, np.random.Generator], Any]
+
+
+def through(
+    waveform: Waveform,
+    _rng: np.random.Generator,
+    *,
+    codec: str,
+    container: str,
+    rate_hz: int = SAMPLE_RATE_HZ,
+    bit_rate: int | None = None,
+) -> Waveform:
+    """Encode and decode; what comes back has the same length, from where the codec starts."""
+    sound = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ)
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream: Any = output.add_stream(codec, rate=rate_hz, layout="mono")
+        if bit_rate:
+            stream.bit_rate = bit_rate
+        stream.codec_context.open()
+        whole = np.round(sound.clip(-1, 1) * 32767).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate_hz, 0
+        pieces = av.AudioResampler(
+            format=stream.codec_context.format,
+            layout="mono",
+            rate=rate_hz,
+            frame_size=stream.codec_context.frame_size or 0,
+        )
+        for piece in (*pieces.resample(frame), *pieces.resample(None), None):
+            output.mux(stream.encode(piece))
+    file.seek(0)
+    back = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
+    with av.open(file, "r") as source:
+        frames = [f for frame in source.decode(audio=0) for f in back.resample(frame)]
+    heard = np.concatenate([f.to_ndarray()[0] for f in (*frames, *back.resample(None))])
+    return np.resize(np.pad(heard, (0, max(0, len(waveform) - len(heard)))), len(waveform))
+
+
+def band_limited(waveform: Waveform, _rng: np.random.Generator) -> Any:
+    """Bring to 8 kHz and back: nothing over 4 kHz is left."""
+    return scipy.signal.resample_poly(scipy.signal.resample_poly(waveform, 1, 2), 2, 1)
+
+
+def noisy(waveform: Waveform, rng: np.random.Generator, *, snr_db: float) -> Any:
+    """Add noise between white and pink, which falls by 3 dB an octave."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
+    falling = np.maximum(np.arange(len(spectrum)), 20) ** -rng.choice([0.0, 0.25, 0.5])
+    noise = np.fft.irfft(spectrum * falling, len(waveform))
+    gain = np.sqrt(np.mean(waveform**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
+    return waveform + gain * noise
+
+
+def reverberant(waveform: Waveform, rng: np.random.Generator) -> Any:
+    """Put into a room: falling noise, 0.4 s to -60 dB, 3 dB under the direct sound."""
+    t = np.arange(round(0.4 * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / 0.4) * (t > 0.003)
+    response = 10 ** (-3 / 20) * tail / np.sqrt(np.sum(tail**2))
+    response[0] = 1.0
+    return scipy.signal.fftconvolve(waveform, response)[: len(waveform)]
+
+
+def clipped(waveform: Waveform, _rng: np.random.Generator) -> Any:
+    """Cut off the loudest twentieth of the samples."""
+    limit = np.quantile(np.abs(waveform), 0.95)
+    return waveform.clip(-limit, limit)
+
+
+def louder(waveform: Waveform, _rng: np.random.Generator, *, db: float) -> Any:
+    """Change the level; what goes over full scale is cut off."""
+    return waveform * 10 ** (db / 20)
+
+
+def trimmed(waveform: Waveform, _rng: np.random.Generator) -> Any:
+    """Take away what comes before and after the speech."""
+    active = np.flatnonzero(speech_frames(waveform))
+    if not len(active):
+        return waveform
+    frame = len(waveform) // len(speech_frames(waveform))
+    return waveform[active[0] * frame : (active[-1] + 1) * frame]
+
+
+def shortened(waveform: Waveform, _rng: np.random.Generator, *, seconds: float) -> Any:
+    """Keep the middle."""
+    n = round(seconds * SAMPLE_RATE_HZ)
+    start = max(0, (len(waveform) - n) // 2)
+    return waveform[start : start + n]
+
+
+def matched(waveform: Waveform, rng: np.random.Generator) -> Any:
+    """Make level, length and silence at the ends the same for both classes."""
+    spoken = shortened(trimmed(waveform, rng), rng, seconds=2.0)
+    spoken = np.resize(spoken, 2 * SAMPLE_RATE_HZ)
+    quiet = np.zeros(round(0.1 * SAMPLE_RATE_HZ))
+    level = max(float(np.std(spoken)), 1e-4)
+    return np.concatenate([quiet, 0.05 / level * spoken, quiet])
+
+
+CONDITIONS: dict[str, Change] = {
+    "clean": lambda waveform, rng: waveform,
+    "G.711 mu-law": partial(through, codec="pcm_mulaw", container="wav", rate_hz=8000),
+    "G.711 A-law": partial(through, codec="pcm_alaw", container="wav", rate_hz=8000),
+    "AMR-NB 12.2 kb/s": partial(
+        through, codec="libopencore_amrnb", container="amr", rate_hz=8000, bit_rate=12_200
+    ),
+    "G.722 64 kb/s": partial(through, codec="g722", container="wav"),
+    "MP3 64 kb/s": partial(through, codec="libmp3lame", container="mp3", bit_rate=64_000),
+    "Opus 16 kb/s": partial(through, codec="libopus", container="ogg", bit_rate=16_000),
+    "AAC 32 kb/s": partial(through, codec="aac", container="adts", bit_rate=32_000),
+    "8 kHz band limit": band_limited,
+    "noise 20 dB": partial(noisy, snr_db=20.0),
+    "noise 10 dB": partial(noisy, snr_db=10.0),
+    "noise 5 dB": partial(noisy, snr_db=5.0),
+    "reverberation 0.4 s": reverberant,
+    "clipping 5 %": clipped,
+    "level -20 dB": partial(louder, db=-20.0),
+    "level +10 dB": partial(louder, db=10.0),
+    "trimmed silence": trimmed,
+    "4 s": partial(shortened, seconds=4.0),
+    "2 s": partial(shortened, seconds=2.0),
+    "1 s": partial(shortened, seconds=1.0),
+    "matched level, length, silence": matched,
+}
+
+
+def build_detector(bench: Bench, run: Run, fold: int) -> Path:
+    """Export what was fitted without a fold as one `detector.onnx`, stack and calibration too."""
+    folder = bench.work / "detectors" / f"{run.seed}-{fold}"
+    target = folder / "detector.onnx"
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    standards: dict[str, Standard] = {}
+    jobs = []
+    for name in BASE_MODELS:
+        model, fits = getattr(bench.config.models, name), bench.folder(run, name)
+        with np.load(fits / f"{fold}.npz") as arrays:
+            for part in (STATISTICS, "frames"):
+                if f"{part}_mean" in arrays:
+                    key = model.view if part == "frames" else part
+                    fields = (arrays[f"{part}_{field}"] for field in ("mean", "scale", "limit"))
+                    mean, scale, limit = fields
+                    standards[key] = Standard(mean, scale, float(limit))
+        if name in NETWORKS:
+            rows = np.arange(4)
+            samples = folder / f"{name}.npz"
+            frames = standards[model.view](bench.store.view(model.view)[rows])
+            known = standards[STATISTICS](bench.store.view(STATISTICS)[rows])
+            np.savez(samples, allow_pickle=False, frames=frames, statistics=known)
+            jobs.append(
+                {
+                    "name": name,
+                    "config": model.model_dump(mode="json"),
+                    "model": str(fits / f"{fold}.keras"),
+                    "samples": str(samples),
+                    "folder": str(folder),
+                }
+            )
+    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs})
+    models = np.stack([bench.scores(run, name) for name in BASE_MODELS], axis=1)
+    is_spoof = bench.recordings.corpus.is_spoof
+    stack, calibration = stacked(models, is_spoof, bench.folds["sources"], fold, run.seed)
+    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in NETWORKS}
+    graphs["xgboost"] = trees_graph(
+        load_booster((bench.folder(run, "xgboost") / f"{fold}.ubj").read_bytes())
+    )
+    graphs["meta_logistic"] = meta_logistic_graph(stack.logistic)
+    graphs["meta_xgboost"] = meta_trees_graph(load_booster(stack.trees))
+    fused = detector_graph(
+        bench.store.spec,
+        standards,
+        graphs,
+        {name: getattr(bench.config.models, name).view for name in NETWORKS},
+        choice=stack.choice,
+        calibration=calibration,
+        prior_spoof=0.5,
+    )
+    onnx.save(fused, str(target))
+    return target
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    condition: str
+    detector: Path
+    spec: FeatureSpec
+    rows: tuple[int, ...]
+    paths: tuple[Path, ...]
+
+
+_graph = cache(Graph)
+
+
+def _score(chunk: _Chunk) -> NDArray[np.float32]:
+    """Give llr and p_spoof of the models of each row, (n_rows, 1 + 5)."""
+    change, scores = CONDITIONS[chunk.condition], []
+    for row, path in zip(chunk.rows, chunk.paths, strict=True):
+        rng = np.random.default_rng([row, zlib.crc32(chunk.condition.encode())])
+        heard = np.asarray(change(decode(path, limits=LIMITS), rng), np.float32).clip(-1, 1)
+        heard = np.round(heard * 32767) / np.float32(32767)
+        window = training_window(heard.astype(np.float32), chunk.spec)
+        found = _graph(chunk.detector)({"waveform": window[None]})
+        scores.append([*found["llr"], *found["models"][0]])
+    return np.array(scores, dtype=np.float32)
+
+
+def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
+    raise RuntimeError(f"a codec crashed: {chunk.condition}, rows {chunk.rows}")
+
+
+def score_conditions(
+    bench: Bench, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Score rows under each condition by the detectors that never heard their sources."""
+    corpus, fold_of = bench.recordings.corpus, bench.folds["sources"].fold
+    detectors = [build_detector(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
+    chunks = [
+        _Chunk(
+            name,
+            detectors[fold],
+            bench.store.spec,
+            tuple(part.tolist()),
+            tuple(corpus.audio_path(corpus.rows[row]) for row in part),
+        )
+        for name in conditions
+        for fold in range(len(detectors))
+        for mine in [rows[fold_of[rows] == fold]]
+        for part in np.array_split(mine, -(-len(mine) // 64))
+    ]
+    place = {int(row): number for number, row in enumerate(rows)}
+    empty = np.full((len(rows), 1 + len(BASE_MODELS)), np.nan, np.float32)
+    found = {name: empty.copy() for name in conditions}
+    for number, scores in map_parallel(_score, chunks, crashed=_crashed):
+        chunk = chunks[number]
+        found[chunk.condition][[place[row] for row in chunk.rows]] = scores
+    return found
+
+
+def choose_rows(bench: Bench) -> NDArray[np.intp]:
+    """Draw the rows that are judged: of sources that hold both labels four times and more."""
+    corpus = bench.recordings.corpus
+    source, is_spoof = corpus.column("source"), corpus.is_spoof
+    both = [
+        name
+        for name in np.unique(source)
+        if min(is_spoof[source == name].sum(), (~is_spoof)[source == name].sum()) >= 4
+    ]
+    rows = np.flatnonzero(np.isin(source, both))
+    order = sorted(rows, key=lambda row: source_id(str(bench.recordings.sha256[row])))
+    return np.sort(np.array(order[:ROWS], dtype=np.intp))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score every condition with the detectors of the first seed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--work", type=Path, required=True, help="what the yardstick wrote")
+    parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
+    options = parser.parse_args(arguments)
+    bench = Bench.open(options.corpus, options.config, options.work)
+    rows = choose_rows(bench)
+    run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
+    found = score_conditions(bench, run, rows, CONDITIONS)
+    np.savez_compressed(options.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
+
+
+if __name__ == "__main__":
+    main()
