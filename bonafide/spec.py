@@ -184,6 +184,8 @@ class FeatureSpec:
         _check(self.power_floor > 0.0, "power_floor", self.power_floor, "above 0")
         _check(self.rms_floor > 0.0, "rms_floor", self.rms_floor, "above 0")
         _check(bool(self.views), "views", self.views, "at least one view")
+        taken = ("waveform", STATISTICS)  # what else goes into the graph and comes out
+        _check(not set(taken) & set(self.views), "views", list(self.views), f"no name of {taken}")
         _check(bool(self.statistics), "statistics", self.statistics, "at least one view")
         shortest = min(map(self.n_frames, (*self.views.values(), *self.statistics.values())))
         _check(
@@ -193,8 +195,9 @@ class FeatureSpec:
             f"odd, 3 to {shortest}, the frames of the shortest view",
         )
         object.__setattr__(self, "lags", tuple(self.lags))
-        whole = all(isinstance(lag, int) and 1 <= lag < shortest for lag in self.lags)
-        _check(whole, "lags", self.lags, f"whole numbers, 1 to {shortest - 1}")
+        whole = all(type(lag) is int and 1 <= lag < shortest for lag in self.lags)
+        allowed = f"one or more whole numbers, 1 to {shortest - 1}"
+        _check(bool(self.lags) and whole, "lags", self.lags, allowed)
         _check(2 <= self.correlated <= 64, "correlated", self.correlated, "2 to 64")
 
     def n_frames(self, view: ViewSpec) -> int:

@@ -75,17 +75,35 @@ class ModelsConfig(Section):
     xgboost: TreesConfig = TreesConfig()
 
 
+class CostsConfig(Section):
+    """What an answer costs; only ratios matter."""
+
+    spoof_called_bonafide: float = Field(1.0, gt=0.0)
+    bonafide_called_spoof: float = Field(1.0, gt=0.0)
+    undecided: float = Field(0.2, ge=0.0)
+
+
 class DecisionConfig(Section):
-    """What the calibrated score is turned into."""
+    """What the calibrated score is turned into.
+
+    No verdict is given where the likelier one would cost more than giving none (Chow, 1970): with
+    a wrong verdict at 1 and none at 0.2, while p_spoof lies between 0.2 and 0.8.
+    """
 
     prior_spoof: Share = 0.5
-    undecided: tuple[Share, Share] = (0.4, 0.6)
+    costs: CostsConfig = CostsConfig()
 
-    @model_validator(mode="after")
-    def _ordered(self) -> "DecisionConfig":
-        if self.undecided[0] > self.undecided[1]:
-            raise ValueError("undecided must be [low, high] with low <= high")
-        return self
+    @property
+    def undecided(self) -> tuple[float, float]:
+        """Bounds of p_spoof: bona fide up to the first, spoof from the second on."""
+        costs = self.costs
+        low = costs.undecided / costs.spoof_called_bonafide
+        high = 1.0 - costs.undecided / costs.bonafide_called_spoof
+        if low < high:
+            return low, high
+        balance = costs.bonafide_called_spoof + costs.spoof_called_bonafide
+        middle = costs.bonafide_called_spoof / balance  # no verdict is never the cheapest
+        return middle, middle
 
 
 class GateConfig(Section):
