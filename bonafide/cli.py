@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import bonafide
 from bonafide.errors import BonafideError, ConfigError
+from bonafide.spec import BASE_MODELS
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
         _train,
+        _tune,
         _score,
         _evaluate,
         _serve,
@@ -72,6 +74,22 @@ def _train(commands: Any) -> None:
     parser.add_argument(
         "--sequential", action="store_true", help="one step after another, as a static pipeline"
     )
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _tune(commands: Any) -> None:
+    text = "Search the hyper-parameters of one base model; a stopped search goes on."
+    parser = _command(commands, "tune", text, run_tune)
+    parser.add_argument("--model", required=True, choices=BASE_MODELS)
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default 20")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; default: the demo's")
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        metavar="PATH",
+        help="manifest or folder; may be repeated; default: a simulated corpus",
+    )
+    parser.add_argument("--corpus-format", metavar="NAME", help="manifest or folder")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -240,6 +258,33 @@ def run_train(arguments: Arguments) -> int:
         )
     _print(_summary(trained))
     return SOME_FAILED if trained.refusals else 0
+
+
+def run_tune(arguments: Arguments) -> int:
+    """Search, and print the best values as they go into a configuration."""
+    if arguments.trials < 1:
+        raise ConfigError("bad_trials", f"--trials {arguments.trials}: allowed is 1 or more")
+    _zenml_manners()
+    from bonafide.display import Display
+
+    with Display(quiet=arguments.quiet) as display:
+        display.say("starting: loading the orchestrator")
+        config, corpora = _config_and_corpora(arguments)
+        from pipelines.tuning import run_tuning
+
+        study = run_tuning(
+            config,
+            corpora,
+            arguments.corpus_format,
+            model=arguments.model,
+            trials=arguments.trials,
+        )
+    import yaml
+
+    found = yaml.safe_dump({"models": {study.model: study.best}}, sort_keys=False).rstrip()
+    _print(f"# Out-of-fold log loss {study.loss:.4f} nats, best of {len(study.trials)} trials.")
+    _print(found)
+    return 0
 
 
 def _summary(trained: "Trained") -> str:

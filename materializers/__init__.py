@@ -14,7 +14,7 @@ from materializers.models import (
     ScalerMaterializer,
     StackMaterializer,
 )
-from materializers.results import AuditMaterializer, JudgementMaterializer
+from materializers.results import AuditMaterializer, JudgementMaterializer, StudyMaterializer
 
 __all__ = [
     "ArrayMaterializer",
@@ -29,4 +29,5 @@ __all__ = [
     "RecordingsMaterializer",
     "ScalerMaterializer",
     "StackMaterializer",
+    "StudyMaterializer",
 ]

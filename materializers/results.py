@@ -1,6 +1,7 @@
-"""Artifacts of the judging side: the shortcut audit, and the judgement with its report."""
+"""Artifacts of the judging side: the shortcut audit, the judgement, and what a search found."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,8 +9,10 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from bonafide.evaluation import DECISION
+from bonafide.report import html_page, html_table
 from bonafide.training.audit import Audit
 from bonafide.training.outcome import Judgement, Outcome
+from bonafide.training.tuning import Study
 from materializers.folder import FolderMaterializer, sha256_of
 
 
@@ -65,3 +68,42 @@ class JudgementMaterializer(FolderMaterializer):
     def pages(self, data: Judgement) -> dict[str, tuple[str, VisualizationType]]:
         """Show the report."""
         return {"report.html": (data.page, VisualizationType.HTML)}
+
+
+class StudyMaterializer(FolderMaterializer):
+    """A search for hyper-parameters as JSON, its trials as a page."""
+
+    ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Study,)
+    ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.DATA_ANALYSIS
+
+    def write(self, data: Study, folder: Path) -> None:
+        """Write ``study.json``."""
+        (folder / "study.json").write_text(json.dumps(asdict(data)))
+
+    def read(self, folder: Path) -> Study:
+        """Read it back."""
+        return Study(**json.loads((folder / "study.json").read_text()))
+
+    def digest(self, data: Study) -> str:
+        """Hash its trials."""
+        return sha256_of(json.dumps(asdict(data)))
+
+    def facts(self, data: Study) -> dict[str, MetadataType]:
+        """Give model, loss and the best values."""
+        return {
+            "model": data.model,
+            "loss": data.loss,
+            "trials": len(data.trials),
+            "best": json.dumps(data.best),
+        }
+
+    def pages(self, data: Study) -> dict[str, tuple[str, VisualizationType]]:
+        """Show every trial, the best first."""
+        ranked = sorted(data.trials, key=lambda trial: float(trial["loss"]))
+        lines = [
+            [str(trial["number"]), f"{trial['loss']:.4f}", json.dumps(trial["values"])]
+            for trial in ranked
+        ]
+        table = html_table(("trial", "loss", "values"), lines)
+        page = html_page(f"Hyper-parameters: {data.model}", [table])
+        return {"trials.html": (page, VisualizationType.HTML)}

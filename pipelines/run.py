@@ -86,15 +86,34 @@ def run_training(
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
-    arguments: dict[str, Any] = {
-        "config": config,
-        "corpora": [str(Path(path).resolve()) for path in corpora],
-        "corpus_format": corpus_format,
-        "fingerprint": fingerprint(corpora, corpus_format),
-    }
-    wired = (static_training if static else training).with_options(
-        model=Model(name=config.name), on_failure=remember_failure
+    run = run_wired(
+        static_training if static else training,
+        config,
+        config=config,
+        corpora=corpora,
+        corpus_format=corpus_format,
+        fingerprint=fingerprint(corpora, corpus_format),
     )
+    return collect(run)
+
+
+def run_wired(wiring: Any, config: Config, **arguments: Any) -> str:
+    """Run a pipeline on the active ZenML stack; gives the id of its run.
+
+    Parameters
+    ----------
+    wiring : ZenML pipeline
+        Called with `arguments`; the paths in ``corpora`` are made absolute.
+
+    Raises
+    ------
+    BonafideError
+        What the steps raise; ``run_elsewhere`` if the stack runs the pipeline elsewhere.
+    KeyboardInterrupt
+        After ending every process that trains; finished steps are kept.
+    """
+    arguments["corpora"] = [str(Path(path).resolve()) for path in arguments["corpora"]]
+    wired = wiring.with_options(model=Model(name=config.name), on_failure=remember_failure)
     _failures.clear()
     before = signal.signal(signal.SIGINT, _stop)
     try:
@@ -111,7 +130,7 @@ def run_training(
             "run_elsewhere",
             "the active ZenML stack runs the pipeline elsewhere; follow it in its dashboard",
         )
-    return collect(str(run.id))
+    return str(run.id)
 
 
 def collect(run_id: str) -> Trained:

@@ -48,8 +48,8 @@ class NetworkConfig(Section):
     """One Keras network: what it hears frame by frame, beside the statistics."""
 
     view: str
-    width: int = Field(64, ge=4, le=512)
-    strides: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field((2, 2), min_length=1)
+    width: int = Field(32, ge=4, le=512)
+    strides: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field((2, 2, 2), min_length=1)
     dropout: float = Field(0.3, ge=0.0, lt=1.0)
     statistics_width: int = Field(96, ge=4, le=1024)
     statistics_dropout: float = Field(0.5, ge=0.0, lt=1.0)
@@ -70,8 +70,8 @@ class ModelsConfig(Section):
 
     cnn: NetworkConfig = NetworkConfig(view="lfcc_high", strides=(4, 2, 2))
     rnn: NetworkConfig = NetworkConfig(view="lfcc_top")
-    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=48)
-    gru: NetworkConfig = NetworkConfig(view="lfcc", strides=(4, 2, 2))
+    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=24)
+    gru: NetworkConfig = NetworkConfig(view="lfcc", strides=(4, 4, 2))
     xgboost: TreesConfig = TreesConfig()
 
 

@@ -256,15 +256,26 @@ def model_card(
             f"{quarantine.n_rows} rows were set aside. Rows hash: `{recordings.rows_sha256}`. "
             f"Licences: {licences}.",
             "## Protocol",
-            "Sources and known speakers stay whole. A fifth or so of the rows, in whole groups, "
-            "is held out from everything; the rest is scored out of fold. The threshold is the "
-            f"prior's ({manifest['prior_spoof']:g}), frozen before the held-out rows are seen.",
+            f"Sources and known speakers stay whole. {_protocol(outcome)} The threshold is the "
+            f"prior's ({manifest['prior_spoof']:g}), chosen before any row is judged.",
             "## Results",
             *tables,
             "## Limits",
             "The error on sources unlike these can be several times higher. A verdict is a "
             "statistical statement, not proof. Not for decisions about people without a person.",
         ]
+    )
+
+
+def _protocol(outcome: Outcome) -> str:
+    if outcome.held_out is None:
+        return (
+            "Every row is scored out of fold, by models that never saw its group; the models "
+            "given here then learned from all of them."
+        )
+    return (
+        "A fifth or so of the rows, in whole groups, is held out from everything; the rest is "
+        "scored out of fold."
     )
 
 

@@ -1,0 +1,158 @@
+"""Hyper-parameters of one base model, searched by Optuna in a bounded study that can go on."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bonafide.metrics import log_loss
+from bonafide.training.base import train_base
+from bonafide.training.config import Config, NetworkConfig, TreesConfig
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
+from bonafide.training.parallel import Progress, silent
+from bonafide.training.recordings import Recordings
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Values = dict[str, Any]
+BASE_STEPS = 1000  # of progress that one trial is reported in
+
+
+def suggest_network(trial: "Trial") -> Values:
+    """Draw what a network's section of the configuration may hold."""
+    return {
+        "width": trial.suggest_categorical("width", [32, 48, 64, 96]),
+        "dropout": trial.suggest_float("dropout", 0.1, 0.5),
+        "statistics_width": trial.suggest_categorical("statistics_width", [48, 96, 128]),
+        "statistics_dropout": trial.suggest_float("statistics_dropout", 0.2, 0.7),
+    }
+
+
+def suggest_trees(trial: "Trial") -> Values:
+    """Draw what the trees' section of the configuration may hold."""
+    return {
+        "trees": trial.suggest_int("trees", 200, 1200, step=100),
+        "depth": trial.suggest_int("depth", 2, 6),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+        "row_share": trial.suggest_float("row_share", 0.5, 1.0),
+        "column_share": trial.suggest_float("column_share", 0.03, 0.4, log=True),
+    }
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a search found.
+
+    Parameters
+    ----------
+    model : str
+        The base model.
+    best : dict
+        Values of its section of the configuration.
+    loss : float
+        Their out-of-fold log loss in nats, classes counting alike.
+    trials : list of dict
+        Each with ``number``, ``loss`` and ``values``, in the order they were run.
+    """
+
+    model: str
+    best: Values
+    loss: float
+    trials: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _study_name(name: str, config: Config, store: FeatureStore, folds: Folds) -> str:
+    """Name studies so that only trials of the same question are counted together."""
+    question = [
+        getattr(config.models, name).model_dump(mode="json"),
+        config.fit.model_dump(mode="json"),
+        config.seed,
+        store.sha256,
+        hashlib.sha256(folds.fold.tobytes()).hexdigest(),
+    ]
+    return f"{name}-{hashlib.sha256(json.dumps(question).encode()).hexdigest()[:12]}"
+
+
+def tune(
+    name: str,
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    folds: Folds,
+    *,
+    trials: int,
+    folder: Path,
+    progress: Progress = silent,
+) -> Study:
+    """Search the hyper-parameters of one base model.
+
+    A trial fits the model on every fold; its loss is that of the out-of-fold scores. Trials are
+    kept in a SQLite file as they end: the same call goes on until `trials` have ended.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASE_MODELS`.
+    trials : int
+        How many trials the study holds when it is done.
+    folder : Path
+        Receives ``studies.db``.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    IsolatedError
+        ``training_failed``.
+    """
+    import optuna
+    from optuna.trial import TrialState
+
+    folder.mkdir(parents=True, exist_ok=True)
+    section = getattr(config.models, name)
+    suggest: Callable[[Trial], Values] = suggest_trees if name == "xgboost" else suggest_network
+    side, is_spoof = ~folds.is_test, recordings.corpus.is_spoof
+    share = is_spoof[side].mean()
+    even = np.where(is_spoof[side], 0.5 / share, 0.5 / (1 - share))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder / 'studies.db'}",
+        study_name=_study_name(name, config, store, folds),
+        load_if_exists=True,
+    )
+    ended = len(study.get_trials(states=(TrialState.COMPLETE,)))
+    # A sampler starts anew with every call: without the count it would draw the same trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + ended)
+
+    def loss_of(trial: "Trial") -> float:
+        kind = TreesConfig if name == "xgboost" else NetworkConfig
+        model = kind.model_validate({**section.model_dump(), **suggest(trial)})
+        done = BASE_STEPS * len(study.get_trials(states=(TrialState.COMPLETE,)))
+
+        def report(now: int, total: int) -> None:
+            progress(done + BASE_STEPS * now // total, BASE_STEPS * trials)
+
+        fitted = train_base(
+            name,
+            model,
+            config.fit,
+            store,
+            folds,
+            recordings.corpus,
+            seed=config.seed,
+            progress=report,
+        )
+        return log_loss(fitted.oof[side], is_spoof[side], even)
+
+    study.optimize(loss_of, n_trials=max(0, trials - ended))
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    listed = [{"number": t.number, "loss": t.value, "values": t.params} for t in complete]
+    return Study(name, dict(study.best_params), float(study.best_value), listed)

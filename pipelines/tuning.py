@@ -1,0 +1,54 @@
+"""The search for hyper-parameters as a pipeline, so that its lineage is kept."""
+
+from typing import cast
+
+from zenml import pipeline
+from zenml.client import Client
+
+from bonafide.training.config import Config
+from bonafide.training.tuning import Study
+from pipelines.run import fingerprint, run_wired
+from steps.data import extract, ingest, split
+from steps.tuning import tune
+
+
+@pipeline(enable_cache=True)
+def tuning(
+    config: Config,
+    corpora: list[str],
+    corpus_format: str | None,
+    fingerprint: str,
+    model: str,
+    trials: int,
+) -> None:
+    """Ingest, split and extract as training does, then search."""
+    recordings, _ = ingest(corpora, corpus_format, fingerprint)
+    folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
+    features = extract(recordings, config.spec.to_json())
+    tune(config, model, trials, recordings, features, folds)
+
+
+def run_tuning(
+    config: Config, corpora: list[str], corpus_format: str | None, *, model: str, trials: int
+) -> Study:
+    """Run the search on the active ZenML stack.
+
+    Raises
+    ------
+    BonafideError
+        What the steps raise.
+    KeyboardInterrupt
+        After ending every process that trains; finished trials are kept.
+    """
+    run = run_wired(
+        tuning,
+        config,
+        config=config,
+        corpora=corpora,
+        corpus_format=corpus_format,
+        fingerprint=fingerprint(corpora, corpus_format),
+        model=model,
+        trials=trials,
+    )
+    found = Client().get_pipeline_run(run).steps["tune"].outputs["study"][0].load()
+    return cast(Study, found)

@@ -1,0 +1,37 @@
+"""The step of the search for hyper-parameters."""
+
+from typing import Annotated
+
+from zenml import step
+
+import materializers  # noqa: F401  registers how artifacts are stored
+from bonafide.display import reporter
+from bonafide.home import home
+from bonafide.training.config import Config
+from bonafide.training.features import FeatureStore
+from bonafide.training.folds import Folds
+from bonafide.training.recordings import Recordings
+from bonafide.training.tuning import Study
+from bonafide.training.tuning import tune as tune_model
+
+
+@step(enable_cache=False)
+def tune(
+    config: Config,
+    model: str,
+    trials: int,
+    recordings: Recordings,
+    features: FeatureStore,
+    folds: Folds,
+) -> Annotated[Study, "study"]:
+    """Search the hyper-parameters of one base model; a study that was stopped goes on."""
+    return tune_model(
+        model,
+        config,
+        recordings,
+        features,
+        folds,
+        trials=trials,
+        folder=home() / "studies",
+        progress=reporter("tune"),
+    )
