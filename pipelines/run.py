@@ -88,7 +88,7 @@ def run_training(
     """
     run = run_wired(
         static_training if static else training,
-        config,
+        config.name,
         config=config,
         corpora=corpora,
         corpus_format=corpus_format,
@@ -97,13 +97,15 @@ def run_training(
     return collect(run)
 
 
-def run_wired(wiring: Any, config: Config, **arguments: Any) -> str:
+def run_wired(wiring: Any, name: str, **arguments: Any) -> str:
     """Run a pipeline on the active ZenML stack; gives the id of its run.
 
     Parameters
     ----------
     wiring : ZenML pipeline
         Called with `arguments`; the paths in ``corpora`` are made absolute.
+    name : str
+        Of the ZenML model that the run belongs to.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def run_wired(wiring: Any, config: Config, **arguments: Any) -> str:
         After ending every process that trains; finished steps are kept.
     """
     arguments["corpora"] = [str(Path(path).resolve()) for path in arguments["corpora"]]
-    wired = wiring.with_options(model=Model(name=config.name), on_failure=remember_failure)
+    wired = wiring.with_options(model=Model(name=name), on_failure=remember_failure)
     _failures.clear()
     before = signal.signal(signal.SIGINT, _stop)
     try:
