@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bonafide import report
@@ -27,7 +29,7 @@ from bonafide.evaluation import (
 )
 from bonafide.metrics import Interval, eer
 from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files, unusable
-from bonafide.spec import BASE_MODELS, META_MODELS
+from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, FeatureSpec
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
@@ -281,7 +283,7 @@ class TestFigures:
                 return report.det_figure({"cnn": llr + 1, DECISION: llr}, corpus.is_spoof)
             if name == "histogram":
                 return report.histogram_figure(llr, corpus.is_spoof)
-            return report.curves_figure({"fold 0": {"held_out_loss": (llr**2).tolist()}})
+            return report.curves_figure({"fold 0": {"loss": (llr**2).tolist()}})
 
         one, again, other = draw(1), draw(1), draw(2)
         assert one == again
@@ -298,15 +300,18 @@ class TestFigures:
 class TestConfig:
     def test_defaults(self) -> None:
         assert parse_config({}, "x") == Config()
-        assert Config().spec.views.keys() == {"mfcc", "lfcc", "lfcc_high", "logmel"}
+        assert Config().spec == FeatureSpec()
         assert parse_config(json.loads(Config().model_dump_json()), "x") == Config()
 
-    @pytest.mark.parametrize("name", ["demo", "full"])
+    @pytest.mark.parametrize("name", ["demo", "full", "shipped"])
     def test_those_that_ship(self, name: str) -> None:
         path = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
         config = read_config(path)
         assert isinstance(config, Config)
-        assert config.models.xgboost.view in config.spec.views
+        assert config.spec == FeatureSpec()
+        assert all(
+            getattr(config.models, network).view in config.spec.views for network in NETWORKS
+        )
 
     def test_an_empty_file_is_all_defaults(self, tmp_path: Path) -> None:
         path = tmp_path / "c.yaml"
@@ -314,12 +319,37 @@ class TestConfig:
         assert read_config(path) == Config()
 
     def test_a_view_of_ones_own(self) -> None:
-        view = {"kind": "lfcc", "n_filters": 20, "n_coefficients": 8}
-        values = {"features": {"views": {"mine": view}, "hop_samples": 160}}
-        models = {name: {"view": "mine"} for name in BASE_MODELS}
-        config = parse_config({**values, "models": models}, "x")
+        view = {"kind": "lfcc", "n_filters": 20, "n_coefficients": 8, "deltas": True}
+        features = {"views": {"mine": view}, "lags": [1, 4]}
+        models = {name: {"view": "mine"} for name in NETWORKS}
+        config = parse_config({"features": features, "models": models}, "x")
         assert config.spec.views["mine"].n_features == 24
-        assert config.spec.hop_samples == 160
+        assert config.spec.lags == (1, 4)
+        assert config.spec.statistics == FeatureSpec().statistics
+
+    def test_statistics_of_ones_own(self) -> None:
+        view = {"kind": "logband", "n_filters": 12, "n_coefficients": 0, "n_fft": 128}
+        view["hop_samples"] = 64
+        config = parse_config({"features": {"statistics": {"mine": view}, "correlated": 3}}, "x")
+        assert config.spec.n_statistics == 12 * 8 + 3
+        assert config.spec.views == FeatureSpec().views
+
+    @settings(max_examples=60, deadline=None)
+    @given(missed=st.floats(0.1, 10), alarm=st.floats(0.1, 10), none=st.floats(0, 3))
+    def test_the_verdict_is_the_cheapest(self, missed: float, alarm: float, none: float) -> None:
+        costs = {"spoof_called_bonafide": missed, "bonafide_called_spoof": alarm, "undecided": none}
+        low, high = parse_config({"decision": {"costs": costs}}, "x").decision.undecided
+        assert 0 <= low <= high <= 1
+        p = np.linspace(0, 1, 1001)
+        each = np.stack([p * missed, np.full_like(p, none), (1 - p) * alarm])
+        chosen = np.where(p <= low, 0, np.where(p < high, 1, 2))
+        np.testing.assert_allclose(each[chosen, np.arange(len(p))], each.min(axis=0), atol=1e-9)
+
+    def test_default_costs(self) -> None:
+        assert Config().decision.undecided == (0.2, 0.8)
+
+    def test_nothing_may_be_held_out(self) -> None:
+        assert parse_config({"folds": {"test_share": 0}}, "x").folds.test_share == 0.0
 
     @pytest.mark.parametrize(
         ("values", "match"),
@@ -330,6 +360,10 @@ class TestConfig:
             ({"seed": -1}, r"seed: .*greater than or equal to 0 \(seen: -1\)"),
             ({"folds": {"count": 1}}, r"folds\.count: .*greater than or equal to 2 \(seen: 1\)"),
             ({"folds": {"test_share": 1.0}}, r"folds\.test_share: .*less than 1 \(seen: 1\.0\)"),
+            ({"folds": {"test_share": -0.1}}, r"folds\.test_share: .*equal to 0 \(seen: -0\.1\)"),
+            ({"folds": {"validation_share": 0.2}}, r"folds\.validation_share: Extra inputs"),
+            ({"fit": {"average_momentum": 1.0}}, r"fit\.average_momentum: .*less than 1 \(seen: 1"),
+            ({"fit": {"statistics_noise": -1}}, r"fit\.statistics_noise: .*equal to 0 \(seen: -1"),
             ({"fit": {"learning_rate": 0}}, r"fit\.learning_rate: .*greater than 0 \(seen: 0\)"),
             ({"name": "My Model"}, r"name: .*pattern.* \(seen: 'My Model'\)"),
             ({"folds": 3}, r"folds: .*\(seen: 3\)"),
@@ -337,7 +371,7 @@ class TestConfig:
             ("text", r"config: .*\(seen: 'text'\)"),
             (
                 {"models": {"gru": {"view": "nonsense"}}},
-                r"models\.gru\.view='nonsense': allowed are mfcc, lfcc, lfcc_high, logmel",
+                r"models\.gru\.view='nonsense': allowed are mfcc, lfcc, lfcc_high, lfcc_top",
             ),
             (
                 {"models": {"cnn": {"view": "lfcc", "width": 2}}},
@@ -345,10 +379,34 @@ class TestConfig:
             ),
             ({"models": {"cnn": {"width": 8}}}, r"models\.cnn\.view: Field required"),
             (
-                {"decision": {"undecided": [0.7, 0.3]}},
-                r"decision: .*undecided must be \[low, high\] with low <= high.*0\.7, 0\.3",
+                {"models": {"cnn": {"view": "lfcc", "strides": []}}},
+                r"models\.cnn\.strides: .*at least 1 item.* \(seen: \[\]\)",
             ),
-            ({"decision": {"undecided": [0.4]}}, r"decision\.undecided.*\(seen: .*0\.4"),
+            (
+                {"models": {"rnn": {"view": "lfcc", "strides": [2, 17]}}},
+                r"models\.rnn\.strides\.1: .*less than or equal to 16 \(seen: 17\)",
+            ),
+            (
+                {"models": {"gru": {"view": "lfcc", "statistics_width": 3}}},
+                r"models\.gru\.statistics_width: .*greater than or equal to 4 \(seen: 3\)",
+            ),
+            ({"models": {"xgboost": {"view": "lfcc"}}}, r"models\.xgboost\.view: Extra inputs"),
+            (
+                {"features": {"views": {"v": {"kind": "lfcc"}}}},
+                r"models\.cnn\.view='lfcc_high': .*v ",
+            ),
+            (
+                {"decision": {"undecided": [0.4, 0.6]}},
+                r"decision\.undecided: Extra inputs.*0\.4, 0\.6",
+            ),
+            (
+                {"decision": {"costs": {"undecided": -0.1}}},
+                r"decision\.costs\.undecided: .*greater than or equal to 0 \(seen: -0\.1\)",
+            ),
+            (
+                {"decision": {"costs": {"spoof_called_bonafide": 0}}},
+                r"decision\.costs\.spoof_called_bonafide: .*greater than 0 \(seen: 0\)",
+            ),
             ({"decision": {"prior_spoof": 0}}, r"decision\.prior_spoof: .*\(seen: 0\)"),
             ({"gate": {"max_eer": 1.5}}, r"gate\.max_eer: .*\(seen: 1\.5\)"),
             ({"resamples": 10}, r"resamples: .*greater than or equal to 50 \(seen: 10\)"),
@@ -364,10 +422,17 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("features", "match"),
         [
-            ({"n_fft": 500}, r"n_fft=500: allowed is 256, 512, 1024 or 2048"),
+            ({"n_fft": 512}, r"feature spec: .*n_fft"),
             ({"window": 3}, r"feature spec: .*window"),
             ({"window_s": 99.0}, r"window_s=99\.0: allowed is 0\.5 to 30"),
-            ({"views": {"v": {"kind": "cqt"}}}, r"kind='cqt': allowed is mfcc, lfcc or logmel"),
+            ({"lags": []}, r"lags=\(\): allowed is one or more whole numbers"),
+            *(
+                (
+                    {part: {"v": {"kind": "cqt"}}},
+                    r"kind='cqt': allowed is mfcc, lfcc, logmel, logband, flatness, temporal_",
+                )
+                for part in ("views", "statistics")
+            ),
         ],
     )
     def test_features_refused(self, features: dict[str, Any], match: str) -> None:
@@ -375,11 +440,20 @@ class TestConfig:
             parse_config({"features": features}, "c")
 
     @pytest.mark.parametrize(
-        "features", [{"hop_samples": "ten"}, {"views": 3}, {"n_fft": None}, {"views": {"v": 1}}]
+        "features",
+        [
+            {"correlated": "ten"},
+            {"views": 3},
+            {"lags": None},
+            {"lags": "ten"},
+            {"views": {"v": 1}},
+            {"statistics": [1]},
+            {"views": {"v": {"kind": "lfcc", "hop_samples": "ten"}}},
+        ],
     )
     def test_features_of_a_wrong_type(self, features: dict[str, Any]) -> None:
         """Whatever YAML can hold there ends in the project's own error."""
-        with pytest.raises(ConfigError, match=r"feature spec|hop_samples|n_fft|views"):
+        with pytest.raises(ConfigError, match=r"feature spec|hop_samples|lags|correlated"):
             parse_config({"features": features}, "c")
 
     @pytest.mark.parametrize(

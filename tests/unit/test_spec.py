@@ -3,16 +3,28 @@
 import hashlib
 import json
 from dataclasses import FrozenInstanceError, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonafide.errors import ConfigError
-from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec, ViewSpec
+from bonafide.spec import (
+    BASE_MODELS,
+    CEPSTRA,
+    META_MODELS,
+    N_FFT,
+    NETWORKS,
+    STATISTICS,
+    FeatureSpec,
+    Kind,
+    ViewSpec,
+)
 
 LOGMEL = ViewSpec("logmel", n_coefficients=0)
+
+TEMPORAL = ViewSpec("temporal_flatness", n_coefficients=0, block_frames=8)
 
 OTHER_VIEW: dict[str, Any] = {
     "kind": "mfcc",
@@ -20,31 +32,42 @@ OTHER_VIEW: dict[str, Any] = {
     "n_coefficients": 19,
     "low_hz": 1.0,
     "high_hz": 7_999.0,
-    "deltas": False,
+    "deltas": True,
+    "n_fft": 1024,
+    "hop_samples": 321,
 }
 OTHER_SPEC: dict[str, Any] = {
     "window_s": 3.0,
-    "n_fft": 1024,
-    "hop_samples": 321,
     "power_floor": 1e-7,
     "rms_floor": 1e-5,
     "delta_frames": 7,
     "views": {"lfcc": ViewSpec("lfcc")},
+    "statistics": {"lfcc": ViewSpec("lfcc")},
+    "lags": (1, 2, 3, 5),
+    "correlated": 11,
 }
 
 
 def test_contract_names_and_order() -> None:
     assert BASE_MODELS == ("cnn", "rnn", "bilstm", "gru", "xgboost")
+    assert NETWORKS == ("cnn", "rnn", "bilstm", "gru")
     assert META_MODELS == ("logistic", "xgboost")
     spec = FeatureSpec()
     assert spec.window_samples == 64_000
-    assert spec.n_frames == 201
+    assert {name: spec.n_frames(view) for name, view in spec.views.items()} == {
+        "mfcc": 201,
+        "lfcc": 1001,
+        "lfcc_high": 1001,
+        "lfcc_top": 201,
+    }
+    assert spec.n_frames(spec.statistics["temporal_flatness"]) == 250
     assert spec.views["mfcc"].n_coefficients == 20
+    assert spec.n_statistics == 8 * (20 + 30 + 40 + 20 + 16 + 16) + 6 * 12 * 11 // 2
 
 
 def test_every_field_has_another_value_here() -> None:
     """So that the next two tests cover a field that is added later."""
-    assert set(OTHER_VIEW) == {field.name for field in fields(ViewSpec)}
+    assert {*OTHER_VIEW, "block_frames"} == {field.name for field in fields(ViewSpec)}
     assert set(OTHER_SPEC) == {field.name for field in fields(FeatureSpec)}
 
 
@@ -56,27 +79,41 @@ def test_the_hash_changes_with_every_field(name: str) -> None:
     assert FeatureSpec.from_json(changed.to_json()) == changed
 
 
-@pytest.mark.parametrize("name", OTHER_VIEW)
-def test_the_hash_changes_with_every_field_of_a_view(name: str) -> None:
-    view = ViewSpec("lfcc")
-    one = FeatureSpec(views={"view": view})
-    other = FeatureSpec(views={"view": replace(view, **{name: OTHER_VIEW[name]})})
-    assert one.sha256 != other.sha256
+@pytest.mark.parametrize("part", ["views", "statistics"])
+@pytest.mark.parametrize(
+    ("view", "other"),
+    [
+        *((ViewSpec("lfcc"), {name: value}) for name, value in OTHER_VIEW.items()),
+        (TEMPORAL, {"block_frames": 7}),
+    ],
+    ids=[*OTHER_VIEW, "block_frames"],
+)
+def test_the_hash_changes_with_every_field_of_a_view(
+    part: str, view: ViewSpec, other: dict[str, Any]
+) -> None:
+    one, two = (FeatureSpec(**{part: {"v": seen}}) for seen in (view, replace(view, **other)))
+    assert one != two
+    assert one.sha256 != two.sha256
 
 
-def test_the_hash_changes_with_a_views_name() -> None:
-    one, other = (FeatureSpec(views={name: LOGMEL}) for name in ("a", "b"))
+@pytest.mark.parametrize("part", ["views", "statistics"])
+def test_the_hash_changes_with_a_views_name(part: str) -> None:
+    one, other = (FeatureSpec(**{part: {name: LOGMEL}}) for name in ("a", "b"))
     assert one.sha256 != other.sha256
 
 
 def test_the_hash_is_the_same_from_run_to_run() -> None:
     """Bundles and stores carry it: another way to write it makes all of them strangers."""
-    text = (
-        '{"delta_frames": 9, "hop_samples": 320, "n_fft": 512, "power_floor": 1e-06, '
-        '"rms_floor": 0.0001, "views": {"v": {"deltas": true, "high_hz": 8000.0, "kind": "mfcc", '
-        '"low_hz": 0.0, "n_coefficients": 20, "n_filters": 40}}, "window_s": 4.0}'
+    mfcc = (
+        '{"v": {"block_frames": 1, "deltas": false, "high_hz": 8000.0, "hop_samples": 320, '
+        '"kind": "mfcc", "low_hz": 0.0, "n_coefficients": 20, "n_fft": 512, "n_filters": 40}}'
     )
-    spec = FeatureSpec(views={"v": ViewSpec("mfcc")})
+    text = (
+        f'{{"correlated": 12, "delta_frames": 9, "lags": [1, 2, 3, 5, 8], "power_floor": 1e-08, '
+        f'"rms_floor": 0.0001, "statistics": {mfcc}, "views": {mfcc}, "window_s": 4.0}}'
+    )
+    views = {"v": ViewSpec("mfcc")}
+    spec = FeatureSpec(views=views, statistics=views)
     assert spec.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -87,38 +124,44 @@ def test_the_hash_ignores_the_order_of_views() -> None:
 
 
 def test_equal_specs_have_equal_hashes() -> None:
-    """A configuration may say 4 or 4.0 seconds."""
-    one, other = FeatureSpec(window_s=4), FeatureSpec(window_s=4.0)
+    """A configuration may say 4 or 4.0 seconds, and has lists for tuples."""
+    one, other = FeatureSpec(window_s=4, lags=[1, 8]), FeatureSpec(window_s=4.0, lags=(1, 8))  # type: ignore[arg-type]
     assert one == other
     assert one.sha256 == other.sha256
 
 
 @st.composite
 def views(draw: st.DrawFn) -> ViewSpec:
-    kind: Any = draw(st.sampled_from(("mfcc", "lfcc", "logmel")))
-    n_filters = draw(st.integers(4, 128))
+    kind: Any = draw(st.sampled_from(get_args(Kind)))
+    n_filters, n_fft = draw(st.integers(4, 128)), draw(st.sampled_from(N_FFT))
     low, high = sorted(draw(st.lists(st.floats(0, 8_000), min_size=2, max_size=2, unique=True)))
+    block = draw(st.integers(2, 64)) if kind == "temporal_flatness" else 1
     return ViewSpec(
         kind,
         n_filters=n_filters,
-        n_coefficients=0 if kind == "logmel" else draw(st.integers(1, n_filters)),
+        n_coefficients=draw(st.integers(1, n_filters)) if kind in CEPSTRA else 0,
         low_hz=low,
         high_hz=high,
         deltas=draw(st.booleans()),
+        n_fft=n_fft,
+        hop_samples=draw(st.integers(1, min(n_fft, 2_000 // block))),  # 4 values or more in 0.5 s
+        block_frames=block,
     )
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> FeatureSpec:
-    n_fft = draw(st.sampled_from((256, 512, 1024, 2048)))
+    names = st.text(min_size=1).filter(lambda name: name not in ("waveform", STATISTICS))
+    named = st.dictionaries(names, views(), min_size=1, max_size=4)
     return FeatureSpec(
         window_s=draw(st.floats(0.5, 30)),
-        n_fft=n_fft,
-        hop_samples=draw(st.integers(1, n_fft)),
         power_floor=draw(st.floats(1e-12, 1)),
         rms_floor=draw(st.floats(1e-9, 1)),
-        delta_frames=draw(st.just(3)),
-        views=draw(st.dictionaries(st.text(min_size=1), views(), min_size=1, max_size=4)),
+        delta_frames=3,
+        views=draw(named),
+        statistics=draw(named),
+        lags=tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))),
+        correlated=draw(st.integers(2, 64)),
     )
 
 
@@ -128,46 +171,75 @@ def test_round_trip_through_json(spec: FeatureSpec) -> None:
     again = FeatureSpec.from_json(json.loads(json.dumps(spec.to_json())))
     assert again == spec
     assert again.sha256 == spec.sha256
-    assert all(isinstance(view, ViewSpec) for view in again.views.values())
+    assert list(again.statistics) == list(spec.statistics)
+    every = (*again.views.values(), *again.statistics.values())
+    assert all(isinstance(view, ViewSpec) for view in every)
 
 
 @settings(max_examples=60, deadline=None)
 @given(specs())
 def test_derived_sizes(spec: FeatureSpec) -> None:
     assert spec.window_samples == round(spec.window_s * 16_000)
-    assert (spec.n_frames - 1) * spec.hop_samples <= spec.window_samples
-    assert spec.n_frames * spec.hop_samples > spec.window_samples
-    for view in spec.views.values():
-        static = view.n_filters if view.kind == "logmel" else view.n_coefficients
+    for view in (*spec.views.values(), *spec.statistics.values()):
+        starts = range(0, spec.window_samples + 1, view.hop_samples)  # frames are centred
+        assert spec.n_frames(view) == len(starts) // view.block_frames
+        static = view.n_coefficients if view.kind in CEPSTRA else view.n_filters
         assert view.n_static == static
         assert view.n_features == (3 * static if view.deltas else static)
+        n_pairs = sum(
+            i < j for i in range(view.n_features) for j in range(view.n_features)[: spec.correlated]
+        )
+        assert spec.statistics_of(view) == (3 + len(spec.lags)) * view.n_features + n_pairs
+    assert spec.n_statistics == sum(map(spec.statistics_of, spec.statistics.values()))
 
 
 def test_specs_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        FeatureSpec().n_fft = 1024  # type: ignore[misc]
+        FeatureSpec().window_s = 3.0  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         LOGMEL.n_filters = 8  # type: ignore[misc]
 
 
 def test_specs_do_not_share_their_views() -> None:
     FeatureSpec().views.clear()
-    assert set(FeatureSpec().views) >= {"mfcc", "lfcc", "logmel"}
+    FeatureSpec().statistics.clear()
+    assert set(FeatureSpec().views) == {"mfcc", "lfcc", "lfcc_high", "lfcc_top"}
+    assert set(FeatureSpec().statistics) >= {"flatness", "logband", "temporal_flatness"}
 
 
 NAN, INF = float("nan"), float("inf")
+KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband, flatness, temporal_flatness$"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "plp"}, "kind='plp': allowed is mfcc, lfcc or logmel"),
+        ({"kind": "plp"}, KINDS_ALLOWED),
         ({"n_filters": 3}, "n_filters=3: allowed is 4 to 128"),
         ({"n_filters": 129}, "n_filters=129: allowed is 4 to 128"),
         ({"n_coefficients": 0}, "n_coefficients=0: allowed is 1 to n_filters=40"),
         ({"n_coefficients": 41}, "n_coefficients=41: allowed is 1 to n_filters=40"),
         ({"n_coefficients": -1}, "n_coefficients=-1: allowed is 1 to n_filters=40"),
-        ({"kind": "logmel"}, "n_coefficients=20: allowed is 0 for logmel"),
+        *(
+            ({"kind": kind}, f"n_coefficients=20: allowed is 0 for {kind}")
+            for kind in ("logmel", "logband", "flatness", "temporal_flatness")
+        ),
+        ({"n_fft": 500}, "n_fft=500: allowed is 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 4096}, "n_fft=4096: allowed is 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 32}, "n_fft=32: allowed is 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 512.0}, r"n_fft=512\.0: allowed is a whole number"),
+        ({"hop_samples": 0}, "hop_samples=0: allowed is 1 to n_fft=512"),
+        ({"hop_samples": 513}, "hop_samples=513: allowed is 1 to n_fft=512"),
+        ({"hop_samples": 65, "n_fft": 64}, "hop_samples=65: allowed is 1 to n_fft=64"),
+        ({"block_frames": 8}, "block_frames=8: allowed is 1 for mfcc"),
+        ({"block_frames": True}, "block_frames=True: allowed is a whole number"),
+        *(
+            (
+                {"kind": "temporal_flatness", "n_coefficients": 0, "block_frames": block},
+                f"block_frames={block}: allowed is 2 to 64 for temporal_flatness",
+            )
+            for block in (0, 1, 65)
+        ),
         ({"low_hz": -1.0}, r"band=\(-1.0, 8000.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
         ({"high_hz": 8_001.0}, r"band=\(0.0, 8001.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
         ({"low_hz": 500.0, "high_hz": 500.0}, r"band=\(500.0, 500.0\): allowed"),
@@ -189,20 +261,36 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
         ({"window_s": 30.1}, r"window_s=30\.1: allowed is 0\.5 to 30 seconds"),
         ({"window_s": NAN}, "window_s=nan: allowed is"),
         ({"window_s": INF}, "window_s=inf: allowed is"),
-        ({"n_fft": 500}, "n_fft=500: allowed is 256, 512, 1024 or 2048"),
-        ({"n_fft": 4096}, "n_fft=4096: allowed is 256, 512, 1024 or 2048"),
-        ({"hop_samples": 0}, "hop_samples=0: allowed is 1 to n_fft=512"),
-        ({"hop_samples": 513}, "hop_samples=513: allowed is 1 to n_fft=512"),
         ({"power_floor": 0.0}, r"power_floor=0\.0: allowed is above 0"),
         ({"power_floor": NAN}, "power_floor=nan: allowed is a finite number"),
         ({"power_floor": INF}, "power_floor=inf: allowed is"),
         ({"rms_floor": -1e-9}, "rms_floor=-1e-09: allowed is above 0"),
         ({"rms_floor": NAN}, "rms_floor=nan: allowed is a finite number"),
         ({"rms_floor": INF}, "rms_floor=inf: allowed is"),
-        ({"delta_frames": 8}, "delta_frames=8: allowed is odd, 3 to n_frames=201"),
-        ({"delta_frames": 1}, "delta_frames=1: allowed is odd, 3 to n_frames=201"),
-        ({"delta_frames": 203}, "delta_frames=203: allowed is odd, 3 to n_frames=201"),
+        *(
+            (
+                {"delta_frames": width},
+                f"delta_frames={width}: allowed is odd, 3 to 201, the frames of the shortest view",
+            )
+            for width in (8, 1, 203)
+        ),
+        ({"statistics": {"t": TEMPORAL}, "delta_frames": 27}, "delta_frames=27: .* 3 to 25, "),
         ({"views": {}}, r"views=\{\}: allowed is at least one view"),
+        ({"statistics": {}}, r"statistics=\{\}: allowed is at least one view"),
+        ({"views": {"statistics": LOGMEL}}, r"views=\['statistics'\]: allowed is no name of"),
+        (
+            {"views": {"waveform": LOGMEL}},
+            r"views=\['waveform'\]: allowed is no name of \('waveform', 'st",
+        ),
+        ({"lags": ()}, r"lags=\(\): allowed is one or more whole numbers, 1 to 200"),
+        ({"lags": (0,)}, r"lags=\(0,\): allowed is one or more whole numbers, 1 to 200"),
+        ({"lags": (1, 201)}, r"lags=\(1, 201\): allowed is one or more whole numbers, 1 to 200"),
+        ({"lags": (True,)}, r"lags=\(True,\): allowed is one or more whole numbers"),
+        ({"lags": (1.0,)}, r"lags=\(1\.0,\): allowed is one or more whole numbers, 1 to 200"),
+        ({"statistics": {"t": TEMPORAL}, "lags": (25,)}, r"lags=\(25,\): .* 1 to 24"),
+        ({"correlated": 1}, "correlated=1: allowed is 2 to 64"),
+        ({"correlated": 65}, "correlated=65: allowed is 2 to 64"),
+        ({"correlated": 2.5}, r"correlated=2\.5: allowed is a whole number"),
     ],
 )
 def test_specs_that_make_no_front_end(values: dict[str, Any], message: str) -> None:
@@ -216,8 +304,13 @@ def test_specs_that_make_no_front_end(values: dict[str, Any], message: str) -> N
     [
         {"window_s": 0.5, "delta_frames": 3},
         {"window_s": 30.0},
-        {"hop_samples": 512},
-        {"hop_samples": 1, "window_s": 0.5},
+        {"views": {"one": ViewSpec("lfcc", hop_samples=512)}},
+        {"views": {"one": ViewSpec("lfcc", n_fft=64, hop_samples=1)}, "window_s": 0.5},
+        {"views": {"one": replace(TEMPORAL, block_frames=2)}},
+        {"statistics": {"one": replace(TEMPORAL, hop_samples=64, block_frames=64)}},
+        {"lags": (200,)},
+        {"correlated": 2},
+        {"correlated": 64},
         {"delta_frames": 201},
         {"views": {"one": ViewSpec("mfcc", n_filters=4, n_coefficients=4)}},
         {"views": {"one": ViewSpec("mfcc", n_filters=128, n_coefficients=1)}},
@@ -241,13 +334,23 @@ def changed(**values: Any) -> dict[str, Any]:
         (changed(views={"a": None}), "feature spec: "),
         (changed(views={"a": {"n_filters": 40}}), "feature spec: .*missing .*'kind'"),
         (changed(views={"a": {"kind": "mfcc", "q": 1}}), "feature spec: .*'q'"),
-        (changed(views={"a": {"kind": "plp"}}), "kind='plp': allowed is mfcc, lfcc or logmel"),
+        (changed(views={"a": {"kind": "plp"}}), KINDS_ALLOWED),
+        (changed(statistics={"a": {"kind": "plp"}}), KINDS_ALLOWED),
+        ({"views": {}}, "feature spec: 'statistics'"),
+        (changed(statistics=3), "feature spec: "),
         (changed(views={}), "views={}: allowed is at least one view"),
         (changed(window_s="4"), "window_s='4': allowed is a finite number"),
         (changed(window_s=None), "window_s=None: allowed is a finite number"),
-        (changed(hop_samples=320.5), r"hop_samples=320\.5: allowed is"),
+        (
+            changed(views={"a": {"kind": "mfcc", "hop_samples": 320.5}}),
+            r"hop_samples=320\.5: allow",
+        ),
+        (changed(hop_samples=320), "feature spec: .*unexpected keyword argument 'hop_samples'"),
         (changed(views={"a": {"kind": "mfcc", "n_filters": 40.5}}), r"n_filters=40\.5: allowed"),
-        (changed(n_fft=[512]), r"n_fft=\[512\]: allowed"),
+        (changed(views={"a": {"kind": "mfcc", "n_fft": [512]}}), r"n_fft=\[512\]: allowed"),
+        (changed(lags=3), "feature spec: .*not iterable"),
+        (changed(lags="123"), r"lags=\('1', '2', '3'\): allowed is one or more whole numbers"),
+        (changed(lags=None), "feature spec: "),
     ],
 )
 def test_json_that_is_no_spec(values: dict[str, Any], message: str) -> None:
