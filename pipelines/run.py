@@ -88,7 +88,7 @@ def run_training(
     """
     run = run_wired(
         static_training if static else training,
-        config.name,
+        Model(name=config.name),
         config=config,
         corpora=corpora,
         corpus_format=corpus_format,
@@ -97,15 +97,15 @@ def run_training(
     return collect(run)
 
 
-def run_wired(wiring: Any, name: str, **arguments: Any) -> str:
+def run_wired(wiring: Any, made: Model | None, /, **settings: Any) -> str:
     """Run a pipeline on the active ZenML stack; gives the id of its run.
 
     Parameters
     ----------
     wiring : ZenML pipeline
-        Called with `arguments`; the paths in ``corpora`` are made absolute.
-    name : str
-        Of the ZenML model that the run belongs to.
+        Called with `settings`; the paths in ``corpora`` are made absolute.
+    made : Model or None
+        The ZenML model that the run makes a version of.
 
     Raises
     ------
@@ -114,12 +114,12 @@ def run_wired(wiring: Any, name: str, **arguments: Any) -> str:
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
-    arguments["corpora"] = [str(Path(path).resolve()) for path in arguments["corpora"]]
-    wired = wiring.with_options(model=Model(name=name), on_failure=remember_failure)
+    settings["corpora"] = [str(Path(path).resolve()) for path in settings["corpora"]]
+    wired = wiring.with_options(model=made, on_failure=remember_failure)
     _failures.clear()
     before = signal.signal(signal.SIGINT, _stop)
     try:
-        run = wired(**arguments)
+        run = wired(**settings)
     except Exception as error:
         if _interrupted.is_set():
             raise KeyboardInterrupt from error

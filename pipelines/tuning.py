@@ -42,7 +42,7 @@ def run_tuning(
     """
     run = run_wired(
         tuning,
-        config.name,
+        None,
         config=config,
         corpora=corpora,
         corpus_format=corpus_format,
