@@ -1,8 +1,8 @@
 """Today's app path: librosa features, then ``predict`` of each model in Python.
 
-What published apps of this kind do for one clip, with the same features, the same network
-architectures and as many trees as the bundle that it is compared with. The weights are random:
-time does not depend on them. Needs the extra ``train``.
+What published apps of this kind do for one clip, with the same features and statistics, the same
+network architectures and as many trees as the bundle that it is compared with. The weights are
+random: time does not depend on them. Needs the extra ``train``.
 """
 
 import io
@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import Bundle
-from bonafide.frontend import filters
-from bonafide.spec import BASE_MODELS, SAMPLE_RATE_HZ, ViewSpec
-from bonafide.statistics import N_STATISTICS, PERCENTILES
-from bonafide.training.config import Config
+from bonafide.frontend import band_filters, filters
+from bonafide.spec import BASE_MODELS, CEPSTRA, NETWORKS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
+from bonafide.statistics import CHANGE_FLOOR, VARIANCE_FLOOR
+from bonafide.training.config import ModelsConfig
 from bonafide.training.networks import build_network
 
 Array = NDArray[np.floating[Any]]
+DECIBELS = 10 / np.log(10)  # of a neper of power
 
 
 class App:
@@ -34,19 +35,19 @@ class App:
     Parameters
     ----------
     bundle : Bundle
-        Whose views, networks and trees are taken.
+        Whose views, statistics, networks and trees are taken.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self._spec, self._view_of = bundle.spec, bundle.manifest["views"]
-        models = Config.model_validate(bundle.manifest["config"]).models
+        models = ModelsConfig.model_validate(bundle.manifest["config"]["models"])
+        n_statistics = self._spec.n_statistics
         self._networks: dict[str, keras.Model] = {}
-        for name in BASE_MODELS[:4]:
-            n_features = self._views[self._view_of[name]].n_features
-            config = getattr(models, name)
-            self._networks[name] = build_network(name, config, n_features, self._spec.n_frames)
+        for name in NETWORKS:
+            view = self._spec.views[self._view_of[name]]
+            sizes = (view.n_features, n_statistics, self._spec.n_frames(view))
+            self._networks[name] = build_network(name, getattr(models, name), *sizes)
         rng = np.random.default_rng(0)
-        n_statistics = N_STATISTICS * self._views[self._view_of["xgboost"]].n_features
         trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
         self._trees = _random_booster(rng, n_statistics, trees, models.xgboost.depth)
         meta_trees = count_trees(onnx.load(bundle.graph_path("meta_xgboost")))
@@ -55,60 +56,103 @@ class App:
             rng.standard_normal((40, len(BASE_MODELS))), np.arange(40) % 2
         )
 
-    @property
-    def _views(self) -> dict[str, ViewSpec]:
-        return self._spec.views
-
     def score(self, content: bytes) -> float:
         """Decode, extract, predict five times, stack; gives a p_spoof."""
         waveform, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         waveform = np.resize(waveform, self._spec.window_samples)
-        spectrum = librosa.stft(
-            waveform, n_fft=self._spec.n_fft, hop_length=self._spec.hop_samples, pad_mode="constant"
-        )
-        power = np.abs(spectrum) ** 2
-        views = {name: self._view(power, name) for name in set(self._view_of.values())}
+        views, vector = extract(self._spec, waveform, set(self._view_of.values()))
+        known = _standardised(vector)[None]
+        frames = {name: _standardised(view.T)[None] for name, view in views.items()}
         models = [
-            float(network.predict(views[self._view_of[name]][None], verbose=0)[0, 0])
+            float(network.predict([frames[self._view_of[name]], known], verbose=0)[0, 0])
             for name, network in self._networks.items()
         ]
-        frames = views[self._view_of["xgboost"]]
-        models.append(float(self._trees.predict(xgboost.DMatrix(statistics(frames)[None]))[0]))
+        models.append(float(self._trees.predict(xgboost.DMatrix(known))[0]))
         row = np.array(models)[None]
         self._meta_trees.predict(xgboost.DMatrix(row))
         return float(self._meta.predict_proba(row)[0, 1])
 
-    def _view(self, power: Array, name: str) -> Array:
-        """Extract one view with librosa: (bins, frames) -> (frames, features)."""
-        view = self._views[name]
-        if view.kind == "lfcc":
-            bands = filters(self._spec, view) @ power
-        else:
-            bands = librosa.feature.melspectrogram(
-                S=power,
-                sr=SAMPLE_RATE_HZ,
-                n_mels=view.n_filters,
-                fmin=view.low_hz,
-                fmax=view.high_hz,
+
+def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[str, Array], Array]:
+    """Extract views and statistics with librosa and numpy, one `librosa.stft` a resolution.
+
+    Gives the named views, each (features, frames), and the vector of statistics.
+    """
+    level = max(float(np.sqrt(np.mean(waveform**2))), spec.rms_floor)
+    sequences = {name: spec.views[name] for name in names}
+    powers: dict[tuple[int, int], Array] = {}
+    values: dict[ViewSpec, Array] = {}
+    for view in (*sequences.values(), *spec.statistics.values()):
+        resolution = (view.n_fft, view.hop_samples)
+        if resolution not in powers:
+            n_fft, hop = resolution
+            spectrum = librosa.stft(
+                waveform / level, n_fft=n_fft, hop_length=hop, pad_mode="constant"
             )
-        features = librosa.power_to_db(bands)
-        if view.kind != "logmel":
-            features = scipy.fft.dct(features, axis=0, norm="ortho")[: view.n_coefficients]
-        if view.deltas:
-            derivatives = [librosa.feature.delta(features, order=order) for order in (1, 2)]
-            features = np.concatenate([features, *derivatives])
-        return (features.T - features.mean()) / features.std()
+            powers[resolution] = np.abs(spectrum) ** 2
+        if view not in values:
+            values[view] = _view(spec, view, powers[resolution])
+    parts = [statistics(spec, values[view]) for view in spec.statistics.values()]
+    return {name: values[view] for name, view in sequences.items()}, np.concatenate(parts)
 
 
-def statistics(frames: Array) -> Array:
-    """Give time statistics with numpy: (frames, d) -> (8 d,)."""
-    parts = [
-        frames.mean(axis=0),
-        frames.std(axis=0),
-        *np.percentile(frames, PERCENTILES, axis=0),
-        np.abs(np.diff(frames, axis=0)).mean(axis=0),
+def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
+    """Extract one view: (bins, frames) -> (features, frames)."""
+    if view.kind in ("mfcc", "logmel"):
+        bands = librosa.feature.melspectrogram(
+            S=power,
+            sr=SAMPLE_RATE_HZ,
+            n_mels=view.n_filters,
+            fmin=view.low_hz,
+            fmax=view.high_hz,
+        )
+    else:
+        bands = filters(view) @ power
+    features = librosa.power_to_db(bands, amin=spec.power_floor, top_db=None)
+    if view.kind in CEPSTRA:
+        features = scipy.fft.dct(features, axis=0, norm="ortho")[: view.n_coefficients]
+    elif view.kind == "flatness":
+        step = SAMPLE_RATE_HZ / view.n_fft
+        bins = librosa.power_to_db(power / step, amin=spec.power_floor, top_db=None)
+        features = features - step * band_filters(view) @ bins
+    elif view.kind == "temporal_flatness":
+        blocks = _blocks(np.maximum(bands, spec.power_floor), spec, view)
+        features = librosa.power_to_db(blocks.mean(axis=2), amin=spec.power_floor, top_db=None)
+        features = features - DECIBELS * np.log(blocks).mean(axis=2)
+    if view.deltas:
+        width = spec.delta_frames
+        derivatives = [
+            librosa.feature.delta(features, width=width, order=order) for order in (1, 2)
+        ]
+        features = np.concatenate([features, *derivatives])
+    return features
+
+
+def _blocks(bands: Array, spec: FeatureSpec, view: ViewSpec) -> Array:
+    """Cut frames into blocks: (bands, frames) -> (bands, blocks, block_frames)."""
+    n_blocks = spec.n_frames(view)
+    return bands[:, : n_blocks * view.block_frames].reshape(len(bands), n_blocks, -1)
+
+
+def statistics(spec: FeatureSpec, features: Array) -> Array:
+    """Give time statistics of one view with numpy: (features, frames) -> (n_statistics,)."""
+    mean = features.mean(axis=1)
+    variance = features.var(axis=1) + VARIANCE_FLOOR
+    unit = (features - mean[:, None]) / np.sqrt(variance)[:, None]
+    by_feature = [
+        mean,
+        np.log(np.sqrt(variance)),
+        np.log(np.abs(np.diff(features, axis=1)).mean(axis=1) + CHANGE_FLOOR),
+        *((unit[:, lag:] * unit[:, :-lag]).mean(axis=1) for lag in spec.lags),
     ]
-    return np.concatenate(parts)
+    first = unit[: spec.correlated]
+    correlations = first @ first.T / features.shape[1]
+    upper = correlations[np.triu_indices(len(first), 1)]
+    return np.concatenate([np.stack(by_feature, axis=1).ravel(), upper])
+
+
+def _standardised(values: Array) -> Array:
+    return (values - values.mean()) / values.std()
 
 
 def count_trees(model: onnx.ModelProto) -> int:

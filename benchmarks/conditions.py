@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 from benchmarks.yardstick import CONFIG, PROTOCOL, SEEDS, Bench, Run, source_id, stacked
 from bonafide.audio import Waveform, decode, speech_frames
 from bonafide.export.fused import detector_graph
-from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, trees_graph
+from bonafide.export.tables import (
+    add_log_odds,
+    add_standard,
+    meta_logistic_graph,
+    meta_trees_graph,
+    trees_graph,
+)
+from bonafide.frontend import add_features
+from bonafide.onnxgraph import GraphBuilder, inline
 from bonafide.runtime import Graph
 from bonafide.spec import (
     BASE_MODELS,
@@ -220,6 +228,26 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
     return target
 
 
+def build_trees(bench: Bench, run: Run, fold: int) -> Path:
+    """Export the trees that were fitted without a fold, from the waveform on."""
+    folder = bench.work / "detectors" / f"{run.seed}-{fold}-xgboost"
+    folder.mkdir(parents=True, exist_ok=True)
+    fits = bench.folder(run, "xgboost")
+    with np.load(fits / f"{fold}.npz") as arrays:
+        mean, scale, limit = (arrays[f"{STATISTICS}_{key}"] for key in ("mean", "scale", "limit"))
+    spec = bench.store.spec
+    graph = GraphBuilder("trees")
+    waveform = graph.input("waveform", ["batch", spec.window_samples])
+    _, statistics = add_features(graph, spec, waveform, [])
+    known = add_standard(graph, statistics, Standard(mean, scale, float(limit)), time_last=False)
+    trees = trees_graph(load_booster((fits / f"{fold}.ubj").read_bytes()))
+    p_spoof = inline(graph, trees, {STATISTICS: known})["p_spoof"]
+    graph.output("llr", graph.add("Neg", add_log_odds(graph, p_spoof)), ["batch"])
+    graph.output("models", graph.add("Unsqueeze", p_spoof, graph.integers([1])), ["batch", 1])
+    onnx.save(graph.model(), str(folder / "detector.onnx"))
+    return folder / "detector.onnx"
+
+
 @dataclass(frozen=True)
 class _Chunk:
     condition: str
@@ -233,7 +261,7 @@ _graph = cache(Graph)
 
 
 def _score(chunk: _Chunk) -> NDArray[np.float32]:
-    """Give llr and p_spoof of the models of each row, (n_rows, 1 + 5)."""
+    """Give llr and p_spoof of the models of each row, (n_rows, 1 + models)."""
     change, scores = CONDITIONS[chunk.condition], []
     for row, path in zip(chunk.rows, chunk.paths, strict=True):
         rng = np.random.default_rng([row, zlib.crc32(chunk.condition.encode())])
@@ -250,11 +278,17 @@ def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
 
 
 def score_conditions(
-    bench: Bench, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
+    bench: Bench,
+    run: Run,
+    rows: NDArray[np.intp],
+    conditions: Iterable[str],
+    *,
+    trees_alone: bool = False,
 ) -> dict[str, NDArray[np.float32]]:
     """Score rows under each condition by the detectors that never heard their sources."""
     corpus, fold_of = bench.recordings.corpus, bench.folds["sources"].fold
-    detectors = [build_detector(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
+    build = build_trees if trees_alone else build_detector
+    detectors = [build(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
     chunks = [
         _Chunk(
             name,
@@ -269,7 +303,8 @@ def score_conditions(
         for part in np.array_split(mine, -(-len(mine) // 64))
     ]
     place = {int(row): number for number, row in enumerate(rows)}
-    empty = np.full((len(rows), 1 + len(BASE_MODELS)), np.nan, np.float32)
+    n_models = 1 if trees_alone else len(BASE_MODELS)
+    empty = np.full((len(rows), 1 + n_models), np.nan, np.float32)
     found = {name: empty.copy() for name in conditions}
     for number, scores in map_parallel(_score, chunks, crashed=_crashed):
         chunk = chunks[number]
@@ -298,11 +333,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--work", type=Path, required=True, help="what the yardstick wrote")
     parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
+    parser.add_argument(
+        "--trees-alone", action="store_true", help="XGBoost only: the networks need not be fitted"
+    )
     options = parser.parse_args(arguments)
     bench = Bench.open(options.corpus, options.config, options.work)
     rows = choose_rows(bench)
     run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
-    found = score_conditions(bench, run, rows, CONDITIONS)
+    alone = options.trees_alone
+    found = score_conditions(bench, run, rows, CONDITIONS, trees_alone=alone)
     np.savez_compressed(options.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for features and fits")
     parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
     parser.add_argument("--only", nargs="*", help="names of runs; all without it")
+    parser.add_argument("--models", nargs="*", choices=BASE_MODELS, default=BASE_MODELS)
     options = parser.parse_args(arguments)
     bench = Bench.open(options.corpus, options.config, options.work)
     options.scores.mkdir(parents=True, exist_ok=True)
@@ -297,6 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for run in runs(bench.config):
         if options.only and run.name not in options.only:
             continue
+        run = replace(run, models=[name for name in run.models if name in options.models])
         bench.fit(run)
         kept = dict(np.load(path)) if path.exists() else {}
         kept |= {f"{run.name}|{model}": bench.scores(run, model) for model in run.models}

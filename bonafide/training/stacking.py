@@ -124,7 +124,8 @@ def fit_stack(models: Scores, is_spoof: Mask, folds: Folds, seed: int) -> tuple[
         crossed[folds.fold == fold] = pair.predict(models[folds.fold == fold])
     side = ~folds.is_test
     pair = _fit_pair(models[side], is_spoof[side], seed)
-    crossed[folds.is_test] = pair.predict(models[folds.is_test])
+    if folds.is_test.any():
+        crossed[folds.is_test] = pair.predict(models[folds.is_test])
     weights = _even_weights(is_spoof[side])
     losses = {
         name: float(log_loss(crossed[side, column], is_spoof[side], weights))

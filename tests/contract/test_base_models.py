@@ -19,11 +19,10 @@ from bonafide.corpora.rows import Corpus, Row
 from bonafide.export.tables import trees_graph
 from bonafide.metrics import auc
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, FeatureSpec, ViewSpec
-from bonafide.statistics import build_statistics
+from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import View, fit_standard
+from bonafide.training.data import Examples, Part, fit_standard
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.isolate import IsolatedError, run_isolated
@@ -32,37 +31,45 @@ HELPERS = Path(__file__).parents[1] / "helpers"
 NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")
 VIEW = "lfcc"
 SPEC = FeatureSpec(
+    window_s=1.0,
     views={
-        VIEW: ViewSpec("lfcc", n_filters=8, n_coefficients=4, deltas=False),
-        "other": ViewSpec("logmel", n_filters=5, n_coefficients=0, deltas=False),
-    }
+        VIEW: ViewSpec("lfcc", n_filters=8, n_coefficients=4),
+        "other": ViewSpec("logmel", n_filters=5, n_coefficients=0),
+    },
+    statistics={VIEW: ViewSpec("lfcc", n_filters=8, n_coefficients=4)},
 )
+N_FRAMES, N_FEATURES = SPEC.n_frames(SPEC.views[VIEW]), SPEC.views[VIEW].n_features
 N_ROWS, N_SOURCES = 48, 12
 FIT = FitConfig(
-    epochs=5,
-    steps_per_epoch=25,
+    epochs=3,
+    steps_per_epoch=15,
     batch_rows=16,
-    patience_epochs=5,
     learning_rate=1e-2,
-    mask_frames=10,
+    average_momentum=0.9,
     offset_scale=0.1,
+    statistics_noise=0.1,
     label_smoothing=0.05,
 )
 SEED = 7
 MODELS: dict[str, NetworkConfig | TreesConfig] = {
-    **{name: NetworkConfig(view=VIEW, width=8, dropout=0.1) for name in NETWORKS},
-    "xgboost": TreesConfig(view=VIEW, trees=40, depth=3, column_share=0.5, learning_rate=0.2),
+    **{
+        name: NetworkConfig(
+            view=VIEW, width=8, dropout=0.1, statistics_width=8, statistics_dropout=0.2
+        )
+        for name in NETWORKS
+    },
+    "xgboost": TreesConfig(trees=40, depth=3, column_share=0.5, learning_rate=0.2),
 }
 Scores = NDArray[np.float32]
 
 
-def write_store(folder: Path, views: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:
+def write_store(folder: Path, features: dict[str, NDArray[np.float32]]) -> None:
     """Write a store as `bonafide.training.features.extract` does."""
     folder.mkdir(parents=True)
-    for name, values in views.items():
+    for name, values in features.items():
         np.save(folder / f"{name}.npy", values)
-    (folder / "spec.json").write_text(json.dumps(spec.to_json()))
-    n_rows = len(next(iter(views.values())))
+    (folder / "spec.json").write_text(json.dumps(SPEC.to_json()))
+    n_rows = len(features[STATISTICS])
     done = {row: f"{row:064x}" for row in range(n_rows)}
     (folder / "rows.jsonl").write_text(json.dumps(done) + "\n")
 
@@ -71,16 +78,21 @@ def easy_features(is_spoof: NDArray[np.bool_], source: NDArray[np.int64]) -> dic
     """Make features whose level, wobble in time and per-source offset are known.
 
     Spoofs are louder in feature 0 and alternate in time in feature 1; feature 2 names the source.
+    The first three statistics tell the classes somewhat, the fourth names the source; scale and
+    mean are far from standard.
     """
     rng = np.random.default_rng(0)
-    shape = (len(is_spoof), SPEC.n_frames, SPEC.views[VIEW].n_features)
-    values = rng.normal(size=shape)
+    values = rng.normal(size=(len(is_spoof), N_FRAMES, N_FEATURES))
     sign = np.where(is_spoof, 1.0, -1.0)[:, None]
     values[:, :, 0] += 1.5 * sign
-    values[:, :, 1] += sign * np.sin(np.arange(SPEC.n_frames) / 3)
+    values[:, :, 1] += sign * np.sin(np.arange(N_FRAMES) / 3)
     values[:, :, 2] += rng.normal(size=N_SOURCES)[source][:, None]
-    other = rng.normal(size=(*shape[:2], SPEC.views["other"].n_features))
-    return {VIEW: values.astype(np.float32), "other": other.astype(np.float32)}
+    other = rng.normal(size=(len(is_spoof), N_FRAMES, SPEC.views["other"].n_features))
+    statistics = rng.normal(size=(len(is_spoof), SPEC.n_statistics))
+    statistics[:, :3] += sign
+    statistics[:, 3] += 3 * rng.normal(size=N_SOURCES)[source]
+    features = {VIEW: values, "other": other, STATISTICS: 5 * statistics - 20}
+    return {name: array.astype(np.float32) for name, array in features.items()}
 
 
 @dataclass(frozen=True)
@@ -92,10 +104,15 @@ class Case:
     folds: Folds
 
     def fit(self, name: str, *, corpus: Corpus | None = None, **changes: Any) -> FittedBase:
-        options: dict[str, Any] = {"validation_share": 0.25, "seed": SEED, **changes}
+        options: dict[str, Any] = {"seed": SEED, **changes}
         return train_base(
             name, MODELS[name], FIT, self.store, self.folds, corpus or self.corpus, **options
         )
+
+    def statistics(self) -> Part:
+        """Give the statistics as the final fits are given them."""
+        features = self.store.view(STATISTICS)
+        return Part(features, fit_standard(features, np.flatnonzero(~self.folds.is_test)))
 
     def flipped(self, rows: NDArray[np.bool_]) -> Corpus:
         """Give the corpus with the labels of these rows the other way round."""
@@ -123,7 +140,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     labels = ["spoof" if (row // N_SOURCES) % 2 else "bonafide" for row in range(N_ROWS)]
     corpus = make_corpus(labels, sources.tolist())
     store = FeatureStore(tmp_path_factory.mktemp("contract") / "store")
-    write_store(store.folder, easy_features(corpus.is_spoof, sources), SPEC)
+    write_store(store.folder, easy_features(corpus.is_spoof, sources))
     return Case(store, corpus, make_folds(corpus, count=2, test_share=0.25, seed=1))
 
 
@@ -134,7 +151,6 @@ def write_table(case: Case, corpus: Corpus, folder: Path) -> None:
         folder / "table.npz",
         is_spoof=corpus.is_spoof,
         source=np.unique(corpus.column("source"), return_inverse=True)[1],
-        group=case.folds.group,
         fold=case.folds.fold,
     )
 
@@ -158,12 +174,16 @@ class Fits:
 
 
 @pytest.fixture(scope="module")
-def samples(case: Case) -> Scores:
-    return np.array(case.store.view(VIEW)[:20])
+def samples(case: Case) -> dict[str, Scores]:
+    """What graphs and their sources are held against each other on, standardised."""
+    frames = case.store.view(VIEW)
+    standard = fit_standard(frames, np.arange(N_ROWS))
+    rows = np.arange(20)
+    return {"frames": standard(frames[rows]), STATISTICS: case.statistics().take(rows)}
 
 
 @pytest.fixture(scope="module")
-def fits(case: Case, samples: Scores, tmp_path_factory: pytest.TempPathFactory) -> Fits:
+def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPathFactory) -> Fits:
     """Fit the GRU alone, the others side by side, and beside them all networks again."""
     folder = tmp_path_factory.mktemp("networks")
     last = case.folds.fold == case.folds.count - 1
@@ -171,19 +191,18 @@ def fits(case: Case, samples: Scores, tmp_path_factory: pytest.TempPathFactory) 
     unseen["gru"] = case.folds.is_test
     for name in NETWORKS:
         write_table(case, case.flipped(unseen[name]), folder / name)
-    np.save(folder / "samples.npy", samples)
+    np.savez(folder / "samples.npz", allow_pickle=False, **samples)
     models = {name: MODELS[name].model_dump(mode="json") for name in NETWORKS}
     common = {
         "fit": FIT.model_dump(mode="json"),
         "store": str(case.store.folder),
-        "validation_share": 0.25,
         "seed": SEED,
     }
     again = {
         "models": models,
         "common": common,
         "folder": str(folder),
-        "samples": str(folder / "samples.npy"),
+        "samples": str(folder / "samples.npz"),
     }
     progress: list[tuple[int, int]] = []
     alone = case.fit("gru", progress=lambda done, total: progress.append((done, total)))
@@ -236,7 +255,7 @@ class TestFit:
     @every_model
     def test_every_row_gets_a_probability(self, fits: Fits, name: str) -> None:
         fitted = fits.first[name]
-        assert (fitted.name, fitted.view) == (name, VIEW)
+        assert (fitted.name, fitted.view) == (name, "" if name == "xgboost" else VIEW)
         assert fitted.oof.shape == (N_ROWS,)
         assert fitted.oof.dtype == np.float32
         assert np.isfinite(fitted.oof).all()
@@ -255,10 +274,14 @@ class TestFit:
     def test_one_fit_a_fold_and_a_final_one(self, case: Case, fits: Fits, name: str) -> None:
         history = fits.first[name].history
         assert list(history) == [*(f"fold {k}" for k in range(case.folds.count)), "final"]
+        model = MODELS[name]
+        length = model.trees if isinstance(model, TreesConfig) else FIT.epochs
         for losses in history.values():
-            assert np.isfinite(losses["held_out_loss"]).all()
-            assert len(losses["held_out_loss"]) >= 1
-        losses_seen = {tuple(losses["held_out_loss"]) for losses in history.values()}
+            assert list(losses) == ["loss"]
+            assert len(losses["loss"]) == length
+            assert np.isfinite(losses["loss"]).all()
+            assert losses["loss"][-1] < losses["loss"][0]
+        losses_seen = {tuple(losses["loss"]) for losses in history.values()}
         assert len(losses_seen) == case.folds.count + 1
 
     @every_model
@@ -310,18 +333,15 @@ class TestNoRowByAModelThatSawIt:
         rng = np.random.default_rng(3)
         chance = rng.permutation(np.arange(n_groups) % 2)[source]
         corpus = make_corpus([("bonafide", "spoof")[k] for k in chance], source.tolist())
-        shape = (len(source), SPEC.n_frames, SPEC.views[VIEW].n_features)
-        noise = 0.01 * rng.normal(size=shape)
-        fingerprint = rng.normal(size=(n_groups, 1, shape[2]))[source]
+        noise = 0.01 * rng.normal(size=(len(source), SPEC.n_statistics))
+        fingerprint = rng.normal(size=(n_groups, SPEC.n_statistics))[source]
         store = FeatureStore(tmp_path / "store")
-        write_store(store.folder, {VIEW: (fingerprint + noise).astype(np.float32)}, SPEC)
+        write_store(store.folder, {STATISTICS: (fingerprint + noise).astype(np.float32)})
         folds = make_folds(corpus, count=4, test_share=0.25, seed=1)
-        fitted = Case(store, corpus, folds).fit("xgboost")
+        case = Case(store, corpus, folds)
+        fitted = case.fit("xgboost")
         side = ~folds.is_test
-        values = store.view(VIEW)[:]
-        standard = fit_standard(values, np.flatnonzero(side))
-        graph = Graph(build_statistics(*values.shape[1:]).SerializeToString())
-        statistics = graph({"frames": standard(values)})["statistics"]
+        statistics = case.statistics().take(np.arange(len(source)))
         seen = booster_of(fitted.content).predict(xgboost.DMatrix(statistics))
         assert spoof_auc(seen[side], corpus.is_spoof[side]) > 0.9  # the final model knows them
         assert spoof_auc(fitted.oof[side], corpus.is_spoof[side]) < 0.75
@@ -362,49 +382,57 @@ class TestPredict:
         np.testing.assert_allclose(found["batch"][test], found["oof"][test], rtol=0, atol=1e-6)
         assert np.abs(found["batch"] - found["oof"])[~test].max() > 1e-4  # the rest: other models
 
+    @every_network
+    @pytest.mark.parametrize("other", ["other_statistics", "other_frames"])
+    def test_networks_hear_both_inputs(self, fits: Fits, name: str, other: str) -> None:
+        found = fits.scores(name)
+        changed = np.abs(found[other] - found["batch"]) > 1e-3
+        assert changed.mean() > 0.9
+
     def test_trees_batch_equals_single(self, case: Case, fits: Fits) -> None:
-        features, rows = case.store.view(VIEW), np.arange(N_ROWS)
-        side = np.flatnonzero(~case.folds.is_test)
-        standard = fit_standard(features, side)
-        view = View(features, case.corpus.is_spoof, np.zeros(N_ROWS, np.int64), standard)
+        rows, no_source = np.arange(N_ROWS), np.zeros(N_ROWS, np.int64)
+        examples = Examples(case.statistics(), case.corpus.is_spoof, no_source)
         trees: Any = make_base_model("xgboost", MODELS["xgboost"].model_dump(), FIT, 0)
         trees.model_ = booster_of(fits.first["xgboost"].content)
-        single = [trees.predict(view, rows[i : i + 1]) for i in rows]
-        batch = trees.predict(view, rows)
+        single = [trees.predict(examples, rows[i : i + 1]) for i in rows]
+        batch = trees.predict(examples, rows)
         np.testing.assert_allclose(batch, np.concatenate(single), rtol=0, atol=1e-6)
         test = case.folds.is_test
         np.testing.assert_array_equal(batch[test], fits.first["xgboost"].oof[test])
-        assert trees.predict(view, rows[:0]).shape == (0,)
+        assert trees.predict(examples, rows[:0]).shape == (0,)
 
 
 @pytest.fixture(scope="module")
-def graphs(case: Case, fits: Fits) -> dict[str, onnx.ModelProto]:
+def graphs(fits: Fits) -> dict[str, onnx.ModelProto]:
     booster = booster_of(fits.first["xgboost"].content)
     return {name: onnx.load(fits.folder / name / f"{name}.onnx") for name in NETWORKS} | {
-        "xgboost": trees_graph(booster, case.store.spec, VIEW)
+        "xgboost": trees_graph(booster)
     }
 
 
 class TestOnnx:
-    def source(self, name: str, fits: Fits, samples: Scores) -> NDArray[Any]:
+    def source(self, name: str, fits: Fits, samples: dict[str, Scores]) -> NDArray[Any]:
         if name != "xgboost":
             scores: NDArray[Any] = np.load(fits.folder / name / f"{name}.npy")
             assert np.abs(scores[0] - scores[1]).max() <= MAX_DIFFERENCE  # Keras and tf2onnx
             return scores[0]
-        shape = samples.shape[1:]
-        statistics = Graph(build_statistics(*shape).SerializeToString())
-        inputs = statistics({"frames": samples})["statistics"]
-        return np.asarray(booster_of(fits.first[name].content).predict(xgboost.DMatrix(inputs)))
+        inputs = xgboost.DMatrix(samples[STATISTICS])
+        return np.asarray(booster_of(fits.first[name].content).predict(inputs))
 
     @every_model
     def test_parity_at_any_batch_size(
-        self, fits: Fits, samples: Scores, graphs: dict[str, onnx.ModelProto], name: str
+        self,
+        fits: Fits,
+        samples: dict[str, Scores],
+        graphs: dict[str, onnx.ModelProto],
+        name: str,
     ) -> None:
         graph = Graph(graphs[name].SerializeToString())
         source = self.source(name, fits, samples)
         assert source.std() > 0.01  # a hundred times what is allowed
         for size in (1, 3, len(source)):
-            seen = graph({"frames": samples[:size]})["p_spoof"]
+            inputs = {part: samples[part][:size] for part in graph.inputs}
+            seen = graph(inputs)["p_spoof"]
             assert seen.shape == (size,)
             assert np.abs(seen - source[:size]).max() <= MAX_DIFFERENCE
 
@@ -412,12 +440,15 @@ class TestOnnx:
     def test_surface(self, graphs: dict[str, onnx.ModelProto], name: str) -> None:
         graph = graphs[name].graph
         sides = [(v.name, v.type.tensor_type) for v in (*graph.input, *graph.output)]
-        assert [side for side, _ in sides] == ["frames", "p_spoof"]
-        frames, p_spoof = (
-            [d.dim_param or d.dim_value for d in tensor.shape.dim] for _, tensor in sides
-        )
-        assert frames == ["batch", SPEC.n_frames, SPEC.views[VIEW].n_features]
-        assert p_spoof == ["batch"]
+        shapes = {
+            side: [d.dim_param or d.dim_value for d in tensor.shape.dim] for side, tensor in sides
+        }
+        heard = {} if name == "xgboost" else {"frames": ["batch", N_FRAMES, N_FEATURES]}
+        assert shapes == {
+            **heard,
+            STATISTICS: ["batch", SPEC.n_statistics],
+            "p_spoof": ["batch"],
+        }
         assert all(tensor.elem_type == onnx.TensorProto.FLOAT for _, tensor in sides)
 
     @pytest.mark.parametrize(
@@ -451,16 +482,7 @@ class TestOnnx:
         assert attributes["hidden_size"] == 8
 
 
-def test_a_fit_that_fails_says_why(case: Case) -> None:
-    trees = MODELS["xgboost"].model_copy(update={"view": "nonsense"})
-    with pytest.raises(IsolatedError, match=r"(?s)fit_base ended with status 1.*nonsense\.npy"):
-        train_base(
-            "xgboost",
-            trees,
-            FIT,
-            case.store,
-            case.folds,
-            case.corpus,
-            validation_share=0.25,
-            seed=SEED,
-        )
+def test_a_fit_that_fails_says_why(case: Case, tmp_path: Path) -> None:
+    empty = replace(case, store=FeatureStore(tmp_path))
+    with pytest.raises(IsolatedError, match=r"(?s)fit_base ended with status 1.*statistics\.npy"):
+        empty.fit("xgboost")

@@ -20,6 +20,7 @@ from bonafide.export.chain import Chain
 from bonafide.onnxgraph import ML_OPSET, OPSET
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
+from bonafide.training.data import STATISTICS_LIMIT
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
 Scores = dict[str, np.ndarray]
@@ -90,23 +91,44 @@ def test_standard_operators_and_native_recurrences(model: onnx.ModelProto) -> No
     assert not model.functions
 
 
-def test_views_that_no_model_uses_are_not_computed(model: onnx.ModelProto, tmp_path: Path) -> None:
-    def n_filters(detector: onnx.ModelProto) -> int:
-        inferred = onnx.shape_inference.infer_shapes(detector).graph
-        shapes = {v.name: v.type.tensor_type.shape.dim for v in inferred.value_info}
-        logs = [shapes[n.output[0]] for n in inferred.node if n.op_type == "Log"]
-        (bands,) = (shape for shape in logs if len(shape) == 3)
-        return int(bands[1].dim_value)
+def banks(detector: onnx.ModelProto) -> Counter[tuple[int, int]]:
+    """Count what logarithms over time are taken of, by (rows, frames)."""
+    inferred = onnx.shape_inference.infer_shapes(detector).graph
+    shapes = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in inferred.value_info
+    }
+    logs = [shapes[node.output[0]] for node in inferred.node if node.op_type == "Log"]
+    return Counter((s[1], s[2]) for s in logs if len(s) == 3 and s[2] > 1)
 
-    assert n_filters(model) == 3 * 40 + 64
-    one = untrained_bundle(tmp_path / "one", views=dict.fromkeys(VIEWS, "mfcc"))
-    assert n_filters(onnx.load(one.graph_path("detector"))) == 40
+
+def test_views_that_no_model_uses_are_not_computed(model: onnx.ModelProto, tmp_path: Path) -> None:
+    """And no view twice, though a network and the statistics hear it."""
+    mfcc, lfcc, top = (40, 201), (40, 1001), (64, 201)
+    flatness, bins = (20, 201), (256, 201)
+    every_2_ms, in_blocks = (16, 2001), (16, 250)
+    parts = Counter([mfcc, lfcc, lfcc, top, flatness, bins, every_2_ms, every_2_ms, in_blocks])
+    assert banks(model) == parts
+    one = untrained_bundle(tmp_path / "one", views=dict.fromkeys(VIEWS, "lfcc"))
+    assert banks(onnx.load(one.graph_path("detector"))) == parts - Counter([mfcc])
     some = sounds(2, WINDOW)
     np.testing.assert_allclose(
         Graph(one.graph_path("detector"))({"waveform": some})["models"],
         Chain(one).score_windows(some)[1],
         atol=1e-4,
     )
+
+
+def test_statistics_far_off_say_no_more_than_the_limit(
+    bundle: Bundle,
+) -> None:
+    """A pure tone's statistics lie outside everything that the scaler was fitted to."""
+    tone = np.sin(np.arange(WINDOW) / 5).astype(np.float32)[None]
+    features = Graph(bundle.graph_path("frontend"))({"waveform": tone})
+    scaled = Graph(bundle.graph_path("scaler"))(features)
+    assert np.abs(scaled["scaled_statistics"]).max() == STATISTICS_LIMIT
+    assert max(np.abs(scaled[f"scaled_{view}"]).max() for view in VIEWS.values()) > STATISTICS_LIMIT
+    fused = Graph(bundle.graph_path("detector"))({"waveform": tone})
+    np.testing.assert_allclose(fused["models"], Chain(bundle).score_windows(tone)[1], atol=1e-5)
 
 
 # --- what it gives --------------------------------------------------------------------------------

@@ -122,51 +122,62 @@ def refit_networks(
     """Fit every network again, export it, and score the saved one in a batch and row by row.
 
     One process for all of them, because starting tensorflow costs more than the work. ``folder``
-    holds ``<name>/table.npz`` for each. The RNN's final fit is made once more with another seed.
+    holds ``<name>/table.npz`` for each. Each saved one also scores the rows with one of its inputs
+    turned round. The RNN's final fit is made once more with another seed.
     """
+    from dataclasses import replace
+
     import keras
     import numpy as np
 
     from bonafide.export.networks import export_network
+    from bonafide.spec import STATISTICS
     from bonafide.training.base import fit_base, make_base_model, model_seed
     from bonafide.training.config import FitConfig
-    from bonafide.training.data import View, fit_standard
+    from bonafide.training.data import Examples, Part, fit_standard
     from bonafide.training.features import FeatureStore
-    from bonafide.training.folds import TEST, hold_out
+    from bonafide.training.folds import TEST
 
     fit_config = FitConfig.model_validate(common["fit"])
+    store = FeatureStore(Path(common["store"]))
+
+    def examples_of(name: str, side: Any, columns: Any) -> Examples:
+        statistics, frames = (store.view(part) for part in (STATISTICS, models[name]["view"]))
+        parts = [Part(values, fit_standard(values, side)) for values in (statistics, frames)]
+        return Examples(parts[0], columns["is_spoof"], columns["source"], parts[1])
+
+    def turned(part: Part | None) -> Part:
+        assert part is not None
+        return replace(part, features=part.features[::-1])
+
     for name, model in models.items():
         own = Path(folder) / name
         fit_base(progress=progress, name=name, model=model, folder=str(own), **common)
         columns = np.load(own / "table.npz")
-        features = FeatureStore(Path(common["store"])).view(model["view"])
-        standard = fit_standard(features, np.flatnonzero(columns["fold"] >= 0))
-        view = View(features, columns["is_spoof"], columns["group"], standard)
+        examples = examples_of(name, np.flatnonzero(columns["fold"] != TEST), columns)
         saved: Any = make_base_model(name, model, fit_config, 0)
         saved.model_ = keras.saving.load_model(str(own / "model.keras"))
-        rows = np.arange(len(features))
-        singles = [saved.predict(view, rows[i : i + 1]) for i in rows[:4]]
+        rows = np.arange(len(columns["fold"]))
+        singles = [saved.predict(examples, rows[i : i + 1]) for i in rows[:4]]
+        other_statistics = replace(examples, statistics=turned(examples.statistics))
+        other_frames = replace(examples, frames=turned(examples.frames))
         np.savez(
             own / "scores.npz",
             oof=np.load(own / "oof.npy"),
-            batch=saved.predict(view, rows),
+            batch=saved.predict(examples, rows),
             single=np.concatenate(singles),
-            empty=saved.predict(view, rows[:0]),
+            empty=saved.predict(examples, rows[:0]),
+            other_statistics=saved.predict(other_statistics, rows),
+            other_frames=saved.predict(other_frames, rows),
         )
         config = {"name": name, "config": model, "model": str(own / "model.keras")}
         export_network(progress=progress, samples=samples, folder=str(own), **config)
-    own_seed = model_seed(common["seed"], "rnn", TEST)
-    own = Path(folder) / "rnn"
-    columns = np.load(own / "table.npz")
+    columns = np.load(Path(folder) / "rnn" / "table.npz")
     side = np.flatnonzero(columns["fold"] != TEST)
-    features = FeatureStore(Path(common["store"])).view(models["rnn"]["view"])
-    standard = fit_standard(features, side)
-    view = View(features, columns["is_spoof"], columns["source"], standard)
-    held_out = hold_out(
-        columns["is_spoof"][side], columns["group"][side], common["validation_share"], own_seed
-    )
-    other = make_base_model("rnn", models["rnn"], fit_config, own_seed + 1)
-    other.fit(view, side[~held_out], side[held_out])
-    scores = other.predict(view, np.flatnonzero(columns["fold"] == TEST))
+    examples = examples_of("rnn", side, columns)
+    other_seed = model_seed(common["seed"], "rnn", TEST) + 1
+    other = make_base_model("rnn", models["rnn"], fit_config, other_seed)
+    other.fit(examples, side)
+    scores = other.predict(examples, np.flatnonzero(columns["fold"] == TEST))
     np.save(Path(folder) / "other_seed.npy", scores)
     return {}

@@ -17,14 +17,14 @@ CONFIG = """
 name: tiny
 seed: 3
 resamples: 50
-folds: {count: 2, test_share: 0.2, validation_share: 0.3}
-fit: {epochs: 3, steps_per_epoch: 8, patience_epochs: 2, batch_rows: 16}
+folds: {count: 2, test_share: 0.2}
+fit: {epochs: 3, steps_per_epoch: 8, batch_rows: 16, average_momentum: 0.8}
 models:
-  cnn: {view: lfcc_high, width: 4}
-  rnn: {view: logmel, width: 8}
-  bilstm: {view: mfcc, width: 8}
-  gru: {view: lfcc_high, width: 8}
-  xgboost: {view: lfcc_high, trees: 30}
+  cnn: {view: lfcc_high, width: 4, strides: [4, 2, 2], statistics_width: 8}
+  rnn: {view: lfcc_top, width: 8, statistics_width: 8}
+  bilstm: {view: mfcc, width: 8, statistics_width: 8}
+  gru: {view: lfcc, width: 8, strides: [4, 2, 2], statistics_width: 8}
+  xgboost: {trees: 30}
 gate: {max_eer: 1.0}
 """
 LIMIT_S = 400.0

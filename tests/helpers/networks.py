@@ -3,7 +3,6 @@
 TensorFlow is imported by who calls, not by who collects the tests.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ from bonafide.export.candidate import fuse
 from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph, trees_graph
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, FeatureSpec
-from bonafide.statistics import build_statistics
-from bonafide.training.config import NetworkConfig
-from bonafide.training.data import Standard
+from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec
+from bonafide.training.config import ModelsConfig
+from bonafide.training.data import STATISTICS_LIMIT, Standard
 from bonafide.training.stacking import Linear
 
-VIEWS = {"cnn": "lfcc", "rnn": "logmel", "bilstm": "mfcc", "gru": "lfcc", "xgboost": "lfcc_high"}
-NETWORKS = BASE_MODELS[:4]
+VIEWS = {"cnn": "lfcc_high", "rnn": "lfcc_top", "bilstm": "mfcc", "gru": "lfcc"}
 
 
 def sounds(n: int, n_samples: int) -> np.ndarray:
@@ -65,8 +62,10 @@ def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
     keras.utils.set_random_seed(1)
     rng, spec = np.random.default_rng(1), FeatureSpec()
     onnx.save(build_frontend(spec), folder / "frontend.onnx")
-    views = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
-    scaler = {name: Standard(v.mean((0, 1)), v.std((0, 1))) for name, v in views.items()}
+    features = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
+    statistics = features.pop(STATISTICS)
+    scaler = {name: Standard(v.mean((0, 1)), v.std((0, 1))) for name, v in features.items()}
+    scaler[STATISTICS] = Standard(statistics.mean(0), statistics.std(0), STATISTICS_LIMIT)
     onnx.save(scaler_graph(spec, scaler), folder / "scaler.onnx")
     manifest = {
         "name": "untrained",
@@ -74,36 +73,28 @@ def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
         "feature_spec": spec.to_json(),
         "views": VIEWS,
         "prior_spoof": 0.3,
-        "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.22},
+        "thresholds": {"bonafide_to": 0.26, "spoof_from": 0.35},
         "choice": "xgboost",
         "calibration": {"slope": 0.8, "intercept": 0.1},
         **entries,
     }
-    for name in NETWORKS:
-        config = NetworkConfig(view=manifest["views"][name], width=width)
-        n_features = spec.views[config.view].n_features
-        network = build_network(name, config, n_features, spec.n_frames)
-        onnx.save(convert_network(_shaken(network, rng), name), folder / f"{name}.onnx")
-    _save_tables(folder, spec, scaler, views, manifest, rng)
+    for name, heard in manifest["views"].items():
+        sizes = {"width": width, "statistics_width": width}
+        config = getattr(ModelsConfig(), name).model_copy(update=sizes)
+        view = spec.views[heard]
+        network = build_network(
+            name, config, view.n_features, spec.n_statistics, spec.n_frames(view)
+        )
+        onnx.save(convert_network(_shaken(network, rng)), folder / f"{name}.onnx")
+    _save_tables(folder, scaler[STATISTICS](statistics), rng)
     fuse(folder, spec, scaler, manifest)
     return write_bundle(folder, manifest)
 
 
-def _save_tables(
-    folder: Path,
-    spec: FeatureSpec,
-    scaler: Mapping[str, Standard],
-    views: Mapping[str, np.ndarray],
-    manifest: Mapping[str, Any],
-    rng: np.random.Generator,
-) -> None:
-    view = manifest["views"]["xgboost"]
-    statistics = Graph(
-        build_statistics(spec.n_frames, spec.views[view].n_features).SerializeToString()
-    )
-    rows = statistics({"frames": scaler[view](views[view])})["statistics"]
+def _save_tables(folder: Path, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """Save trees and stack; `rows` are standardised statistics."""
     noisy = np.repeat(rows, 20, axis=0) + rng.normal(0, 0.1, (20 * len(rows), rows.shape[1]))
-    trees = trees_graph(_booster(noisy, rng, 20), spec, view)
+    trees = trees_graph(_booster(noisy, rng, 20))
     scores = rng.uniform(0.2, 0.8, (200, len(BASE_MODELS)))
     graphs = {
         "xgboost": trees,

@@ -17,7 +17,7 @@ from bonafide.corpora.rows import Corpus, Row
 from bonafide.errors import AudioError
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
-from bonafide.spec import FeatureSpec, ViewSpec
+from bonafide.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training import features
 from bonafide.training.features import (
     FeatureStore,
@@ -32,10 +32,12 @@ RATE = 16_000
 SPEC = FeatureSpec(
     window_s=1.0,
     views={
-        "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=4),
-        "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, deltas=False),
+        "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=4, deltas=True),
+        "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, n_fft=256, hop_samples=64),
     },
+    statistics={"flatness": ViewSpec("flatness", n_filters=5, n_coefficients=0)},
 )
+SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (8 * 5 + 10,)}
 FAMILY = family_name(SPEC)
 N_FILES = 12
 SENTINEL = 12345.0
@@ -80,7 +82,7 @@ def work_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def values_of(store: FeatureStore) -> dict[str, NDArray[np.float32]]:
-    return {name: np.array(store.view(name)) for name in store.spec.views}
+    return {name: np.array(store.view(name)) for name in SHAPES}
 
 
 def assert_equal(store: FeatureStore, other: FeatureStore) -> None:
@@ -90,7 +92,7 @@ def assert_equal(store: FeatureStore, other: FeatureStore) -> None:
 
 def mark(store: FeatureStore, row: int) -> None:
     """Put a number that no sound gives into a finished row."""
-    for name in store.spec.views:
+    for name in SHAPES:
         view = np.lib.format.open_memmap(store.folder / f"{name}.npy", mode="r+")
         view[row] = SENTINEL
         view.flush()
@@ -98,7 +100,8 @@ def mark(store: FeatureStore, row: int) -> None:
 
 def marked(store: FeatureStore) -> list[int]:
     values = values_of(store)
-    rows = [set(np.flatnonzero(np.all(v == SENTINEL, axis=(1, 2)))) for v in values.values()]
+    flat = [array.reshape(len(array), -1) for array in values.values()]
+    rows = [set(np.flatnonzero(np.all(v == SENTINEL, axis=1))) for v in flat]
     assert all(found == rows[0] for found in rows)
     return sorted(int(row) for row in rows[0])
 
@@ -132,17 +135,19 @@ class TestExtract:
         for number, row in enumerate(recordings.corpus):
             sound = decode(recordings.corpus.audio_path(row))
             direct = graph({"waveform": training_window(sound, SPEC)[None]})
-            for name in SPEC.views:
+            assert set(direct) == set(SHAPES)
+            for name, values in direct.items():
                 np.testing.assert_allclose(
-                    pristine.view(name)[number], direct[name][0], rtol=0, atol=1e-4
+                    pristine.view(name)[number], values[0], rtol=0, atol=1e-4
                 )
-        assert len({pristine.view("bands")[n].tobytes() for n in range(N_FILES)}) == N_FILES
+        for name in SHAPES:
+            assert len({pristine.view(name)[n].tobytes() for n in range(N_FILES)}) == N_FILES
 
     def test_shapes_spec_and_sounds(self, recordings: Recordings, pristine: FeatureStore) -> None:
         assert pristine.spec == SPEC
-        for name, n_features in (("lfcc", 12), ("bands", 6)):
+        for name, shape in SHAPES.items():
             view = pristine.view(name)
-            assert view.shape == (N_FILES, SPEC.n_frames, n_features)
+            assert view.shape == (N_FILES, *shape)
             assert view.dtype == np.float32
             assert isinstance(view, np.memmap)
             with pytest.raises(ValueError, match="read-only"):
@@ -182,10 +187,16 @@ class TestExtract:
         for name, values in values_of(store).items():
             np.testing.assert_array_equal(values, pristine.view(name)[order])
 
+    @pytest.mark.parametrize("change", [{"power_floor": 1e-5}, {"lags": (1, 2, 3, 5, 7)}])
     def test_a_store_of_another_spec_is_of_no_use(
-        self, recordings: Recordings, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
+        self,
+        recordings: Recordings,
+        pristine: FeatureStore,
+        tmp_path: Path,
+        work_is_refused: None,
+        change: dict[str, Any],
     ) -> None:
-        other = replace(SPEC, power_floor=1e-5)
+        other = replace(SPEC, **change)
         with pytest.raises(AssertionError, match="extracted again"):
             extract(recordings, other, tmp_path / "store", earlier=[pristine])
 

@@ -179,6 +179,25 @@ class TestMakeFolds:
         plain = make_folds(corpus, count=3, test_share=0.2, seed=5)
         np.testing.assert_array_equal(folds.fold, plain.fold)
 
+    @pytest.mark.parametrize("split", [UNKNOWN, "train", "test", "eval"])
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_a_share_of_none_puts_every_row_into_a_fold(self, split: str, count: int) -> None:
+        plain = many_sources(40)
+        marked = [
+            Row(**{**vars(row), "split": split if number % 3 == 0 else UNKNOWN})
+            for number, row in enumerate(plain)
+        ]
+        corpus = Corpus(plain.root, marked)
+        folds = make_folds(corpus, count=count, test_share=0.0, seed=0)
+        assert not folds.is_test.any()
+        assert folds.count == count
+        assert set(folds.fold.tolist()) == set(range(count))
+        for group in range(int(folds.group.max()) + 1):
+            assert len(set(folds.fold[folds.group == group].tolist())) == 1
+        assert np.bincount(folds.fold).min() > 0.75 * len(corpus) / count
+        for number in range(count):
+            assert len(set(corpus.is_spoof[folds.fold != number].tolist())) == 2
+
     def test_rows_of_nobody_are_spread(self) -> None:
         rows = [(label, "-", "-") for label in ("bonafide", "spoof")] * 50
         folds = make_folds(corpus_of(rows), count=4, test_share=0.2, seed=1)

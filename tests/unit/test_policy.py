@@ -25,14 +25,20 @@ def test_every_file_is_there(step: object) -> None:
     assert [name for name in files if not (REPOSITORY / name).is_file()] == []
 
 
+def test_the_extraction_counts_what_writes_the_front_end() -> None:
+    names = ("audio", "frontend", "onnxgraph", "statistics", "training/features")
+    assert {f"bonafide/{name}.py" for name in names} < files_of(extract)
+
+
 @pytest.mark.parametrize(
     ("step", "names"),
     [
+        (scale, {"data"}),
         (train, {"networks", "trees", "base", "data", "folds"}),
         (stack, {"stacking"}),
         (audit, {"audit"}),
     ],
-    ids=["train", "stack", "audit"],
+    ids=["scale", "train", "stack", "audit"],
 )
 def test_what_runs_in_another_process_counts_too(step: object, names: set[str]) -> None:
     assert {f"bonafide/training/{name}.py" for name in names} < files_of(step)

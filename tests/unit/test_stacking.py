@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph
 from bonafide.metrics import auc, cllr, log_loss
 from bonafide.runtime import Graph
-from bonafide.spec import META_MODELS, FeatureSpec, ViewSpec
-from bonafide.training.data import Standard, fit_standard
+from bonafide.spec import META_MODELS, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.training.data import STATISTICS_LIMIT, fit_standard
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.stacking import (
     CLIP,
@@ -108,6 +108,16 @@ class TestFitStack:
         final = stack.predict(models)
         np.testing.assert_array_equal(final[folds.is_test], crossed[folds.is_test])
         assert np.abs(final - crossed)[~folds.is_test].max() > 1e-3
+
+    def test_without_test_rows_every_row_is_crossed(
+        self, fitted: tuple[Stack, NDArray[np.float32]]
+    ) -> None:
+        models, is_spoof, folds = case()
+        side = ~folds.is_test
+        alone = Folds(folds.group[side], folds.fold[side])
+        stack, crossed = fit_stack(models[side], is_spoof[side], alone, 1)
+        assert stack == fitted[0]
+        np.testing.assert_array_equal(crossed, fitted[1][side])
 
     def test_noise_is_not_memorised(self) -> None:
         """Labels by chance: who judges a row by a model that saw it does better than chance."""
@@ -292,26 +302,32 @@ class TestOnnx:
         spec = FeatureSpec(
             views={
                 "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=5),
-                "bands": ViewSpec("logmel", n_filters=7, n_coefficients=0, deltas=False),
+                "bands": ViewSpec("logmel", n_filters=7, n_coefficients=0, hop_samples=64),
             }
         )
+        shapes: dict[str, tuple[int, ...]] = {
+            "lfcc": (6, 201, 5),
+            "bands": (6, 1001, 7),
+            STATISTICS: (6, spec.n_statistics),
+        }
         rng = np.random.default_rng(0)
-        views, standards = {}, {}
-        for name, view in spec.views.items():
-            spread = 10.0 ** rng.uniform(-3, 3, view.n_features)
-            shape = (6, spec.n_frames, view.n_features)
+        features, standards = {}, {}
+        for name, shape in shapes.items():
+            spread = 10.0 ** rng.uniform(-3, 3, shape[-1])
             values = (spread * rng.normal(size=shape) + 40 * spread).astype(np.float32)
-            values[:, :, -1] = 3.25  # a feature that never changes
-            views[name], standards[name] = values, fit_standard(values, np.arange(6))
+            values[..., -1] = 3.25  # a feature that never changes
+            standards[name] = fit_standard(values, np.arange(4))
+            values[4] += 50 * spread.astype(np.float32)  # unlike anything that was fitted to
+            features[name] = values
         graph = Graph(scaler_graph(spec, standards).SerializeToString())
-        assert graph.inputs == ("lfcc", "bands")
-        for n_rows in (6, 1):
-            seen = graph({name: values[:n_rows] for name, values in views.items()})
-            assert set(seen) == {"scaled_lfcc", "scaled_bands"}
-            for name, values in views.items():
-                np.testing.assert_array_equal(
-                    seen[f"scaled_{name}"], standards[name](values[:n_rows])
-                )
+        assert graph.inputs == tuple(shapes)
+        for rows in (slice(6), slice(4, 5)):
+            seen = graph({name: values[rows] for name, values in features.items()})
+            assert set(seen) == {f"scaled_{name}" for name in shapes}
+            for name, values in features.items():
+                np.testing.assert_array_equal(seen[f"scaled_{name}"], standards[name](values[rows]))
+            assert seen[f"scaled_{STATISTICS}"].max() == STATISTICS_LIMIT
+            assert min(seen[f"scaled_{name}"].max() for name in spec.views) > STATISTICS_LIMIT
 
 
 class TestStandard:
@@ -327,7 +343,20 @@ class TestStandard:
         scaled = standard(view[rows])
         assert scaled.dtype == np.float32
         np.testing.assert_allclose(scaled.reshape(-1, 3).mean(axis=0), 0, atol=1e-4)
-        assert isinstance(standard, Standard)
+        assert standard.limit == np.inf
+        np.testing.assert_allclose(standard(1e6 * view).max(), 2e7, rtol=0.5)
+
+    def test_statistics_are_kept_within_the_limit(self) -> None:
+        rng = np.random.default_rng(0)
+        values = (5 * rng.normal(size=(200, 3)) + 100).astype(np.float32)
+        standard = fit_standard(values, np.arange(200))
+        inside = standard(values)
+        assert np.abs(inside).max() < STATISTICS_LIMIT
+        np.testing.assert_array_equal(inside, (values - standard.mean) / standard.scale)
+        far = standard(np.float32([[100 - 1e4, 100, 100 + 1e4]]))
+        assert far.dtype == np.float32
+        np.testing.assert_allclose(far, [[-STATISTICS_LIMIT, 0, STATISTICS_LIMIT]], atol=0.2)
+        assert np.array_equal(np.abs(far[0, [0, 2]]), [STATISTICS_LIMIT] * 2)
 
 
 def test_log_loss_of_the_metrics_is_the_one_used() -> None:

@@ -1,9 +1,12 @@
 """Trees whose answers do not hang on the last bit."""
 
 import numpy as np
+import pytest
 import xgboost
 
-from bonafide.training.trees import halfway
+from bonafide.training.config import TreesConfig
+from bonafide.training.data import Examples, Part, Standard
+from bonafide.training.trees import Trees, halfway
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
@@ -21,3 +24,35 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     assert np.array_equal(scores(moved, x), scores(fitted, x))
     assert np.array_equal(scores(moved, shaken), scores(moved, x))
     assert np.abs(scores(fitted, shaken) - scores(fitted, x)).max() > 1e-2  # what it cures
+
+
+def examples_of(statistics: np.ndarray, is_spoof: np.ndarray, source: np.ndarray) -> Examples:
+    ones = np.ones(statistics.shape[1], np.float32)
+    part = Part(statistics.astype(np.float32), Standard(0 * ones, ones, 4.0))
+    return Examples(part, is_spoof, source)
+
+
+@pytest.mark.parametrize("n_spoof", [60, 200, 340])
+def test_classes_count_alike_however_many_rows_they_have(n_spoof: int) -> None:
+    n_rows = 400
+    silence = np.zeros((n_rows, 3))  # nothing tells the classes apart
+    examples = examples_of(silence, np.arange(n_rows) < n_spoof, np.arange(n_rows))
+    trees = Trees(TreesConfig(trees=30, column_share=1.0, row_share=1.0), 0)
+    p_spoof = trees.fit(examples, np.arange(n_rows)).predict(examples, np.arange(n_rows))
+    np.testing.assert_allclose(p_spoof, 0.5, atol=1e-3)
+    assert len(trees.history_["loss"]) == 30
+
+
+def test_big_sources_do_not_rule() -> None:
+    """Where the statistics are high, one source of 64 real rows stands against 16 spoofs of 16."""
+    high = np.repeat([True, True, False, False], [64, 16, 64, 16])
+    is_spoof = np.repeat([False, True, True, False], [64, 16, 64, 16])
+    source = np.concatenate(
+        [np.repeat(0, 64), np.arange(1, 17), np.repeat(17, 64), 18 + np.arange(16)]
+    )
+    examples = examples_of(np.tile(high[:, None], (1, 2)), is_spoof, source)
+    config = TreesConfig(trees=100, learning_rate=0.3, column_share=1.0, row_share=1.0)
+    rows = np.arange(len(source))
+    p_spoof = Trees(config, 0).fit(examples, rows).predict(examples, rows)
+    # a source of 64 weighs as 8 of one row do: two thirds to one third, by rows it would be 1 to 4
+    np.testing.assert_allclose(p_spoof, np.where(high, 2 / 3, 1 / 3), atol=0.02)
