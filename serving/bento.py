@@ -35,7 +35,9 @@ def build(bundle: Bundle) -> str:
         ignored = shutil.ignore_patterns("__pycache__", SHIPPED, "training", "export")
         for package in PACKAGES:
             shutil.copytree(ROOT / package, context / package, ignore=ignored)
-        shutil.copytree(bundle.folder, context / "bonafide" / SHIPPED)
+        packed = context / "bonafide" / SHIPPED.name
+        shutil.rmtree(packed, ignore_errors=True)  # the chosen bundle takes its place
+        shutil.copytree(bundle.folder, packed)
         shutil.copy2(ROOT / REQUIREMENTS, context)
         bento = bentoml.build(
             "serving.service:Bonafide",
