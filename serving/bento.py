@@ -32,12 +32,10 @@ def build(bundle: Bundle) -> str:
     """
     with tempfile.TemporaryDirectory() as name:
         context = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__", SHIPPED, "training", "export")
+        ignored = shutil.ignore_patterns("__pycache__", SHIPPED.name, "training", "export")
         for package in PACKAGES:
             shutil.copytree(ROOT / package, context / package, ignore=ignored)
-        packed = context / "bonafide" / SHIPPED.name
-        shutil.rmtree(packed, ignore_errors=True)  # the chosen bundle takes its place
-        shutil.copytree(bundle.folder, packed)
+        shutil.copytree(bundle.folder, context / "bonafide" / SHIPPED.name)
         shutil.copy2(ROOT / REQUIREMENTS, context)
         bento = bentoml.build(
             "serving.service:Bonafide",
