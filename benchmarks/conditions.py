@@ -4,7 +4,6 @@ Each recording of a fold is changed, then scored by the fold's own `detector.onn
 training run builds it from what `benchmarks.yardstick` fitted.
 """
 
-import argparse
 import io
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +18,7 @@ import onnx
 import scipy.signal
 from numpy.typing import NDArray
 
-from benchmarks.yardstick import CONFIG, PROTOCOL, SEEDS, Bench, Run, source_id, stacked
+from benchmarks.yardstick import SEEDS, Bench, Run, both_labels, options, source_id, stacked
 from bonafide.audio import Waveform, decode, speech_frames
 from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
@@ -314,35 +313,24 @@ def score_conditions(
 
 def choose_rows(bench: Bench) -> NDArray[np.intp]:
     """Draw the rows that are judged: of sources that hold both labels four times and more."""
-    corpus = bench.recordings.corpus
-    source, is_spoof = corpus.column("source"), corpus.is_spoof
-    both = [
-        name
-        for name in np.unique(source)
-        if min(is_spoof[source == name].sum(), (~is_spoof)[source == name].sum()) >= 4
-    ]
-    rows = np.flatnonzero(np.isin(source, both))
+    rows = np.flatnonzero(both_labels(bench.recordings.corpus))
     order = sorted(rows, key=lambda row: source_id(str(bench.recordings.sha256[row])))
     return np.sort(np.array(order[:ROWS], dtype=np.intp))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score every condition with the detectors of the first seed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--work", type=Path, required=True, help="what the yardstick wrote")
-    parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
+    parser = options(__doc__)
     parser.add_argument(
         "--trees-alone", action="store_true", help="XGBoost only: the networks need not be fitted"
     )
-    options = parser.parse_args(arguments)
-    bench = Bench.open(options.corpus, options.config, options.work)
+    chosen = parser.parse_args(arguments)
+    bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
     rows = choose_rows(bench)
     run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
-    alone = options.trees_alone
+    alone = chosen.trees_alone
     found = score_conditions(bench, run, rows, CONDITIONS, trees_alone=alone)
-    np.savez_compressed(options.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
+    np.savez_compressed(chosen.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
 
 
 if __name__ == "__main__":

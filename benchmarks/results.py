@@ -1,8 +1,8 @@
 """docs/results.md: every table, from the scores that the yardstick and the conditions wrote."""
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.yardstick import (
-    CONFIG,
-    PROTOCOL,
+    SCORES,
     SEEDS,
     Bench,
+    both_labels,
+    options,
     source_id,
     speaker_folds,
     stacked,
@@ -47,18 +48,21 @@ class Results:
         """Labels of the corpus, shape (n_rows,)."""
         return self.bench.recordings.corpus.is_spoof
 
-    @property
+    @cached_property
     def source(self) -> NDArray[np.str_]:
         """Sources of the corpus by `source_id`, shape (n_rows,)."""
         names = self.bench.recordings.corpus.column("source").tolist()
         return np.array([source_id(name) for name in names])
 
-    @property
+    @cached_property
     def both(self) -> Mask:
-        """Rows of sources that hold both labels four times and more, shape (n_rows,)."""
-        _, member = np.unique(self.source, return_inverse=True)
-        spoof, real = np.bincount(member, self.is_spoof), np.bincount(member, ~self.is_spoof)
-        return np.asarray(np.minimum(spoof, real)[member] >= 4)
+        """Rows of `both_labels`, shape (n_rows,)."""
+        return both_labels(self.bench.recordings.corpus)
+
+    @cached_property
+    def by_seed(self) -> list[dict[str, Floats]]:
+        """What `systems` gives of every seed that was run."""
+        return [self.systems(seed) for seed in SEEDS if f"seed {seed}|cnn" in self.scores]
 
     def systems(self, seed: int) -> dict[str, Floats]:
         """Give llr of every system, each fold's by what was fitted on the other folds."""
@@ -77,30 +81,23 @@ class Results:
 
     def interval(self, llr: Floats, rows: Mask, metric: Callable[..., float] = eer) -> Interval:
         """Give a metric on some rows, resampling whole sources."""
-        found = bootstrap(
-            llr[rows],
-            self.is_spoof[rows],
-            self.source[rows],
-            metrics={"it": metric},
-            n_resamples=RESAMPLES,
-        )
-        return found["it"]
+        return judged(llr[rows], self.is_spoof[rows], self.source[rows], metric)
 
     def over_seeds(
         self, name: str, rows: Mask, metric: Callable[..., float] = eer
     ) -> tuple[Interval, list[float]]:
         """Give value and ends averaged over seeds, and the value of each seed."""
-        found = [self.interval(scores[name], rows, metric) for scores in self.by_seed()]
+        found = [self.interval(scores[name], rows, metric) for scores in self.by_seed]
         mean = Interval(*(float(np.mean([getattr(f, k) for f in found])) for k in ENDS))
         return mean, [f.value for f in found]
 
-    def by_seed(self) -> list[dict[str, Floats]]:
-        """Give `systems` of every seed that was run."""
-        if not hasattr(self, "_by_seed"):
-            seeds = [seed for seed in SEEDS if f"seed {seed}|cnn" in self.scores]
-            object.__setattr__(self, "_by_seed", [self.systems(seed) for seed in seeds])
-        kept: list[dict[str, Floats]] = getattr(self, "_by_seed")  # noqa: B009
-        return kept
+
+def judged(
+    llr: Floats, is_spoof: Mask, source: NDArray[np.str_], metric: Callable[..., float] = eer
+) -> Interval:
+    """Give a metric, resampling whole sources."""
+    metrics = {"it": metric}
+    return bootstrap(llr, is_spoof, source, metrics=metrics, n_resamples=RESAMPLES)["it"]
 
 
 ENDS = ("value", "low", "high")
@@ -115,7 +112,7 @@ def main_section(results: Results) -> list[str]:
     """Judge every system on sources never heard."""
     rows, everything = results.both, np.ones(len(results.both), dtype=bool)
     lines = []
-    for name in results.by_seed()[0]:
+    for name in results.by_seed[0]:
         pooled, each = results.over_seeds(name, rows)
         lines.append(
             [
@@ -130,7 +127,7 @@ def main_section(results: Results) -> list[str]:
         )
     headings = ("system", "EER", "by seed", "EER, all sources", "minDCF", "Cllr", "min Cllr")
     fold_of = results.bench.folds["sources"].fold
-    decision = [scores[DECISION] for scores in results.by_seed()]
+    decision = [scores[DECISION] for scores in results.by_seed]
     folds = [
         f"{100 * np.mean([eer(s[m], results.is_spoof[m]) for s in decision]):.1f} %"
         for fold in range(int(fold_of.max()) + 1)
@@ -150,7 +147,7 @@ def main_section(results: Results) -> list[str]:
 def groups_section(results: Results) -> list[str]:
     """Judge the decision by kind of recording."""
     corpus = results.bench.recordings.corpus
-    llr = results.by_seed()[0][DECISION]
+    llr = results.by_seed[0][DECISION]
     found = evaluate({DECISION: llr}, corpus, title="", prior_spoof=0.5, resamples=200).groups
     fold_of, system = results.bench.folds["sources"].fold, corpus.column("system")
     seen = np.zeros(len(system), dtype=bool)
@@ -215,19 +212,17 @@ def conditions_section(results: Results) -> list[str]:
     rows = results.conditions["rows"]
     spoof, source = results.is_spoof[rows], results.source[rows]
 
-    def judged(name: str) -> Interval:
-        llr = results.conditions[name][:, 0]
-        metrics = {"it": eer}
-        return bootstrap(llr, spoof, source, metrics=metrics, n_resamples=RESAMPLES)["it"]
-
+    judgements = {
+        name: judged(scores[:, 0], spoof, source)
+        for name, scores in results.conditions.items()
+        if name != "rows"
+    }
+    clean = judgements["clean"].value
     whole = results.conditions["clean"].shape[1] > 2
     judge = "the whole detector" if whole else "XGBoost alone, the networks left out,"
-    clean = judged("clean")
     lines = [
-        [name, percent(found), f"{100 * (found.value - clean.value):+.1f}"]
-        for name in results.conditions
-        if name != "rows"
-        for found in [judged(name)]
+        [name, percent(found), f"{100 * (found.value - clean):+.1f}"]
+        for name, found in judgements.items()
     ]
     return [
         "## On other ways",
@@ -242,7 +237,7 @@ def shortcuts_section(results: Results) -> list[str]:
     bench = results.bench
     audit = audit_shortcuts(bench.recordings, bench.folds["sources"], resamples=RESAMPLES)
     leading = [f"{name} {share:.0%}" for name, share in list(audit.importance.items())[:5]]
-    ours = results.interval(results.by_seed()[0][DECISION], np.ones(len(results.both), dtype=bool))
+    ours = results.interval(results.by_seed[0][DECISION], np.ones(len(results.both), dtype=bool))
     return [
         "## Shortcuts",
         "XGBoost on level, length, silence, bandwidth, codec and their kin alone, on the same "
@@ -266,7 +261,7 @@ def calibration_section(results: Results) -> list[str]:
         ("always decided", (0.5, 0.5)),
     ):
         found = []
-        for scores in results.by_seed():
+        for scores in results.by_seed:
             p = p_spoof_of(scores[DECISION][rows], decision.prior_spoof)
             spoof = results.is_spoof[rows]
             real, fake = p <= to, p >= start
@@ -301,7 +296,7 @@ def calibration_section(results: Results) -> list[str]:
 
 def ablation_section(results: Results) -> list[str]:
     """Show what each part contributes."""
-    rows, first = results.both, results.by_seed()[0]
+    rows, first = results.both, results.by_seed[0]
 
     def mean_of(prefix: str, names: Sequence[str]) -> Floats:
         odds = [-log_odds(results.scores[f"{prefix}|{name}"]) for name in names]
@@ -365,22 +360,17 @@ def page(results: Results) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page."""
-    docs = PROTOCOL.parent.parent / "docs"
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--work", type=Path, required=True, help="what the yardstick wrote")
-    parser.add_argument("--scores", type=Path, default=docs / "results")
-    parser.add_argument("--output", type=Path, default=docs / "results.md")
-    options = parser.parse_args(arguments)
-    bench = Bench.open(options.corpus, options.config, options.work)
-    with np.load(options.scores / "scores.npz") as file:
+    parser = options(__doc__)
+    parser.add_argument("--output", type=Path, default=SCORES.with_suffix(".md"))
+    chosen = parser.parse_args(arguments)
+    bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
+    with np.load(chosen.scores / "scores.npz") as file:
         scores = dict(file)
     if not np.array_equal(scores.pop("sound"), bench.recordings.sha256.astype("U16")):
         raise SystemExit("the scores belong to other recordings: run the yardstick again")
-    with np.load(options.scores / "conditions.npz") as file:
+    with np.load(chosen.scores / "conditions.npz") as file:
         conditions = dict(file)
-    options.output.write_text(page(Results(bench, scores, conditions)), encoding="utf-8")
+    chosen.output.write_text(page(Results(bench, scores, conditions)), encoding="utf-8")
 
 
 if __name__ == "__main__":

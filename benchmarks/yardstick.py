@@ -22,10 +22,10 @@ from bonafide.corpora.readers import read_corpus
 from bonafide.corpora.rows import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError
-from bonafide.spec import BASE_MODELS, NETWORKS, STATISTICS
-from bonafide.training.base import make_base_model, model_seed
+from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
+from bonafide.training.base import fix_threads, make_base_model, model_seed
 from bonafide.training.config import Config, FitConfig, read_config
-from bonafide.training.data import Examples, Part, fit_standard
+from bonafide.training.data import Examples
 from bonafide.training.features import FeatureStore, cached_extract
 from bonafide.training.folds import Folds, connected_groups
 from bonafide.training.isolate import run_isolated
@@ -33,9 +33,12 @@ from bonafide.training.parallel import Progress, worker_count
 from bonafide.training.recordings import Recordings, ingest
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
 
-PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
-CONFIG = PROTOCOL.with_name("shipped.yaml")
+ROOT = Path(__file__).resolve().parent.parent
+PROTOCOL = ROOT / "configs" / "protocol.csv"
+CONFIG = ROOT / "configs" / "shipped.yaml"
+SCORES = ROOT / "docs" / "results"
 SEEDS = (1, 2, 3)
+MIN_ROWS = 4  # of each label, where a source is to hold both
 Scores = NDArray[np.float32]
 PLAIN = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
 
@@ -90,6 +93,13 @@ def runs(config: Config) -> Iterator[Run]:
 def source_id(name: str) -> str:
     """Name a source by its hash: sources are often named after people."""
     return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
+    """Tell which rows come from sources that hold both labels four times and more, (n_rows,)."""
+    _, member = np.unique(corpus.column("source"), return_inverse=True)
+    spoof, real = np.bincount(member, corpus.is_spoof), np.bincount(member, ~corpus.is_spoof)
+    return np.asarray(np.minimum(spoof, real)[member] >= MIN_ROWS)
 
 
 def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
@@ -159,33 +169,25 @@ def fit_fold(
 
     Writes ``<fold>.npy``, p_spoof of the fold's rows, and beside it the model and its standards.
     """
-    if name in NETWORKS:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
+    fix_threads(name)
     with np.load(table) as columns:
         is_spoof, source, fold_of = columns["is_spoof"], columns["source"], columns["fold"]
     side, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
     features = FeatureStore(Path(store))
     statistics = np.array(features.view(STATISTICS))
     statistics[:, without] = 0.0
-    frames = None
-    if name in NETWORKS:
-        view = features.view(model["view"])
-        view = np.zeros((len(view), 16, view.shape[2]), np.float32) if deaf else view
-        frames = Part(view, fit_standard(view, side))
-    known = Part(statistics, fit_standard(statistics, side))
-    examples = Examples(known, is_spoof, source, frames)
-    base = make_base_model(name, model, FitConfig.model_validate(fit), model_seed(seed, name, fold))
+    frames = features.view(model["view"]) if "view" in model else None
+    if frames is not None and deaf:
+        frames = np.zeros((len(frames), 16, frames.shape[2]), np.float32)
+    examples = Examples.standardised(side, statistics, is_spoof, source, frames)
+    own_seed = model_seed(seed, name, fold)
+    base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
     base.fit(examples, side, progress)
     target = Path(folder)
     base.save(target / f"{fold}{base.suffix}")
-    parts = {STATISTICS: known, "frames": frames}
     standards = {
         f"{key}_{field}": getattr(part.standard, field)
-        for key, part in parts.items()
+        for key, part in ((STATISTICS, examples.statistics), ("frames", examples.frames))
         if part is not None
         for field in ("mean", "scale", "limit")
     }
@@ -278,33 +280,39 @@ def stacked(
     renumbered = np.unique(folds.fold[rest], return_inverse=True)[1].astype(np.int64)
     others = Folds(folds.group[rest], renumbered)
     stack, crossed = fit_stack(models[rest], is_spoof[rest], others, seed)
-    column = ("logistic", "xgboost").index(stack.choice)
+    column = META_MODELS.index(stack.choice)
     return stack, fit_calibration(crossed[:, column], is_spoof[rest])
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """Give the options that the yardstick, the conditions and the results share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--work", type=Path, required=True, help="folder for features and fits")
+    parser.add_argument("--scores", type=Path, default=SCORES)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Fit every run and write its scores."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    parser.add_argument("--config", type=Path, default=CONFIG)
-    parser.add_argument("--work", type=Path, required=True, help="folder for features and fits")
-    parser.add_argument("--scores", type=Path, default=PROTOCOL.parent.parent / "docs" / "results")
+    parser = options(__doc__)
     parser.add_argument("--only", nargs="*", help="names of runs; all without it")
     parser.add_argument("--models", nargs="*", choices=BASE_MODELS, default=BASE_MODELS)
-    options = parser.parse_args(arguments)
-    bench = Bench.open(options.corpus, options.config, options.work)
-    options.scores.mkdir(parents=True, exist_ok=True)
-    path = options.scores / "scores.npz"
+    chosen = parser.parse_args(arguments)
+    bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
+    chosen.scores.mkdir(parents=True, exist_ok=True)
+    path = chosen.scores / "scores.npz"
     for run in runs(bench.config):
-        if options.only and run.name not in options.only:
+        if chosen.only and run.name not in chosen.only:
             continue
-        run = replace(run, models=[name for name in run.models if name in options.models])
+        run = replace(run, models=[name for name in run.models if name in chosen.models])
         bench.fit(run)
         kept = dict(np.load(path)) if path.exists() else {}
         kept |= {f"{run.name}|{model}": bench.scores(run, model) for model in run.models}
         kept["sound"] = bench.recordings.sha256.astype("U16")
         np.savez_compressed(path, allow_pickle=False, **kept)
-    (options.scores / "config.json").write_text(
+    (chosen.scores / "config.json").write_text(
         json.dumps(bench.config.model_dump(mode="json"), indent=1) + "\n"
     )
 

@@ -61,8 +61,8 @@ def _command(
     return parser
 
 
-def _train(commands: Any) -> None:
-    parser = _command(commands, "train", "Train, judge, export and promote a detector.", run_train)
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a run needs: configuration and corpora."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; default: the demo's")
     parser.add_argument(
         "--corpus",
@@ -71,6 +71,11 @@ def _train(commands: Any) -> None:
         help="manifest or folder; may be repeated; default: a simulated corpus",
     )
     parser.add_argument("--corpus-format", metavar="NAME", help="manifest or folder")
+
+
+def _train(commands: Any) -> None:
+    parser = _command(commands, "train", "Train, judge, export and promote a detector.", run_train)
+    _run_options(parser)
     parser.add_argument(
         "--sequential", action="store_true", help="one step after another, as a static pipeline"
     )
@@ -82,14 +87,7 @@ def _tune(commands: Any) -> None:
     parser = _command(commands, "tune", text, run_tune)
     parser.add_argument("--model", required=True, choices=BASE_MODELS)
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default 20")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML; default: the demo's")
-    parser.add_argument(
-        "--corpus",
-        action="append",
-        metavar="PATH",
-        help="manifest or folder; may be repeated; default: a simulated corpus",
-    )
-    parser.add_argument("--corpus-format", metavar="NAME", help="manifest or folder")
+    _run_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 

@@ -18,7 +18,7 @@ from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
 
 class ScalerMaterializer(FolderMaterializer):
-    """Mean and scale of every view, as .npz."""
+    """Mean, scale and limit of every view and the statistics, as .npz."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Scaler,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
@@ -44,7 +44,10 @@ class ScalerMaterializer(FolderMaterializer):
 
     def digest(self, data: Scaler) -> str:
         """Hash names and numbers."""
-        parts = [(n, s.mean.tobytes(), s.scale.tobytes()) for n, s in data.standards.items()]
+        parts = [
+            (n, s.mean.tobytes(), s.scale.tobytes(), str(s.limit))
+            for n, s in data.standards.items()
+        ]
         return sha256_of(*(piece for part in parts for piece in part))
 
     def facts(self, data: Scaler) -> dict[str, MetadataType]:

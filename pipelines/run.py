@@ -89,21 +89,27 @@ def run_training(
     run = run_wired(
         static_training if static else training,
         Model(name=config.name),
-        config=config,
-        corpora=corpora,
-        corpus_format=corpus_format,
-        fingerprint=fingerprint(corpora, corpus_format),
+        config,
+        corpora,
+        corpus_format,
     )
     return collect(run)
 
 
-def run_wired(wiring: Any, made: Model | None, /, **settings: Any) -> str:
+def run_wired(
+    wiring: Any,
+    made: Model | None,
+    config: Config,
+    corpora: list[str],
+    corpus_format: str | None,
+    **settings: Any,
+) -> str:
     """Run a pipeline on the active ZenML stack; gives the id of its run.
 
     Parameters
     ----------
     wiring : ZenML pipeline
-        Called with `settings`; the paths in ``corpora`` are made absolute.
+        Called with what follows and `settings`; it begins with `ingest`.
     made : Model or None
         The ZenML model that the run makes a version of.
 
@@ -114,7 +120,12 @@ def run_wired(wiring: Any, made: Model | None, /, **settings: Any) -> str:
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
-    settings["corpora"] = [str(Path(path).resolve()) for path in settings["corpora"]]
+    settings |= {
+        "config": config,
+        "corpora": [str(Path(path).resolve()) for path in corpora],
+        "corpus_format": corpus_format,
+        "fingerprint": fingerprint(corpora, corpus_format),
+    }
     wired = wiring.with_options(model=made, on_failure=remember_failure)
     _failures.clear()
     before = signal.signal(signal.SIGINT, _stop)

@@ -7,7 +7,7 @@ from zenml.client import Client
 
 from bonafide.training.config import Config
 from bonafide.training.tuning import Study
-from pipelines.run import fingerprint, run_wired
+from pipelines.run import run_wired
 from steps.data import extract, ingest, split
 from steps.tuning import tune
 
@@ -40,15 +40,6 @@ def run_tuning(
     KeyboardInterrupt
         After ending every process that trains; finished trials are kept.
     """
-    run = run_wired(
-        tuning,
-        None,
-        config=config,
-        corpora=corpora,
-        corpus_format=corpus_format,
-        fingerprint=fingerprint(corpora, corpus_format),
-        model=model,
-        trials=trials,
-    )
+    run = run_wired(tuning, None, config, corpora, corpus_format, model=model, trials=trials)
     found = Client().get_pipeline_run(run).steps["tune"].outputs["study"][0].load()
     return cast(Study, found)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bonafide.corpora.rows import Corpus
 from bonafide.spec import STATISTICS
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Examples, Part, Rows, fit_standard
+from bonafide.training.data import Examples, Rows
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.isolate import run_isolated
@@ -59,7 +59,7 @@ def make_base_model(name: str, model: Mapping[str, Any], fit: FitConfig, seed: i
     return Network(name, NetworkConfig.model_validate(model), fit, seed)
 
 
-def _fix_threads(name: str) -> None:
+def fix_threads(name: str) -> None:
     """Fix what could make two runs differ: thread counts and the order of reductions."""
     if name != "xgboost":
         import tensorflow as tf
@@ -178,7 +178,7 @@ def fit_base(
     dict
         ``model`` (file name) and ``history``.
     """
-    _fix_threads(name)
+    fix_threads(name)
     columns = np.load(Path(folder) / "table.npz")
     fold_of, is_spoof = columns["fold"], columns["is_spoof"]
     features = FeatureStore(Path(store))
@@ -190,12 +190,7 @@ def fit_base(
     for done, fold in enumerate(fits):
         side = np.flatnonzero((fold_of != fold) & (fold_of != TEST))
         scored = np.flatnonzero(fold_of == fold)
-        examples = Examples(
-            Part(statistics, fit_standard(statistics, side)),
-            is_spoof,
-            columns["source"],
-            None if frames is None else Part(frames, fit_standard(frames, side)),
-        )
+        examples = Examples.standardised(side, statistics, is_spoof, columns["source"], frames)
         own_seed = model_seed(seed, name, fold)
         base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
         base.fit(examples, side, _part(progress, done, len(fits)))

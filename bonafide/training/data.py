@@ -101,6 +101,20 @@ class Examples:
     source: Rows
     frames: Part | None = None
 
+    @classmethod
+    def standardised(
+        cls,
+        side: Rows,
+        statistics: Features,
+        is_spoof: NDArray[np.bool_],
+        source: Rows,
+        frames: Features | None = None,
+    ) -> "Examples":
+        """Give features as extracted the standards of the rows in `side`."""
+        known = Part(statistics, fit_standard(statistics, side))
+        heard = None if frames is None else Part(frames, fit_standard(frames, side))
+        return cls(known, is_spoof, source, heard)
+
     def weights(self, rows: Rows) -> NDArray[np.float64]:
         """Weigh rows so that big sources do not rule and both classes count alike.
 

@@ -37,7 +37,7 @@ def log_odds(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def _even_weights(is_spoof: Mask) -> NDArray[np.float64]:
+def even_weights(is_spoof: Mask) -> NDArray[np.float64]:
     """Weigh rows so that both classes count alike."""
     share = is_spoof.mean()
     return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
@@ -59,7 +59,7 @@ class Linear:
 def fit_linear(x: NDArray[np.floating[Any]], is_spoof: Mask, *, strength: float = 1.0) -> Linear:
     """Fit scikit-learn's logistic regression with both classes counting alike."""
     model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(x, is_spoof, sample_weight=_even_weights(is_spoof))
+    model.fit(x, is_spoof, sample_weight=even_weights(is_spoof))
     return Linear(tuple(float(c) for c in model.coef_[0]), float(model.intercept_[0]))
 
 
@@ -93,7 +93,7 @@ class Stack:
 
 
 def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
-    matrix = xgboost.DMatrix(models, is_spoof, weight=_even_weights(is_spoof))
+    matrix = xgboost.DMatrix(models, is_spoof, weight=even_weights(is_spoof))
     booster = xgboost.train({**META_TREES, "seed": seed}, matrix, META_ROUNDS)
     linear = fit_linear(log_odds(models), is_spoof)
     return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")
@@ -126,7 +126,7 @@ def fit_stack(models: Scores, is_spoof: Mask, folds: Folds, seed: int) -> tuple[
     pair = _fit_pair(models[side], is_spoof[side], seed)
     if folds.is_test.any():
         crossed[folds.is_test] = pair.predict(models[folds.is_test])
-    weights = _even_weights(is_spoof[side])
+    weights = even_weights(is_spoof[side])
     losses = {
         name: float(log_loss(crossed[side, column], is_spoof[side], weights))
         for column, name in enumerate(META_MODELS)

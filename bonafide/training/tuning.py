@@ -7,21 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bonafide.metrics import log_loss
-from bonafide.training.base import train_base
+from bonafide.training.base import STEPS, train_base
 from bonafide.training.config import Config, NetworkConfig, TreesConfig
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.parallel import Progress, silent
 from bonafide.training.recordings import Recordings
+from bonafide.training.stacking import even_weights
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Values = dict[str, Any]
-BASE_STEPS = 1000  # of progress that one trial is reported in
 
 
 def suggest_network(trial: "Trial") -> Values:
@@ -120,8 +118,7 @@ def tune(
     section = getattr(config.models, name)
     suggest: Callable[[Trial], Values] = suggest_trees if name == "xgboost" else suggest_network
     side, is_spoof = ~folds.is_test, recordings.corpus.is_spoof
-    share = is_spoof[side].mean()
-    even = np.where(is_spoof[side], 0.5 / share, 0.5 / (1 - share))
+    even = even_weights(is_spoof[side])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         storage=f"sqlite:///{folder / 'studies.db'}",
@@ -135,10 +132,10 @@ def tune(
     def loss_of(trial: "Trial") -> float:
         kind = TreesConfig if name == "xgboost" else NetworkConfig
         model = kind.model_validate({**section.model_dump(), **suggest(trial)})
-        done = BASE_STEPS * len(study.get_trials(states=(TrialState.COMPLETE,)))
+        done = STEPS * len(study.get_trials(states=(TrialState.COMPLETE,)))
 
         def report(now: int, total: int) -> None:
-            progress(done + BASE_STEPS * now // total, BASE_STEPS * trials)
+            progress(done + STEPS * now // total, STEPS * trials)
 
         fitted = train_base(
             name,
