@@ -4,7 +4,6 @@ Each recording of a fold is changed, then scored by the fold's own `detector.onn
 training run builds it from what `benchmarks.yardstick` fitted.
 """
 
-import io
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import onnx
-import scipy.signal
 from numpy.typing import NDArray
 
 from benchmarks.yardstick import SEEDS, Bench, Run, both_labels, options, source_id, stacked
-from bonafide.audio import Waveform, decode, speech_frames
+from bonafide.audio import decode, speech_frames
 from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
     add_log_odds,
@@ -38,6 +35,17 @@ from bonafide.spec import (
     STATISTICS,
     FeatureSpec,
 )
+from bonafide.training.channels import (
+    PINK,
+    TELEPHONE_HZ,
+    Sound,
+    clipped,
+    narrow_band,
+    noise,
+    reverberant,
+    through,
+    with_noise,
+)
 from bonafide.training.data import Standard
 from bonafide.training.features import training_window
 from bonafide.training.isolate import run_isolated
@@ -46,80 +54,27 @@ from bonafide.training.recordings import LIMITS
 from bonafide.training.trees import load_booster
 
 ROWS = 900
-Change = Callable[[Waveform, np.random.Generator], Any]
+PINKNESS = (0.0, PINK / 2, PINK)
+Change = Callable[[Sound, np.random.Generator], Sound]
 
 
-def through(
-    waveform: Waveform,
-    _rng: np.random.Generator,
-    *,
-    codec: str,
-    container: str,
-    rate_hz: int = SAMPLE_RATE_HZ,
-    bit_rate: int | None = None,
-) -> Waveform:
-    """Encode and decode; what comes back has the same length, from where the codec starts."""
-    sound = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ)
-    file = io.BytesIO()
-    with av.open(file, "w", format=container) as output:
-        stream: Any = output.add_stream(codec, rate=rate_hz, layout="mono")
-        if bit_rate:
-            stream.bit_rate = bit_rate
-        stream.codec_context.open()
-        whole = np.round(sound.clip(-1, 1) * 32767).astype(np.int16)[None]
-        frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
-        frame.sample_rate, frame.pts = rate_hz, 0
-        pieces = av.AudioResampler(
-            format=stream.codec_context.format,
-            layout="mono",
-            rate=rate_hz,
-            frame_size=stream.codec_context.frame_size or 0,
-        )
-        for piece in (*pieces.resample(frame), *pieces.resample(None), None):
-            output.mux(stream.encode(piece))
-    file.seek(0)
-    back = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
-    with av.open(file, "r") as source:
-        frames = [f for frame in source.decode(audio=0) for f in back.resample(frame)]
-    heard = np.concatenate([f.to_ndarray()[0] for f in (*frames, *back.resample(None))])
-    return np.resize(np.pad(heard, (0, max(0, len(waveform) - len(heard)))), len(waveform))
+def coded(**how: Any) -> Change:
+    """Encode and decode as `through` does."""
+    return lambda waveform, _rng: through(waveform, **how)
 
 
-def band_limited(waveform: Waveform, _rng: np.random.Generator) -> Any:
-    """Bring to 8 kHz and back: nothing over 4 kHz is left."""
-    return scipy.signal.resample_poly(scipy.signal.resample_poly(waveform, 1, 2), 2, 1)
+def noisy(waveform: Sound, rng: np.random.Generator, *, snr_db: float) -> Sound:
+    """Add noise that is white, pink, or between."""
+    added = noise(len(waveform), rng, slope=float(rng.choice(PINKNESS)))
+    return with_noise(waveform, added, snr_db=snr_db)
 
 
-def noisy(waveform: Waveform, rng: np.random.Generator, *, snr_db: float) -> Any:
-    """Add noise between white and pink, which falls by 3 dB an octave."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
-    falling = np.maximum(np.arange(len(spectrum)), 20) ** -rng.choice([0.0, 0.25, 0.5])
-    noise = np.fft.irfft(spectrum * falling, len(waveform))
-    gain = np.sqrt(np.mean(waveform**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
-    return waveform + gain * noise
-
-
-def reverberant(waveform: Waveform, rng: np.random.Generator) -> Any:
-    """Put into a room: falling noise, 0.4 s to -60 dB, 3 dB under the direct sound."""
-    t = np.arange(round(0.4 * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / 0.4) * (t > 0.003)
-    response = 10 ** (-3 / 20) * tail / np.sqrt(np.sum(tail**2))
-    response[0] = 1.0
-    return scipy.signal.fftconvolve(waveform, response)[: len(waveform)]
-
-
-def clipped(waveform: Waveform, _rng: np.random.Generator) -> Any:
-    """Cut off the loudest twentieth of the samples."""
-    limit = np.quantile(np.abs(waveform), 0.95)
-    return waveform.clip(-limit, limit)
-
-
-def louder(waveform: Waveform, _rng: np.random.Generator, *, db: float) -> Any:
+def louder(waveform: Sound, _rng: np.random.Generator, *, db: float) -> Sound:
     """Change the level; what goes over full scale is cut off."""
     return waveform * 10 ** (db / 20)
 
 
-def trimmed(waveform: Waveform, _rng: np.random.Generator) -> Any:
+def trimmed(waveform: Sound, _rng: np.random.Generator) -> Sound:
     """Take away what comes before and after the speech."""
     active = np.flatnonzero(speech_frames(waveform))
     if not len(active):
@@ -128,14 +83,14 @@ def trimmed(waveform: Waveform, _rng: np.random.Generator) -> Any:
     return waveform[active[0] * frame : (active[-1] + 1) * frame]
 
 
-def shortened(waveform: Waveform, _rng: np.random.Generator, *, seconds: float) -> Any:
+def shortened(waveform: Sound, _rng: np.random.Generator, *, seconds: float) -> Sound:
     """Keep the middle."""
     n = round(seconds * SAMPLE_RATE_HZ)
     start = max(0, (len(waveform) - n) // 2)
     return waveform[start : start + n]
 
 
-def matched(waveform: Waveform, rng: np.random.Generator) -> Any:
+def matched(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Make level, length and silence at the ends the same for both classes."""
     spoken = shortened(trimmed(waveform, rng), rng, seconds=2.0)
     spoken = np.resize(spoken, 2 * SAMPLE_RATE_HZ)
@@ -146,21 +101,21 @@ def matched(waveform: Waveform, rng: np.random.Generator) -> Any:
 
 CONDITIONS: dict[str, Change] = {
     "clean": lambda waveform, rng: waveform,
-    "G.711 mu-law": partial(through, codec="pcm_mulaw", container="wav", rate_hz=8000),
-    "G.711 A-law": partial(through, codec="pcm_alaw", container="wav", rate_hz=8000),
-    "AMR-NB 12.2 kb/s": partial(
-        through, codec="libopencore_amrnb", container="amr", rate_hz=8000, bit_rate=12_200
+    "G.711 mu-law": coded(codec="pcm_mulaw", container="wav", rate_hz=TELEPHONE_HZ),
+    "G.711 A-law": coded(codec="pcm_alaw", container="wav", rate_hz=TELEPHONE_HZ),
+    "AMR-NB 12.2 kb/s": coded(
+        codec="libopencore_amrnb", container="amr", rate_hz=TELEPHONE_HZ, bit_rate=12_200
     ),
-    "G.722 64 kb/s": partial(through, codec="g722", container="wav"),
-    "MP3 64 kb/s": partial(through, codec="libmp3lame", container="mp3", bit_rate=64_000),
-    "Opus 16 kb/s": partial(through, codec="libopus", container="ogg", bit_rate=16_000),
-    "AAC 32 kb/s": partial(through, codec="aac", container="adts", bit_rate=32_000),
-    "8 kHz band limit": band_limited,
+    "G.722 64 kb/s": coded(codec="g722", container="wav"),
+    "MP3 64 kb/s": coded(codec="libmp3lame", container="mp3", bit_rate=64_000),
+    "Opus 16 kb/s": coded(codec="libopus", container="ogg", bit_rate=16_000),
+    "AAC 32 kb/s": coded(codec="aac", container="adts", bit_rate=32_000),
+    "8 kHz band limit": lambda waveform, _rng: narrow_band(waveform),
     "noise 20 dB": partial(noisy, snr_db=20.0),
     "noise 10 dB": partial(noisy, snr_db=10.0),
     "noise 5 dB": partial(noisy, snr_db=5.0),
-    "reverberation 0.4 s": reverberant,
-    "clipping 5 %": clipped,
+    "reverberation 0.4 s": partial(reverberant, decay_s=0.4, tail_db=-3.0),
+    "clipping 5 %": lambda waveform, _rng: clipped(waveform, share=0.05),
     "level -20 dB": partial(louder, db=-20.0),
     "level +10 dB": partial(louder, db=10.0),
     "trimmed silence": trimmed,

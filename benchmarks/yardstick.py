@@ -24,9 +24,10 @@ from bonafide.display import reporter
 from bonafide.errors import CorpusError
 from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
 from bonafide.training.base import fix_threads, make_base_model, model_seed
+from bonafide.training.channels import CHANGES
 from bonafide.training.config import Config, FitConfig, read_config
 from bonafide.training.data import Examples
-from bonafide.training.features import FeatureStore, cached_extract
+from bonafide.training.features import FeatureStore, cached_extract, changes_of
 from bonafide.training.folds import Folds, connected_groups
 from bonafide.training.isolate import run_isolated
 from bonafide.training.parallel import Progress, worker_count
@@ -40,7 +41,8 @@ SCORES = ROOT / "docs" / "results"
 SEEDS = (1, 2, 3)
 MIN_ROWS = 4  # of each label, where a source is to hold both
 Scores = NDArray[np.float32]
-PLAIN = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
+SHAKEN = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
+PLAIN = {"copy_weight": 0.0, **SHAKEN}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Run:
         What differs from the configuration's `FitConfig`.
     without : tuple of str
         Statistics (by view) that are kept from the models; ``frames`` keeps from the networks
-        what they hear frame by frame.
+        what they hear frame by frame; a group of `bonafide.training.channels` the changed copies
+        that it had a part in.
     folds : tuple of int
         Which folds are scored.
     split : {"sources", "speakers"}
@@ -81,8 +84,11 @@ def runs(config: Config) -> Iterator[Run]:
     probe = ("gru",)
     yield Run("speakers", split="speakers", folds=(0,))
     yield Run("networks: no augmentation", NETWORKS, fit=PLAIN)
-    for name, value in PLAIN.items():
+    for name, value in SHAKEN.items():
         yield Run(f"gru: no {name}", probe, fit={name: value})
+    yield Run("xgboost: no copies", ("xgboost",), fit={"copy_weight": 0.0})
+    for name in CHANGES:
+        yield Run(f"xgboost: no copies with {name}", ("xgboost",), without=(name,))
     yield Run("networks: no statistics", NETWORKS, without=statistics)
     yield Run("networks: no statistics, no augmentation", NETWORKS, fit=PLAIN, without=statistics)
     yield Run("gru: no frames", probe, without=("frames",))
@@ -162,6 +168,7 @@ def fit_fold(
     fold: int,
     seed: int,
     without: list[int],
+    left_out: list[list[bool]],
     deaf: bool,
     folder: str,
 ) -> dict[str, Any]:
@@ -173,15 +180,17 @@ def fit_fold(
     with np.load(table) as columns:
         is_spoof, source, fold_of = columns["is_spoof"], columns["source"], columns["fold"]
     side, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-    features = FeatureStore(Path(store))
+    features, fit_config = FeatureStore(Path(store)), FitConfig.model_validate(fit)
     statistics = np.array(features.view(STATISTICS))
     statistics[:, without] = 0.0
     frames = features.view(model["view"]) if "view" in model else None
     if frames is not None and deaf:
         frames = np.zeros((len(frames), 16, frames.shape[2]), np.float32)
-    examples = Examples.standardised(side, statistics, is_spoof, source, frames)
+    left = np.array(left_out, dtype=np.bool_).reshape(-1, len(is_spoof))
+    weight = fit_config.copy_weight * ~left
+    examples = Examples.standardised(side, statistics, is_spoof, source, frames, weight)
     own_seed = model_seed(seed, name, fold)
-    base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
+    base = make_base_model(name, model, fit_config, own_seed)
     base.fit(examples, side, progress)
     target = Path(folder)
     base.save(target / f"{fold}{base.suffix}")
@@ -212,7 +221,11 @@ class Bench:
         parsed = read_config(config)
         recordings, _ = ingest(read_corpus(corpus), progress=reporter("ingest"))
         store = cached_extract(
-            recordings, parsed.spec, work / "features", progress=reporter("extract")
+            recordings,
+            parsed.spec,
+            parsed.copies,
+            work / "features",
+            progress=reporter("extract"),
         )
         rows = recordings.corpus
         folds = {"sources": read_protocol(rows), "speakers": speaker_folds(rows)}
@@ -252,6 +265,15 @@ class Bench:
                 job.result()
                 print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
 
+    def _left_out(self, groups: Sequence[str]) -> list[list[bool]]:
+        """Tell which copies these groups had a part in, (n_copies, n_rows)."""
+        copies = self.store.copies
+        return [
+            [not set(groups).isdisjoint(changes_of(sha, number, copies)) for sha in sounds]
+            for number in range(1, 1 + copies.count)
+            for sounds in [self.recordings.sha256.tolist()]
+        ]
+
     def _fit_one(self, run: Run, model: str, fold: int, table: Path) -> None:
         folder = self.folder(run, model)
         folder.mkdir(parents=True, exist_ok=True)
@@ -266,6 +288,7 @@ class Bench:
                 "fold": fold,
                 "seed": run.seed,
                 "without": _without(self.config, run.without).tolist(),
+                "left_out": self._left_out(run.without),
                 "deaf": "frames" in run.without,
                 "folder": str(folder),
             },

@@ -21,7 +21,7 @@ def _wire(
 ) -> None:
     recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
     folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
-    features = extract(recordings, config.spec.to_json())
+    features = extract(recordings, config.spec.to_json(), config.copies)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
     fitted = {

@@ -10,6 +10,7 @@ from bonafide.corpora.readers import join, read_corpus
 from bonafide.display import reporter
 from bonafide.home import home
 from bonafide.spec import FeatureSpec
+from bonafide.training.config import CopiesConfig
 from bonafide.training.data import Scaler, fit_scaler
 from bonafide.training.features import FeatureStore, cached_extract
 from bonafide.training.folds import Folds, make_folds
@@ -46,15 +47,26 @@ def split(
 
 @step(
     cache_policy=reuse_unless_changed(
-        "audio", "frontend", "onnxgraph", "statistics", "training.features"
+        "audio",
+        "frontend",
+        "onnxgraph",
+        "statistics",
+        "training.channels",
+        "training.config",
+        "training.features",
     )
 )
 def extract(
-    recordings: Recordings, feature_spec: dict[str, Any]
+    recordings: Recordings, feature_spec: dict[str, Any], copies: CopiesConfig
 ) -> Annotated[FeatureStore, "features"]:
-    """Extract every view of every recording."""
-    spec = FeatureSpec.from_json(feature_spec)
-    return cached_extract(recordings, spec, home() / "features", progress=reporter("extract"))
+    """Extract every view of every recording and of its changed copies."""
+    return cached_extract(
+        recordings,
+        FeatureSpec.from_json(feature_spec),
+        copies,
+        home() / "features",
+        progress=reporter("extract"),
+    )
 
 
 @step(cache_policy=reuse_unless_changed("training.data"))

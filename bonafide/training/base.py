@@ -47,7 +47,7 @@ def make_base_model(name: str, model: Mapping[str, Any], fit: FitConfig, seed: i
     model : mapping
         Its section of the configuration, as JSON.
     fit : FitConfig
-        How networks are fitted.
+        How base models are fitted.
     seed : int
     """
     if name == "xgboost":
@@ -187,12 +187,15 @@ def fit_base(
     oof = np.full(len(fold_of), np.nan, dtype=np.float32)
     history: dict[str, Any] = {}
     fits = [*range(int(fold_of.max()) + 1), TEST]
+    fit_config = FitConfig.model_validate(fit)
     for done, fold in enumerate(fits):
         side = np.flatnonzero((fold_of != fold) & (fold_of != TEST))
         scored = np.flatnonzero(fold_of == fold)
-        examples = Examples.standardised(side, statistics, is_spoof, columns["source"], frames)
+        examples = Examples.standardised(
+            side, statistics, is_spoof, columns["source"], frames, fit_config.copy_weight
+        )
         own_seed = model_seed(seed, name, fold)
-        base = make_base_model(name, model, FitConfig.model_validate(fit), own_seed)
+        base = make_base_model(name, model, fit_config, own_seed)
         base.fit(examples, side, _part(progress, done, len(fits)))
         oof[scored] = base.predict(examples, scored)
         history["final" if fold == TEST else f"fold {fold}"] = base.history_

@@ -29,8 +29,40 @@ class FoldsConfig(Section):
     test_share: float = Field(0.2, ge=0.0, lt=1.0)
 
 
+class SharesConfig(Section):
+    """How often each group of `bonafide.training.channels` comes first; only ratios matter."""
+
+    room: float = Field(0.1, ge=0.0)
+    noise: float = Field(0.17, ge=0.0)
+    equaliser: float = Field(0.06, ge=0.0)
+    clipping: float = Field(0.05, ge=0.0)
+    band: float = Field(0.05, ge=0.0)
+    telephone: float = Field(0.27, ge=0.0)
+    codec: float = Field(0.3, ge=0.0)
+
+    @model_validator(mode="after")
+    def _one_comes(self) -> "SharesConfig":
+        if not any(self.model_dump().values()):
+            raise ValueError("all shares are 0: allowed is at least one above 0")
+        return self
+
+
+class CopiesConfig(Section):
+    """Changed copies of each recording, made once and kept with the features."""
+
+    count: int = Field(2, ge=0, le=16)
+    shares: SharesConfig = SharesConfig()
+    second_share: float = Field(0.35, ge=0.0, le=1.0)
+
+
 class FitConfig(Section):
-    """How networks are fitted: a fixed number of steps, weights averaged over the last of them."""
+    """How base models are fitted.
+
+    ``copy_weight`` is what a changed copy counts beside its recording. All else is of the
+    networks: a fixed number of steps, weights averaged over the last of them.
+    """
+
+    copy_weight: float = Field(0.5, ge=0.0)
 
     epochs: int = Field(18, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
@@ -129,6 +161,7 @@ class Config(Section):
     seed: int = Field(1, ge=0, lt=2**31)
     resamples: int = Field(1000, ge=50, le=100_000)
     features: dict[str, Any] = {}
+    copies: CopiesConfig = CopiesConfig()
     folds: FoldsConfig = FoldsConfig()
     fit: FitConfig = FitConfig()
     models: ModelsConfig = ModelsConfig()

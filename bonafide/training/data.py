@@ -88,18 +88,22 @@ class Examples:
     Parameters
     ----------
     statistics : Part
-        Shape (n_rows, n_statistics).
+        Shape (n_all, n_statistics): n_rows recordings, then as many changed copies, and so on;
+        see `bonafide.training.features.FeatureStore`.
     is_spoof : ndarray of bool, shape (n_rows,)
     source : ndarray of int64, shape (n_rows,)
         Number of each row's source.
     frames : Part or None
-        The view of a network, shape (n_rows, n_frames, n_features); None for trees.
+        The view of a network, shape (n_all, n_frames, n_features); None for trees.
+    copy_weight : float or ndarray of float64, shape (n_copies, n_rows)
+        What changed copies count beside their recordings, 0 or more.
     """
 
     statistics: Part
     is_spoof: NDArray[np.bool_]
     source: Rows
     frames: Part | None = None
+    copy_weight: float | NDArray[np.float64] = 0.0
 
     @classmethod
     def standardised(
@@ -109,11 +113,12 @@ class Examples:
         is_spoof: NDArray[np.bool_],
         source: Rows,
         frames: Features | None = None,
+        copy_weight: float | NDArray[np.float64] = 0.0,
     ) -> "Examples":
         """Give features as extracted the standards of the rows in `side`."""
         known = Part(statistics, fit_standard(statistics, side))
         heard = None if frames is None else Part(frames, fit_standard(frames, side))
-        return cls(known, is_spoof, source, heard)
+        return cls(known, is_spoof, source, heard, copy_weight)
 
     def weights(self, rows: Rows) -> NDArray[np.float64]:
         """Weigh rows so that big sources do not rule and both classes count alike.
@@ -128,9 +133,29 @@ class Examples:
             weight[spoof == label] /= max(weight[spoof == label].sum(), 1e-12) / len(rows) * 2
         return weight
 
+    def with_copies(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]]:
+        """Give what a model is fitted to: `rows` and those of their copies that count.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            Rows of `statistics` and `frames`.
+        ndarray of bool, shape (n,)
+            Which of them are spoof.
+        ndarray of float64, shape (n,)
+            Their weights.
+        """
+        n_rows, n_all = len(self.is_spoof), len(self.statistics.features)
+        copies = np.arange(n_rows, n_all).reshape(-1, n_rows)
+        weight = self.weights(rows)
+        lighter = np.broadcast_to(self.copy_weight, copies.shape)[:, rows] * weight
+        counts = lighter > 0
+        every = np.concatenate([rows, copies[:, rows][counts]])
+        return every, self.is_spoof[every % n_rows], np.concatenate([weight, lighter[counts]])
+
 
 class BatchSampler:
-    """Draws training batches for a network: half and half by class, rows by `Examples.weights`.
+    """Draws training batches for a network: half and half by class, by `Examples.with_copies`.
 
     Each draw crops the frames in time and shifts every feature by a constant of its own, and
     shakes every statistic.
@@ -145,12 +170,12 @@ class BatchSampler:
     """
 
     def __init__(self, examples: Examples, rows: Rows, fit: FitConfig, seed: int) -> None:
-        self.examples, self.rows, self.fit = examples, rows, fit
+        self.examples, self.fit = examples, fit
         self._rng = np.random.default_rng(seed)
-        weight = examples.weights(rows)
+        rows, is_spoof, weight = examples.with_copies(rows)
         self._by_class = []
         for label in (False, True):
-            mask = examples.is_spoof[rows] == label
+            mask = is_spoof == label
             self._by_class.append((rows[mask], weight[mask] / weight[mask].sum()))
 
     def draw(self) -> tuple[tuple[Features, Features], NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""The feature store: every view of every recording, memory-mapped, written shard by shard."""
+"""The feature store: every view of every recording and of its changed copies, memory-mapped."""
 
 import hashlib
 import json
@@ -19,6 +19,8 @@ from bonafide.frontend import build_frontend
 from bonafide.home import process_is_gone
 from bonafide.runtime import Graph
 from bonafide.spec import STATISTICS, FeatureSpec
+from bonafide.training import channels
+from bonafide.training.config import CopiesConfig
 from bonafide.training.parallel import Progress, map_parallel, silent
 from bonafide.training.recordings import LIMITS, Recordings
 
@@ -26,6 +28,7 @@ SHARD_ROWS = 64
 BATCH = 8
 DONE = "rows.jsonl"
 SPEC = "spec.json"
+COPIES = "copies.json"
 
 
 def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
@@ -49,13 +52,39 @@ def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.flo
     return np.stack([training_window(waveform, spec) for waveform in decoded])
 
 
+def changed_copy(window: Waveform, sha256: str, number: int, copies: CopiesConfig) -> Waveform:
+    """Make one changed copy of a training window; the sound and the number decide it.
+
+    Parameters
+    ----------
+    window : ndarray of float32, shape (window_samples,)
+    sha256 : str
+        Hash of the sound.
+    number : int
+        Which copy, from 1.
+    """
+    shares = copies.shares.model_dump()
+    return channels.degrade(window, _draws(sha256, number), shares, copies.second_share)
+
+
+def changes_of(sha256: str, number: int, copies: CopiesConfig) -> list[str]:
+    """Tell what `changed_copy` does: names of `channels.CHANGES`."""
+    shares = copies.shares.model_dump()
+    return channels.draw_changes(_draws(sha256, number), shares, copies.second_share)
+
+
+def _draws(sha256: str, number: int) -> np.random.Generator:
+    return np.random.default_rng([number, *sha256.encode()])
+
+
 @dataclass(frozen=True)
 class FeatureStore:
-    """A folder with one ``<view>.npy`` a view, float32 (n_rows, n_frames, n_features).
+    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
 
-    ``statistics.npy`` is float32 (n_rows, n_statistics). Row i belongs to row i of the recordings
-    it was made of. ``rows.jsonl`` says which rows are written and what sound each holds;
-    ``spec.json`` is the feature spec.
+    ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
+    recordings it was made of; row i + k n_rows, for k = 1, 2 ..., to changed copy k of that
+    recording. ``rows.jsonl`` says which recordings are written and what sound each holds;
+    ``spec.json`` is the feature spec, ``copies.json`` how copies are made.
     """
 
     folder: Path
@@ -64,6 +93,11 @@ class FeatureStore:
     def spec(self) -> FeatureSpec:
         """The numbers that it was made with."""
         return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
+
+    @property
+    def copies(self) -> CopiesConfig:
+        """How the changed copies were made."""
+        return CopiesConfig.model_validate_json((self.folder / COPIES).read_text())
 
     def view(self, name: str) -> NDArray[np.float32]:
         """Map one view, or the statistics by that name, into memory, read-only."""
@@ -86,9 +120,9 @@ class FeatureStore:
 
     @property
     def sha256(self) -> str:
-        """Hash of spec and sounds, which decide every number in the store."""
-        spec = self.spec.sha256
-        text = json.dumps([spec, [sha for _, sha in sorted(self.sounds.items())]])
+        """Hash of spec, copies and sounds, which decide every number in the store."""
+        sounds = [sha for _, sha in sorted(self.sounds.items())]
+        text = json.dumps([self.spec.sha256, self.copies.model_dump(), sounds])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -98,6 +132,7 @@ class _Shard:
     graph: bytes
     rows: tuple[int, ...]
     paths: tuple[Path, ...]
+    sha256: tuple[str, ...]
 
 
 @cache
@@ -108,31 +143,41 @@ def _graph(model: bytes) -> Graph:
 def _extract_shard(shard: _Shard) -> str | None:
     """Write the features of one shard's rows; gives what went wrong, if anything did."""
     graph = _graph(shard.graph)
-    spec = FeatureStore(shard.folder).spec
+    store = FeatureStore(shard.folder)
+    spec, copies = store.spec, store.copies
     names = (*spec.views, STATISTICS)
     views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in names}
+    n_rows = len(views[STATISTICS]) // (1 + copies.count)
     for start in range(0, len(shard.rows), BATCH):
-        rows = shard.rows[start : start + BATCH]
-        paths = shard.paths[start : start + BATCH]
-        features = graph({"waveform": training_windows(paths, spec)})
-        for name, view in views.items():
-            view[list(rows)] = features[name]
+        part = slice(start, start + BATCH)
+        rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
+        windows = training_windows(shard.paths[part], spec)
+        for number in range(1 + copies.count):
+            heard = windows
+            if number:
+                pairs = zip(windows, sounds, strict=True)
+                heard = np.stack([changed_copy(x, sha, number, copies) for x, sha in pairs])
+            features = graph({"waveform": heard})
+            for name, view in views.items():
+                view[rows + number * n_rows] = features[name]
     return None
 
 
 def _crashed(shard: _Shard) -> str:
-    return f"a decoder crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
+    return f"a codec crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
 
 
-def _create(folder: Path, spec: FeatureSpec, n_rows: int) -> FeatureStore:
+def _create(folder: Path, spec: FeatureSpec, copies: CopiesConfig, n_rows: int) -> FeatureStore:
     """Make the files of a store, none of its rows written yet."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
+    (folder / COPIES).write_text(copies.model_dump_json())
+    n_all = n_rows * (1 + copies.count)
     shapes: dict[str, tuple[int, ...]] = {
-        name: (n_rows, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
+        name: (n_all, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
     }
-    for name, shape in {**shapes, STATISTICS: (n_rows, spec.n_statistics)}.items():
+    for name, shape in {**shapes, STATISTICS: (n_all, spec.n_statistics)}.items():
         open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
     (folder / DONE).write_text("")  # last: whoever finds it finds a store
     return FeatureStore(folder)
@@ -155,9 +200,10 @@ def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[Feat
         ]
         for name in (*store.spec.views, STATISTICS) if pairs else ():
             target = open_memmap(store.folder / f"{name}.npy", mode="r+")
-            origin = old.view(name)
+            origin, n_stretches = old.view(name), 1 + store.copies.count
+            n_rows, n_old = len(target) // n_stretches, len(origin) // n_stretches
             for row, old_row in pairs:
-                target[row] = origin[old_row]
+                target[row::n_rows] = origin[old_row::n_old]
         if pairs:
             _mark(store, [row for row, _ in pairs], sha256)
 
@@ -165,19 +211,21 @@ def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[Feat
 def extract(
     recordings: Recordings,
     spec: FeatureSpec,
+    copies: CopiesConfig,
     folder: Path,
     *,
     earlier: Sequence[FeatureStore] = (),
     workers: int | None = None,
     progress: Progress = silent,
 ) -> FeatureStore:
-    """Extract every view of every recording with the graph that serving runs.
+    """Extract every view of every recording and copy with the graph that serving runs.
 
     Parameters
     ----------
     recordings : Recordings
         The rows; their order is the store's.
     spec : FeatureSpec
+    copies : CopiesConfig
     folder : Path
         Receives the store; whatever is there is replaced.
     earlier : sequence of FeatureStore
@@ -199,8 +247,9 @@ def extract(
         ``decoder_crashed`` likewise.
     """
     n_rows = len(recordings.corpus)
-    store = _create(folder, spec, n_rows)
-    _reuse(store, recordings.sha256, [old for old in earlier if old.spec == spec])
+    store = _create(folder, spec, copies, n_rows)
+    alike = [old for old in earlier if (old.spec, old.copies) == (spec, copies)]
+    _reuse(store, recordings.sha256, alike)
     done = len(store.sounds)
     progress(done, n_rows)
     shards = list(_shards(store, recordings))
@@ -220,11 +269,17 @@ def _shards(store: FeatureStore, recordings: Recordings) -> Iterator[_Shard]:
     for start in range(0, len(missing), SHARD_ROWS):
         rows = tuple(missing[start : start + SHARD_ROWS])
         paths = tuple(recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows)
-        yield _Shard(store.folder, graph, rows, paths)
+        sounds = tuple(str(recordings.sha256[row]) for row in rows)
+        yield _Shard(store.folder, graph, rows, paths, sounds)
 
 
 def cached_extract(
-    recordings: Recordings, spec: FeatureSpec, root: Path, *, progress: Progress = silent
+    recordings: Recordings,
+    spec: FeatureSpec,
+    copies: CopiesConfig,
+    root: Path,
+    *,
+    progress: Progress = silent,
 ) -> FeatureStore:
     """Extract into a cache folder, taking over what earlier stores of the same spec hold.
 
@@ -233,12 +288,12 @@ def cached_extract(
     root : Path
         Holds ``<family>/<recordings>/`` stores; the three newest of a family are kept.
     """
-    family, key = root / family_name(spec), recordings.rows_sha256[:12]
+    family, key = root / family_name(spec, copies), recordings.rows_sha256[:12]
     family.mkdir(parents=True, exist_ok=True)
     found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
     draft = family / f"{key}-{os.getpid()}"
     stores = [FeatureStore(path) for path in found if path != draft]
-    extract(recordings, spec, draft, earlier=stores, progress=progress)
+    extract(recordings, spec, copies, draft, earlier=stores, progress=progress)
     folder = family / key
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)  # a run that is killed before this leaves a draft to take rows from
@@ -249,12 +304,18 @@ def cached_extract(
     return FeatureStore(folder)
 
 
-def family_name(spec: FeatureSpec) -> str:
-    """Name the stores that may take rows over from each other: those of one front-end graph.
+def family_name(spec: FeatureSpec, copies: CopiesConfig) -> str:
+    """Name the stores that may take rows over from each other: of one front end, changed alike.
 
-    The spec alone would not do: the code that turns it into a graph changes too.
+    Spec and settings alone would not do: the code that turns them into a graph and into copies
+    changes too.
     """
-    return hashlib.sha256(build_frontend(spec).SerializeToString()).hexdigest()[:12]
+    graph = build_frontend(spec).SerializeToString()
+    code = Path(channels.__file__).read_bytes() if copies.count else b""
+    parts = (graph, copies.model_dump_json().encode(), code)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[
+        :12
+    ]
 
 
 def _age(folder: Path) -> float:

@@ -126,7 +126,7 @@ class Network:
         self.kind, self.config, self.fit_config, self.seed = kind, config, fit_config, seed
 
     def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "Network":
-        """Fit on `rows` for as many steps as the configuration says."""
+        """Fit on `rows` and their copies for as many steps as the configuration says."""
         keras.utils.set_random_seed(self.seed)
         fit = self.fit_config
         assert examples.frames is not None

@@ -56,7 +56,7 @@ class _Report(xgboost.callback.TrainingCallback):
 
 
 class Trees:
-    """XGBoost as a base model, rows weighted by `Examples.weights`.
+    """XGBoost as a base model, rows and copies weighted by `Examples.with_copies`.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Trees:
         self.config, self.seed = config, seed
 
     def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "Trees":
-        """Fit on `rows`."""
+        """Fit on `rows` and their copies."""
         config = self.config
         parameters = {
             "objective": "binary:logistic",
@@ -92,8 +92,9 @@ class Trees:
             "seed": self.seed,
         }
         log: dict[str, dict[str, list[float]]] = {}
-        x = examples.statistics.take(rows)
-        matrix = xgboost.DMatrix(x, examples.is_spoof[rows], weight=examples.weights(rows))
+        every, is_spoof, weight = examples.with_copies(rows)
+        x = examples.statistics.take(every)
+        matrix = xgboost.DMatrix(x, is_spoof, weight=weight)
         booster = xgboost.train(
             parameters,
             matrix,

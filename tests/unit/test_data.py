@@ -82,6 +82,52 @@ class TestWeights:
         assert np.isfinite(examples.weights(rows)).all()
 
 
+class TestCopies:
+    def examples(self, copy_weight: Any) -> Examples:
+        """Give ten rows and two copies of each."""
+        return Examples(
+            part_of(np.arange(30.0)[:, None]),
+            np.arange(10) % 2 == 0,
+            np.arange(10) // 5,
+            copy_weight=copy_weight,
+        )
+
+    def test_come_after_the_rows_with_their_labels_and_a_share_of_their_weight(self) -> None:
+        examples, rows = self.examples(0.25), np.array([7, 2, 3])
+        every, is_spoof, weight = examples.with_copies(rows)
+        np.testing.assert_array_equal(every, [7, 2, 3, 17, 12, 13, 27, 22, 23])
+        np.testing.assert_array_equal(is_spoof, [False, True, False] * 3)
+        own = examples.weights(rows)
+        np.testing.assert_allclose(weight, np.concatenate([own, own / 4, own / 4]))
+
+    def test_without_weight_are_left_out(self) -> None:
+        rows = np.array([7, 2, 3])
+        for weight in (0.0, np.zeros((2, 10))):
+            every, is_spoof, weights = self.examples(weight).with_copies(rows)
+            np.testing.assert_array_equal(every, rows)
+            assert len(is_spoof) == len(weights) == 3
+        single = np.zeros((2, 10))
+        single[1, 2] = 0.5
+        every, is_spoof, weights = self.examples(single).with_copies(rows)
+        np.testing.assert_array_equal(every, [7, 2, 3, 22])
+        assert (is_spoof[-1], weights[-1]) == (True, pytest.approx(weights[1] / 2))
+
+    def test_are_drawn_as_often_as_they_weigh(self) -> None:
+        rng = np.random.default_rng(0)
+        frames = part_of(np.arange(30.0)[:, None, None] + np.zeros((1, 4, 1)))
+        examples = Examples(
+            part_of(rng.normal(size=(30, 2))),
+            np.arange(10) % 2 == 0,
+            np.zeros(10, np.int64),
+            frames,
+            copy_weight=0.5,
+        )
+        sampler = BatchSampler(examples, np.arange(4), FitConfig.model_validate(STILL), 0)
+        drawn = np.concatenate([rows_of(sampler.draw()[0][0]) for _ in range(40)])
+        assert set(drawn) == {0, 1, 2, 3, 10, 11, 12, 13, 20, 21, 22, 23}
+        assert np.mean(drawn < 10) == pytest.approx(0.5, abs=0.05)
+
+
 def rows_of(frames: NDArray[np.float32]) -> NDArray[np.int64]:
     """Tell which rows frames came from."""
     return np.floor(frames[:, 0, 0] * 4 + 2 + 1e-3).astype(np.int64)

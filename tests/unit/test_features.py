@@ -19,9 +19,11 @@ from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
 from bonafide.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training import features
+from bonafide.training.config import CopiesConfig
 from bonafide.training.features import (
     FeatureStore,
     cached_extract,
+    changed_copy,
     extract,
     family_name,
     training_window,
@@ -38,7 +40,9 @@ SPEC = FeatureSpec(
     statistics={"flatness": ViewSpec("flatness", n_filters=5, n_coefficients=0)},
 )
 SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (8 * 5 + 10,)}
-FAMILY = family_name(SPEC)
+NONE = CopiesConfig(count=0)
+TWO = CopiesConfig(count=2)
+FAMILY = family_name(SPEC, NONE)
 N_FILES = 12
 SENTINEL = 12345.0
 
@@ -66,7 +70,12 @@ def recordings(files: Path) -> Recordings:
 
 @pytest.fixture(scope="module")
 def pristine(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
-    return extract(recordings, SPEC, tmp_path_factory.mktemp("pristine") / "store", workers=1)
+    return extract(recordings, SPEC, NONE, tmp_path_factory.mktemp("pristine") / "store", workers=1)
+
+
+@pytest.fixture(scope="module")
+def changed(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return extract(recordings, SPEC, TWO, tmp_path_factory.mktemp("changed") / "store", workers=1)
 
 
 @pytest.fixture
@@ -168,6 +177,7 @@ class TestExtract:
         store = extract(
             recordings,
             SPEC,
+            NONE,
             tmp_path / "store",
             workers=workers,
             progress=lambda *step: steps.append(step),
@@ -183,7 +193,7 @@ class TestExtract:
         self, files: Path, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
         order = [7, 2, 11, 0]
-        store = extract(recordings_of(files, order), SPEC, tmp_path / "s", earlier=[pristine])
+        store = extract(recordings_of(files, order), SPEC, NONE, tmp_path / "s", earlier=[pristine])
         for name, values in values_of(store).items():
             np.testing.assert_array_equal(values, pristine.view(name)[order])
 
@@ -198,7 +208,7 @@ class TestExtract:
     ) -> None:
         other = replace(SPEC, **change)
         with pytest.raises(AssertionError, match="extracted again"):
-            extract(recordings, other, tmp_path / "store", earlier=[pristine])
+            extract(recordings, other, NONE, tmp_path / "store", earlier=[pristine])
 
     @pytest.mark.parametrize(
         ("content", "code"), [(b"no sound any more", "not_audio"), (b"", "empty")]
@@ -210,8 +220,52 @@ class TestExtract:
         (tmp_path / "files" / "1.wav").write_bytes(content)
         changed = recordings_of(tmp_path / "files", [0, 1])
         with pytest.raises(AudioError, match=r"1\.wav: ") as caught:
-            extract(changed, SPEC, tmp_path / "store", workers=1)
+            extract(changed, SPEC, NONE, tmp_path / "store", workers=1)
         assert caught.value.code == code
+
+
+class TestCopies:
+    def test_stand_after_the_recordings(
+        self, recordings: Recordings, pristine: FeatureStore, changed: FeatureStore
+    ) -> None:
+        graph = Graph(build_frontend(SPEC).SerializeToString())
+        assert changed.copies == TWO
+        for name, values in values_of(changed).items():
+            assert len(values) == 3 * N_FILES
+            np.testing.assert_allclose(values[:N_FILES], pristine.view(name), rtol=0, atol=1e-4)
+        for row in (0, 7):
+            sound = decode(recordings.corpus.audio_path(recordings.corpus.rows[row]))
+            window, sha = training_window(sound, SPEC), str(recordings.sha256[row])
+            for number in (1, 2):
+                direct = graph({"waveform": changed_copy(window, sha, number, TWO)[None]})
+                for name, values in direct.items():
+                    seen = changed.view(name)[row + number * N_FILES]
+                    np.testing.assert_allclose(seen, values[0], rtol=0, atol=1e-4)
+                    assert np.abs(seen - pristine.view(name)[row]).max() > 0.01
+
+    def test_go_with_their_recordings(
+        self, files: Path, changed: FeatureStore, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        order = [7, 2, 11, 0]
+        store = extract(recordings_of(files, order), SPEC, TWO, tmp_path / "s", earlier=[changed])
+        every = [row + number * N_FILES for number in range(3) for row in order]
+        for name, values in values_of(store).items():
+            np.testing.assert_array_equal(values, changed.view(name)[every])
+
+    @pytest.mark.parametrize(
+        "other", [NONE, CopiesConfig(count=1), CopiesConfig(count=2, second_share=0.5)]
+    )
+    def test_a_store_changed_in_another_way_is_of_no_use(
+        self,
+        recordings: Recordings,
+        changed: FeatureStore,
+        tmp_path: Path,
+        work_is_refused: None,
+        other: CopiesConfig,
+    ) -> None:
+        assert family_name(SPEC, other) != family_name(SPEC, TWO)
+        with pytest.raises(AssertionError, match="extracted again"):
+            extract(recordings, SPEC, other, tmp_path / "store", earlier=[changed])
 
 
 class TestHash:
@@ -223,10 +277,10 @@ class TestHash:
         assert moved.sha256 == pristine.sha256
         rows = [replace(row, label="spoof", path="x") for row in recordings.corpus]
         renamed = replace(recordings, corpus=Corpus(Path("elsewhere"), rows))
-        store = extract(renamed, SPEC, tmp_path / "renamed", earlier=[pristine])
+        store = extract(renamed, SPEC, NONE, tmp_path / "renamed", earlier=[pristine])
         assert store.sha256 == pristine.sha256
 
-    def test_another_sound_or_order_or_spec_is_another(
+    def test_another_sound_or_order_or_spec_or_copy_is_another(
         self, pristine: FeatureStore, tmp_path: Path
     ) -> None:
         sounds = pristine.sounds
@@ -240,7 +294,10 @@ class TestHash:
         spec = replace(SPEC, rms_floor=1e-3)
         (store.folder / "spec.json").write_text(json.dumps(spec.to_json()))
         hashes.add(store.sha256)
-        assert len(hashes) == 4
+        store = copy(pristine, tmp_path / "copies")
+        (store.folder / "copies.json").write_text(TWO.model_dump_json())
+        hashes.add(store.sha256)
+        assert len(hashes) == 5
 
     def test_the_order_of_writing_does_not_count(
         self, pristine: FeatureStore, tmp_path: Path
@@ -268,7 +325,7 @@ class TestResume:
         mark(left, 9)  # written, but not known to be
         self.finished(left, range(8), tail)
         steps: list[tuple[int, int]] = []
-        store = cached_extract(recordings, SPEC, root, progress=lambda *s: steps.append(s))
+        store = cached_extract(recordings, SPEC, NONE, root, progress=lambda *s: steps.append(s))
         assert store.folder == folder
         assert marked(store) == [2]
         assert steps[0] == (8, N_FILES)
@@ -284,7 +341,7 @@ class TestResume:
     ) -> None:
         folder = tmp_path / FAMILY / recordings.rows_sha256[:12]
         mark(copy(pristine, folder), 5)
-        store = cached_extract(recordings, SPEC, tmp_path)
+        store = cached_extract(recordings, SPEC, NONE, tmp_path)
         assert store.folder == folder
         assert marked(store) == [5]
 
@@ -295,7 +352,7 @@ class TestResume:
         for row in range(N_FILES):
             mark(old, row)
         more = recordings_of(files, [N_FILES, *range(N_FILES)])
-        store = cached_extract(more, SPEC, tmp_path)
+        store = cached_extract(more, SPEC, NONE, tmp_path)
         assert marked(store) == list(range(1, N_FILES + 1))
         assert np.isfinite(store.view("lfcc")[0]).all()
         assert store.view("lfcc")[0].std() > 0
@@ -308,7 +365,7 @@ class TestResume:
         copy(pristine, folder.with_name("other"))
         folder.mkdir()
         (folder / "spec.json").write_text("{}")
-        store = cached_extract(recordings, SPEC, tmp_path)
+        store = cached_extract(recordings, SPEC, NONE, tmp_path)
         assert_equal(store, pristine)
 
     def test_killed_while_taking_over(
@@ -319,7 +376,7 @@ class TestResume:
         copy(pristine, folder.with_name(f"{folder.name}-999999998"))
         begun = copy(pristine, folder.with_name(f"{folder.name}-999999999"))
         (begun.folder / "rows.jsonl").write_text("")
-        store = cached_extract(recordings, SPEC, tmp_path)
+        store = cached_extract(recordings, SPEC, NONE, tmp_path)
         assert_equal(store, pristine)
 
     def test_the_three_newest_are_kept(
@@ -330,11 +387,11 @@ class TestResume:
         parts = [recordings_of(files, list(range(size))) for size in (10, 9, 8, 7)]
         names = [part.rows_sha256[:12] for part in parts]
         for part in parts[:2]:
-            cached_extract(part, SPEC, tmp_path)
+            cached_extract(part, SPEC, NONE, tmp_path)
         assert {path.name for path in family.iterdir()} == {"oldest", *names[:2]}
-        cached_extract(parts[2], SPEC, tmp_path)
+        cached_extract(parts[2], SPEC, NONE, tmp_path)
         assert {path.name for path in family.iterdir()} == set(names[:3])
-        cached_extract(parts[2], SPEC, tmp_path)  # again: nothing new, nothing to lose
+        cached_extract(parts[2], SPEC, NONE, tmp_path)  # again: nothing new, nothing to lose
         assert {path.name for path in family.iterdir()} == set(names[:3])
-        cached_extract(parts[3], SPEC, tmp_path)
+        cached_extract(parts[3], SPEC, NONE, tmp_path)
         assert {path.name for path in family.iterdir()} == set(names[1:])
