@@ -1,5 +1,10 @@
-"""docs/results.md: every table, from the scores that the yardstick and the conditions wrote."""
+"""docs/results.md: every table, from the scores that the yardstick and the conditions wrote.
 
+With ``--bundle`` the bundle's model card gets what training cannot know: other ways, failures,
+and latency as `bonafide bench --json` measured it.
+"""
+
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +24,7 @@ from benchmarks.yardstick import (
     speaker_folds,
     stacked,
 )
+from bonafide.bundle import read_bundle, write_bundle
 from bonafide.corpora.rows import describe
 from bonafide.detector import p_spoof_of
 from bonafide.evaluation import DECISION, evaluate, percent
@@ -232,6 +238,68 @@ def conditions_section(results: Results) -> list[str]:
     ]
 
 
+MIN_GROUP = 20  # recordings of each label, for a failure to be told from chance
+
+
+def failures_section(results: Results) -> list[str]:
+    """Name the groups and conditions in which the detector is clearly worse than on the whole."""
+    llr, corpus = results.by_seed[0][DECISION], results.bench.recordings.corpus
+    whole = results.interval(llr, np.ones(len(llr), dtype=bool)).value
+    found = evaluate({DECISION: llr}, corpus, title="", prior_spoof=0.5, resamples=200).groups
+    lines = [
+        [f"{kind} {source_id(name) if kind == 'source' else name}", percent(entry["eer"])]
+        for kind, groups in found.items()
+        for name, entry in groups.items()
+        if min(entry["bonafide"], entry["spoof"]) >= MIN_GROUP and entry["eer"].low > whole
+    ]
+    rows = results.conditions["rows"]
+    changed = {
+        name: judged(scores[:, 0], results.is_spoof[rows], results.source[rows])
+        for name, scores in results.conditions.items()
+        if name != "rows"
+    }
+    lines += [
+        [name, percent(entry)]
+        for name, entry in changed.items()
+        if entry.value > changed["clean"].value + 0.08
+    ]
+    return [
+        "## Known failures",
+        f"Groups of {MIN_GROUP} and more recordings of each label whose EER lies over the whole's "
+        f"({100 * whole:.1f} %) by more than chance, and changes that cost more than 8 points.",
+        markdown_table(("group or change", "EER"), lines),
+    ]
+
+
+def latency_section(numbers: Mapping[str, Any]) -> list[str]:
+    """Say how fast the bundle is, from the numbers of `bonafide bench --json`."""
+    graph, web = numbers["graphs"], numbers["http"]
+    fused = graph["fused"]
+    low, high = fused["quartiles_ms"]
+    lines = [
+        ["one window of 4 s, one core", f"{fused['median_ms']:.2f} ms [{low:.2f}, {high:.2f}]"],
+        ["librosa, then predict in Python", f"{graph['app']['median_ms']:.0f} ms"],
+        ["4 s of FLAC over HTTP, p50", f"{web['1 workers, 1 clients']['p50_ms']:.1f} ms"],
+        ["memory of a worker", f"{web['worker_mb']:.0f} MB"],
+    ]
+    return [
+        "## Latency",
+        "By `bonafide bench`, on the machine that made this card; brackets hold the quartiles.",
+        markdown_table(("what", "measured"), lines),
+    ]
+
+
+def write_card(results: Results, folder: Path, bench: Path) -> None:
+    """Add to a bundle's model card what is known only after training."""
+    bundle, numbers = read_bundle(folder), json.loads(bench.read_text())
+    parts = [*conditions_section(results), *failures_section(results), *latency_section(numbers)]
+    path = folder / "card.md"
+    trained = path.read_text(encoding="utf-8").partition(f"\n\n{parts[0]}\n")[0]
+    path.write_text("\n\n".join([trained.rstrip(), *parts]) + "\n", encoding="utf-8")
+    worked_out = ("format", "files", "sha256")
+    write_bundle(folder, {k: v for k, v in bundle.manifest.items() if k not in worked_out})
+
+
 def shortcuts_section(results: Results) -> list[str]:
     """Set what trivial measures tell beside what we do."""
     bench = results.bench
@@ -321,8 +389,9 @@ def ablation_section(results: Results) -> list[str]:
     return [
         "## What each part contributes",
         "First seed, sources never heard that hold both labels. *No statistics*: the networks "
-        "hear frames only; *no frames*: statistics only. *No augmentation*: neither crops, shifts "
-        "nor noise. Below: XGBoost without the statistics of one view.",
+        "hear frames only; *no frames*: statistics only. *No augmentation*: neither changed "
+        "copies, crops, shifts nor noise. Below: XGBoost without changed copies, without those that "
+        "one group of changes had a part in, and without the statistics of one view.",
         markdown_table(("system", "EER"), lines),
     ]
 
@@ -362,6 +431,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = options(__doc__)
     parser.add_argument("--output", type=Path, default=SCORES.with_suffix(".md"))
+    parser.add_argument("--bundle", type=Path, help="bundle whose model card is completed")
+    parser.add_argument("--bench", type=Path, default=SCORES / "bench.json")
     chosen = parser.parse_args(arguments)
     bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
     with np.load(chosen.scores / "scores.npz") as file:
@@ -370,7 +441,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("the scores belong to other recordings: run the yardstick again")
     with np.load(chosen.scores / "conditions.npz") as file:
         conditions = dict(file)
-    chosen.output.write_text(page(Results(bench, scores, conditions)), encoding="utf-8")
+    results = Results(bench, scores, conditions)
+    chosen.output.write_text(page(results), encoding="utf-8")
+    if chosen.bundle:
+        write_card(results, chosen.bundle, chosen.bench)
 
 
 if __name__ == "__main__":

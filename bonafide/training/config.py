@@ -50,7 +50,7 @@ class SharesConfig(Section):
 class CopiesConfig(Section):
     """Changed copies of each recording, made once and kept with the features."""
 
-    count: int = Field(2, ge=0, le=16)
+    count: int = Field(4, ge=0, le=16)
     shares: SharesConfig = SharesConfig()
     second_share: float = Field(0.35, ge=0.0, le=1.0)
 

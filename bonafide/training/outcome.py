@@ -1,7 +1,7 @@
 """What a training run ends in: verdicts on the candidate, the gate, the report and the card."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,9 +238,8 @@ def plain_verdict(outcome: Outcome) -> str:
 def model_card(
     bundle: Bundle, outcome: Outcome, recordings: Recordings, quarantine: Quarantine
 ) -> str:
-    """Write the model card, Markdown: data, protocol, results, limits."""
+    """Write the model card, Markdown: intended use, data, protocol, results, limits."""
     corpus = recordings.corpus
-    licences = _top(corpus.column("licence").tolist())
     manifest = bundle.manifest
     tables = [
         f"{title_line(evaluation)}.\n\n{markdown_table(HEADINGS, system_rows(evaluation))}"
@@ -250,11 +249,17 @@ def model_card(
         [
             f"# {manifest['name']}",
             plain_verdict(outcome),
+            "## Intended use",
+            "To sort recordings of speech for people who look further: research, triage, and "
+            "checks beside others. Not for decisions about people without a person, not as "
+            "evidence, not against someone who tunes recordings to this very detector, and not "
+            "for music or sounds other than speech.",
             "## Data",
             f"{len(corpus)} recordings ({int((~corpus.is_spoof).sum())} bona fide, "
             f"{int(corpus.is_spoof.sum())} spoof); {len(quarantine.rejected)} of "
             f"{quarantine.n_rows} rows were set aside. Rows hash: `{recordings.rows_sha256}`. "
-            f"Licences: {licences}.",
+            f"{_copies(manifest['config'])}",
+            *(_by(recordings, name) for name in ("licence", "attack_type", "language")),
             "## Protocol",
             f"Sources and known speakers stay whole. {_protocol(outcome)} The threshold is the "
             f"prior's ({manifest['prior_spoof']:g}), chosen before any row is judged.",
@@ -262,7 +267,7 @@ def model_card(
             *tables,
             "## Limits",
             "The error on sources unlike these can be several times higher. A verdict is a "
-            "statistical statement, not proof. Not for decisions about people without a person.",
+            "statistical statement, not proof.",
         ]
     )
 
@@ -279,8 +284,34 @@ def _protocol(outcome: Outcome) -> str:
     )
 
 
-def _top(values: Sequence[str], n: int = 8) -> str:
-    names, counts = np.unique(np.array(values), return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    listed = [f"{names[i]} ({counts[i]})" for i in order[:n]]
-    return ", ".join(listed + (["others"] if len(names) > n else []))
+def _copies(config: Mapping[str, Any]) -> str:
+    count, weight = config["copies"]["count"], config["fit"]["copy_weight"]
+    if not count or not weight:
+        return "Models train on the recordings as they are."
+    groups = [name for name, share in config["copies"]["shares"].items() if share]
+    return (
+        f"Beside each recording models train on {count} changed copies, which count {weight:g} "
+        f"each: {', '.join(groups)}."
+    )
+
+
+def _by(recordings: Recordings, name: str, n: int = 12) -> str:
+    """Count recordings and sources by a column, Markdown; the rarest together."""
+    corpus = recordings.corpus
+    values, source = corpus.column(name), corpus.column("source")
+    names, counts = np.unique(values, return_counts=True)
+    ordered = names[np.argsort(-counts, kind="stable")].tolist()
+    groups = [([value], value) for value in ordered[:n]]
+    if rest := ordered[n:]:
+        groups.append((rest, f"{len(rest)} others"))
+    lines = [
+        [
+            text,
+            str(int((mine & ~corpus.is_spoof).sum())),
+            str(int((mine & corpus.is_spoof).sum())),
+            str(len(set(source[mine].tolist()))),
+        ]
+        for members, text in groups
+        for mine in [np.isin(values, members)]
+    ]
+    return markdown_table((name, "bona fide", "spoof", "sources"), lines)

@@ -64,6 +64,7 @@ def candidate(folder: Path, config: Config, calibration: Calibration, choice: st
             "version": "0",
             "feature_spec": FeatureSpec().to_json(),
             "views": {},
+            "config": config.model_dump(mode="json"),
             "prior_spoof": config.decision.prior_spoof,
             "thresholds": {"bonafide_to": low, "spoof_from": high},
             "choice": choice,
@@ -135,6 +136,9 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
         assert "eld-out" not in text and "held out" not in text
     assert page.count("trivial measures alone") == 1
     assert "Training side, out of fold" in card
+    assert "4 changed copies, which count 0.5 each: room, noise," in card
+    n_real = int((~judged.recordings.corpus.is_spoof).sum())
+    assert f"| unknown | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
 
 
 def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
