@@ -390,8 +390,8 @@ def ablation_section(results: Results) -> list[str]:
         "## What each part contributes",
         "First seed, sources never heard that hold both labels. *No statistics*: the networks "
         "hear frames only; *no frames*: statistics only. *No augmentation*: neither changed "
-        "copies, crops, shifts nor noise. Below: XGBoost without changed copies, without those that "
-        "one group of changes had a part in, and without the statistics of one view.",
+        "copies, crops, shifts nor noise. Below: XGBoost without changed copies, without those "
+        "that one group of changes had a part in, and without the statistics of one view.",
         markdown_table(("system", "EER"), lines),
     ]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import GRAPHS, Bundle, read_bundle, write_bundle
-from bonafide.corpora.rows import Corpus, Row
+from bonafide.corpora.rows import UNKNOWN, Corpus, Row
 from bonafide.evaluation import DECISION
 from bonafide.home import production_folder
 from bonafide.spec import META_MODELS, FeatureSpec
@@ -138,7 +138,7 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
     assert "Training side, out of fold" in card
     assert "4 changed copies, which count 0.5 each: room, noise," in card
     n_real = int((~judged.recordings.corpus.is_spoof).sum())
-    assert f"| unknown | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
+    assert f"| {UNKNOWN} | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
 
 
 def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
