@@ -1,4 +1,4 @@
-"""What happens to sound on its way: codecs, telephones, noise, rooms, clipping, filters.
+"""What happens to sound on its way: speed, rooms, noise, filters, clipping, telephones, codecs.
 
 `degrade` draws some of it at random, for the changed copies that base models train on beside each
 recording; `benchmarks.conditions` does one thing at a time, with fixed numbers. Every function
@@ -169,8 +169,15 @@ def _equaliser(waveform: Sound, rng: np.random.Generator) -> Sound:
     return _filtered(waveform, scipy.signal.firwin2(101, hz, gains, fs=SAMPLE_RATE_HZ))
 
 
+def _speed(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Play up to 8 % faster or slower, pitch and all; what is missing at the end is repeated."""
+    n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
+    return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
+
+
 # In the order in which sound meets them.
 CHANGES: dict[str, Change] = {
+    "speed": _speed,
     "room": _room,
     "noise": _noise,
     "equaliser": _equaliser,

@@ -32,13 +32,14 @@ class FoldsConfig(Section):
 class SharesConfig(Section):
     """How often each group of `bonafide.training.channels` comes first; only ratios matter."""
 
-    room: float = Field(0.1, ge=0.0)
-    noise: float = Field(0.17, ge=0.0)
-    equaliser: float = Field(0.06, ge=0.0)
-    clipping: float = Field(0.05, ge=0.0)
-    band: float = Field(0.05, ge=0.0)
-    telephone: float = Field(0.27, ge=0.0)
-    codec: float = Field(0.3, ge=0.0)
+    speed: float = Field(1.0, ge=0.0)
+    room: float = Field(1.0, ge=0.0)
+    noise: float = Field(1.0, ge=0.0)
+    equaliser: float = Field(1.0, ge=0.0)
+    clipping: float = Field(1.0, ge=0.0)
+    band: float = Field(1.0, ge=0.0)
+    telephone: float = Field(1.0, ge=0.0)
+    codec: float = Field(1.0, ge=0.0)
 
     @model_validator(mode="after")
     def _one_comes(self) -> "SharesConfig":
