@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.spec import CEPSTRA, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
-from bonafide.statistics import add_statistics
+from bonafide.statistics import Frames, add_statistics
 
 if TYPE_CHECKING:
     import onnx
@@ -192,12 +192,11 @@ def add_features(
         bands = _bands(graph, spec, power, together)
         for view, band in zip(together, bands, strict=True):
             values[view] = _view(graph, spec, view, band, power)
-    parts = [
-        add_statistics(graph, values[view], spec.n_frames(view), view.n_features, spec)
+    heard = [
+        Frames(values[view], view.n_features, spec.n_frames(view))
         for view in spec.statistics.values()
     ]
-    statistics = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    return {name: values[view] for name, view in named.items()}, statistics
+    return {name: values[view] for name, view in named.items()}, add_statistics(graph, heard, spec)
 
 
 def _frames(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:

@@ -28,7 +28,7 @@ from bonafide.frontend import (
 from bonafide.onnxgraph import OPSET, GraphBuilder
 from bonafide.runtime import Graph
 from bonafide.spec import CEPSTRA, N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
-from bonafide.statistics import _lagged, add_statistics
+from bonafide.statistics import Frames, _lagged, add_statistics
 
 # Difference from librosa in float64, in decibels (80 either way) and cepstra (c0 to 640): root mean
 # square of a view, and of any single value. Rounding a sum of 40 float32 bands is some 1e-5, and
@@ -563,10 +563,34 @@ def test_statistics_equal_numpys(sizes: Sizes, seed: int) -> None:
     batch[2, : n_features // 2] = batch[2, -1] + 1e-3 * batch[2, : n_features // 2]  # alike
     batch[3] = -60.0  # constant
     batch = batch.astype(np.float32)
-    seen = alone(lambda graph, x: add_statistics(graph, x, n_frames, n_features, spec), batch, 2)
+
+    def add(graph: GraphBuilder, x: str) -> str:
+        return add_statistics(graph, [Frames(x, n_features, n_frames)], spec)
+
+    seen = alone(add, batch, 2)
     assert seen.shape == (4, spec.statistics_of(ViewSpec("lfcc", max(n_features, 4), n_features)))
     wanted = [time_statistics(frames.T, spec) for frames in batch]
     np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=2e-4)
+
+
+def test_statistics_of_several_views_stand_view_after_view() -> None:
+    """Though views with as many frames are worked on together, and one that stands twice once."""
+    spec = FeatureSpec(lags=(3, 1), correlated=4)
+    sizes = ((5, 40), (7, 61), (2, 40), (4, 61))  # features and frames
+    order = (0, 1, 2, 0, 3)
+    batch = np.random.default_rng(0).standard_normal((2, 7, 61)).astype(np.float32).cumsum(axis=2)
+
+    def add(graph: GraphBuilder, x: str) -> str:
+        cut = [
+            graph.add("Slice", x, *map(graph.integers, ([0, 0], size, [1, 2]))) for size in sizes
+        ]
+        views = [Frames(value, *size) for value, size in zip(cut, sizes, strict=True)]
+        return add_statistics(graph, [views[number] for number in order], spec)
+
+    for seen, x in zip(alone(add, batch, 2), batch, strict=True):
+        cut = [x[:n_features, :n_frames].T for n_features, n_frames in sizes]
+        wanted = np.concatenate([time_statistics(cut[number], spec) for number in order])
+        np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=2e-4)
 
 
 @settings(max_examples=60, deadline=None)
