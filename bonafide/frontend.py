@@ -4,6 +4,7 @@ Needs librosa and onnx (extra ``train``), imported when a graph is built. Scorin
 it runs the graph out of the bundle.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from bonafide.onnxgraph import GraphBuilder
 
 Table = NDArray[np.float32]
+
+
+def _step_hz(view: ViewSpec) -> float:
+    return SAMPLE_RATE_HZ / view.n_fft
 
 
 def linear_filters(view: ViewSpec) -> Table:
@@ -41,7 +46,7 @@ def band_filters(view: ViewSpec) -> Table:
     Divided by the step between bins in Hz, so that a band's value is a density, as a filter's of
     unit area is.
     """
-    step = SAMPLE_RATE_HZ / view.n_fft
+    step = _step_hz(view)
     edges = np.round(np.linspace(view.low_hz, view.high_hz, view.n_filters + 1) / step)
     first = np.minimum(np.maximum(edges[:-1], 1), view.n_fft // 2 - 1)  # neither bin 0 nor the last
     last = np.maximum(np.minimum(edges[1:], view.n_fft // 2), first + 1)
@@ -89,54 +94,53 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
     return np.asarray(responses[width // 2], dtype=np.float32)
 
 
-RADIX = 32
-FILTERS_TOGETHER = 32
+def n_rest(view: ViewSpec) -> int:
+    """Give the points of the second sum of a view's DFT, see `fourier_tables`.
+
+    About the root of half a frame, which makes the fewest multiply-adds, and a divisor of the hop.
+    """
+    return math.gcd(view.hop_samples, 2 ** (int(math.log2(view.n_fft // 2)) // 2))
 
 
-def fourier_tables(n_fft: int) -> tuple[Table, Table, NDArray[np.intp]]:
+def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp]]:
     """Give a DFT of real frames as two small matrix products.
 
-    With ``n = rest * n1 + n2`` and ``k = k1 + 32 * k2`` (Cooley and Tukey, 1965) the sum over n1
-    is a 32-point DFT, and the sum over n2 one matrix per k1 that has taken in the twiddle factors.
-    Frames are real, so k1 = 0..16 suffice; k1 = 0 and 16 give real sums and share one slot.
-
-    Parameters
-    ----------
-    n_fft : int
-        Frame length N, a multiple of 64.
+    With ``n = rest * n1 + n2`` and ``k = k1 + n_fft / rest * k2`` (Cooley and Tukey, 1965) the sum
+    over n1 is one matrix per n2, which takes in the twiddle factors, and the sum over n2 one
+    matrix for all k1. Frames are real, so k1 from 0 to the half of ``n_fft / rest`` suffice.
 
     Returns
     -------
-    first : ndarray of float32, shape (32, 32)
-        Two rows a slot: real and imaginary part of k1 = 1..15, before them those of 0 and 16.
-    second : ndarray of float32, shape (16, 2 * N / 32, 2 * N / 32)
-        Per slot, to (real | imaginary) bins from (real | imaginary) sums.
-    bins : ndarray of int, shape (N / 2,)
-        Which bin stands in which row, slot after slot; 0 marks the one row without a bin.
-        Bins 0 and N / 2 are left out: no triangular filter inside the band gives them weight.
+    first : ndarray of float32, shape (rest, 2, n_k1, n_fft / rest)
+        Per n2, to real and imaginary parts per k1 from samples n1.
+    second : ndarray of float32, shape (2 * rest, 2 * rest)
+        To (real, imaginary) per k2 from (real, imaginary) per n2.
+    bins : ndarray of int, shape (rest * n_k1,)
+        Which bin stands in which row, k2 after k2; 0 marks rows that repeat another. Bins 0 and
+        n_fft / 2 are marked like that too: no filter inside the band gives them weight.
     """
-    rest, half = n_fft // RADIX, RADIX // 2
-    n1, n2 = np.arange(RADIX), np.arange(rest)
-    angle = 2 * np.pi * np.outer(n1, n1) / RADIX
-    first = np.empty((half, 2, RADIX))
-    first[0] = np.cos(angle[[0, half]])
-    first[1:, 0], first[1:, 1] = np.cos(angle[1:half]), -np.sin(angle[1:half])
-    second = np.zeros((half, 2 * rest, 2 * rest))
-    even = RADIX * np.arange(1, rest // 2)  # k1 = 0, k2 = 1..
-    odd = half + RADIX * np.arange(rest // 2)  # k1 = 16
-    bins = np.zeros((half, rest), dtype=np.intp)
-    bins[0, 1:] = np.concatenate([even, odd])
-    for columns, row, k in ((slice(0, rest), 1, even), (slice(rest, None), rest // 2, odd)):
-        theta = 2 * np.pi * np.outer(k, n2) / n_fft
-        second[0, row : row + len(k), columns] = np.cos(theta)
-        second[0, rest + row : rest + row + len(k), columns] = -np.sin(theta)
-    for k1 in range(1, half):
-        k = k1 + RADIX * np.arange(rest)
-        theta = 2 * np.pi * np.outer(k, n2) / n_fft
-        cosine, sine = np.cos(theta), np.sin(theta)
-        second[k1] = np.block([[cosine, sine], [-sine, cosine]])
-        bins[k1] = np.minimum(k, n_fft - k)  # the upper half mirrors the lower one
-    return first.reshape(RADIX, RADIX).astype(np.float32), second.astype(np.float32), bins.ravel()
+    radix = n_fft // rest
+    k1 = np.arange(radix // 2 + 1)
+    k2 = n2 = np.arange(rest)
+    n = rest * np.arange(radix) + n2[:, None, None]
+    first = np.exp(-2j * np.pi / n_fft * k1[:, None] * n)
+    second = np.exp(-2j * np.pi / rest * np.outer(k2, n2))
+    bins = (k1 + radix * k2[:, None]).ravel()
+    bins = np.minimum(bins, n_fft - bins)  # the upper half mirrors the lower one
+    repeats = np.ones(len(bins), dtype=bool)
+    repeats[np.unique(bins, return_index=True)[1]] = False
+    return (
+        np.stack([first.real, first.imag], axis=1).astype(np.float32),
+        _of_complex(second),
+        np.where(repeats | (bins == n_fft // 2), 0, bins),
+    )
+
+
+def _of_complex(matrix: NDArray[np.complex128]) -> Table:
+    """Give a complex matrix as one of (real, imaginary) rows by (real, imaginary) columns."""
+    parts = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
+    pairs = np.transpose(parts, (2, 0, 3, 1)).reshape(2 * len(matrix), -1)
+    return np.asarray(pairs, dtype=np.float32)
 
 
 def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
@@ -189,9 +193,7 @@ def add_features(
     for n_fft, hop in dict.fromkeys((view.n_fft, view.hop_samples) for view in wanted):
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
         power = _power_spectrum(graph, spec, waveform, together[0])
-        bands = _bands(graph, spec, power, together)
-        for view, band in zip(together, bands, strict=True):
-            values[view] = _view(graph, spec, view, band, power)
+        values |= _views(graph, spec, together, power)
     heard = [
         Frames(values[view], view.n_features, spec.n_frames(view))
         for view in spec.statistics.values()
@@ -199,48 +201,53 @@ def add_features(
     return {name: values[view] for name, view in named.items()}, add_statistics(graph, heard, spec)
 
 
-def _frames(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:
-    """Add windowed frames: [batch, samples] -> [batch, n_fft, n_frames]."""
-    from librosa.filters import get_window
-
-    n_fft, hop, half = view.n_fft, view.hop_samples, view.n_fft // 2
-    n_frames = _n_spectra(spec, view)
-    n_slabs = -(-n_fft // hop)  # slabs of one hop that a frame reaches over
-    after = (n_frames + n_slabs - 1) * hop - spec.window_samples - half
-    padded = graph.add("Pad", waveform, graph.integers([0, half, 0, after]))  # centred, zeros
-    slabs = graph.add("Reshape", padded, graph.integers([-1, n_frames + n_slabs - 1, hop]))
-    columns = graph.add("Transpose", slabs, perm=[0, 2, 1])
-    pieces = [
-        graph.add(
-            "Slice",
-            columns,
-            graph.integers([0, slab]),
-            graph.integers([min(hop, n_fft - slab * hop), slab + n_frames]),
-            graph.integers([1, 2]),
-        )
-        for slab in range(n_slabs)
-    ]
-    window = get_window("hann", n_fft, fftbins=True)[:, None]
-    return graph.add("Mul", graph.add("Concat", *pieces, axis=1), graph.constant(window))
-
-
 def _n_spectra(spec: FeatureSpec, view: ViewSpec) -> int:
     return 1 + spec.window_samples // view.hop_samples
 
 
 def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:
-    """Add the power spectrum in `fourier_tables`' order: [batch, n_fft / 2, n_frames]."""
-    first, second, _ = fourier_tables(view.n_fft)
-    rest, slots, n_frames = view.n_fft // RADIX, RADIX // 2, _n_spectra(spec, view)
-    frames = _frames(graph, spec, waveform, view)
-    grid = graph.add("Reshape", frames, graph.integers([-1, RADIX, rest * n_frames]))  # [b, n1, ..]
-    sums = graph.add("MatMul", graph.constant(first), grid)
-    pairs = graph.add("Reshape", sums, graph.integers([-1, slots, 2 * rest, n_frames]))
-    spectrum = graph.add("MatMul", graph.constant(second), pairs)  # real parts over imaginary ones
+    """Add the power density per Hz in `fourier_tables`' order: [batch, bins, n_frames].
+
+    The waveform lies in slabs of one hop, a column each. A frame is as much as a convolution
+    reaches over, so that frames are never written out; its weights have taken in the window, and
+    one of its groups is one n2.
+    """
+    n_frames, rest = _n_spectra(spec, view), n_rest(view)
+    taps, second, bins = _taps(view), *fourier_tables(view.n_fft, rest)[1:]
+    n_columns = n_frames + taps.shape[2] - 1
+    before, hop = (
+        view.n_fft // 2,
+        view.hop_samples,
+    )  # frames are centred, beyond the ends is silence
+    after = n_columns * hop - spec.window_samples - before
+    padded = graph.add("Pad", waveform, graph.integers([0, before, 0, after]))
+    slabs = graph.add("Reshape", padded, graph.integers([-1, n_columns, hop]))
+    columns = graph.add("Transpose", slabs, perm=[0, 2, 1])
+    by_n2 = np.arange(hop).reshape(-1, rest).T.ravel()
+    columns = graph.add("Gather", columns, graph.integers(by_n2), axis=1)
+    sums = graph.add("Conv", columns, graph.constant(taps), group=rest)
+    sums = graph.add("Reshape", sums, graph.integers([0, 2 * rest, -1]))
+    spectrum = graph.add("MatMul", graph.constant(second), sums)
     squares = graph.add("Mul", spectrum, spectrum)
-    parts = graph.add("Reshape", squares, graph.integers([-1, slots, 2, rest * n_frames]))
+    parts = graph.add("Reshape", squares, graph.integers([0, rest, 2, -1]))
     power = graph.add("ReduceSum", parts, graph.integers([2]), keepdims=0)
-    return graph.add("Reshape", power, graph.integers([-1, view.n_fft // 2, n_frames]))
+    return graph.add("Reshape", power, graph.integers([-1, len(bins), n_frames]))
+
+
+def _taps(view: ViewSpec) -> Table:
+    """Give the DFT's first sums of a windowed frame, (rest * 2 * n_k1, hop / rest, n_slabs).
+
+    Scaled so that squares are densities.
+    """
+    from librosa.filters import get_window
+
+    rest, n_slabs = n_rest(view), -(-view.n_fft // view.hop_samples)
+    first, _, _ = fourier_tables(view.n_fft, rest)
+    window = get_window("hann", view.n_fft, fftbins=True).reshape(-1, rest) / _step_hz(view) ** 0.5
+    sums = (first * window.T[:, None, None]).reshape(-1, len(window))
+    beyond = n_slabs * view.hop_samples // rest - len(window)  # of the last slab
+    taps = np.pad(sums, ((0, 0), (0, beyond))).reshape(len(sums), n_slabs, -1)
+    return np.asarray(taps.transpose(0, 2, 1), dtype=np.float32)
 
 
 def _at_unit_level(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
@@ -251,54 +258,79 @@ def _at_unit_level(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> s
     return graph.add("Div", waveform, graph.add("Sqrt", level))
 
 
+def _views(
+    graph: "GraphBuilder", spec: FeatureSpec, views: Sequence[ViewSpec], power: str
+) -> dict[ViewSpec, str]:
+    """Add views of one resolution: each [batch, n_features, n_frames]."""
+    values, known = {}, dict[bytes, tuple[str, str]]()
+    for view in views:
+        table = filters(view)
+        if table.tobytes() not in known:  # views share equal filters and their logarithm
+            bands = _bands(graph, spec, view, table, power)
+            known[table.tobytes()] = bands, graph.add("Log", bands)
+        values[view] = _view(graph, spec, view, *known[table.tobytes()], power)
+    return values
+
+
 def _bands(
-    graph: "GraphBuilder", spec: FeatureSpec, power: str, views: Sequence[ViewSpec]
-) -> list[str]:
-    """Add the bands of views of one resolution: each [batch, n_filters, n_frames]."""
-    filtered, order = _filtered(graph, power, views)
-    bands = graph.add("Clip", filtered, graph.constant(spec.power_floor))
-    places = np.split(np.argsort(order), np.cumsum([view.n_filters for view in views])[:-1])
-    return [graph.add("Gather", bands, graph.integers(place), axis=1) for place in places]
+    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, table: Table, power: str
+) -> str:
+    """Add filters: [batch, bins, n_frames] -> [batch, n_filters, n_frames], floored.
 
-
-def _filtered(
-    graph: "GraphBuilder", power: str, views: Sequence[ViewSpec]
-) -> tuple[str, NDArray[np.intp]]:
-    """Add the views' filters: [batch, n_fft / 2, n_frames] -> [batch, all filters, n_frames].
-
-    A filter is narrow: those that peak near each other share a product with the few bins that any
-    of them weighs. The second value tells which filter stands in which row.
+    A filter is narrow: neighbours share the few bins that any of them weighs. They are a group of
+    a convolution, because onnxruntime takes the floor into one, and not into a matrix product.
     """
-    tables = np.concatenate([filters(view) for view in views])
-    order = np.argsort(tables.argmax(axis=1), kind="stable")
-    table = _in_fourier_order(tables, views[0].n_fft)
-    parts = []
-    for rows in np.array_split(order, max(1, len(order) // FILTERS_TOGETHER)):
-        weighed = np.flatnonzero(table[rows].any(axis=0))
-        weighed = weighed if weighed.size else np.zeros(1, np.intp)  # a band between two bins
-        few = graph.add("Gather", power, graph.integers(weighed), axis=1)
-        parts.append(graph.add("MatMul", graph.constant(table[rows][:, weighed]), few))
-    return graph.add("Concat", *parts, axis=1), order
+    bins, weights = _in_groups(_in_fourier_order(table, view))
+    few = power
+    if len(bins) > 1:
+        few = graph.add("Gather", power, graph.integers(bins.ravel()), axis=1)
+    taps = weights.reshape(len(table), -1, 1)
+    bands = graph.add("Conv", few, graph.constant(taps), group=len(bins))
+    return graph.add("Clip", bands, graph.constant(spec.power_floor))
 
 
-def _in_fourier_order(table: Table, n_fft: int) -> Table:
-    """Give weights of bins 0 .. n_fft / 2 for the bins as `fourier_tables` orders them."""
-    _, _, bins = fourier_tables(n_fft)
-    return np.asarray(table[:, bins] * (bins > 0), dtype=np.float32)
+COPY = 30  # multiply-adds that take the time of copying a number for them
+
+
+def _in_groups(table: Table) -> tuple[NDArray[np.intp], Table]:
+    """Split filters, (n_filters, n), into groups of the size that costs least.
+
+    Gives the columns that a group weighs, (n_groups, n_columns), and its weights of them,
+    (n_groups, size, n_columns).
+    """
+
+    def grouped(size: int) -> tuple[NDArray[np.intp], Table]:
+        groups = table.reshape(-1, size, table.shape[1])
+        if len(groups) == 1:
+            return np.arange(table.shape[1])[None], groups
+        weighed: NDArray[np.bool_] = np.any(groups, axis=1)
+        most = max(1, weighed.sum(axis=1).max())  # a filter between two bins weighs none
+        columns = np.argsort(~weighed, axis=1, kind="stable")[:, :most]
+        return columns, np.take_along_axis(groups, columns[:, None], axis=2)
+
+    sizes = (size for size in range(1, len(table) + 1) if len(table) % size == 0)
+    return min(map(grouped, sizes), key=lambda group: group[1].size + COPY * group[0].size)
+
+
+def _in_fourier_order(table: Table, view: ViewSpec) -> Table:
+    """Give filters, which weigh power, for densities of bins as `fourier_tables` orders them."""
+    _, _, bins = fourier_tables(view.n_fft, n_rest(view))
+    return np.asarray(table[:, bins] * (bins > 0) * _step_hz(view), dtype=np.float32)
 
 
 DECIBELS = 10 / np.log(10)  # of a neper of power
 
 
-def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, bands: str, power: str) -> str:
-    """Add one view: [batch, n_filters, n_frames] -> [batch, n_features, n_frames]."""
-    logs = graph.add("Log", bands)
+def _view(
+    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, bands: str, logs: str, power: str
+) -> str:
+    """Add one view: bands, their logarithms and the spectrum -> [batch, n_features, n_frames]."""
     if view.kind in CEPSTRA:
         static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
     elif view.kind == "flatness":
         static = _decibels(graph, logs, _mean_log(graph, spec, view, power))
     elif view.kind == "temporal_flatness":
-        static = _temporal_flatness(graph, spec, view, bands, logs)
+        static = _temporal_flatness(graph, view, bands, logs)
     else:
         static = graph.add("Mul", logs, graph.constant(DECIBELS))
     if not view.deltas:
@@ -319,24 +351,49 @@ def _decibels(graph: "GraphBuilder", log_mean: str, mean_log: str) -> str:
 
 
 def _mean_log(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, power: str) -> str:
-    """Add the mean log density of each band's bins: [batch, n_filters, n_frames]."""
-    step = SAMPLE_RATE_HZ / view.n_fft
-    floored = graph.add("Clip", power, graph.constant(step * spec.power_floor))
-    means = _in_fourier_order(step * band_filters(view), view.n_fft)
-    mean_log = graph.add("MatMul", graph.constant(means), graph.add("Log", floored))
-    return graph.add("Sub", mean_log, graph.constant(np.log(step)))
+    """Add the mean log density of each band's bins: [batch, n_filters, n_frames].
+
+    The log of a product is the sum of logs and takes one logarithm, the dearest of operations.
+    """
+    factors = graph.add("Clip", power, graph.constant(spec.power_floor))
+    means = _in_fourier_order(band_filters(view), view)
+    for _ in range(_n_pairings(spec, view)):
+        *sides, means = _pairs(means)
+        gathered = [graph.add("Gather", factors, graph.integers(side), axis=1) for side in sides]
+        factors = graph.add("Mul", *gathered)
+    return graph.add("MatMul", graph.constant(means), graph.add("Log", factors))
 
 
-def _temporal_flatness(
-    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, bands: str, logs: str
-) -> str:
+def _n_pairings(spec: FeatureSpec, view: ViewSpec) -> int:
+    """Tell how often densities can be paired, twice at most, and stay in the range of float32."""
+    most = view.n_fft * spec.window_samples / _step_hz(view)  # all of the window in one bin
+    least, limits = spec.power_floor, np.finfo(np.float32)
+    return sum(bool(least**n > limits.tiny and most**n < limits.max) for n in (2, 4))
+
+
+def _pairs(means: Table) -> tuple[NDArray[np.intp], NDArray[np.intp], Table]:
+    """Pair what a band weighs alike; what is left over goes with itself, at half its weight.
+
+    Takes weights (n_bands, n); gives the first and the second of each pair, and the pairs' weights.
+    """
+    rows = []
+    for band, weights in enumerate(means):
+        for weight in np.unique(weights[weights > 0]):
+            alike = np.flatnonzero(weights == weight)
+            rows += [(band, weight, *pair) for pair in alike[: len(alike) // 2 * 2].reshape(-1, 2)]
+            if len(alike) % 2:
+                rows.append((band, weight / 2, alike[-1], alike[-1]))
+    bands, weights, first, second = zip(*rows, strict=True)
+    paired = np.zeros((len(means), len(rows)), np.float32)
+    paired[bands, range(len(rows))] = weights
+    return np.array(first), np.array(second), paired
+
+
+def _temporal_flatness(graph: "GraphBuilder", view: ViewSpec, bands: str, logs: str) -> str:
     """Add log mean less mean log of blocks of frames: [batch, n_filters, n_frames / block]."""
-    n_blocks, block = spec.n_frames(view), view.block_frames
-    shape = graph.integers([-1, view.n_filters, n_blocks, block])
-    ends = ([0], [n_blocks * block], [2])  # a last block that is not full is left out
-    means = []
-    for values in (bands, logs):
-        whole = graph.add("Slice", values, *map(graph.integers, ends))
-        blocks = graph.add("Reshape", whole, shape)
-        means.append(graph.add("ReduceMean", blocks, axes=[3], keepdims=0))
+    size = [view.block_frames]  # a last block that is not full is left out
+    means = [
+        graph.add("AveragePool", values, kernel_shape=size, strides=size)
+        for values in (bands, logs)
+    ]
     return _decibels(graph, graph.add("Log", means[0]), means[1])

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from bonafide.audio import MAX_SAMPLE, Waveform, decode, tile
 from bonafide.corpora.speechlike import Voice, speak
 from bonafide.frontend import (
-    _bands,
-    _view,
+    _taps,
+    _views,
     build_frontend,
     cosine_table,
     filters,
     fourier_tables,
     linear_filters,
+    n_rest,
 )
 from bonafide.onnxgraph import OPSET, GraphBuilder
 from bonafide.runtime import Graph
@@ -501,15 +502,17 @@ def test_a_resolution_and_a_view_are_computed_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("bonafide.frontend.filters", lambda v: made.append(v) or filters(v))
     view = ViewSpec("lfcc", 20, 7, n_fft=128, hop_samples=48)
     band = ViewSpec("logband", 12, 0, n_fft=128, hop_samples=48)
-    spectrum, cepstra = fourier_tables(128)[1], 10 / np.log(10) * cosine_table(view)
+    spectrum, cepstra = _taps(view), 10 / np.log(10) * cosine_table(view)
     both = FeatureSpec(views={"a": view}, statistics={"b": band, "c": replace(view)})
     model = build_frontend(both)
     assert made == [view, band]
     assert (count(model, spectrum), count(model, cepstra)) == (1, 1)
-    apart = replace(both, statistics={"c": replace(view, hop_samples=64)})
-    assert [count(build_frontend(apart), table) for table in (spectrum, cepstra)] == [2, 2]
+    later = replace(view, hop_samples=64)
+    model = build_frontend(replace(both, statistics={"c": later}))
+    assert [count(model, table) for table in (spectrum, _taps(later), cepstra)] == [1, 1, 2]
     model = build_frontend(DEFAULT)
-    assert [count(model, fourier_tables(n_fft)[1]) for n_fft in N_FFT] == [1, 0, 1, 1, 0, 0]
+    for view in DEFAULT.statistics.values():
+        assert count(model, _taps(view)) == 1
     for name in ("lfcc_high", "lfcc_top"):  # in the sequences and in the statistics
         assert DEFAULT.views[name] == DEFAULT.statistics[name]
         assert count(model, 10 / np.log(10) * cosine_table(DEFAULT.views[name])) == 1
@@ -542,6 +545,19 @@ def any_sizes(test: Any) -> Any:
     for n_frames, lags in ((2, [1]), (8, [7, 1]), (16, [8]), (61, [8, 1, 60, 17, 8]), (64, [9, 1])):
         test = example((n_frames, 5, tuple(lags), 3), 0)(test)
     return settings(max_examples=50, deadline=None)(given(sizes(), st.integers(0, 999))(test))
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "rest"), [(64, 1), (64, 4), (128, 2), (256, 8), (512, 16), (2048, 32)]
+)
+def test_both_sums_are_the_dft(n_fft: int, rest: int) -> None:
+    frame = np.random.default_rng(n_fft).standard_normal(n_fft)
+    first, second, bins = fourier_tables(n_fft, rest)
+    sums = np.einsum("npkm,mn->npk", first, frame.reshape(-1, rest)).reshape(2 * rest, -1)
+    power = np.square(second @ sums).reshape(rest, 2, -1).sum(axis=1).ravel()
+    assert sorted(bins[bins > 0]) == list(range(1, n_fft // 2))  # each once, without both ends
+    wanted = np.square(np.abs(np.fft.rfft(frame)))[bins]
+    np.testing.assert_allclose(power[bins > 0], wanted[bins > 0], rtol=0, atol=1e-4 * n_fft)
 
 
 @any_sizes
@@ -600,35 +616,35 @@ def test_statistics_of_several_views_stand_view_after_view() -> None:
     n_filters=st.integers(4, 32),
     limits=st.sampled_from(((0.0, 8_000.0), (3_000.0, 8_000.0), (310.0, 7_300.0))),
     block=st.integers(2, 16),
+    floor=st.sampled_from((1e-8, 1e-12, 1e-30)),
     seed=st.integers(0, 999),
 )
 def test_both_flatnesses_equal_numpys(
-    kind: Any, n_fft: int, n_filters: int, limits: Any, block: int, seed: int
+    kind: Any, n_fft: int, n_filters: int, limits: Any, block: int, floor: float, seed: int
 ) -> None:
     """Of any power: 12 decades, in part below the floor, and some of it none at all."""
     block = block if kind == "temporal_flatness" else 1
     view = ViewSpec(
         kind, n_filters, 0, *limits, n_fft=n_fft, hop_samples=n_fft // 2, block_frames=block
     )
-    spec = FeatureSpec(window_s=4.0, lags=(1,), delta_frames=3)
+    spec = FeatureSpec(window_s=4.0, lags=(1,), delta_frames=3, power_floor=floor)
     n_frames = 1 + spec.window_samples // view.hop_samples
     rng = np.random.default_rng(seed)
     power = np.float32(10 ** rng.uniform(-10, 2, (2, 1 + n_fft // 2, n_frames)))
     power[:, :, rng.random(n_frames) < 0.1] = 0
-    ordered = power[
-        :, fourier_tables(n_fft)[2]
-    ]  # what stands in the row without a bin must not count
+    bins = fourier_tables(n_fft, n_rest(view))[2]
+    density = power[:, bins] * view.n_fft / SAMPLE_RATE_HZ  # rows without a bin must not count
 
     def add(graph: GraphBuilder, x: str) -> str:
-        return _view(graph, spec, view, _bands(graph, spec, x, [view])[0], x)
+        return _views(graph, spec, [view], x)[view]
 
-    seen = alone(add, ordered, 3)
+    seen = alone(add, density, 3)
     assert seen.shape == (2, n_filters, spec.n_frames(view))
-    for values, bins in zip(seen, power.astype(np.float64), strict=True):
+    for values, full in zip(seen, power.astype(np.float64), strict=True):
         if kind == "flatness":
-            wanted = flatness(bins, view, spec)
+            wanted = flatness(full, view, spec)
         else:
-            wanted = temporal_flatness(filters(view).astype(np.float64) @ bins, view, spec)
+            wanted = temporal_flatness(filters(view).astype(np.float64) @ full, view, spec)
             assert (values > -1e-3).all()  # a mean is never below the geometric one
         np.testing.assert_allclose(values, wanted, rtol=0, atol=3e-4)
 
