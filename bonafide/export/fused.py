@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
 
-from bonafide.export.tables import add_log_odds, add_standard
+from bonafide.export.tables import add_limits, add_log_odds, add_standard
 from bonafide.frontend import add_features
 from bonafide.onnxgraph import GraphBuilder, inline
 from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
@@ -56,7 +57,7 @@ def detector_graph(
     frames = {
         name: _scaled_frames(graph, value, standards[name]) for name, value in features.items()
     }
-    known = add_standard(graph, statistics, standards[STATISTICS], time_last=False)
+    known = add_standard(graph, statistics, standards[STATISTICS])
     scores = []
     for name in BASE_MODELS:
         heard = {"frames": frames[views[name]]} if name in views else {}
@@ -76,19 +77,22 @@ def detector_graph(
 
 
 def _scaled_frames(graph: GraphBuilder, features: str, standard: Standard) -> str:
-    """Standardise a view and put time first: [batch, d, t] -> [batch, t, d].
+    """Standardise a view in one pass and put time first: [batch, d, t] -> [batch, t, d].
 
     Networks put time last again; onnxruntime drops both transpositions.
     """
-    return graph.add(
-        "Transpose", add_standard(graph, features, standard, time_last=True), perm=[0, 2, 1]
-    )
+    one, nothing = np.ones_like(standard.mean), np.zeros_like(standard.mean)
+    parts = (one, nothing, standard.mean, np.square(standard.scale))
+    scaled = graph.add("BatchNormalization", features, *map(graph.constant, parts), epsilon=0.0)
+    return graph.add("Transpose", add_limits(graph, scaled, standard), perm=[0, 2, 1])
 
 
 def _side_by_side(graph: GraphBuilder, scores: list[str]) -> str:
     """Put scores into columns: n times [batch] -> [batch, n]."""
-    columns = [graph.add("Unsqueeze", score, graph.integers([1])) for score in scores]
-    return graph.add("Concat", *columns, axis=1)
+    rows = graph.add(
+        "Reshape", graph.add("Concat", *scores, axis=0), graph.integers([len(scores), -1])
+    )
+    return graph.add("Transpose", rows, perm=[1, 0])
 
 
 def _calibrated(graph: GraphBuilder, p_spoof: str, calibration: Calibration) -> str:

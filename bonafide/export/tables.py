@@ -19,14 +19,18 @@ from bonafide.training.stacking import CLIP, Linear
 ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
 
 
-def add_standard(graph: GraphBuilder, value: str, standard: Standard, *, time_last: bool) -> str:
-    """Add `Standard.__call__`, of features [..., d], or [batch, d, t] if time comes last.
+def add_standard(graph: GraphBuilder, value: str, standard: Standard) -> str:
+    """Add `Standard.__call__`, of features [..., d].
 
     Division is kept a division, so that the graph equals its source to the last bit.
     """
-    mean, scale = (part[:, None] if time_last else part for part in (standard.mean, standard.scale))
-    centred = graph.add("Sub", value, graph.constant(mean))
-    scaled = graph.add("Div", centred, graph.constant(scale))
+    centred = graph.add("Sub", value, graph.constant(standard.mean))
+    scaled = graph.add("Div", centred, graph.constant(standard.scale))
+    return add_limits(graph, scaled, standard)
+
+
+def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:
+    """Keep standardised values within the limit, if there is one."""
     if np.isinf(standard.limit):
         return scaled
     limits = (graph.constant(-standard.limit), graph.constant(standard.limit))
@@ -41,7 +45,7 @@ def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.M
     }
     shapes[STATISTICS] = ["batch", spec.n_statistics]
     for name, shape in shapes.items():
-        scaled = add_standard(graph, graph.input(name, shape), standards[name], time_last=False)
+        scaled = add_standard(graph, graph.input(name, shape), standards[name])
         graph.output(f"scaled_{name}", scaled, shape)
     return graph.model()
 
