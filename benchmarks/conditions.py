@@ -15,7 +15,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from benchmarks.yardstick import SEEDS, Bench, Run, both_labels, options, source_id, stacked
+from benchmarks.yardstick import (
+    SEEDS,
+    Bench,
+    Run,
+    both_labels,
+    options,
+    read_standards,
+    source_id,
+    stacked,
+)
 from bonafide.audio import decode, speech_frames
 from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
@@ -137,13 +146,8 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
     jobs = []
     for name in BASE_MODELS:
         model, fits = getattr(bench.config.models, name), bench.folder(run, name)
-        with np.load(fits / f"{fold}.npz") as arrays:
-            for part in (STATISTICS, "frames"):
-                if f"{part}_mean" in arrays:
-                    key = model.view if part == "frames" else part
-                    fields = (arrays[f"{part}_{field}"] for field in ("mean", "scale", "limit"))
-                    mean, scale, limit = fields
-                    standards[key] = Standard(mean, scale, float(limit))
+        for part, standard in read_standards(fits / f"{fold}.npz").items():
+            standards[model.view if part == "frames" else part] = standard
         if name in NETWORKS:
             rows = np.arange(4)
             samples = folder / f"{name}.npz"
@@ -187,13 +191,12 @@ def build_trees(bench: Bench, run: Run, fold: int) -> Path:
     folder = bench.work / "detectors" / f"{run.seed}-{fold}-xgboost"
     folder.mkdir(parents=True, exist_ok=True)
     fits = bench.folder(run, "xgboost")
-    with np.load(fits / f"{fold}.npz") as arrays:
-        mean, scale, limit = (arrays[f"{STATISTICS}_{key}"] for key in ("mean", "scale", "limit"))
+    standard = read_standards(fits / f"{fold}.npz")[STATISTICS]
     spec = bench.store.spec
     graph = GraphBuilder("trees")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
     _, statistics = add_features(graph, spec, waveform, [])
-    known = add_standard(graph, statistics, Standard(mean, scale, float(limit)), time_last=False)
+    known = add_standard(graph, statistics, standard)
     trees = trees_graph(load_booster((fits / f"{fold}.ubj").read_bytes()))
     p_spoof = inline(graph, trees, {STATISTICS: known})["p_spoof"]
     graph.output("llr", graph.add("Neg", add_log_odds(graph, p_spoof)), ["batch"])

@@ -26,7 +26,7 @@ from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
 from bonafide.training.base import fix_threads, make_base_model, model_seed
 from bonafide.training.channels import CHANGES
 from bonafide.training.config import Config, FitConfig, read_config
-from bonafide.training.data import Examples
+from bonafide.training.data import Examples, Standard, emphasis_of
 from bonafide.training.features import FeatureStore, cached_extract, changes_of
 from bonafide.training.folds import Folds, connected_groups
 from bonafide.training.isolate import run_isolated
@@ -188,21 +188,35 @@ def fit_fold(
         frames = np.zeros((len(frames), 16, frames.shape[2]), np.float32)
     left = np.array(left_out, dtype=np.bool_).reshape(-1, len(is_spoof))
     weight = fit_config.copy_weight * ~left
-    examples = Examples.standardised(side, statistics, is_spoof, source, frames, weight)
+    gain = emphasis_of(features.spec, fit_config.emphasis)
+    examples = Examples.standardised(
+        side, statistics, is_spoof, source, frames, gain=gain, copy_weight=weight
+    )
     own_seed = model_seed(seed, name, fold)
     base = make_base_model(name, model, fit_config, own_seed)
     base.fit(examples, side, progress)
     target = Path(folder)
     base.save(target / f"{fold}{base.suffix}")
     standards = {
-        f"{key}_{field}": getattr(part.standard, field)
+        f"{key}_{field}": value
         for key, part in ((STATISTICS, examples.statistics), ("frames", examples.frames))
         if part is not None
-        for field in ("mean", "scale", "limit")
+        for field, value in vars(part.standard).items()
+        if value is not None
     }
     np.savez(target / f"{fold}.npz", allow_pickle=False, **standards)
     np.save(target / f"{fold}.npy", base.predict(examples, held))
     return {}
+
+
+def read_standards(path: Path) -> dict[str, Standard]:
+    """Read the standards that `fit_fold` kept beside a model: of statistics, and of frames."""
+    with np.load(path) as arrays:
+        fields = {key: dict[str, Any]() for key in (STATISTICS, "frames")}
+        for name in arrays.files:
+            key, _, field = name.rpartition("_")
+            fields[key][field] = arrays[name] if arrays[name].ndim else float(arrays[name])
+    return {key: Standard(**values) for key, values in fields.items() if values}
 
 
 @dataclass(frozen=True)

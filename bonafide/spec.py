@@ -131,7 +131,6 @@ def default_statistics() -> dict[str, ViewSpec]:
         "lfcc": views["lfcc"],
         "lfcc_high": views["lfcc_high"],
         "lfcc_top": views["lfcc_top"],
-        "flatness": ViewSpec("flatness", 20, 0),
         "logband": ViewSpec("logband", 16, 0, n_fft=64, hop_samples=32),
         "temporal_flatness": ViewSpec(
             "temporal_flatness", 16, 0, n_fft=64, hop_samples=32, block_frames=8
@@ -174,7 +173,7 @@ class FeatureSpec:
     delta_frames: int = 9
     views: dict[str, ViewSpec] = field(default_factory=default_views)
     statistics: dict[str, ViewSpec] = field(default_factory=default_statistics)
-    lags: tuple[int, ...] = (1, 2, 3, 5, 8)
+    lags: tuple[int, ...] = (1, 2, 3)
     correlated: int = 12
 
     def __post_init__(self) -> None:

@@ -18,15 +18,22 @@ from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
 
 class ScalerMaterializer(FolderMaterializer):
-    """Mean, scale and limit of every view and the statistics, as .npz."""
+    """Mean, scale, limit and gain of every view and the statistics, as .npz."""
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Scaler,)
     ASSOCIATED_ARTIFACT_TYPE: ClassVar[ArtifactType] = ArtifactType.MODEL
 
     def write(self, data: Scaler, folder: Path) -> None:
-        """Write ``scaler.npz``: ``<view>`` is mean, scale and limit, (3, n_features)."""
+        """Write ``scaler.npz``: ``<view>`` holds mean, scale, limit and any gain, a row each."""
         arrays = {
-            name: np.stack([s.mean, s.scale, np.full_like(s.mean, s.limit)])
+            name: np.stack(
+                [
+                    s.mean,
+                    s.scale,
+                    np.full_like(s.mean, s.limit),
+                    *([] if s.gain is None else [s.gain]),
+                ]
+            )
             for name, s in data.standards.items()
         }
         np.savez(folder / "scaler.npz", **arrays)
@@ -36,16 +43,22 @@ class ScalerMaterializer(FolderMaterializer):
         with np.load(folder / "scaler.npz", allow_pickle=False) as arrays:
             return Scaler(
                 {
-                    name: Standard(mean, scale, float(limit[0]))
+                    name: Standard(mean, scale, float(limit[0]), *gain)
                     for name in arrays.files
-                    for mean, scale, limit in [arrays[name]]
+                    for mean, scale, limit, *gain in [arrays[name]]
                 }
             )
 
     def digest(self, data: Scaler) -> str:
         """Hash names and numbers."""
         parts = [
-            (n, s.mean.tobytes(), s.scale.tobytes(), str(s.limit))
+            (
+                n,
+                s.mean.tobytes(),
+                s.scale.tobytes(),
+                str(s.limit),
+                "" if s.gain is None else s.gain.tobytes(),
+            )
             for n, s in data.standards.items()
         ]
         return sha256_of(*(piece for part in parts for piece in part))

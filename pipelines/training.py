@@ -37,7 +37,7 @@ def _wire(
         )
         for name in BASE_MODELS
     }
-    scaler = scale(features, folds)
+    scaler = scale(features, folds, config.fit)
     oof, stacked, crossed = stack(**fitted, recordings=recordings, folds=folds, seed=config.seed)
     calibration = calibrate(stacked, crossed, recordings, folds)
     candidate, parity = export(

@@ -10,7 +10,7 @@ from bonafide.corpora.readers import join, read_corpus
 from bonafide.display import reporter
 from bonafide.home import home
 from bonafide.spec import FeatureSpec
-from bonafide.training.config import CopiesConfig
+from bonafide.training.config import CopiesConfig, FitConfig
 from bonafide.training.data import Scaler, fit_scaler
 from bonafide.training.features import FeatureStore, cached_extract
 from bonafide.training.folds import Folds, make_folds
@@ -69,7 +69,7 @@ def extract(
     )
 
 
-@step(cache_policy=reuse_unless_changed("training.data"))
-def scale(features: FeatureStore, folds: Folds) -> Annotated[Scaler, "scaler"]:
+@step(cache_policy=reuse_unless_changed("training.config", "training.data"))
+def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
-    return fit_scaler(features, folds)
+    return fit_scaler(features, folds, fit.emphasis)

@@ -25,8 +25,10 @@ def add_standard(graph: GraphBuilder, value: str, standard: Standard) -> str:
     Division is kept a division, so that the graph equals its source to the last bit.
     """
     centred = graph.add("Sub", value, graph.constant(standard.mean))
-    scaled = graph.add("Div", centred, graph.constant(standard.scale))
-    return add_limits(graph, scaled, standard)
+    scaled = add_limits(graph, graph.add("Div", centred, graph.constant(standard.scale)), standard)
+    if standard.gain is None:
+        return scaled
+    return graph.add("Mul", scaled, graph.constant(standard.gain))
 
 
 def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bonafide.corpora.rows import Corpus
 from bonafide.spec import STATISTICS
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Examples, Rows
+from bonafide.training.data import Examples, Rows, emphasis_of
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.isolate import run_isolated
@@ -188,11 +188,18 @@ def fit_base(
     history: dict[str, Any] = {}
     fits = [*range(int(fold_of.max()) + 1), TEST]
     fit_config = FitConfig.model_validate(fit)
+    gain = emphasis_of(features.spec, fit_config.emphasis)
     for done, fold in enumerate(fits):
         side = np.flatnonzero((fold_of != fold) & (fold_of != TEST))
         scored = np.flatnonzero(fold_of == fold)
         examples = Examples.standardised(
-            side, statistics, is_spoof, columns["source"], frames, fit_config.copy_weight
+            side,
+            statistics,
+            is_spoof,
+            columns["source"],
+            frames,
+            gain=gain,
+            copy_weight=fit_config.copy_weight,
         )
         own_seed = model_seed(seed, name, fold)
         base = make_base_model(name, model, fit_config, own_seed)

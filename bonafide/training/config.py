@@ -51,19 +51,52 @@ class SharesConfig(Section):
 class CopiesConfig(Section):
     """Changed copies of each recording, made once and kept with the features."""
 
-    count: int = Field(4, ge=0, le=16)
+    count: int = Field(3, ge=0, le=16)
     shares: SharesConfig = SharesConfig()
     second_share: float = Field(0.35, ge=0.0, le=1.0)
+
+
+class EmphasisConfig(Section):
+    """What the statistics of a view count, by what they are; only ratios matter.
+
+    ``near`` are correlations with itself one and two frames later, ``far`` those further on,
+    ``pairs`` those of features with each other.
+    """
+
+    mean: float = Field(1.0, gt=0.0)
+    deviation: float = Field(1.0, gt=0.0)
+    change: float = Field(1.0, gt=0.0)
+    near: float = Field(1.0, gt=0.0)
+    far: float = Field(1.0, gt=0.0)
+    pairs: float = Field(1.0, gt=0.0)
+
+
+def default_emphasis() -> dict[str, EmphasisConfig]:
+    """Give the emphasis of the default statistics, rounded from what suited a kernel machine."""
+    table = {
+        "lfcc": (1.0, 1.0, 3.0, 1.0, 0.5, 0.25),
+        "lfcc_high": (0.5, 1.5, 1.5, 2.0, 0.5, 0.5),
+        "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5),
+        "logband": (1.0, 1.0, 2.0, 0.5, 0.5, 0.25),
+        "temporal_flatness": (0.5, 0.5, 1.5, 0.5, 0.25, 0.5),
+    }
+    names = EmphasisConfig.model_fields
+    return {
+        view: EmphasisConfig(**dict(zip(names, row, strict=True))) for view, row in table.items()
+    }
 
 
 class FitConfig(Section):
     """How base models are fitted.
 
-    ``copy_weight`` is what a changed copy counts beside its recording. All else is of the
-    networks: a fixed number of steps, weights averaged over the last of them.
+    ``copy_weight`` is what a changed copy counts beside its recording. ``emphasis`` says by view
+    how far apart networks see standardised statistics, and how often trees are offered them; views
+    that are not named count 1. All else is of the networks: a fixed number of steps, weights
+    averaged over the last of them.
     """
 
-    copy_weight: float = Field(0.5, ge=0.0)
+    copy_weight: float = Field(0.3, ge=0.0)
+    emphasis: dict[str, EmphasisConfig] = Field(default_factory=default_emphasis)
 
     epochs: int = Field(18, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
@@ -181,6 +214,13 @@ class Config(Section):
             if view not in self.spec.views:
                 raise ValueError(
                     f"models.{name}.view={view!r}: allowed are {', '.join(self.spec.views)}"
+                )
+        if "emphasis" in self.fit.model_fields_set:
+            unknown = set(self.fit.emphasis) - set(self.spec.statistics)
+            if unknown:
+                raise ValueError(
+                    f"fit.emphasis names {', '.join(sorted(unknown))}: allowed are "
+                    f"{', '.join(self.spec.statistics)}"
                 )
         return self
 

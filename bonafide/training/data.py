@@ -1,17 +1,19 @@
 """What base models train on: statistics, a view, labels, sources, and how to draw from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.spec import STATISTICS
-from bonafide.training.config import FitConfig
+from bonafide.spec import STATISTICS, FeatureSpec
+from bonafide.training.config import EmphasisConfig, FitConfig
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
+NEAR = 2  # frames
 STATISTICS_LIMIT = 4.0  # deviations: a statistic far off says no more than one that is off
 
 
@@ -24,16 +26,20 @@ class Standard:
     mean, scale : ndarray of float32, shape (n_features,)
     limit : float
         Standardised values are kept within -limit .. limit.
+    gain : ndarray of float32, shape (n_features,), or None
+        What they are multiplied by then.
     """
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     limit: float = np.inf
+    gain: NDArray[np.float32] | None = None
 
     def __call__(self, features: Features) -> Features:
         """Standardise features of shape (..., n_features)."""
         scaled: Features = (features - self.mean) / self.scale
-        return scaled if np.isinf(self.limit) else scaled.clip(-self.limit, self.limit)
+        scaled = scaled if np.isinf(self.limit) else scaled.clip(-self.limit, self.limit)
+        return scaled if self.gain is None else scaled * self.gain
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,22 @@ class Scaler:
     standards: dict[str, Standard]
 
 
-def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standard:
+def emphasis_of(spec: FeatureSpec, emphasis: Mapping[str, EmphasisConfig]) -> Features:
+    """Give the gain of each statistic, of mean square 1, shape (n_statistics,)."""
+    gains = list[float]()
+    for name, view in spec.statistics.items():
+        own = emphasis.get(name, EmphasisConfig())
+        lags = [own.near if lag <= NEAR else own.far for lag in spec.lags]
+        by_feature = [own.mean, own.deviation, own.change, *lags]
+        n_pairs = spec.statistics_of(view) - len(by_feature) * view.n_features
+        gains += by_feature * view.n_features + [own.pairs] * n_pairs
+    relative = np.array(gains)
+    return np.asarray(relative / np.sqrt(np.mean(relative**2)), dtype=np.float32)
+
+
+def fit_standard(
+    view: Features, rows: Rows, *, gain: Features | None = None, chunk_rows: int = 256
+) -> Standard:
     """Fit scikit-learn's `StandardScaler` over every frame of these rows, chunk by chunk.
 
     Parameters
@@ -51,6 +72,7 @@ def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standa
     view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n_statistics)
         Usually memory-mapped. Statistics get `STATISTICS_LIMIT`.
     rows : ndarray of int, shape (n_training_rows,)
+    gain : ndarray of float32, shape (n_statistics,), or None
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -59,14 +81,16 @@ def fit_standard(view: Features, rows: Rows, *, chunk_rows: int = 256) -> Standa
         chunk = view[np.sort(rows[start : start + chunk_rows])]
         scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype(np.float64))
     limit = STATISTICS_LIMIT if view.ndim == 2 else np.inf
-    return Standard(scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32), limit)
+    mean, scale = scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32)
+    return Standard(mean, scale, limit, gain)
 
 
-def fit_scaler(store: FeatureStore, folds: Folds) -> Scaler:
+def fit_scaler(store: FeatureStore, folds: Folds, emphasis: Mapping[str, EmphasisConfig]) -> Scaler:
     """Fit every `Standard` on the training side."""
     rows = np.flatnonzero(~folds.is_test)
-    names = (*store.spec.views, STATISTICS)
-    return Scaler({name: fit_standard(store.view(name), rows) for name in names})
+    standards = {name: fit_standard(store.view(name), rows) for name in store.spec.views}
+    gain = emphasis_of(store.spec, emphasis)
+    return Scaler({**standards, STATISTICS: fit_standard(store.view(STATISTICS), rows, gain=gain)})
 
 
 @dataclass(frozen=True)
@@ -113,10 +137,12 @@ class Examples:
         is_spoof: NDArray[np.bool_],
         source: Rows,
         frames: Features | None = None,
+        *,
+        gain: Features | None = None,
         copy_weight: float | NDArray[np.float64] = 0.0,
     ) -> "Examples":
         """Give features as extracted the standards of the rows in `side`."""
-        known = Part(statistics, fit_standard(statistics, side))
+        known = Part(statistics, fit_standard(statistics, side, gain=gain))
         heard = None if frames is None else Part(frames, fit_standard(frames, side))
         return cls(known, is_spoof, source, heard, copy_weight)
 

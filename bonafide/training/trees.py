@@ -95,6 +95,8 @@ class Trees:
         every, is_spoof, weight = examples.with_copies(rows)
         x = examples.statistics.take(every)
         matrix = xgboost.DMatrix(x, is_spoof, weight=weight)
+        if (gain := examples.statistics.standard.gain) is not None:
+            matrix.set_info(feature_weights=gain)  # a column is drawn as often as it counts
         booster = xgboost.train(
             parameters,
             matrix,

@@ -104,9 +104,8 @@ def banks(detector: onnx.ModelProto) -> Counter[tuple[int, int]]:
 def test_views_that_no_model_uses_are_not_computed(model: onnx.ModelProto, tmp_path: Path) -> None:
     """And no view twice, though a network and the statistics hear it."""
     mfcc, lfcc, top = (40, 201), (40, 1001), (64, 201)
-    flatness, products = (20, 201), (75, 201)  # of up to four bins each
     every_2_ms, in_blocks = (16, 2001), (16, 250)  # the former of two views
-    parts = Counter([mfcc, lfcc, lfcc, top, flatness, products, every_2_ms, in_blocks])
+    parts = Counter([mfcc, lfcc, lfcc, top, every_2_ms, in_blocks])
     assert banks(model) == parts
     one = untrained_bundle(tmp_path / "one", views=dict.fromkeys(VIEWS, "lfcc"))
     assert banks(onnx.load(one.graph_path("detector"))) == parts - Counter([mfcc])

@@ -17,8 +17,8 @@ from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler
 from bonafide.frontend import build_frontend
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec
-from bonafide.training.config import ModelsConfig
-from bonafide.training.data import STATISTICS_LIMIT, Standard
+from bonafide.training.config import FitConfig, ModelsConfig
+from bonafide.training.data import STATISTICS_LIMIT, Standard, emphasis_of
 from bonafide.training.stacking import Linear
 
 VIEWS = {"cnn": "lfcc_high", "rnn": "lfcc_top", "bilstm": "mfcc", "gru": "lfcc"}
@@ -65,7 +65,8 @@ def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
     features = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
     statistics = features.pop(STATISTICS)
     scaler = {name: Standard(v.mean((0, 1)), v.std((0, 1))) for name, v in features.items()}
-    scaler[STATISTICS] = Standard(statistics.mean(0), statistics.std(0), STATISTICS_LIMIT)
+    gain = emphasis_of(spec, FitConfig().emphasis)
+    scaler[STATISTICS] = Standard(statistics.mean(0), statistics.std(0), STATISTICS_LIMIT, gain)
     onnx.save(scaler_graph(spec, scaler), folder / "scaler.onnx")
     manifest = {
         "name": "untrained",

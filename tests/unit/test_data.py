@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bonafide.errors import ConfigError
 from bonafide.spec import STATISTICS, FeatureSpec, ViewSpec
-from bonafide.training.config import FitConfig
-from bonafide.training.data import BatchSampler, Examples, Part, Standard, fit_scaler, fit_standard
+from bonafide.training.config import EmphasisConfig, FitConfig, parse_config
+from bonafide.training.data import (
+    BatchSampler,
+    Examples,
+    Part,
+    Standard,
+    emphasis_of,
+    fit_scaler,
+    fit_standard,
+)
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import TEST, Folds
 
@@ -211,10 +220,46 @@ def test_the_scaler_is_fitted_on_the_training_side(tmp_path: Path) -> None:
     for name, shape in shapes.items():
         np.save(tmp_path / f"{name}.npy", rng.normal(size=shape).astype(np.float32))
     fold = np.array([0, 1, TEST, 0, 1, TEST, 0, TEST])
-    scaler = fit_scaler(store, Folds(np.arange(8), fold)).standards
+    emphasis = {"lfcc": EmphasisConfig(change=3.0)}
+    scaler = fit_scaler(store, Folds(np.arange(8), fold), emphasis).standards
     assert set(scaler) == set(shapes)
     for name, standard in scaler.items():
         expected = fit_standard(store.view(name), np.array([0, 1, 3, 4, 6]))
         np.testing.assert_array_equal(standard.mean, expected.mean)
         np.testing.assert_array_equal(standard.scale, expected.scale)
         assert standard.limit == (4.0 if name == STATISTICS else np.inf)
+    assert scaler["lfcc"].gain is None
+    np.testing.assert_array_equal(scaler[STATISTICS].gain, emphasis_of(spec, emphasis))
+
+
+class TestEmphasis:
+    SPEC = FeatureSpec(
+        statistics={"a": ViewSpec("logmel", 4, 0), "b": ViewSpec("logmel", 5, 0)},
+        lags=(3, 1),
+        correlated=3,
+    )
+
+    def test_by_view_and_by_what_they_are(self) -> None:
+        by_kind = EmphasisConfig(mean=1, deviation=2, change=3, near=4, far=5, pairs=6)
+        gain = emphasis_of(self.SPEC, {"b": by_kind})
+        assert gain.shape == (self.SPEC.n_statistics,) == (5 * 4 + 3 + 5 * 5 + 3,)
+        assert np.mean(gain**2) == pytest.approx(1.0)
+        wanted = [1] * 23 + [1, 2, 3, 5, 4] * 5 + [6] * 3
+        np.testing.assert_allclose(gain / gain[0], wanted, rtol=1e-6)
+
+    def test_all_alike_changes_nothing(self) -> None:
+        np.testing.assert_array_equal(emphasis_of(self.SPEC, {}), 1.0)
+
+    def test_a_standard_multiplies_after_its_limit(self) -> None:
+        gain = np.array([2.0, 0.5], np.float32)
+        zeros, ones = np.zeros(2, np.float32), np.ones(2, np.float32)
+        scaled = Standard(zeros, ones, 4.0, gain)(np.float32([[1, 1], [9, -9]]))
+        np.testing.assert_array_equal(scaled, np.float32([[2, 0.5], [8, -2]]))
+
+    def test_the_default_names_the_default_statistics(self) -> None:
+        assert list(FitConfig().emphasis) == list(FeatureSpec().statistics)
+
+    def test_a_name_that_is_no_statistic_is_refused(self) -> None:
+        values = {"fit": {"emphasis": {"nonsense": {"mean": 2}}}}
+        with pytest.raises(ConfigError, match=r"fit\.emphasis names nonsense: allowed are lfcc, "):
+            parse_config(values, "x")

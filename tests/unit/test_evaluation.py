@@ -331,7 +331,7 @@ class TestConfig:
         view = {"kind": "logband", "n_filters": 12, "n_coefficients": 0, "n_fft": 128}
         view["hop_samples"] = 64
         config = parse_config({"features": {"statistics": {"mine": view}, "correlated": 3}}, "x")
-        assert config.spec.n_statistics == 12 * 8 + 3
+        assert config.spec.n_statistics == 12 * 6 + 3
         assert config.spec.views == FeatureSpec().views
 
     @settings(max_examples=60, deadline=None)
