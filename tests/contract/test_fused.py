@@ -20,7 +20,8 @@ from bonafide.export.chain import Chain
 from bonafide.onnxgraph import ML_OPSET, OPSET
 from bonafide.runtime import Graph
 from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
-from bonafide.training.data import STATISTICS_LIMIT
+from bonafide.training.config import FitConfig
+from bonafide.training.data import STATISTICS_LIMIT, emphasis_of
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
 Scores = dict[str, np.ndarray]
@@ -124,7 +125,8 @@ def test_statistics_far_off_say_no_more_than_the_limit(
     tone = np.sin(np.arange(WINDOW) / 5).astype(np.float32)[None]
     features = Graph(bundle.graph_path("frontend"))({"waveform": tone})
     scaled = Graph(bundle.graph_path("scaler"))(features)
-    assert np.abs(scaled["scaled_statistics"]).max() == STATISTICS_LIMIT
+    gain = emphasis_of(bundle.spec, FitConfig().emphasis)
+    assert np.abs(scaled["scaled_statistics"]).max() == STATISTICS_LIMIT * gain.max()
     assert max(np.abs(scaled[f"scaled_{view}"]).max() for view in VIEWS.values()) > STATISTICS_LIMIT
     fused = Graph(bundle.graph_path("detector"))({"waveform": tone})
     np.testing.assert_allclose(fused["models"], Chain(bundle).score_windows(tone)[1], atol=1e-5)
