@@ -136,7 +136,7 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
         assert "eld-out" not in text and "held out" not in text
     assert page.count("trivial measures alone") == 1
     assert "Training side, out of fold" in card
-    assert "4 changed copies, which count 0.5 each: room, noise," in card
+    assert "3 changed copies, which count 0.2 each: speed, room," in card
     n_real = int((~judged.recordings.corpus.is_spoof).sum())
     assert f"| {UNKNOWN} | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
 
