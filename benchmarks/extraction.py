@@ -40,6 +40,7 @@ def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
 
     from bonafide.corpora import Corpus, read_corpus
     from bonafide.spec import FeatureSpec
+    from bonafide.training.config import CopiesConfig
     from bonafide.training.features import extract
     from bonafide.training.recordings import MEASURES, Recordings
 
@@ -57,7 +58,7 @@ def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
         measures = np.zeros((len(rows), len(MEASURES)))
         recordings = Recordings(Corpus(folder, rows), sha256, measures)
         start = time.perf_counter()
-        extract(recordings, FeatureSpec(), folder / "store")
+        extract(recordings, FeatureSpec(), CopiesConfig(count=0), folder / "store")
         return {"rows": len(rows), "seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
 
 
