@@ -425,6 +425,13 @@ def run_app(arguments: Arguments) -> int:
 
 def run_bench(arguments: Arguments) -> int:
     """Run every benchmark and print the table."""
+    from importlib.util import find_spec
+
+    needed = ("librosa", "onnx", "tensorflow")  # what the fused graph is compared with
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise ConfigError(
+            "not_installed", f"{missing[0]} is missing: pip install 'bonafide[train]'"
+        )
     from benchmarks.bench import run
     from bonafide.display import Display
     from bonafide.home import find_bundle, home

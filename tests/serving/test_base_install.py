@@ -70,6 +70,19 @@ def test_score(
     assert said == {"path": str(clip), **expected}
 
 
+def test_a_benchmark_says_what_it_lacks(python: Path, installed: dict[str, str]) -> None:
+    done = subprocess.run(
+        [python, "-m", "bonafide.cli", "bench"],
+        cwd="/",
+        env={**os.environ, **installed},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode > 0
+    assert "librosa is missing: pip install 'bonafide[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_serve(
     python: Path,
     installed: dict[str, str],
