@@ -146,14 +146,14 @@ class CostsConfig(Section):
 
     spoof_called_bonafide: float = Field(1.0, gt=0.0)
     bonafide_called_spoof: float = Field(1.0, gt=0.0)
-    undecided: float = Field(0.15, ge=0.0)
+    undecided: float = Field(0.2, ge=0.0)
 
 
 class DecisionConfig(Section):
     """What the calibrated score is turned into.
 
     No verdict is given where the likelier one would cost more than giving none (Chow, 1970): with
-    a wrong verdict at 1 and none at 0.15, while p_spoof lies between 0.15 and 0.85.
+    a wrong verdict at 1 and none at 0.2, while p_spoof lies between 0.2 and 0.8.
     """
 
     prior_spoof: Share = 0.5

@@ -346,7 +346,7 @@ class TestConfig:
         np.testing.assert_allclose(each[chosen, np.arange(len(p))], each.min(axis=0), atol=1e-9)
 
     def test_default_costs(self) -> None:
-        assert Config().decision.undecided == (0.15, 0.85)
+        assert Config().decision.undecided == (0.2, 0.8)
 
     def test_nothing_may_be_held_out(self) -> None:
         assert parse_config({"folds": {"test_share": 0}}, "x").folds.test_share == 0.0
