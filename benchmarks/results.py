@@ -389,9 +389,10 @@ def ablation_section(results: Results) -> list[str]:
     return [
         "## What each part contributes",
         "First seed, sources never heard that hold both labels. *No statistics*: the networks "
-        "hear frames only; *no frames*: statistics only. *No augmentation*: neither changed "
-        "copies, crops, shifts nor noise. Below: XGBoost without changed copies, without those "
-        "that one group of changes had a part in, and without the statistics of one view.",
+        "hear frames only; *no frames*: statistics only. *No emphasis*: all statistics count "
+        "alike; *no copies*: no changed copies; *no augmentation*: neither changed "
+        "copies, crops, shifts nor noise. Below: XGBoost without those copies that "
+        "one group of changes had a part in, and without the statistics of one view.",
         markdown_table(("system", "EER"), lines),
     ]
 

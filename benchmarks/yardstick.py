@@ -70,7 +70,7 @@ class Run:
     name: str
     models: Sequence[str] = BASE_MODELS
     seed: int = 1
-    fit: Mapping[str, float] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     folds: tuple[int, ...] = (0, 1, 2, 3)
     split: str = "sources"
@@ -83,10 +83,12 @@ def runs(config: Config) -> Iterator[Run]:
     statistics = tuple(config.spec.statistics)
     probe = ("gru",)
     yield Run("speakers", split="speakers", folds=(0,))
+    for name in ("gru", "xgboost"):
+        yield Run(f"{name}: no copies", (name,), fit={"copy_weight": 0.0})
+        yield Run(f"{name}: no emphasis", (name,), fit={"emphasis": {}})
     yield Run("networks: no augmentation", NETWORKS, fit=PLAIN)
     for name, value in SHAKEN.items():
         yield Run(f"gru: no {name}", probe, fit={name: value})
-    yield Run("xgboost: no copies", ("xgboost",), fit={"copy_weight": 0.0})
     for name in CHANGES:
         yield Run(f"xgboost: no copies with {name}", ("xgboost",), without=(name,))
     yield Run("networks: no statistics", NETWORKS, without=statistics)
