@@ -49,6 +49,7 @@ FIT = FitConfig(
     offset_scale=0.1,
     statistics_noise=0.1,
     label_smoothing=0.05,
+    emphasis={},
 )
 SEED = 7
 MODELS: dict[str, NetworkConfig | TreesConfig] = {

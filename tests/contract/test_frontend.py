@@ -43,7 +43,10 @@ STATISTICS_TOLERANCE = 1e-3  # from float64 on the same float32 frames; 5e-4 see
 
 DEFAULT = FeatureSpec()
 LOGMEL = ViewSpec("logmel", 64, 0)
-ALL = FeatureSpec(views={**DEFAULT.views, **DEFAULT.statistics, "logmel": LOGMEL})
+FLATNESS = ViewSpec("flatness", 20, 0)
+ALL = FeatureSpec(
+    views={**DEFAULT.views, **DEFAULT.statistics, "logmel": LOGMEL, "flatness": FLATNESS}
+)
 
 
 def spec_of(views: dict[str, ViewSpec], **values: Any) -> FeatureSpec:

@@ -1,5 +1,7 @@
 """Trees whose answers do not hang on the last bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xgboost
@@ -56,3 +58,31 @@ def test_big_sources_do_not_rule() -> None:
     p_spoof = Trees(config, 0).fit(examples, rows).predict(examples, rows)
     # a source of 64 weighs as 8 of one row do: two thirds to one third, by rows it would be 1 to 4
     np.testing.assert_allclose(p_spoof, np.where(high, 2 / 3, 1 / 3), atol=0.02)
+
+
+@pytest.mark.parametrize(("weight", "learned"), [(0.0, 0.5), (0.5, 0.9)])
+def test_copies_teach_what_recordings_do_not(weight: float, learned: float) -> None:
+    is_spoof = np.arange(200) % 2 == 0
+    silence, told = np.zeros((200, 1)), is_spoof[:, None] - 0.5
+    examples = replace(
+        examples_of(np.concatenate([silence, told]), is_spoof, np.arange(200)),
+        copy_weight=weight,
+    )
+    trees = Trees(TreesConfig(trees=50, learning_rate=0.3, column_share=1.0, row_share=1.0), 0)
+    p_spoof = trees.fit(examples, np.arange(200)).predict(examples, np.array([200, 201]))
+    np.testing.assert_allclose(p_spoof, [learned, 1 - learned], atol=0.1)
+
+
+def test_columns_are_offered_as_often_as_they_count() -> None:
+    rng = np.random.default_rng(0)
+    is_spoof = np.arange(400) % 2 == 0
+    statistics = is_spoof[:, None] + rng.normal(size=(400, 4))  # each tells as much as the others
+    examples = examples_of(statistics, is_spoof, np.arange(400))
+    gain = np.array([3, 1, 1, 1], np.float32)
+    standard = replace(examples.statistics.standard, gain=gain)
+    examples = replace(examples, statistics=replace(examples.statistics, standard=standard))
+    config = TreesConfig(trees=300, depth=1, learning_rate=0.01, column_share=0.25)
+    trees = Trees(config, 0).fit(examples, np.arange(400))
+    asked = trees.model_.get_score(importance_type="weight")
+    shares = np.array([asked[f"f{column}"] for column in range(4)]) / sum(asked.values())
+    np.testing.assert_allclose(shares, gain / gain.sum(), atol=0.08)
