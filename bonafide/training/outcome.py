@@ -258,7 +258,7 @@ def model_card(
             f"{len(corpus)} recordings ({int((~corpus.is_spoof).sum())} bona fide, "
             f"{int(corpus.is_spoof.sum())} spoof); {len(quarantine.rejected)} of "
             f"{quarantine.n_rows} rows were set aside. Rows hash: `{recordings.rows_sha256}`. "
-            f"{_copies(manifest['config'])}",
+            f"{_copies(manifest['config'])} {_terms(recordings)}".rstrip(),
             *(_by(recordings, name) for name in ("licence", "attack_type", "language")),
             "## Protocol",
             f"Sources and known speakers stay whole. {_protocol(outcome)} The threshold is the "
@@ -292,6 +292,19 @@ def _copies(config: Mapping[str, Any]) -> str:
     return (
         f"Beside each recording models train on {count} changed copies, which count {weight:g} "
         f"each: {', '.join(groups)}."
+    )
+
+
+def _terms(recordings: Recordings) -> str:
+    """Say so where licences bind those who use what was learned."""
+    licence = np.char.lower(recordings.corpus.column("licence").astype(str))
+    unknown = np.isin(licence, (UNKNOWN, "unknown"))
+    bound = np.char.find(licence, "-nc") >= 0
+    if not (unknown | bound).any():
+        return ""
+    return (
+        f"Of the recordings {int(unknown.sum())} have no licence that is known and "
+        f"{int(bound.sum())} one without commercial use: **for research and evaluation only**."
     )
 
 
