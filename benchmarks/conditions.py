@@ -5,7 +5,7 @@ training run builds it from what `benchmarks.yardstick` fitted.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from bonafide.spec import (
 from bonafide.training.channels import (
     PINK,
     TELEPHONE_HZ,
+    Change,
     Sound,
     clipped,
     narrow_band,
@@ -64,7 +65,6 @@ from bonafide.training.trees import load_booster
 
 ROWS = 900
 PINKNESS = (0.0, PINK / 2, PINK)
-Change = Callable[[Sound, np.random.Generator], Sound]
 
 
 def coded(**how: Any) -> Change:

@@ -85,6 +85,22 @@ class Results:
             llr[rows] = calibration.llr(chosen)
         return systems(models, stack_scores, llr)
 
+    @cached_property
+    def groups(self) -> dict[str, dict[str, Any]]:
+        """The first seed's decision by kind of recording, as `evaluate` gives it."""
+        llr, corpus = self.by_seed[0][DECISION], self.bench.recordings.corpus
+        return evaluate({DECISION: llr}, corpus, title="", prior_spoof=0.5, resamples=200).groups
+
+    @cached_property
+    def changed(self) -> dict[str, Interval]:
+        """EER under each condition."""
+        rows = self.conditions["rows"]
+        return {
+            name: judged(scores[:, 0], self.is_spoof[rows], self.source[rows])
+            for name, scores in self.conditions.items()
+            if name != "rows"
+        }
+
     def interval(self, llr: Floats, rows: Mask, metric: Callable[..., float] = eer) -> Interval:
         """Give a metric on some rows, resampling whole sources."""
         return judged(llr[rows], self.is_spoof[rows], self.source[rows], metric)
@@ -154,7 +170,6 @@ def groups_section(results: Results) -> list[str]:
     """Judge the decision by kind of recording."""
     corpus = results.bench.recordings.corpus
     llr = results.by_seed[0][DECISION]
-    found = evaluate({DECISION: llr}, corpus, title="", prior_spoof=0.5, resamples=200).groups
     fold_of, system = results.bench.folds["sources"].fold, corpus.column("system")
     seen = np.zeros(len(system), dtype=bool)
     for fold in range(int(fold_of.max()) + 1):
@@ -173,7 +188,7 @@ def groups_section(results: Results) -> list[str]:
         "recordings; the others within themselves, where a group has four of each label.",
         markdown_table(("generator", "EER", "spoofs"), lines),
     ]
-    for kind, groups in found.items():
+    for kind, groups in results.groups.items():
         ordered = sorted(groups.items(), key=lambda item: -item[1]["spoof"])
         rows = [
             [
@@ -215,25 +230,18 @@ def speakers_section(results: Results) -> list[str]:
 
 def conditions_section(results: Results) -> list[str]:
     """Judge the same recordings on other ways."""
-    rows = results.conditions["rows"]
-    spoof, source = results.is_spoof[rows], results.source[rows]
-
-    judgements = {
-        name: judged(scores[:, 0], spoof, source)
-        for name, scores in results.conditions.items()
-        if name != "rows"
-    }
-    clean = judgements["clean"].value
+    clean = results.changed["clean"].value
     whole = results.conditions["clean"].shape[1] > 2
     judge = "the whole detector" if whole else "XGBoost alone, the networks left out,"
     lines = [
         [name, percent(found), f"{100 * (found.value - clean):+.1f}"]
-        for name, found in judgements.items()
+        for name, found in results.changed.items()
     ]
     return [
         "## On other ways",
-        f"{len(rows)} recordings of the sources with both labels, each by {judge} of its fold "
-        "(first seed), changed and scored again. GSM has no encoder here; AMR-NB stands for it.",
+        f"{len(results.conditions['rows'])} recordings of the sources with both labels, each by "
+        f"{judge} of its fold (first seed), changed and scored again. GSM has no encoder here; "
+        "AMR-NB stands for it.",
         markdown_table(("condition", "EER", "points over clean"), lines),
     ]
 
@@ -243,25 +251,18 @@ MIN_GROUP = 20  # recordings of each label, for a failure to be told from chance
 
 def failures_section(results: Results) -> list[str]:
     """Name the groups and conditions in which the detector is clearly worse than on the whole."""
-    llr, corpus = results.by_seed[0][DECISION], results.bench.recordings.corpus
+    llr = results.by_seed[0][DECISION]
     whole = results.interval(llr, np.ones(len(llr), dtype=bool)).value
-    found = evaluate({DECISION: llr}, corpus, title="", prior_spoof=0.5, resamples=200).groups
     lines = [
         [f"{kind} {source_id(name) if kind == 'source' else name}", percent(entry["eer"])]
-        for kind, groups in found.items()
+        for kind, groups in results.groups.items()
         for name, entry in groups.items()
         if min(entry["bonafide"], entry["spoof"]) >= MIN_GROUP and entry["eer"].low > whole
     ]
-    rows = results.conditions["rows"]
-    changed = {
-        name: judged(scores[:, 0], results.is_spoof[rows], results.source[rows])
-        for name, scores in results.conditions.items()
-        if name != "rows"
-    }
     lines += [
         [name, percent(entry)]
-        for name, entry in changed.items()
-        if entry.value > changed["clean"].value + 0.08
+        for name, entry in results.changed.items()
+        if entry.value > results.changed["clean"].value + 0.08
     ]
     return [
         "## Known failures",

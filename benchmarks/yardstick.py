@@ -170,7 +170,6 @@ def fit_fold(
     fold: int,
     seed: int,
     without: list[int],
-    left_out: list[list[bool]],
     deaf: bool,
     folder: str,
 ) -> dict[str, Any]:
@@ -181,6 +180,7 @@ def fit_fold(
     fix_threads(name)
     with np.load(table) as columns:
         is_spoof, source, fold_of = columns["is_spoof"], columns["source"], columns["fold"]
+        left_out = columns["left_out"]
     side, held = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
     features, fit_config = FeatureStore(Path(store)), FitConfig.model_validate(fit)
     statistics = np.array(features.view(STATISTICS))
@@ -188,8 +188,7 @@ def fit_fold(
     frames = features.view(model["view"]) if "view" in model else None
     if frames is not None and deaf:
         frames = np.zeros((len(frames), 16, frames.shape[2]), np.float32)
-    left = np.array(left_out, dtype=np.bool_).reshape(-1, len(is_spoof))
-    weight = fit_config.copy_weight * ~left
+    weight = fit_config.copy_weight * ~left_out
     gain = emphasis_of(features.spec, fit_config.emphasis)
     examples = Examples.standardised(
         side, statistics, is_spoof, source, frames, gain=gain, copy_weight=weight
@@ -269,6 +268,7 @@ class Bench:
             is_spoof=corpus.is_spoof,
             source=np.unique(corpus.column("source"), return_inverse=True)[1],
             fold=folds.fold,
+            left_out=self._left_out(run.without),
         )
         with ThreadPoolExecutor(worker_count()) as pool:
             jobs = [
@@ -281,14 +281,15 @@ class Bench:
                 job.result()
                 print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
 
-    def _left_out(self, groups: Sequence[str]) -> list[list[bool]]:
+    def _left_out(self, groups: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which copies these groups had a part in, (n_copies, n_rows)."""
-        copies = self.store.copies
-        return [
-            [not set(groups).isdisjoint(changes_of(sha, number, copies)) for sha in sounds]
-            for number in range(1, 1 + copies.count)
-            for sounds in [self.recordings.sha256.tolist()]
-        ]
+        copies, sounds = self.store.copies, self.recordings.sha256.tolist()
+        left_out = np.zeros((copies.count, len(sounds)), dtype=np.bool_)
+        if not set(groups).isdisjoint(CHANGES):
+            for number, row in np.ndindex(left_out.shape):
+                changes = changes_of(sounds[row], number + 1, copies)
+                left_out[number, row] = not set(groups).isdisjoint(changes)
+        return left_out
 
     def _fit_one(self, run: Run, model: str, fold: int, table: Path) -> None:
         folder = self.folder(run, model)
@@ -304,7 +305,6 @@ class Bench:
                 "fold": fold,
                 "seed": run.seed,
                 "without": _without(self.config, run.without).tolist(),
-                "left_out": self._left_out(run.without),
                 "deaf": "frames" in run.without,
                 "folder": str(folder),
             },

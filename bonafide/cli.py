@@ -411,14 +411,16 @@ def run_serve(arguments: Arguments) -> int:
     return 0
 
 
+def _not_installed(module: str | None, extra: str) -> ConfigError:
+    return ConfigError("not_installed", f"{module} is missing: pip install 'bonafide[{extra}]'")
+
+
 def run_app(arguments: Arguments) -> int:
     """Run the page, and a service for it, until stopped."""
     try:
         from serving.app.launch import launch
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            "not_installed", f"{error.name} is missing: pip install 'bonafide[app]'"
-        ) from error
+        raise _not_installed(error.name, "app") from error
     launch(arguments.port, arguments.service, say=_print)
     return 0
 
@@ -427,11 +429,9 @@ def run_bench(arguments: Arguments) -> int:
     """Run every benchmark and print the table."""
     from importlib.util import find_spec
 
-    needed = ("librosa", "onnx", "tensorflow")  # what the fused graph is compared with
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise ConfigError(
-            "not_installed", f"{missing[0]} is missing: pip install 'bonafide[train]'"
-        )
+    for name in ("librosa", "onnx", "tensorflow"):  # what the fused graph is compared with
+        if find_spec(name) is None:
+            raise _not_installed(name, "train")
     from benchmarks.bench import run
     from bonafide.display import Display
     from bonafide.home import find_bundle, home

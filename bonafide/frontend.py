@@ -215,10 +215,7 @@ def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, vie
     n_frames, rest = _n_spectra(spec, view), n_rest(view)
     taps, second, bins = _taps(view), *fourier_tables(view.n_fft, rest)[1:]
     n_columns = n_frames + taps.shape[2] - 1
-    before, hop = (
-        view.n_fft // 2,
-        view.hop_samples,
-    )  # frames are centred, beyond the ends is silence
+    hop, before = view.hop_samples, view.n_fft // 2  # centred, beyond the ends is silence
     after = n_columns * hop - spec.window_samples - before
     padded = graph.add("Pad", waveform, graph.integers([0, before, 0, after]))
     slabs = graph.add("Reshape", padded, graph.integers([-1, n_columns, hop]))
@@ -351,42 +348,10 @@ def _decibels(graph: "GraphBuilder", log_mean: str, mean_log: str) -> str:
 
 
 def _mean_log(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, power: str) -> str:
-    """Add the mean log density of each band's bins: [batch, n_filters, n_frames].
-
-    The log of a product is the sum of logs and takes one logarithm, the dearest of operations.
-    """
-    factors = graph.add("Clip", power, graph.constant(spec.power_floor))
+    """Add the mean log density of each band's bins: [batch, n_filters, n_frames]."""
+    floored = graph.add("Clip", power, graph.constant(spec.power_floor))
     means = _in_fourier_order(band_filters(view), view)
-    for _ in range(_n_pairings(spec, view)):
-        *sides, means = _pairs(means)
-        gathered = [graph.add("Gather", factors, graph.integers(side), axis=1) for side in sides]
-        factors = graph.add("Mul", *gathered)
-    return graph.add("MatMul", graph.constant(means), graph.add("Log", factors))
-
-
-def _n_pairings(spec: FeatureSpec, view: ViewSpec) -> int:
-    """Tell how often densities can be paired, twice at most, and stay in the range of float32."""
-    most = view.n_fft * spec.window_samples / _step_hz(view)  # all of the window in one bin
-    least, limits = spec.power_floor, np.finfo(np.float32)
-    return sum(bool(least**n > limits.tiny and most**n < limits.max) for n in (2, 4))
-
-
-def _pairs(means: Table) -> tuple[NDArray[np.intp], NDArray[np.intp], Table]:
-    """Pair what a band weighs alike; what is left over goes with itself, at half its weight.
-
-    Takes weights (n_bands, n); gives the first and the second of each pair, and the pairs' weights.
-    """
-    rows = []
-    for band, weights in enumerate(means):
-        for weight in np.unique(weights[weights > 0]):
-            alike = np.flatnonzero(weights == weight)
-            rows += [(band, weight, *pair) for pair in alike[: len(alike) // 2 * 2].reshape(-1, 2)]
-            if len(alike) % 2:
-                rows.append((band, weight / 2, alike[-1], alike[-1]))
-    bands, weights, first, second = zip(*rows, strict=True)
-    paired = np.zeros((len(means), len(rows)), np.float32)
-    paired[bands, range(len(rows))] = weights
-    return np.array(first), np.array(second), paired
+    return graph.add("MatMul", graph.constant(means), graph.add("Log", floored))
 
 
 def _temporal_flatness(graph: "GraphBuilder", view: ViewSpec, bands: str, logs: str) -> str:

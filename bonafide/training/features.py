@@ -63,18 +63,19 @@ def changed_copy(window: Waveform, sha256: str, number: int, copies: CopiesConfi
     number : int
         Which copy, from 1.
     """
-    shares = copies.shares.model_dump()
-    return channels.degrade(window, _draws(sha256, number), shares, copies.second_share)
+    return channels.degrade(window, *_how(sha256, number, copies))
 
 
 def changes_of(sha256: str, number: int, copies: CopiesConfig) -> list[str]:
     """Tell what `changed_copy` does: names of `channels.CHANGES`."""
-    shares = copies.shares.model_dump()
-    return channels.draw_changes(_draws(sha256, number), shares, copies.second_share)
+    return channels.draw_changes(*_how(sha256, number, copies))
 
 
-def _draws(sha256: str, number: int) -> np.random.Generator:
-    return np.random.default_rng([number, *sha256.encode()])
+def _how(
+    sha256: str, number: int, copies: CopiesConfig
+) -> tuple[np.random.Generator, dict[str, float], float]:
+    rng = np.random.default_rng([number, *sha256.encode()])
+    return rng, copies.shares.model_dump(), copies.second_share
 
 
 @dataclass(frozen=True)
