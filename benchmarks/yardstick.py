@@ -22,7 +22,7 @@ from bonafide.corpora.readers import read_corpus
 from bonafide.corpora.rows import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError
-from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
+from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.training.base import fix_threads, make_base_model, model_seed
 from bonafide.training.channels import CHANGES
 from bonafide.training.config import Config, FitConfig, read_config
@@ -86,13 +86,13 @@ def runs(config: Config) -> Iterator[Run]:
     for name in ("gru", "xgboost"):
         yield Run(f"{name}: no copies", (name,), fit={"copy_weight": 0.0})
         yield Run(f"{name}: no emphasis", (name,), fit={"emphasis": {}})
-    yield Run("networks: no augmentation", NETWORKS, fit=PLAIN)
+    yield Run("gru: no augmentation", probe, fit=PLAIN)
     for name, value in SHAKEN.items():
         yield Run(f"gru: no {name}", probe, fit={name: value})
     for name in CHANGES:
         yield Run(f"xgboost: no copies with {name}", ("xgboost",), without=(name,))
-    yield Run("networks: no statistics", NETWORKS, without=statistics)
-    yield Run("networks: no statistics, no augmentation", NETWORKS, fit=PLAIN, without=statistics)
+    yield Run("gru: no statistics", probe, without=statistics)
+    yield Run("gru: no statistics, no augmentation", probe, fit=PLAIN, without=statistics)
     yield Run("gru: no frames", probe, without=("frames",))
     for name in statistics:
         yield Run(f"xgboost: no {name}", ("xgboost",), without=(name,))

@@ -98,16 +98,16 @@ class FitConfig(Section):
     copy_weight: float = Field(0.2, ge=0.0)
     emphasis: dict[str, EmphasisConfig] = Field(default_factory=default_emphasis)
 
-    epochs: int = Field(50, ge=1)
+    epochs: int = Field(70, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
     batch_rows: int = Field(48, ge=2)
     learning_rate: float = Field(2e-3, gt=0.0)
     weight_decay: float = Field(1e-2, ge=0.0)
     average_momentum: float = Field(0.99, ge=0.0, lt=1.0)
     label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
-    crop_share: float = Field(0.5, gt=0.0, le=1.0)
+    crop_share: float = Field(0.25, gt=0.0, le=1.0)
     offset_scale: float = Field(0.3, ge=0.0)
-    statistics_noise: float = Field(0.2, ge=0.0)
+    statistics_noise: float = Field(0.3, ge=0.0)
 
 
 class NetworkConfig(Section):
@@ -118,7 +118,7 @@ class NetworkConfig(Section):
     strides: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field((2, 2, 2), min_length=1)
     dropout: float = Field(0.3, ge=0.0, lt=1.0)
     statistics_width: int = Field(128, ge=4, le=1024)
-    statistics_dropout: float = Field(0.5, ge=0.0, lt=1.0)
+    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
 
 
 class TreesConfig(Section):

@@ -50,7 +50,7 @@ def build_network(
     """Build one network.
 
     It listens twice: to the frames, by convolutions over time, a recurrence unless it is the CNN,
-    and mean and maximum over time; and to the statistics, by a dense layer. One layer decides.
+    and mean and maximum over time; and to the statistics, by two dense layers. One layer decides.
 
     Parameters
     ----------
@@ -75,9 +75,10 @@ def build_network(
         x = RECURRENT[kind](config.width)(x)
     over_time = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
     heard = layers.Dropout(config.dropout)(layers.Concatenate()(over_time))
-    known = layers.Dropout(config.dropout)(statistics)
-    known = _normed(layers.Dense(config.statistics_width, use_bias=False)(known))
-    known = layers.Dropout(config.statistics_dropout)(known)
+    known = statistics
+    for _ in range(2):
+        known = _normed(layers.Dense(config.statistics_width, use_bias=False)(known))
+        known = layers.Dropout(config.statistics_dropout)(known)
     p_spoof = layers.Dense(1, activation="sigmoid")(layers.Concatenate()([heard, known]))
     return keras.Model([frames, statistics], p_spoof, name=kind)
 
