@@ -1,8 +1,9 @@
 """The yardstick: leave-sources-out cross-validation with the folds of configs/protocol.csv.
 
 Every fold is scored by models that heard none of its sources and speakers, stacked and calibrated
-on the other folds alone. What is fitted is kept, so that a run that was stopped goes on; scores go
-into one file, from which `benchmarks.results` makes every table. Needs the extra ``train``.
+on the other folds alone. What is fitted is kept with its settings, so that a run that was stopped
+goes on; the scores of all that was fitted with this configuration go into one file, from which
+`benchmarks.results` makes every table. Needs the extra ``train``.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from bonafide.corpora.readers import read_corpus
 from bonafide.corpora.rows import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError
-from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS
+from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
 from bonafide.training.base import fix_threads, make_base_model, model_seed
 from bonafide.training.channels import CHANGES
 from bonafide.training.config import Config, FitConfig, read_config
@@ -43,6 +44,7 @@ MIN_ROWS = 4  # of each label, where a source is to hold both
 Scores = NDArray[np.float32]
 SHAKEN = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
 PLAIN = {"copy_weight": 0.0, **SHAKEN}
+OF_ALL_MODELS = ("copy_weight", "emphasis")  # of the `FitConfig`
 
 
 @dataclass(frozen=True)
@@ -275,11 +277,39 @@ class Bench:
                 pool.submit(self._fit_one, run, model, fold, table)
                 for model in run.models
                 for fold in run.folds
-                if not (self.folder(run, model) / f"{fold}.npy").exists()
+                if not self._is_fitted(run, model, fold)
             ]
             for done, job in enumerate(jobs, start=1):
                 job.result()
                 print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
+
+    def fitted(self) -> dict[str, Scores]:
+        """Give the scores of all that is fitted with this configuration, by run and model."""
+        return {
+            f"{run.name}|{model}": self.scores(run, model)
+            for run in runs(self.config)
+            for model in run.models
+            if all(self._is_fitted(run, model, fold) for fold in run.folds)
+        }
+
+    def _settings(self, run: Run, model: str, fold: int) -> dict[str, Any]:
+        fit = {**self.config.fit.model_dump(mode="json"), **run.fit}
+        return {
+            "name": model,
+            "model": getattr(self.config.models, model).model_dump(mode="json"),
+            # the rest is of the networks
+            "fit": fit if model in NETWORKS else {key: fit[key] for key in OF_ALL_MODELS},
+            "store": self.store.folder.name,
+            "fold": fold,
+            "seed": run.seed,
+            "without": _without(self.config, run.without).tolist(),
+            "left_out": sorted(set(run.without) & set(CHANGES)),
+            "deaf": "frames" in run.without,
+        }
+
+    def _is_fitted(self, run: Run, model: str, fold: int) -> bool:
+        path = self.folder(run, model) / f"{fold}.json"
+        return path.exists() and json.loads(path.read_text()) == self._settings(run, model, fold)
 
     def _left_out(self, groups: Sequence[str]) -> NDArray[np.bool_]:
         """Tell which copies these groups had a part in, (n_copies, n_rows)."""
@@ -294,21 +324,11 @@ class Bench:
     def _fit_one(self, run: Run, model: str, fold: int, table: Path) -> None:
         folder = self.folder(run, model)
         folder.mkdir(parents=True, exist_ok=True)
-        run_isolated(
-            "benchmarks.yardstick:fit_fold",
-            {
-                "name": model,
-                "model": getattr(self.config.models, model).model_dump(mode="json"),
-                "fit": {**self.config.fit.model_dump(mode="json"), **run.fit},
-                "store": str(self.store.folder),
-                "table": str(table),
-                "fold": fold,
-                "seed": run.seed,
-                "without": _without(self.config, run.without).tolist(),
-                "deaf": "frames" in run.without,
-                "folder": str(folder),
-            },
-        )
+        settings = self._settings(run, model, fold)
+        arguments = {key: value for key, value in settings.items() if key != "left_out"}
+        places = {"store": str(self.store.folder), "table": str(table), "folder": str(folder)}
+        run_isolated("benchmarks.yardstick:fit_fold", {**arguments, **places})
+        (folder / f"{fold}.json").write_text(json.dumps(settings))
 
 
 def stacked(
@@ -347,10 +367,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         run = replace(run, models=[name for name in run.models if name in chosen.models])
         bench.fit(run)
-        kept = dict(np.load(path)) if path.exists() else {}
-        kept |= {f"{run.name}|{model}": bench.scores(run, model) for model in run.models}
-        kept["sound"] = bench.recordings.sha256.astype("U16")
-        np.savez_compressed(path, allow_pickle=False, **kept)
+        sound = bench.recordings.sha256.astype("U16")
+        np.savez_compressed(path, allow_pickle=False, sound=sound, **bench.fitted())
     (chosen.scores / "config.json").write_text(
         json.dumps(bench.config.model_dump(mode="json"), indent=1) + "\n"
     )

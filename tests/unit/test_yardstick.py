@@ -1,6 +1,9 @@
 """The yardstick's protocol, its runs, and what the conditions do to sound."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from benchmarks.sounds import speech
 from benchmarks.yardstick import (
     CONFIG,
     PROTOCOL,
+    Bench,
+    Run,
     _without,
     read_protocol,
     runs,
@@ -22,7 +27,9 @@ from bonafide.corpora.rows import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.spec import BASE_MODELS
 from bonafide.training.config import read_config
+from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
+from bonafide.training.recordings import Recordings
 
 CUT = {"trimmed silence", "2 s", "1 s", "matched level, length, silence"}
 
@@ -57,6 +64,25 @@ def test_the_protocol_keeps_sources_and_speakers_of_the_real_corpus_whole(
     speakers = speaker_folds(corpus)
     shared = set(corpus.column("source")[speakers.fold == 0].tolist())
     assert shared & set(corpus.column("source")[speakers.fold != 0].tolist())
+
+
+@pytest.mark.parametrize(("model", "again"), [("gru", True), ("xgboost", False)])
+def test_a_fit_counts_only_with_the_settings_it_was_made_with(
+    tmp_path: Path, model: str, again: bool
+) -> None:
+    config = read_config(CONFIG)
+    recordings, store = cast(Recordings, None), FeatureStore(tmp_path / "features")
+    bench = Bench(config, recordings, store, {}, tmp_path)
+    run = Run("seed 1")
+    bench.folder(run, model).mkdir(parents=True)
+    kept = bench.folder(run, model) / "0.json"
+    kept.write_text(json.dumps(bench._settings(run, model, 0)))
+    assert bench._is_fitted(run, model, 0)
+    assert not bench._is_fitted(run, model, 1)
+    assert not bench._is_fitted(replace(run, without=("lfcc",)), model, 0)
+    longer = config.fit.model_copy(update={"epochs": 2 * config.fit.epochs})
+    other = replace(bench, config=config.model_copy(update={"fit": longer}))
+    assert other._is_fitted(run, model, 0) is not again  # trees know nothing of epochs
 
 
 def test_the_protocol_names_nobody() -> None:
