@@ -40,14 +40,20 @@ def _folded(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[Any], NDArr
     return kernel * gain, shift - mean * gain
 
 
+def _normed_after(model: keras.Model, layer: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give kernel and bias of a layer with the batch normalisation that follows it in them."""
+    norms = _layers(model, layers.BatchNormalization)
+    (norm,) = (norm for norm in norms if norm.input is layer.output)
+    return _folded(_weights(layer)[0], norm)
+
+
 def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
     """Add the convolutions, normalised and rectified: [batch, channels, 1, t] -> the same.
 
     As images one pixel high: for those onnxruntime has faster convolutions.
     """
-    norms = _layers(model, layers.BatchNormalization)
-    for convolution, norm in zip(_layers(model, layers.Conv1D), norms, strict=False):
-        kernel, bias = _folded(_weights(convolution)[0], norm)  # (t, in, out)
+    for convolution in _layers(model, layers.Conv1D):
+        kernel, bias = _normed_after(model, convolution)  # (t, in, out)
         x = graph.add(
             "Conv",
             x,
@@ -61,11 +67,13 @@ def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
 
 
 def _add_decision(graph: GraphBuilder, model: keras.Model, heard: str, statistics: str) -> str:
-    """Add the statistics' layer and the last one: [batch, n], [batch, n_statistics] -> [batch]."""
-    dense, last = _layers(model, layers.Dense)
-    kernel, bias = _folded(_weights(dense)[0], _layers(model, layers.BatchNormalization)[-1])
-    known = graph.add("Gemm", statistics, graph.constant(kernel), graph.constant(bias))
-    both = graph.add("Concat", heard, graph.add("Relu", known), axis=1)
+    """Add the statistics' layers and the last one: [batch, n], [batch, n_statistics] -> [batch]."""
+    *hidden, last = _layers(model, layers.Dense)
+    known = statistics
+    for dense in hidden:
+        weights = map(graph.constant, _normed_after(model, dense))
+        known = graph.add("Relu", graph.add("Gemm", known, *weights))
+    both = graph.add("Concat", heard, known, axis=1)
     odds = graph.add("Gemm", both, *map(graph.constant, _weights(last)))
     return graph.add("Reshape", graph.add("Sigmoid", odds), graph.integers([-1]))
 
