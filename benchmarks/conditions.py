@@ -28,14 +28,10 @@ from benchmarks.yardstick import (
 from bonafide.audio import decode, speech_frames
 from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
-    add_log_odds,
-    add_standard,
     meta_logistic_graph,
     meta_trees_graph,
     trees_graph,
 )
-from bonafide.frontend import add_features
-from bonafide.onnxgraph import GraphBuilder, inline
 from bonafide.runtime import Graph
 from bonafide.spec import (
     BASE_MODELS,
@@ -139,8 +135,6 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
     """Export what was fitted without a fold as one `detector.onnx`, stack and calibration too."""
     folder = bench.work / "detectors" / f"{run.seed}-{fold}"
     target = folder / "detector.onnx"
-    if target.exists():
-        return target
     folder.mkdir(parents=True, exist_ok=True)
     standards: dict[str, Standard] = {}
     jobs = []
@@ -186,25 +180,6 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
     return target
 
 
-def build_trees(bench: Bench, run: Run, fold: int) -> Path:
-    """Export the trees that were fitted without a fold, from the waveform on."""
-    folder = bench.work / "detectors" / f"{run.seed}-{fold}-xgboost"
-    folder.mkdir(parents=True, exist_ok=True)
-    fits = bench.folder(run, "xgboost")
-    standard = read_standards(fits / f"{fold}.npz")[STATISTICS]
-    spec = bench.store.spec
-    graph = GraphBuilder("trees")
-    waveform = graph.input("waveform", ["batch", spec.window_samples])
-    _, statistics = add_features(graph, spec, waveform, [])
-    known = add_standard(graph, statistics, standard)
-    trees = trees_graph(load_booster((fits / f"{fold}.ubj").read_bytes()))
-    p_spoof = inline(graph, trees, {STATISTICS: known})["p_spoof"]
-    graph.output("llr", graph.add("Neg", add_log_odds(graph, p_spoof)), ["batch"])
-    graph.output("models", graph.add("Unsqueeze", p_spoof, graph.integers([1])), ["batch", 1])
-    onnx.save(graph.model(), str(folder / "detector.onnx"))
-    return folder / "detector.onnx"
-
-
 @dataclass(frozen=True)
 class _Chunk:
     condition: str
@@ -235,17 +210,11 @@ def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
 
 
 def score_conditions(
-    bench: Bench,
-    run: Run,
-    rows: NDArray[np.intp],
-    conditions: Iterable[str],
-    *,
-    trees_alone: bool = False,
+    bench: Bench, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
 ) -> dict[str, NDArray[np.float32]]:
     """Score rows under each condition by the detectors that never heard their sources."""
     corpus, fold_of = bench.recordings.corpus, bench.folds["sources"].fold
-    build = build_trees if trees_alone else build_detector
-    detectors = [build(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
+    detectors = [build_detector(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
     chunks = [
         _Chunk(
             name,
@@ -260,8 +229,7 @@ def score_conditions(
         for part in np.array_split(mine, -(-len(mine) // 64))
     ]
     place = {int(row): number for number, row in enumerate(rows)}
-    n_models = 1 if trees_alone else len(BASE_MODELS)
-    empty = np.full((len(rows), 1 + n_models), np.nan, np.float32)
+    empty = np.full((len(rows), 1 + len(BASE_MODELS)), np.nan, np.float32)
     found = {name: empty.copy() for name in conditions}
     for number, scores in map_parallel(_score, chunks, crashed=_crashed):
         chunk = chunks[number]
@@ -278,16 +246,11 @@ def choose_rows(bench: Bench) -> NDArray[np.intp]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score every condition with the detectors of the first seed."""
-    parser = options(__doc__)
-    parser.add_argument(
-        "--trees-alone", action="store_true", help="XGBoost only: the networks need not be fitted"
-    )
-    chosen = parser.parse_args(arguments)
+    chosen = options(__doc__).parse_args(arguments)
     bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
     rows = choose_rows(bench)
     run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
-    alone = chosen.trees_alone
-    found = score_conditions(bench, run, rows, CONDITIONS, trees_alone=alone)
+    found = score_conditions(bench, run, rows, CONDITIONS)
     np.savez_compressed(chosen.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
 
 
