@@ -1,5 +1,6 @@
 """Where Bonafide keeps what it makes: bundles, which one is in production, feature stores."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,14 +21,6 @@ def home() -> Path:
         return Path(chosen).resolve()
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "bonafide"
-
-
-def bundles(root: Path) -> list[Bundle]:
-    """List the bundles kept under a home folder, by name and version."""
-    # Names that start with a dot are drafts that a killed process left.
-    folders = [path.parent for path in (root / "bundles").glob("*/[0-9]*/manifest.json")]
-    by_version = sorted(folders, key=lambda f: (f.parent.name, int(f.name)))
-    return [read_bundle(folder) for folder in by_version]
 
 
 def production_folder(root: Path) -> Path | None:
@@ -73,6 +66,7 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
     """Copy a candidate into the home folder under the next version.
 
     A detector that is kept already, hash for hash, is not kept twice: its bundle is given back.
+    Versions that cannot be read, damaged or of another format, stand in nobody's way.
 
     Parameters
     ----------
@@ -85,20 +79,20 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
     card : str
         The model card, Markdown.
     """
-    name = str(candidate.manifest["name"])
-    folder = root / "bundles" / name
-    existing = [bundle for bundle in bundles(root) if bundle.manifest["name"] == name]
-    version = str(max((int(b.manifest["version"]) for b in existing), default=0) + 1)
+    folder = root / "bundles" / str(candidate.manifest["name"])
+    versions = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    version = str(max(versions, default=0) + 1)
     draft = folder / f".{version}"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(candidate.folder, draft)
     (draft / "card.md").write_text(card, encoding="utf-8")
-    entries = {**candidate.manifest, **manifest, "version": version}
-    kept = write_bundle(draft, entries)
-    for bundle in existing:
-        if bundle.manifest["sha256"] == kept.manifest["sha256"]:
-            shutil.rmtree(draft)
-            return bundle
+    kept = write_bundle(draft, {**candidate.manifest, **manifest, "version": version})
+    for number in sorted(versions):
+        with contextlib.suppress(BundleError):
+            earlier = read_bundle(folder / str(number))
+            if earlier.manifest["sha256"] == kept.manifest["sha256"]:
+                shutil.rmtree(draft)
+                return earlier
     draft.rename(folder / version)  # whole or not at all
     return Bundle(folder / version, kept.manifest)
 
