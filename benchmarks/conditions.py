@@ -96,12 +96,15 @@ def shortened(waveform: Sound, _rng: np.random.Generator, *, seconds: float) -> 
 
 
 def matched(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Make level, length and silence at the ends the same for both classes."""
+    """Give both classes one level, one length, and no silence at the ends."""
     spoken = shortened(trimmed(waveform, rng), rng, seconds=2.0)
     spoken = np.resize(spoken, 2 * SAMPLE_RATE_HZ)
-    quiet = np.zeros(round(0.1 * SAMPLE_RATE_HZ))
-    level = max(float(np.std(spoken)), 1e-4)
-    return np.concatenate([quiet, 0.05 / level * spoken, quiet])
+    return 0.05 / max(float(np.std(spoken)), 1e-4) * spoken
+
+
+def silenced(waveform: Sound, _rng: np.random.Generator) -> Sound:
+    """Add digital silence, which no microphone gives, to both ends."""
+    return np.pad(waveform, round(0.1 * SAMPLE_RATE_HZ))
 
 
 CONDITIONS: dict[str, Change] = {
@@ -124,6 +127,7 @@ CONDITIONS: dict[str, Change] = {
     "level -20 dB": partial(louder, db=-20.0),
     "level +10 dB": partial(louder, db=10.0),
     "trimmed silence": trimmed,
+    "0.1 s of zeros at both ends": silenced,
     "4 s": partial(shortened, seconds=4.0),
     "2 s": partial(shortened, seconds=2.0),
     "1 s": partial(shortened, seconds=1.0),

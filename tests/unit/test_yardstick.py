@@ -31,7 +31,8 @@ from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
 
-CUT = {"trimmed silence", "2 s", "1 s", "matched level, length, silence"}
+ZEROS = "0.1 s of zeros at both ends"
+OTHER_LENGTH = {"trimmed silence", ZEROS, "2 s", "1 s", "matched level, length, silence"}
 
 
 def corpus_of(*rows: tuple[str, str]) -> Corpus:
@@ -127,7 +128,7 @@ def test_a_condition_changes_sound_as_it_says(name: str) -> None:
     sound = speech(3.0, seed=2)
     heard = np.asarray(CONDITIONS[name](sound, np.random.default_rng(0)))
     assert np.isfinite(heard).all() and np.std(heard) > 0
-    if name not in CUT:
+    if name not in OTHER_LENGTH:
         assert len(heard) == len(sound)
     if name not in {"clean", "4 s", "trimmed silence"}:
         assert len(heard) != len(sound) or not np.allclose(heard, sound, atol=1e-6)
@@ -143,6 +144,9 @@ def test_a_condition_changes_sound_as_it_says(name: str) -> None:
         assert power[len(power) // 2 + 500 :].sum() < 1e-3 * power.sum()
     if name in {"1 s", "2 s"}:
         assert len(heard) == 16_000 * int(name[0])
+    if name == ZEROS:
+        np.testing.assert_array_equal(heard[1600:-1600], sound)
+        assert not heard[:1600].any() and not heard[-1600:].any()
 
 
 def test_matching_leaves_no_level_length_or_silence() -> None:
