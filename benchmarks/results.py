@@ -125,6 +125,24 @@ def judged(
 ENDS = ("value", "low", "high")
 
 
+def outcomes(p: Floats, is_spoof: Mask, undecided: tuple[float, float]) -> list[float]:
+    """Give the share left undecided, and of the decided that are wrong: bona fide, spoofs."""
+    real, fake = p <= undecided[0], p >= undecided[1]
+    decided = real | fake
+    return [
+        float(1 - decided.mean()),
+        float((fake & ~is_spoof).sum() / (decided & ~is_spoof).sum()),
+        float((real & is_spoof).sum() / (decided & is_spoof).sum()),
+    ]
+
+
+OUTCOMES = (
+    "inconclusive",
+    "bona fide called spoof, of the decided",
+    "spoofs called bona fide, of the decided",
+)
+
+
 def plain(interval: Interval) -> str:
     """Write a number and its interval."""
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
@@ -230,17 +248,18 @@ def speakers_section(results: Results) -> list[str]:
 
 def conditions_section(results: Results) -> list[str]:
     """Judge the same recordings on other ways."""
-    clean = results.changed["clean"].value
-    lines = [
-        [name, percent(found), f"{100 * (found.value - clean):+.1f}"]
-        for name, found in results.changed.items()
-    ]
+    clean, decision = results.changed["clean"].value, results.bench.config.decision
+    is_spoof, lines = results.is_spoof[results.conditions["rows"]], []
+    for name, found in results.changed.items():
+        p = p_spoof_of(results.conditions[name][:, 0], decision.prior_spoof)
+        shares = [f"{100 * share:.1f} %" for share in outcomes(p, is_spoof, decision.undecided)]
+        lines.append([name, percent(found), f"{100 * (found.value - clean):+.1f}", *shares])
     return [
         "## On other ways",
         f"{len(results.conditions['rows'])} recordings of the sources with both labels, each by "
-        "the whole detector of its fold (first seed), changed and scored again. GSM has no encoder "
-        "here; AMR-NB stands for it.",
-        markdown_table(("condition", "EER", "points over clean"), lines),
+        "the whole detector of its fold (first seed) at the shipped thresholds, changed and scored "
+        "again. GSM has no encoder here; AMR-NB stands for it.",
+        markdown_table(("condition", "EER", "points over clean", *OUTCOMES), lines),
     ]
 
 
@@ -330,34 +349,16 @@ def calibration_section(results: Results) -> list[str]:
         found = []
         for scores in results.by_seed:
             p = p_spoof_of(scores[DECISION][rows], decision.prior_spoof)
-            spoof = results.is_spoof[rows]
-            real, fake = p <= to, p >= start
-            decided = real | fake
-            found.append(
-                [
-                    1 - decided.mean(),
-                    (fake & ~spoof).sum() / (decided & ~spoof).sum(),
-                    (real & spoof).sum() / (decided & spoof).sum(),
-                ]
-            )
-        undecided, miss, false_alarm = 100 * np.mean(found, axis=0)
-        lines.append(
-            [title, f"{to:g} to {start:g}", *(f"{v:.1f} %" for v in (undecided, miss, false_alarm))]
-        )
+            found.append(outcomes(p, results.is_spoof[rows], (to, start)))
+        shares = [f"{100 * share:.1f} %" for share in np.mean(found, axis=0)]
+        lines.append([title, f"{to:g} to {start:g}", *shares])
     gap = [results.over_seeds(DECISION, rows, metric)[0].value for metric in (cllr, min_cllr)]
-    headings = (
-        "thresholds",
-        "p_spoof left undecided",
-        "inconclusive",
-        "bona fide called spoof, of the decided",
-        "spoofs called bona fide, of the decided",
-    )
     return [
         "## Calibration",
         f"Prior of spoof {decision.prior_spoof:g}; no verdict costs {decision.costs.undecided:g} "
         "of a wrong one, so none is given where a wrong one is likelier than that (Chow, 1970). "
         f"Cllr lies {gap[0] - gap[1]:.3f} bits above its minimum.",
-        markdown_table(headings, lines),
+        markdown_table(("thresholds", "p_spoof left undecided", *OUTCOMES), lines),
     ]
 
 
