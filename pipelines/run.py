@@ -1,8 +1,11 @@
 """One training run from the outside: start it, wait, and collect what it ended in."""
 
+import contextlib
 import hashlib
 import signal
 import threading
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -44,11 +47,34 @@ def remember_failure(error: BaseException) -> None:
     _failures.append(error)
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
+def _in_store(frame: FrameType | None) -> bool:
+    """Tell whether this is ZenML talking to its database."""
+    modules = (str(f.f_globals.get("__name__")) for f, _ in traceback.walk_stack(frame))
+    return any(name.startswith(("sqlalchemy.", "zenml.zen_stores.")) for name in modules)
+
+
+def _stop(_signal: int, frame: FrameType | None) -> None:
     """End the processes that train, so that the steps that wait for them end too."""
     _interrupted.set()
     stop_all()
-    raise KeyboardInterrupt
+    if _in_store(
+        frame
+    ):  # a transaction that is torn apart keeps its lock: whoever comes next hangs
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+    else:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Have Ctrl-C stop the run, at once or as soon as ZenML's database is left."""
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def fingerprint(corpora: list[str], corpus_format: str | None) -> str:
@@ -128,15 +154,14 @@ def run_wired(
     }
     wired = wiring.with_options(model=made, on_failure=remember_failure)
     _failures.clear()
-    before = signal.signal(signal.SIGINT, _stop)
     try:
-        run = wired(**settings)
+        with _stoppable():
+            run = wired(**settings)
     except Exception as error:
         if _interrupted.is_set():
             raise KeyboardInterrupt from error
         raise next((e for e in _failures if isinstance(e, BonafideError)), error) from error
     finally:
-        signal.signal(signal.SIGINT, before)
         clean_work(home())
     if run is None:
         raise BonafideError(

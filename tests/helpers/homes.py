@@ -64,12 +64,15 @@ class Home:
         with log.open("w") as file:
             process = subprocess.Popen(self.command(*words), env=self.environment, stderr=file)
             deadline = time.monotonic() + LIMIT_S
-            while text not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            process.send_signal(sent)
-            return process.wait(timeout=60)
+            try:
+                while text not in log.read_text():
+                    assert process.poll() is None, log.read_text()
+                    assert time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.1)
+                process.send_signal(sent)
+                return process.wait(timeout=60)
+            finally:
+                process.kill()
 
     def array(self, step: str, output: str) -> NDArray[np.float32]:
         """Load the one .npy that a step left in the artifact store."""

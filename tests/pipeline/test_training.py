@@ -4,6 +4,8 @@ import contextlib
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,6 +107,34 @@ def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> Non
     # Python's own resource tracker ends only after the last process that shared its pipe
     wait_for(lambda: not processes_of(home), "nothing of the run is left")
     assert not list((home.folder / "work").glob("*"))
+
+
+IN_A_TRANSACTION = """
+import os, signal, time
+from pipelines.run import _stoppable
+
+COMMIT = '''
+def commit():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.3)
+    print("committed")
+'''
+database = {"__name__": "sqlalchemy.engine", "os": os, "signal": signal, "time": time}
+exec(COMMIT, database)
+try:
+    with _stoppable():
+        database["commit"]()
+        time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_interrupt_waits_for_the_end_of_a_transaction(fresh_home: FreshHome) -> None:
+    environment = fresh_home("transaction").environment
+    command = [sys.executable, "-c", IN_A_TRANSACTION]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == "committed\nstopped\n", ended.stderr
 
 
 ONE_CLASS = "path,label\na.wav,real\nb.wav,real\n"
