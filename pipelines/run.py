@@ -57,9 +57,7 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     """End the processes that train, so that the steps that wait for them end too."""
     _interrupted.set()
     stop_all()
-    if _in_store(
-        frame
-    ):  # a transaction that is torn apart keeps its lock: whoever comes next hangs
+    if _in_store(frame):  # a transaction torn apart keeps its lock: whoever comes next hangs
         signal.setitimer(signal.ITIMER_REAL, 0.05)
     else:
         raise KeyboardInterrupt

@@ -350,7 +350,8 @@ def test_the_same_detector_is_not_kept_twice(tmp_path: Path) -> None:
     other = keep(root, make(tmp_path / "b", "b"), {}, "card")
     again = keep(root, make(tmp_path / "c", version="5"), {"created": "Tuesday"}, "card")
     assert again == first and again.manifest["created"] == "Monday"
-    assert versions(root) == ["1", other.identity["version"]] == ["1", "2"]
+    assert read_bundle(first.folder) == first and read_bundle(other.folder) == other
+    assert versions(root) == ["1", "2"]
 
 
 def test_names_have_versions_of_their_own(tmp_path: Path) -> None:
@@ -359,12 +360,15 @@ def test_names_have_versions_of_their_own(tmp_path: Path) -> None:
     other = keep(root, make(tmp_path / "b", name="phone"), {}, "card")
     assert other.identity["version"] == "1"
     assert other.folder == root / "bundles" / "phone" / "1"
+    assert versions(root) == versions(root, "phone") == ["1"]
 
 
 def test_versions_are_numbers(tmp_path: Path) -> None:
     root = tmp_path / "home"
     kept = [keep(root, make(tmp_path / str(i), str(i)), {}, "card") for i in range(11)]
-    assert [bundle.identity["version"] for bundle in kept] == [str(i) for i in range(1, 12)]
+    assert [read_bundle(b.folder).identity["version"] for b in kept] == [
+        str(i) for i in range(1, 12)
+    ]
 
 
 def test_a_removed_version_is_not_given_again_while_a_later_one_stands(tmp_path: Path) -> None:

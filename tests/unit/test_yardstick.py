@@ -157,3 +157,4 @@ def test_matching_leaves_no_level_length_or_silence() -> None:
     other = change(np.concatenate([quiet, 0.1 * speech(4.5, seed=2), quiet]), rng)
     assert len(one) == len(other)
     assert np.std(one) == pytest.approx(np.std(other), rel=0.05)
+    assert one[:160].any() and other[:160].any() and other[-160:].any()
