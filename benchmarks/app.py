@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import Bundle
-from bonafide.frontend import band_filters, filters
+from bonafide.frontend import filters
 from bonafide.spec import BASE_MODELS, CEPSTRA, NETWORKS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
-from bonafide.statistics import CHANGE_FLOOR, VARIANCE_FLOOR
+from bonafide.statistics import FLOOR, PRIOR, STEEPNESS
 from bonafide.training.config import ModelsConfig
 from bonafide.training.networks import build_network
 
 Array = NDArray[np.floating[Any]]
-DECIBELS = 10 / np.log(10)  # of a neper of power
 
 
 class App:
@@ -92,7 +91,13 @@ def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[s
             powers[resolution] = np.abs(spectrum) ** 2
         if view not in values:
             values[view] = _view(spec, view, powers[resolution])
-    parts = [statistics(spec, values[view]) for view in spec.statistics.values()]
+    parts, classes = [], dict[int, Array]()
+    for view in spec.statistics.values():
+        features = values[view]
+        parts.append(statistics(spec, features))
+        if view.by_class:
+            belongs = classes.setdefault(features.shape[1], memberships(features))
+            parts.append(by_class(features, belongs))
     return {name: values[view] for name, view in sequences.items()}, np.concatenate(parts)
 
 
@@ -111,14 +116,6 @@ def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
     features = librosa.power_to_db(bands, amin=spec.power_floor, top_db=None)
     if view.kind in CEPSTRA:
         features = scipy.fft.dct(features, axis=0, norm="ortho")[: view.n_coefficients]
-    elif view.kind == "flatness":
-        step = SAMPLE_RATE_HZ / view.n_fft
-        bins = librosa.power_to_db(power / step, amin=spec.power_floor, top_db=None)
-        features = features - step * band_filters(view) @ bins
-    elif view.kind == "temporal_flatness":
-        blocks = _blocks(np.maximum(bands, spec.power_floor), spec, view)
-        features = librosa.power_to_db(blocks.mean(axis=2), amin=spec.power_floor, top_db=None)
-        features = features - DECIBELS * np.log(blocks).mean(axis=2)
     if view.deltas:
         width = spec.delta_frames
         derivatives = [
@@ -128,27 +125,49 @@ def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
     return features
 
 
-def _blocks(bands: Array, spec: FeatureSpec, view: ViewSpec) -> Array:
-    """Cut frames into blocks: (bands, frames) -> (bands, blocks, block_frames)."""
-    n_blocks = spec.n_frames(view)
-    return bands[:, : n_blocks * view.block_frames].reshape(len(bands), n_blocks, -1)
-
-
 def statistics(spec: FeatureSpec, features: Array) -> Array:
-    """Give time statistics of one view with numpy: (features, frames) -> (n_statistics,)."""
+    """Give time statistics of one view with numpy: (features, frames) -> (n,)."""
     mean = features.mean(axis=1)
-    variance = features.var(axis=1) + VARIANCE_FLOOR
-    unit = (features - mean[:, None]) / np.sqrt(variance)[:, None]
-    by_feature = [
-        mean,
-        np.log(np.sqrt(variance)),
-        np.log(np.abs(np.diff(features, axis=1)).mean(axis=1) + CHANGE_FLOOR),
-        *((unit[:, lag:] * unit[:, :-lag]).mean(axis=1) for lag in spec.lags),
+    moves = _moves(features)
+    deviation, step, turn = (np.sqrt(np.mean(x**2, axis=1)) + FLOOR for x in moves)
+    _, change, change_of_step = (np.abs(x).mean(axis=1) + FLOOR for x in moves)
+    ratios = [
+        deviation,
+        change,
+        step / deviation,
+        change_of_step / step,
+        step / change,
+        turn / change_of_step,
     ]
-    first = unit[: spec.correlated]
-    correlations = first @ first.T / features.shape[1]
-    upper = correlations[np.triu_indices(len(first), 1)]
-    return np.concatenate([np.stack(by_feature, axis=1).ravel(), upper])
+    unit = (features - mean[:, None])[: spec.correlated] / deviation[: spec.correlated, None]
+    correlations = unit @ unit.T / features.shape[1]
+    upper = correlations[np.triu_indices(len(unit), 1)]
+    return np.concatenate([np.stack([mean, *np.log(ratios)], axis=1).ravel(), upper])
+
+
+def _moves(features: Array) -> tuple[Array, Array, Array]:
+    """Give values without their mean, first and second differences, (features, frames - 2) each."""
+    centred = features - features.mean(axis=1, keepdims=True)
+    step = np.diff(centred, axis=1)
+    return centred[:, 1:-1], step[:, :-1], np.diff(step, axis=1)
+
+
+def memberships(features: Array) -> Array:
+    """Tell how much each frame but the ends belongs to each class, (4, frames - 2)."""
+    values = _moves(features)[0][:2]
+    deviation = np.sqrt(np.mean(values**2, axis=1, keepdims=True)) + FLOOR
+    loud, dull = 1 / (1 + np.exp(-STEEPNESS * values / deviation))
+    return np.stack([loud * dull, loud * (1 - dull), (1 - loud) * dull, (1 - loud) * (1 - dull)])
+
+
+def by_class(features: Array, belongs: Array) -> Array:
+    """Give mean absolute deviation and change by class: (features, frames) -> (8 features,)."""
+    absolute = np.abs(np.stack(_moves(features)[:2], axis=1))  # (features, 2, frames - 2)
+    overall = absolute.mean(axis=2, keepdims=True)
+    share = belongs.mean(axis=1)
+    own = absolute @ belongs.T / belongs.shape[1]
+    mean = (own + PRIOR * overall) / (share + PRIOR)
+    return np.asarray(np.log((mean + FLOOR) / (overall + FLOOR))).ravel()
 
 
 def _standardised(values: Array) -> Array:

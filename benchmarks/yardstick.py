@@ -155,7 +155,7 @@ def _without(config: Config, names: Sequence[str]) -> NDArray[np.intp]:
     """Give the columns of the statistics that come from these views."""
     start, columns = 0, []
     for name, view in config.spec.statistics.items():
-        size = config.spec.statistics_of(view)
+        size = len(config.spec.kinds_of(view))
         columns += [*range(start, start + size)] if name in names else []
         start += size
     return np.array(columns, dtype=np.intp)

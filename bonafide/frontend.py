@@ -40,25 +40,8 @@ def linear_filters(view: ViewSpec) -> Table:
     return (triangles * 2 / (corners[2:] - corners[:-2])[:, None]).astype(np.float32)
 
 
-def band_filters(view: ViewSpec) -> Table:
-    """Give bands side by side as means over their bins, shape (n_filters, 1 + n_fft // 2).
-
-    Divided by the step between bins in Hz, so that a band's value is a density, as a filter's of
-    unit area is.
-    """
-    step = _step_hz(view)
-    edges = np.round(np.linspace(view.low_hz, view.high_hz, view.n_filters + 1) / step)
-    first = np.minimum(np.maximum(edges[:-1], 1), view.n_fft // 2 - 1)  # neither bin 0 nor the last
-    last = np.maximum(np.minimum(edges[1:], view.n_fft // 2), first + 1)
-    bins = np.arange(1 + view.n_fft // 2)
-    inside = (bins >= first[:, None]) & (bins < last[:, None])
-    return (inside / (inside.sum(axis=1, keepdims=True) * step)).astype(np.float32)
-
-
 def filters(view: ViewSpec) -> Table:
     """Give the view's filters, shape (n_filters, 1 + n_fft // 2)."""
-    if view.kind == "flatness":
-        return band_filters(view)
     if view.kind not in ("mfcc", "logmel"):
         return linear_filters(view)
     from librosa.filters import mel
@@ -194,15 +177,8 @@ def add_features(
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
         power = _power_spectrum(graph, spec, waveform, together[0])
         values |= _views(graph, spec, together, power)
-    heard = [
-        Frames(values[view], view.n_features, spec.n_frames(view))
-        for view in spec.statistics.values()
-    ]
+    heard = [Frames(values[view], view, spec.n_frames(view)) for view in spec.statistics.values()]
     return {name: values[view] for name, view in named.items()}, add_statistics(graph, heard, spec)
-
-
-def _n_spectra(spec: FeatureSpec, view: ViewSpec) -> int:
-    return 1 + spec.window_samples // view.hop_samples
 
 
 def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:
@@ -212,7 +188,7 @@ def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, vie
     reaches over, so that frames are never written out; its weights have taken in the window, and
     one of its groups is one n2.
     """
-    n_frames, rest = _n_spectra(spec, view), n_rest(view)
+    n_frames, rest = spec.n_frames(view), n_rest(view)
     taps, second, bins = _taps(view), *fourier_tables(view.n_fft, rest)[1:]
     n_columns = n_frames + taps.shape[2] - 1
     hop, before = view.hop_samples, view.n_fft // 2  # centred, beyond the ends is silence
@@ -259,13 +235,12 @@ def _views(
     graph: "GraphBuilder", spec: FeatureSpec, views: Sequence[ViewSpec], power: str
 ) -> dict[ViewSpec, str]:
     """Add views of one resolution: each [batch, n_features, n_frames]."""
-    values, known = {}, dict[bytes, tuple[str, str]]()
+    values, known = {}, dict[bytes, str]()
     for view in views:
         table = filters(view)
         if table.tobytes() not in known:  # views share equal filters and their logarithm
-            bands = _bands(graph, spec, view, table, power)
-            known[table.tobytes()] = bands, graph.add("Log", bands)
-        values[view] = _view(graph, spec, view, *known[table.tobytes()], power)
+            known[table.tobytes()] = graph.add("Log", _bands(graph, spec, view, table, power))
+        values[view] = _view(graph, spec, view, known[table.tobytes()])
     return values
 
 
@@ -318,16 +293,10 @@ def _in_fourier_order(table: Table, view: ViewSpec) -> Table:
 DECIBELS = 10 / np.log(10)  # of a neper of power
 
 
-def _view(
-    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, bands: str, logs: str, power: str
-) -> str:
-    """Add one view: bands, their logarithms and the spectrum -> [batch, n_features, n_frames]."""
+def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:
+    """Add one view: logarithms of its filters -> [batch, n_features, n_frames]."""
     if view.kind in CEPSTRA:
         static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
-    elif view.kind == "flatness":
-        static = _decibels(graph, logs, _mean_log(graph, spec, view, power))
-    elif view.kind == "temporal_flatness":
-        static = _temporal_flatness(graph, view, bands, logs)
     else:
         static = graph.add("Mul", logs, graph.constant(DECIBELS))
     if not view.deltas:
@@ -340,25 +309,3 @@ def _view(
     inner = graph.add("Concat", *derivatives, axis=1)
     whole = graph.add("Pad", inner, graph.integers([0, 0, side, 0, 0, side]), mode="edge")
     return graph.add("Concat", static, whole, axis=1)
-
-
-def _decibels(graph: "GraphBuilder", log_mean: str, mean_log: str) -> str:
-    difference = graph.add("Sub", log_mean, mean_log)
-    return graph.add("Mul", difference, graph.constant(DECIBELS))
-
-
-def _mean_log(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, power: str) -> str:
-    """Add the mean log density of each band's bins: [batch, n_filters, n_frames]."""
-    floored = graph.add("Clip", power, graph.constant(spec.power_floor))
-    means = _in_fourier_order(band_filters(view), view)
-    return graph.add("MatMul", graph.constant(means), graph.add("Log", floored))
-
-
-def _temporal_flatness(graph: "GraphBuilder", view: ViewSpec, bands: str, logs: str) -> str:
-    """Add log mean less mean log of blocks of frames: [batch, n_filters, n_frames / block]."""
-    size = [view.block_frames]  # a last block that is not full is left out
-    means = [
-        graph.add("AveragePool", values, kernel_shape=size, strides=size)
-        for values in (bands, logs)
-    ]
-    return _decibels(graph, graph.add("Log", means[0]), means[1])

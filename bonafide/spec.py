@@ -13,8 +13,13 @@ BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
 NETWORKS = BASE_MODELS[:4]
 META_MODELS = ("logistic", "xgboost")
 STATISTICS = "statistics"  # what the vector of time statistics is called beside the views
+# What the time statistics of a feature say, one after another; see `bonafide.statistics`.
+BY_FEATURE = (
+    "mean", "deviation", "change", "smoothness", "smoothness", "spikiness", "spikiness",
+)  # fmt: skip
+N_CLASSES = 4  # of frames: loud or quiet, and dull or bright
 
-Kind = Literal["mfcc", "lfcc", "logmel", "logband", "flatness", "temporal_flatness"]
+Kind = Literal["mfcc", "lfcc", "logmel", "logband"]
 CEPSTRA = ("mfcc", "lfcc")
 N_FFT = (64, 128, 256, 512, 1024, 2048)
 
@@ -46,22 +51,19 @@ class ViewSpec:
     ----------
     kind : str
         ``mfcc`` and ``lfcc``: cepstra of triangular filters, on the mel scale and at equal steps
-        of frequency. ``logmel`` and ``logband``: the log powers of these filters. ``flatness``:
-        spectral flatness, arithmetic over geometric mean of the power (Gray and Markel, 1974) in
-        bands side by side. ``temporal_flatness``: the same ratio of a filter's power over
-        successive frames. All in decibels.
+        of frequency. ``logmel`` and ``logband``: the log powers of these filters. In decibels.
     n_filters : int
-        Filters or bands between the limits.
+        Filters between the limits.
     n_coefficients : int
-        Cepstral coefficients kept; 0 for the other kinds, which keep every band.
+        Cepstral coefficients kept; 0 for the other kinds, which keep every filter.
     low_hz, high_hz : float
         Band limits, 0 to 8000 Hz.
     deltas : bool
         Append first and second time derivatives.
     n_fft, hop_samples : int
         Frame length and step in samples; frames are centred, padded with zeros.
-    block_frames : int
-        Frames that one value of ``temporal_flatness`` spans; 1 for the other kinds.
+    by_class : bool
+        Take some of its time statistics by class of frames as well; see `bonafide.statistics`.
     """
 
     kind: Kind
@@ -72,13 +74,13 @@ class ViewSpec:
     deltas: bool = False
     n_fft: int = 512
     hop_samples: int = 320
-    block_frames: int = 1
+    by_class: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that make no features, naming what is allowed."""
         _numbers(
             self,
-            ("n_filters", "n_coefficients", "n_fft", "hop_samples", "block_frames"),
+            ("n_filters", "n_coefficients", "n_fft", "hop_samples"),
             ("low_hz", "high_hz"),
         )
         _check(self.kind in get_args(Kind), "kind", self.kind, ", ".join(get_args(Kind)))
@@ -96,12 +98,11 @@ class ViewSpec:
             f"0 <= low_hz < high_hz <= {SAMPLE_RATE_HZ // 2}",
         )
         _check(self.n_fft in N_FFT, "n_fft", self.n_fft, ", ".join(map(str, N_FFT)))
-        hop, block = self.hop_samples, self.block_frames
+        hop = self.hop_samples
         _check(1 <= hop <= self.n_fft, "hop_samples", hop, f"1 to n_fft={self.n_fft}")
-        if self.kind == "temporal_flatness":
-            _check(2 <= block <= 64, "block_frames", block, "2 to 64 for temporal_flatness")
-        else:
-            _check(block == 1, "block_frames", block, f"1 for {self.kind}")
+        by_class, few = self.by_class, self.n_features < 2  # two features tell the class
+        allowed = "false for a single feature" if few else "true or false"
+        _check(isinstance(by_class, bool) and not (by_class and few), "by_class", by_class, allowed)
 
     @property
     def n_static(self) -> int:
@@ -115,26 +116,13 @@ class ViewSpec:
 
 
 def default_views() -> dict[str, ViewSpec]:
-    """Give the sequences that the networks may name."""
+    """Give what the networks may hear frame by frame, and what time statistics are taken of."""
+    high = ViewSpec("lfcc", 40, 30, low_hz=3_000.0, n_fft=256, hop_samples=96, by_class=True)
     return {
-        "mfcc": ViewSpec("mfcc", deltas=True),
-        "lfcc": ViewSpec("lfcc", n_fft=256, hop_samples=64),
-        "lfcc_high": ViewSpec("lfcc", 40, 30, low_hz=3_000.0, n_fft=256, hop_samples=64),
+        "mfcc": ViewSpec("mfcc"),
+        "lfcc": ViewSpec("lfcc", n_fft=256, hop_samples=96, by_class=True),
+        "lfcc_high": high,
         "lfcc_top": ViewSpec("lfcc", 64, 40, low_hz=4_000.0),
-    }
-
-
-def default_statistics() -> dict[str, ViewSpec]:
-    """Give the views whose time statistics every base model sees: three resolutions in time."""
-    views = default_views()
-    return {
-        "lfcc": views["lfcc"],
-        "lfcc_high": views["lfcc_high"],
-        "lfcc_top": views["lfcc_top"],
-        "logband": ViewSpec("logband", 16, 0, n_fft=64, hop_samples=32),
-        "temporal_flatness": ViewSpec(
-            "temporal_flatness", 16, 0, n_fft=64, hop_samples=32, block_frames=8
-        ),
     }
 
 
@@ -161,8 +149,6 @@ class FeatureSpec:
         Sequences for the networks.
     statistics : dict of str to ViewSpec
         Views of which time statistics are taken, in this order; see `bonafide.statistics`.
-    lags : tuple of int
-        Frames between which each feature's correlation with itself is taken.
     correlated : int
         Features of each view, from the first, whose correlations with each other are taken.
     """
@@ -172,8 +158,7 @@ class FeatureSpec:
     rms_floor: float = 1e-4
     delta_frames: int = 9
     views: dict[str, ViewSpec] = field(default_factory=default_views)
-    statistics: dict[str, ViewSpec] = field(default_factory=default_statistics)
-    lags: tuple[int, ...] = (1, 2, 3)
+    statistics: dict[str, ViewSpec] = field(default_factory=default_views)
     correlated: int = 12
 
     def __post_init__(self) -> None:
@@ -193,25 +178,26 @@ class FeatureSpec:
             self.delta_frames,
             f"odd, 3 to {shortest}, the frames of the shortest view",
         )
-        object.__setattr__(self, "lags", tuple(self.lags))
-        whole = all(type(lag) is int and 1 <= lag < shortest for lag in self.lags)
-        allowed = f"one or more whole numbers, 1 to {shortest - 1}"
-        _check(bool(self.lags) and whole, "lags", self.lags, allowed)
         _check(2 <= self.correlated <= 64, "correlated", self.correlated, "2 to 64")
 
     def n_frames(self, view: ViewSpec) -> int:
         """Count the frames of one window in a view."""
-        return (1 + self.window_samples // view.hop_samples) // view.block_frames
+        return 1 + self.window_samples // view.hop_samples
 
     @property
     def n_statistics(self) -> int:
         """Time statistics of one window, of all views together."""
-        return sum(map(self.statistics_of, self.statistics.values()))
+        return sum(len(self.kinds_of(view)) for view in self.statistics.values())
 
-    def statistics_of(self, view: ViewSpec) -> int:
-        """Count the time statistics of one view."""
+    def kinds_of(self, view: ViewSpec) -> tuple[str, ...]:
+        """Tell what each time statistic of a view says, in the order they stand in.
+
+        `BY_FEATURE` of every feature, ``pairs`` of features, and ``classes`` of frames.
+        """
         correlated = min(self.correlated, view.n_features)
-        return (3 + len(self.lags)) * view.n_features + correlated * (correlated - 1) // 2
+        n_pairs = correlated * (correlated - 1) // 2
+        n_by_class = 2 * view.n_features * N_CLASSES if view.by_class else 0
+        return BY_FEATURE * view.n_features + ("pairs",) * n_pairs + ("classes",) * n_by_class
 
     @property
     def window_samples(self) -> int:
@@ -220,7 +206,7 @@ class FeatureSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Give the spec as plain JSON values."""
-        return {**asdict(self), "lags": list(self.lags)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSpec":

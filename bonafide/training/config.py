@@ -59,26 +59,25 @@ class CopiesConfig(Section):
 class EmphasisConfig(Section):
     """What the statistics of a view count, by what they are; only ratios matter.
 
-    ``near`` are correlations with itself one and two frames later, ``far`` those further on,
-    ``pairs`` those of features with each other.
+    The names are those of `FeatureSpec.kinds_of`; `bonafide.statistics` says what they mean.
     """
 
     mean: float = Field(1.0, gt=0.0)
     deviation: float = Field(1.0, gt=0.0)
     change: float = Field(1.0, gt=0.0)
-    near: float = Field(1.0, gt=0.0)
-    far: float = Field(1.0, gt=0.0)
+    smoothness: float = Field(1.0, gt=0.0)
+    spikiness: float = Field(1.0, gt=0.0)
     pairs: float = Field(1.0, gt=0.0)
+    classes: float = Field(1.0, gt=0.0)
 
 
 def default_emphasis() -> dict[str, EmphasisConfig]:
     """Give the emphasis of the default statistics, rounded from what suited a kernel machine."""
     table = {
-        "lfcc": (1.0, 1.0, 3.0, 1.0, 0.5, 0.25),
-        "lfcc_high": (0.5, 1.5, 1.5, 2.0, 0.5, 0.5),
-        "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5),
-        "logband": (1.0, 1.0, 2.0, 0.5, 0.5, 0.25),
-        "temporal_flatness": (0.5, 0.5, 1.5, 0.5, 0.25, 0.5),
+        "mfcc": (0.75, 1.0, 1.5, 0.75, 0.75, 0.5, 0.5),
+        "lfcc": (1.0, 1.0, 3.0, 1.0, 1.0, 0.25, 0.5),
+        "lfcc_high": (0.5, 1.5, 1.5, 1.5, 1.0, 0.5, 0.5),
+        "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5, 0.5),
     }
     names = EmphasisConfig.model_fields
     return {

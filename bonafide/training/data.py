@@ -13,7 +13,6 @@ from bonafide.training.folds import Folds
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
-NEAR = 2  # frames
 STATISTICS_LIMIT = 4.0  # deviations: a statistic far off says no more than one that is off
 
 
@@ -51,13 +50,11 @@ class Scaler:
 
 def emphasis_of(spec: FeatureSpec, emphasis: Mapping[str, EmphasisConfig]) -> Features:
     """Give the gain of each statistic, of mean square 1, shape (n_statistics,)."""
-    gains = list[float]()
-    for name, view in spec.statistics.items():
-        own = emphasis.get(name, EmphasisConfig())
-        lags = [own.near if lag <= NEAR else own.far for lag in spec.lags]
-        by_feature = [own.mean, own.deviation, own.change, *lags]
-        n_pairs = spec.statistics_of(view) - len(by_feature) * view.n_features
-        gains += by_feature * view.n_features + [own.pairs] * n_pairs
+    gains = [
+        getattr(emphasis.get(name, EmphasisConfig()), kind)
+        for name, view in spec.statistics.items()
+        for kind in spec.kinds_of(view)
+    ]
     relative = np.array(gains)
     return np.asarray(relative / np.sqrt(np.mean(relative**2)), dtype=np.float32)
 
