@@ -139,8 +139,8 @@ def statistics(spec: FeatureSpec, features: Array) -> Array:
         step / change,
         turn / change_of_step,
     ]
-    unit = (features - mean[:, None])[: spec.correlated] / deviation[: spec.correlated, None]
-    correlations = unit @ unit.T / features.shape[1]
+    unit = (moves[0] / deviation[:, None])[: spec.correlated]
+    correlations = unit @ unit.T / unit.shape[1]
     upper = correlations[np.triu_indices(len(unit), 1)]
     return np.concatenate([np.stack([mean, *np.log(ratios)], axis=1).ravel(), upper])
 

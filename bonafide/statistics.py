@@ -139,9 +139,10 @@ def _over_frames(
         rows += range(start, start + view.n_correlated(spec))
         by_class += range(start, start + view.n_features) if view.view.by_class else ()
         start += view.n_features
-    first = graph.add("Gather", centred, graph.integers(rows), axis=1)
+    values = graph.add("Reshape", moves, graph.integers([-1, 3 * n_features, n_frames - 2]))
+    first = graph.add("Gather", values, graph.integers(3 * np.array(rows)), axis=1)
     pairs = graph.add("MatMul", first, graph.add("Transpose", first, perm=[0, 2, 1]))
-    pairs = graph.add("Mul", pairs, graph.constant(1 / n_frames))
+    pairs = graph.add("Mul", pairs, graph.constant(1 / (n_frames - 2)))
     classes = ""
     if by_class:
         shape = graph.integers([-1, n_features, len(_DIFFERENCES), n_frames - 2])
