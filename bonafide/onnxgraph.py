@@ -42,7 +42,15 @@ class GraphBuilder:
         return name
 
     def output(self, name: str, value: str, shape: Shape) -> None:
-        """Give a value to the outside as a float32 output."""
+        """Give a value to the outside as a float32 output.
+
+        Raises
+        ------
+        ValueError
+            If an input or output has that name.
+        """
+        if name in (known.name for known in (*self._inputs, *self._outputs)):
+            raise ValueError(f"{name}: an input or output has that name")
         self._nodes.append(helper.make_node("Identity", [value], [name], self._fresh("Identity")))
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 

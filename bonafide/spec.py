@@ -228,6 +228,6 @@ class FeatureSpec:
 
     @property
     def sha256(self) -> str:
-        """Hash of every number, as it stands in bundles and stores."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        """Hash of every number and of the statistics' order, as it stands in bundles and stores."""
+        text = json.dumps([self.to_json(), list(self.statistics)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

@@ -51,7 +51,9 @@ def _booster(x: np.ndarray, rng: np.random.Generator, rounds: int) -> xgboost.Bo
     return xgboost.train(settings, xgboost.DMatrix(x, labels), rounds)
 
 
-def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
+def untrained_bundle(
+    folder: Path, *, width: int = 8, spec: FeatureSpec | None = None, **entries: Any
+) -> Bundle:
     """Export random networks, trees fitted to noise and a made-up stack; `entries` replace ours."""
     import keras
 
@@ -60,7 +62,7 @@ def untrained_bundle(folder: Path, *, width: int = 8, **entries: Any) -> Bundle:
 
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(1)
-    rng, spec = np.random.default_rng(1), FeatureSpec()
+    rng, spec = np.random.default_rng(1), spec or FeatureSpec()
     onnx.save(build_frontend(spec), folder / "frontend.onnx")
     features = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
     statistics = features.pop(STATISTICS)

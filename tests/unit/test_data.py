@@ -234,17 +234,18 @@ def test_the_scaler_is_fitted_on_the_training_side(tmp_path: Path) -> None:
 
 class TestEmphasis:
     SPEC = FeatureSpec(
-        statistics={"a": ViewSpec("logmel", 4, 0), "b": ViewSpec("logmel", 5, 0)},
-        lags=(3, 1),
+        statistics={"a": ViewSpec("logmel", 4, 0), "b": ViewSpec("logmel", 5, 0, by_class=True)},
         correlated=3,
     )
 
     def test_by_view_and_by_what_they_are(self) -> None:
-        by_kind = EmphasisConfig(mean=1, deviation=2, change=3, near=4, far=5, pairs=6)
+        by_kind = EmphasisConfig(
+            mean=1, deviation=2, change=3, smoothness=4, spikiness=5, pairs=6, classes=7
+        )
         gain = emphasis_of(self.SPEC, {"b": by_kind})
-        assert gain.shape == (self.SPEC.n_statistics,) == (5 * 4 + 3 + 5 * 5 + 3,)
+        assert gain.shape == (self.SPEC.n_statistics,) == (7 * 4 + 3 + 7 * 5 + 3 + 8 * 5,)
         assert np.mean(gain**2) == pytest.approx(1.0)
-        wanted = [1] * 23 + [1, 2, 3, 5, 4] * 5 + [6] * 3
+        wanted = [1] * 31 + [1, 2, 3, 4, 4, 5, 5] * 5 + [6] * 3 + [7] * 40
         np.testing.assert_allclose(gain / gain[0], wanted, rtol=1e-6)
 
     def test_all_alike_changes_nothing(self) -> None:
@@ -261,5 +262,5 @@ class TestEmphasis:
 
     def test_a_name_that_is_no_statistic_is_refused(self) -> None:
         values = {"fit": {"emphasis": {"nonsense": {"mean": 2}}}}
-        with pytest.raises(ConfigError, match=r"fit\.emphasis names nonsense: allowed are lfcc, "):
+        with pytest.raises(ConfigError, match=r"fit\.emphasis names nonsense: allowed are mfcc, "):
             parse_config(values, "x")

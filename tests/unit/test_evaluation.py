@@ -320,18 +320,18 @@ class TestConfig:
 
     def test_a_view_of_ones_own(self) -> None:
         view = {"kind": "lfcc", "n_filters": 20, "n_coefficients": 8, "deltas": True}
-        features = {"views": {"mine": view}, "lags": [1, 4]}
+        features = {"views": {"mine": view}, "correlated": 4}
         models = {name: {"view": "mine"} for name in NETWORKS}
         config = parse_config({"features": features, "models": models}, "x")
         assert config.spec.views["mine"].n_features == 24
-        assert config.spec.lags == (1, 4)
+        assert config.spec.correlated == 4
         assert config.spec.statistics == FeatureSpec().statistics
 
     def test_statistics_of_ones_own(self) -> None:
         view = {"kind": "logband", "n_filters": 12, "n_coefficients": 0, "n_fft": 128}
         view["hop_samples"] = 64
         config = parse_config({"features": {"statistics": {"mine": view}, "correlated": 3}}, "x")
-        assert config.spec.n_statistics == 12 * 6 + 3
+        assert config.spec.n_statistics == 12 * 7 + 3
         assert config.spec.views == FeatureSpec().views
 
     @settings(max_examples=60, deadline=None)
@@ -425,11 +425,11 @@ class TestConfig:
             ({"n_fft": 512}, r"feature spec: .*n_fft"),
             ({"window": 3}, r"feature spec: .*window"),
             ({"window_s": 99.0}, r"window_s=99\.0: allowed is 0\.5 to 30"),
-            ({"lags": []}, r"lags=\(\): allowed is one or more whole numbers"),
+            ({"correlated": 1}, r"correlated=1: allowed is 2 to 64"),
             *(
                 (
                     {part: {"v": {"kind": "cqt"}}},
-                    r"kind='cqt': allowed is mfcc, lfcc, logmel, logband, flatness, temporal_",
+                    r"kind='cqt': allowed is mfcc, lfcc, logmel, logband",
                 )
                 for part in ("views", "statistics")
             ),
@@ -444,8 +444,7 @@ class TestConfig:
         [
             {"correlated": "ten"},
             {"views": 3},
-            {"lags": None},
-            {"lags": "ten"},
+            {"correlated": None},
             {"views": {"v": 1}},
             {"statistics": [1]},
             {"views": {"v": {"kind": "lfcc", "hop_samples": "ten"}}},
@@ -453,7 +452,7 @@ class TestConfig:
     )
     def test_features_of_a_wrong_type(self, features: dict[str, Any]) -> None:
         """Whatever YAML can hold there ends in the project's own error."""
-        with pytest.raises(ConfigError, match=r"feature spec|hop_samples|lags|correlated"):
+        with pytest.raises(ConfigError, match=r"feature spec|hop_samples|correlated"):
             parse_config({"features": features}, "c")
 
     @pytest.mark.parametrize(

@@ -37,9 +37,9 @@ SPEC = FeatureSpec(
         "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=4, deltas=True),
         "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, n_fft=256, hop_samples=64),
     },
-    statistics={"flatness": ViewSpec("flatness", n_filters=5, n_coefficients=0)},
+    statistics={"few": ViewSpec("logband", n_filters=5, n_coefficients=0)},
 )
-SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (6 * 5 + 10,)}
+SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (7 * 5 + 10,)}
 NONE = CopiesConfig(count=0)
 TWO = CopiesConfig(count=2)
 FAMILY = family_name(SPEC, NONE)
@@ -197,7 +197,7 @@ class TestExtract:
         for name, values in values_of(store).items():
             np.testing.assert_array_equal(values, pristine.view(name)[order])
 
-    @pytest.mark.parametrize("change", [{"power_floor": 1e-5}, {"lags": (1, 2, 3, 5, 7)}])
+    @pytest.mark.parametrize("change", [{"power_floor": 1e-5}, {"correlated": 3}])
     def test_a_store_of_another_spec_is_of_no_use(
         self,
         recordings: Recordings,

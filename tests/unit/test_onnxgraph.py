@@ -82,6 +82,15 @@ def test_inputs_outputs_and_versions_stand_in_the_model() -> None:
     np.testing.assert_array_equal(seen["a_again"], X)
 
 
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_name_is_given_to_the_outside_once(name: str) -> None:
+    graph = GraphBuilder("twice")
+    x = graph.input("x", ["n", 3])
+    graph.output("y", graph.add("Relu", x), ["n", 3])
+    with pytest.raises(ValueError, match=f"{name}: an input or output has that name"):
+        graph.output(name, graph.add("Abs", x), ["n", 3])
+
+
 def test_constants_are_float32_and_integers_int64() -> None:
     graph = GraphBuilder("types")
     used = [graph.constant(np.float64(1.5)), graph.constant([1, 2])]

@@ -23,8 +23,7 @@ from bonafide.spec import (
 )
 
 LOGMEL = ViewSpec("logmel", n_coefficients=0)
-
-TEMPORAL = ViewSpec("temporal_flatness", n_coefficients=0, block_frames=8)
+SPARSE = ViewSpec("mfcc", hop_samples=512)
 
 OTHER_VIEW: dict[str, Any] = {
     "kind": "mfcc",
@@ -35,6 +34,7 @@ OTHER_VIEW: dict[str, Any] = {
     "deltas": True,
     "n_fft": 1024,
     "hop_samples": 321,
+    "by_class": True,
 }
 OTHER_SPEC: dict[str, Any] = {
     "window_s": 3.0,
@@ -43,7 +43,6 @@ OTHER_SPEC: dict[str, Any] = {
     "delta_frames": 7,
     "views": {"lfcc": ViewSpec("lfcc")},
     "statistics": {"lfcc": ViewSpec("lfcc")},
-    "lags": (1, 2, 3, 5),
     "correlated": 11,
 }
 
@@ -56,18 +55,18 @@ def test_contract_names_and_order() -> None:
     assert spec.window_samples == 64_000
     assert {name: spec.n_frames(view) for name, view in spec.views.items()} == {
         "mfcc": 201,
-        "lfcc": 1001,
-        "lfcc_high": 1001,
+        "lfcc": 667,
+        "lfcc_high": 667,
         "lfcc_top": 201,
     }
-    assert spec.n_frames(spec.statistics["temporal_flatness"]) == 250
+    assert spec.statistics == spec.views
     assert spec.views["mfcc"].n_coefficients == 20
-    assert spec.n_statistics == 6 * (20 + 30 + 40 + 16 + 16) + 5 * 12 * 11 // 2
+    assert spec.n_statistics == 7 * (20 + 20 + 30 + 40) + 4 * 12 * 11 // 2 + 2 * 4 * (20 + 30)
 
 
 def test_every_field_has_another_value_here() -> None:
     """So that the next two tests cover a field that is added later."""
-    assert {*OTHER_VIEW, "block_frames"} == {field.name for field in fields(ViewSpec)}
+    assert set(OTHER_VIEW) == {field.name for field in fields(ViewSpec)}
     assert set(OTHER_SPEC) == {field.name for field in fields(FeatureSpec)}
 
 
@@ -80,18 +79,11 @@ def test_the_hash_changes_with_every_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["views", "statistics"])
-@pytest.mark.parametrize(
-    ("view", "other"),
-    [
-        *((ViewSpec("lfcc"), {name: value}) for name, value in OTHER_VIEW.items()),
-        (TEMPORAL, {"block_frames": 7}),
-    ],
-    ids=[*OTHER_VIEW, "block_frames"],
-)
-def test_the_hash_changes_with_every_field_of_a_view(
-    part: str, view: ViewSpec, other: dict[str, Any]
-) -> None:
-    one, two = (FeatureSpec(**{part: {"v": seen}}) for seen in (view, replace(view, **other)))
+@pytest.mark.parametrize("name", OTHER_VIEW)
+def test_the_hash_changes_with_every_field_of_a_view(part: str, name: str) -> None:
+    view = ViewSpec("lfcc")
+    other = replace(view, **{name: OTHER_VIEW[name]})
+    one, two = (FeatureSpec(**{part: {"v": seen}}) for seen in (view, other))
     assert one != two
     assert one.sha256 != two.sha256
 
@@ -105,12 +97,12 @@ def test_the_hash_changes_with_a_views_name(part: str) -> None:
 def test_the_hash_is_the_same_from_run_to_run() -> None:
     """Bundles and stores carry it: another way to write it makes all of them strangers."""
     mfcc = (
-        '{"v": {"block_frames": 1, "deltas": false, "high_hz": 8000.0, "hop_samples": 320, '
+        '{"v": {"by_class": false, "deltas": false, "high_hz": 8000.0, "hop_samples": 320, '
         '"kind": "mfcc", "low_hz": 0.0, "n_coefficients": 20, "n_fft": 512, "n_filters": 40}}'
     )
     text = (
-        f'{{"correlated": 12, "delta_frames": 9, "lags": [1, 2, 3], "power_floor": 1e-08, '
-        f'"rms_floor": 0.0001, "statistics": {mfcc}, "views": {mfcc}, "window_s": 4.0}}'
+        f'[{{"correlated": 12, "delta_frames": 9, "power_floor": 1e-08, '
+        f'"rms_floor": 0.0001, "statistics": {mfcc}, "views": {mfcc}, "window_s": 4.0}}, ["v"]]'
     )
     views = {"v": ViewSpec("mfcc")}
     spec = FeatureSpec(views=views, statistics=views)
@@ -123,9 +115,15 @@ def test_the_hash_ignores_the_order_of_views() -> None:
     assert turned == FeatureSpec() and turned.sha256 == FeatureSpec().sha256
 
 
+def test_the_hash_tells_the_order_of_statistics() -> None:
+    """They stand in it in the vector that models see."""
+    turned = FeatureSpec(statistics=dict(reversed(FeatureSpec().statistics.items())))
+    assert turned.sha256 != FeatureSpec().sha256
+
+
 def test_equal_specs_have_equal_hashes() -> None:
-    """A configuration may say 4 or 4.0 seconds, and has lists for tuples."""
-    one, other = FeatureSpec(window_s=4, lags=[1, 8]), FeatureSpec(window_s=4.0, lags=(1, 8))  # type: ignore[arg-type]
+    """A configuration may say 4 or 4.0 seconds."""
+    one, other = FeatureSpec(window_s=4), FeatureSpec(window_s=4.0)
     assert one == other
     assert one.sha256 == other.sha256
 
@@ -135,17 +133,18 @@ def views(draw: st.DrawFn) -> ViewSpec:
     kind: Any = draw(st.sampled_from(get_args(Kind)))
     n_filters, n_fft = draw(st.integers(4, 128)), draw(st.sampled_from(N_FFT))
     low, high = sorted(draw(st.lists(st.floats(0, 8_000), min_size=2, max_size=2, unique=True)))
-    block = draw(st.integers(2, 64)) if kind == "temporal_flatness" else 1
+    n_coefficients = draw(st.integers(1, n_filters)) if kind in CEPSTRA else 0
+    deltas = draw(st.booleans())
     return ViewSpec(
         kind,
         n_filters=n_filters,
-        n_coefficients=draw(st.integers(1, n_filters)) if kind in CEPSTRA else 0,
+        n_coefficients=n_coefficients,
         low_hz=low,
         high_hz=high,
-        deltas=draw(st.booleans()),
+        deltas=deltas,
         n_fft=n_fft,
-        hop_samples=draw(st.integers(1, min(n_fft, 2_000 // block))),  # 4 values or more in 0.5 s
-        block_frames=block,
+        hop_samples=draw(st.integers(1, min(n_fft, 2_000))),  # 4 frames or more in 0.5 s
+        by_class=draw(st.booleans()) and (n_coefficients != 1 or deltas),
     )
 
 
@@ -160,7 +159,6 @@ def specs(draw: st.DrawFn) -> FeatureSpec:
         delta_frames=3,
         views=draw(named),
         statistics=draw(named),
-        lags=tuple(draw(st.lists(st.integers(1, 3), min_size=1, max_size=5))),
         correlated=draw(st.integers(2, 64)),
     )
 
@@ -182,15 +180,18 @@ def test_derived_sizes(spec: FeatureSpec) -> None:
     assert spec.window_samples == round(spec.window_s * 16_000)
     for view in (*spec.views.values(), *spec.statistics.values()):
         starts = range(0, spec.window_samples + 1, view.hop_samples)  # frames are centred
-        assert spec.n_frames(view) == len(starts) // view.block_frames
+        assert spec.n_frames(view) == len(starts)
         static = view.n_coefficients if view.kind in CEPSTRA else view.n_filters
         assert view.n_static == static
         assert view.n_features == (3 * static if view.deltas else static)
         n_pairs = sum(
             i < j for i in range(view.n_features) for j in range(view.n_features)[: spec.correlated]
         )
-        assert spec.statistics_of(view) == (3 + len(spec.lags)) * view.n_features + n_pairs
-    assert spec.n_statistics == sum(map(spec.statistics_of, spec.statistics.values()))
+        kinds = spec.kinds_of(view)
+        assert kinds.count("pairs") == n_pairs
+        assert kinds.count("classes") == (8 * view.n_features if view.by_class else 0)
+        assert len(kinds) == 7 * view.n_features + n_pairs + kinds.count("classes")
+    assert spec.n_statistics == sum(len(spec.kinds_of(view)) for view in spec.statistics.values())
 
 
 def test_specs_are_frozen() -> None:
@@ -204,11 +205,11 @@ def test_specs_do_not_share_their_views() -> None:
     FeatureSpec().views.clear()
     FeatureSpec().statistics.clear()
     assert set(FeatureSpec().views) == {"mfcc", "lfcc", "lfcc_high", "lfcc_top"}
-    assert set(FeatureSpec().statistics) >= {"logband", "temporal_flatness"}
+    assert set(FeatureSpec().statistics) == set(FeatureSpec().views)
 
 
 NAN, INF = float("nan"), float("inf")
-KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband, flatness, temporal_flatness$"
+KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband$"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband, flatness, t
         ({"n_coefficients": -1}, "n_coefficients=-1: allowed is 1 to n_filters=40"),
         *(
             ({"kind": kind}, f"n_coefficients=20: allowed is 0 for {kind}")
-            for kind in ("logmel", "logband", "flatness", "temporal_flatness")
+            for kind in ("logmel", "logband")
         ),
         ({"n_fft": 500}, "n_fft=500: allowed is 64, 128, 256, 512, 1024, 2048"),
         ({"n_fft": 4096}, "n_fft=4096: allowed is 64, 128, 256, 512, 1024, 2048"),
@@ -231,14 +232,10 @@ KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband, flatness, t
         ({"hop_samples": 0}, "hop_samples=0: allowed is 1 to n_fft=512"),
         ({"hop_samples": 513}, "hop_samples=513: allowed is 1 to n_fft=512"),
         ({"hop_samples": 65, "n_fft": 64}, "hop_samples=65: allowed is 1 to n_fft=64"),
-        ({"block_frames": 8}, "block_frames=8: allowed is 1 for mfcc"),
-        ({"block_frames": True}, "block_frames=True: allowed is a whole number"),
-        *(
-            (
-                {"kind": "temporal_flatness", "n_coefficients": 0, "block_frames": block},
-                f"block_frames={block}: allowed is 2 to 64 for temporal_flatness",
-            )
-            for block in (0, 1, 65)
+        ({"by_class": 1}, "by_class=1: allowed is true or false"),
+        (
+            {"by_class": True, "n_coefficients": 1},
+            "by_class=True: allowed is false for a single feature",
         ),
         ({"low_hz": -1.0}, r"band=\(-1.0, 8000.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
         ({"high_hz": 8_001.0}, r"band=\(0.0, 8001.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
@@ -274,7 +271,7 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
             )
             for width in (8, 1, 203)
         ),
-        ({"statistics": {"t": TEMPORAL}, "delta_frames": 27}, "delta_frames=27: .* 3 to 25, "),
+        ({"statistics": {"t": SPARSE}, "delta_frames": 127}, "delta_frames=127: .* 3 to 126, "),
         ({"views": {}}, r"views=\{\}: allowed is at least one view"),
         ({"statistics": {}}, r"statistics=\{\}: allowed is at least one view"),
         ({"views": {"statistics": LOGMEL}}, r"views=\['statistics'\]: allowed is no name of"),
@@ -282,12 +279,6 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
             {"views": {"waveform": LOGMEL}},
             r"views=\['waveform'\]: allowed is no name of \('waveform', 'st",
         ),
-        ({"lags": ()}, r"lags=\(\): allowed is one or more whole numbers, 1 to 200"),
-        ({"lags": (0,)}, r"lags=\(0,\): allowed is one or more whole numbers, 1 to 200"),
-        ({"lags": (1, 201)}, r"lags=\(1, 201\): allowed is one or more whole numbers, 1 to 200"),
-        ({"lags": (True,)}, r"lags=\(True,\): allowed is one or more whole numbers"),
-        ({"lags": (1.0,)}, r"lags=\(1\.0,\): allowed is one or more whole numbers, 1 to 200"),
-        ({"statistics": {"t": TEMPORAL}, "lags": (25,)}, r"lags=\(25,\): .* 1 to 24"),
         ({"correlated": 1}, "correlated=1: allowed is 2 to 64"),
         ({"correlated": 65}, "correlated=65: allowed is 2 to 64"),
         ({"correlated": 2.5}, r"correlated=2\.5: allowed is a whole number"),
@@ -306,9 +297,8 @@ def test_specs_that_make_no_front_end(values: dict[str, Any], message: str) -> N
         {"window_s": 30.0},
         {"views": {"one": ViewSpec("lfcc", hop_samples=512)}},
         {"views": {"one": ViewSpec("lfcc", n_fft=64, hop_samples=1)}, "window_s": 0.5},
-        {"views": {"one": replace(TEMPORAL, block_frames=2)}},
-        {"statistics": {"one": replace(TEMPORAL, hop_samples=64, block_frames=64)}},
-        {"lags": (200,)},
+        {"views": {"one": ViewSpec("mfcc", n_coefficients=2, by_class=True)}},
+        {"statistics": {"one": SPARSE}},
         {"correlated": 2},
         {"correlated": 64},
         {"delta_frames": 201},
@@ -348,9 +338,8 @@ def changed(**values: Any) -> dict[str, Any]:
         (changed(hop_samples=320), "feature spec: .*unexpected keyword argument 'hop_samples'"),
         (changed(views={"a": {"kind": "mfcc", "n_filters": 40.5}}), r"n_filters=40\.5: allowed"),
         (changed(views={"a": {"kind": "mfcc", "n_fft": [512]}}), r"n_fft=\[512\]: allowed"),
-        (changed(lags=3), "feature spec: .*not iterable"),
-        (changed(lags="123"), r"lags=\('1', '2', '3'\): allowed is one or more whole numbers"),
-        (changed(lags=None), "feature spec: "),
+        (changed(views={"a": {"kind": "mfcc", "by_class": "no"}}), "by_class='no': allowed is t"),
+        (changed(correlated=None), "correlated=None: allowed is a whole number"),
     ],
 )
 def test_json_that_is_no_spec(values: dict[str, Any], message: str) -> None:
