@@ -94,7 +94,7 @@ class FitConfig(Section):
     averaged over the last of them.
     """
 
-    copy_weight: float = Field(0.2, ge=0.0)
+    copy_weight: float = Field(0.1, ge=0.0)
     emphasis: dict[str, EmphasisConfig] = Field(default_factory=default_emphasis)
 
     epochs: int = Field(70, ge=1)
@@ -106,7 +106,7 @@ class FitConfig(Section):
     label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
     crop_share: float = Field(0.25, gt=0.0, le=1.0)
     offset_scale: float = Field(0.3, ge=0.0)
-    statistics_noise: float = Field(0.3, ge=0.0)
+    statistics_noise: float = Field(0.6, ge=0.0)
 
 
 class NetworkConfig(Section):
