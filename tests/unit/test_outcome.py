@@ -136,7 +136,7 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
         assert "eld-out" not in text and "held out" not in text
     assert page.count("trivial measures alone") == 1
     assert "Training side, out of fold" in card
-    assert "3 changed copies, which count 0.2 each: speed, room," in card
+    assert "3 changed copies, which count 0.1 each: speed, room," in card
     terms = f"Of the recordings {N_ROWS} have no licence that is known and 0 one without"
     assert terms in card and "for research and evaluation only" in card
     n_real = int((~judged.recordings.corpus.is_spoof).sum())
