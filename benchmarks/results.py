@@ -392,7 +392,8 @@ def ablation_section(results: Results) -> list[str]:
         "hear frames only; *no frames*: statistics only. *No emphasis*: all statistics count "
         "alike; *no copies*: no changed copies; *no augmentation*: neither changed "
         "copies, crops, shifts nor noise. Below: XGBoost without those copies that "
-        "one group of changes had a part in, and without the statistics of one view.",
+        "one group of changes had a part in, and without the statistics of one view or of one "
+        "kind, as docs/decisions/statistics.md tells them.",
         markdown_table(("system", "EER"), lines),
     ]
 

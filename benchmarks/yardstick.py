@@ -26,7 +26,7 @@ from bonafide.errors import CorpusError
 from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
 from bonafide.training.base import fix_threads, make_base_model, model_seed
 from bonafide.training.channels import CHANGES
-from bonafide.training.config import Config, FitConfig, read_config
+from bonafide.training.config import Config, EmphasisConfig, FitConfig, read_config
 from bonafide.training.data import Examples, Standard, emphasis_of
 from bonafide.training.features import FeatureStore, cached_extract, changes_of
 from bonafide.training.folds import Folds, connected_groups
@@ -60,8 +60,8 @@ class Run:
     fit : mapping
         What differs from the configuration's `FitConfig`.
     without : tuple of str
-        Statistics (by view) that are kept from the models; ``frames`` keeps from the networks
-        what they hear frame by frame; a group of `bonafide.training.channels` the changed copies
+        Statistics, by view or by kind, that are kept from the models; ``frames`` keeps from the
+        networks what they hear frame by frame; a group of `bonafide.training.channels` the changed copies
         that it had a part in.
     folds : tuple of int
         Which folds are scored.
@@ -83,6 +83,7 @@ def runs(config: Config) -> Iterator[Run]:
     for seed in SEEDS:
         yield Run(f"seed {seed}", seed=seed)
     statistics = tuple(config.spec.statistics)
+    kinds = tuple(EmphasisConfig.model_fields)
     probe = ("gru",)
     yield Run("speakers", split="speakers", folds=(0,))
     for name in ("gru", "xgboost"):
@@ -96,7 +97,7 @@ def runs(config: Config) -> Iterator[Run]:
     yield Run("gru: no statistics", probe, without=statistics)
     yield Run("gru: no statistics, no augmentation", probe, fit=PLAIN, without=statistics)
     yield Run("gru: no frames", probe, without=("frames",))
-    for name in statistics:
+    for name in (*statistics, *kinds):
         yield Run(f"xgboost: no {name}", ("xgboost",), without=(name,))
 
 
@@ -152,13 +153,13 @@ def speaker_folds(corpus: Corpus, count: int = 4, seed: int = 0) -> Folds:
 
 
 def _without(config: Config, names: Sequence[str]) -> NDArray[np.intp]:
-    """Give the columns of the statistics that come from these views."""
-    start, columns = 0, []
-    for name, view in config.spec.statistics.items():
-        size = len(config.spec.kinds_of(view))
-        columns += [*range(start, start + size)] if name in names else []
-        start += size
-    return np.array(columns, dtype=np.intp)
+    """Give the columns of the statistics that come from these views or are of these kinds."""
+    columns = [
+        bool({name, kind} & set(names))
+        for name, view in config.spec.statistics.items()
+        for kind in config.spec.kinds_of(view)
+    ]
+    return np.flatnonzero(columns)
 
 
 def fit_fold(

@@ -26,7 +26,7 @@ from bonafide.corpora.readers import read_corpus
 from bonafide.corpora.rows import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.spec import BASE_MODELS
-from bonafide.training.config import read_config
+from bonafide.training.config import EmphasisConfig, read_config
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
@@ -108,6 +108,8 @@ def test_runs_have_names_of_their_own_and_columns_that_exist() -> None:
     assert len({run.name for run in listed}) == len(listed)
     every = [_without(config, (name,)) for name in config.spec.statistics]
     assert np.array_equal(np.concatenate(every), np.arange(config.spec.n_statistics))
+    kinds = [_without(config, (kind,)) for kind in EmphasisConfig.model_fields]
+    assert np.array_equal(np.sort(np.concatenate(kinds)), np.arange(config.spec.n_statistics))
     assert {model for run in listed for model in run.models} == set(BASE_MODELS)
 
 
