@@ -61,8 +61,8 @@ class Run:
         What differs from the configuration's `FitConfig`.
     without : tuple of str
         Statistics, by view or by kind, that are kept from the models; ``frames`` keeps from the
-        networks what they hear frame by frame; a group of `bonafide.training.channels` the changed copies
-        that it had a part in.
+        networks what they hear frame by frame; a group of `bonafide.training.channels` the
+        changed copies that it had a part in.
     folds : tuple of int
         Which folds are scored.
     split : {"sources", "speakers"}
