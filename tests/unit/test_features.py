@@ -341,9 +341,11 @@ class TestResume:
     ) -> None:
         folder = tmp_path / FAMILY / recordings.rows_sha256[:12]
         mark(copy(pristine, folder), 5)
+        inode = (folder / "lfcc.npy").stat().st_ino
         store = cached_extract(recordings, SPEC, NONE, tmp_path)
         assert store.folder == folder
         assert marked(store) == [5]
+        assert (folder / "lfcc.npy").stat().st_ino == inode  # the very file: others may read it
 
     def test_one_file_more(
         self, files: Path, pristine: FeatureStore, recordings: Recordings, tmp_path: Path
