@@ -26,6 +26,7 @@ from bonafide.training.config import ModelsConfig
 from bonafide.training.networks import build_network
 
 Array = NDArray[np.floating[Any]]
+Moves = tuple[Array, Array, Array]  # see `_moves`
 
 
 class App:
@@ -94,10 +95,13 @@ def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[s
     parts, classes = [], dict[int, Array]()
     for view in spec.statistics.values():
         features = values[view]
-        parts.append(statistics(spec, features))
+        moves = _moves(features)
+        parts.append(statistics(spec, features, moves))
         if view.by_class:
-            belongs = classes.setdefault(features.shape[1], memberships(features))
-            parts.append(by_class(features, belongs))
+            n_frames = features.shape[1]
+            if n_frames not in classes:  # the first such view with as many frames tells them
+                classes[n_frames] = memberships(moves)
+            parts.append(by_class(moves, classes[n_frames]))
     return {name: values[view] for name, view in sequences.items()}, np.concatenate(parts)
 
 
@@ -125,10 +129,9 @@ def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
     return features
 
 
-def statistics(spec: FeatureSpec, features: Array) -> Array:
+def statistics(spec: FeatureSpec, features: Array, moves: Moves) -> Array:
     """Give time statistics of one view with numpy: (features, frames) -> (n,)."""
     mean = features.mean(axis=1)
-    moves = _moves(features)
     deviation, step, turn = (np.sqrt(np.mean(x**2, axis=1)) + FLOOR for x in moves)
     _, change, change_of_step = (np.abs(x).mean(axis=1) + FLOOR for x in moves)
     ratios = [
@@ -145,24 +148,24 @@ def statistics(spec: FeatureSpec, features: Array) -> Array:
     return np.concatenate([np.stack([mean, *np.log(ratios)], axis=1).ravel(), upper])
 
 
-def _moves(features: Array) -> tuple[Array, Array, Array]:
+def _moves(features: Array) -> Moves:
     """Give values without their mean, first and second differences, (features, frames - 2) each."""
     centred = features - features.mean(axis=1, keepdims=True)
     step = np.diff(centred, axis=1)
     return centred[:, 1:-1], step[:, :-1], np.diff(step, axis=1)
 
 
-def memberships(features: Array) -> Array:
+def memberships(moves: Moves) -> Array:
     """Tell how much each frame but the ends belongs to each class, (4, frames - 2)."""
-    values = _moves(features)[0][:2]
+    values = moves[0][:2]
     deviation = np.sqrt(np.mean(values**2, axis=1, keepdims=True)) + FLOOR
     loud, dull = 1 / (1 + np.exp(-STEEPNESS * values / deviation))
     return np.stack([loud * dull, loud * (1 - dull), (1 - loud) * dull, (1 - loud) * (1 - dull)])
 
 
-def by_class(features: Array, belongs: Array) -> Array:
-    """Give mean absolute deviation and change by class: (features, frames) -> (8 features,)."""
-    absolute = np.abs(np.stack(_moves(features)[:2], axis=1))  # (features, 2, frames - 2)
+def by_class(moves: Moves, belongs: Array) -> Array:
+    """Give mean absolute deviation and change by class, (8 features,)."""
+    absolute = np.abs(np.stack(moves[:2], axis=1))  # (features, 2, frames - 2)
     overall = absolute.mean(axis=2, keepdims=True)
     share = belongs.mean(axis=1)
     own = absolute @ belongs.T / belongs.shape[1]

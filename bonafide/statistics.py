@@ -139,21 +139,18 @@ def _over_frames(
         rows += range(start, start + view.n_correlated(spec))
         by_class += range(start, start + view.n_features) if view.view.by_class else ()
         start += view.n_features
-    values = graph.add("Reshape", moves, graph.integers([-1, 3 * n_features, n_frames - 2]))
-    first = graph.add("Gather", values, graph.integers(3 * np.array(rows)), axis=1)
+    n_moves = len(_DIFFERENCES)
+    values = graph.add("Reshape", moves, graph.integers([-1, n_moves * n_features, n_frames - 2]))
+    first = graph.add("Gather", values, graph.integers(n_moves * np.array(rows)), axis=1)
     pairs = graph.add("MatMul", first, graph.add("Transpose", first, perm=[0, 2, 1]))
     pairs = graph.add("Mul", pairs, graph.constant(1 / (n_frames - 2)))
     classes = ""
     if by_class:
         shape = graph.integers([-1, n_features, len(_DIFFERENCES), n_frames - 2])
         moves, absolute = (graph.add("Reshape", value, shape) for value in (moves, absolute))
-        squares_of = squares
         if len(by_class) < n_features:
-            chosen = graph.integers(by_class)
-            moves, absolute, squares_of = (
-                graph.add("Gather", value, chosen, axis=1) for value in (moves, absolute, squares)
-            )
-        classes = _by_class(graph, moves, absolute, squares_of, n_frames - 2)
+            absolute = graph.add("Gather", absolute, graph.integers(by_class), axis=1)
+        classes = _by_class(graph, moves, absolute, squares, by_class[0], n_frames - 2)
     return mean, squares, absolutes, graph.add("Flatten", pairs, axis=1), classes
 
 
@@ -162,15 +159,16 @@ def _by_class(
     moves: str,
     absolute: str,
     squares: str,
+    row: int,
     n_frames: int,
 ) -> str:
     """Add mean absolute values and differences of n features by class.
 
-    Of [batch, n, 3, n_frames] with its absolute values and [batch, n, 3] with its mean squares:
-    [batch, 12 n], for each feature those of its values in four classes, then those of its first
-    and its second differences.
+    Of [batch, d, 3, n_frames] and its mean squares, [batch, d, 3], where the features at `row` and
+    after it tell the class, and absolute values [batch, n, 3, n_frames]: [batch, 12 n], for each
+    of n those of its values in four classes, then those of its first and its second differences.
     """
-    telling = [[0, 0], [2, 1], [1, 2]]  # two features' values
+    telling = [[row, 0], [row + 2, 1], [1, 2]]  # two features' values
     two = graph.add("Slice", moves, *map(graph.integers, telling))
     two = graph.add("Reshape", two, graph.integers([-1, 2, n_frames]))
     spread = graph.add("Sqrt", graph.add("Slice", squares, *map(graph.integers, telling)))

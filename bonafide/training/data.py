@@ -50,11 +50,10 @@ class Scaler:
 
 def emphasis_of(spec: FeatureSpec, emphasis: Mapping[str, EmphasisConfig]) -> Features:
     """Give the gain of each statistic, of mean square 1, shape (n_statistics,)."""
-    gains = [
-        getattr(emphasis.get(name, EmphasisConfig()), kind)
-        for name, view in spec.statistics.items()
-        for kind in spec.kinds_of(view)
-    ]
+    gains = list[float]()
+    for name, view in spec.statistics.items():
+        own = emphasis.get(name, EmphasisConfig())
+        gains += [getattr(own, kind) for kind in spec.kinds_of(view)]
     relative = np.array(gains)
     return np.asarray(relative / np.sqrt(np.mean(relative**2)), dtype=np.float32)
 
