@@ -26,6 +26,7 @@ from benchmarks.yardstick import (
     stacked,
 )
 from bonafide.audio import decode, speech_frames
+from bonafide.export.candidate import export_networks
 from bonafide.export.fused import detector_graph
 from bonafide.export.tables import (
     meta_logistic_graph,
@@ -54,7 +55,6 @@ from bonafide.training.channels import (
 )
 from bonafide.training.data import Standard
 from bonafide.training.features import training_window
-from bonafide.training.isolate import run_isolated
 from bonafide.training.parallel import map_parallel
 from bonafide.training.recordings import LIMITS
 from bonafide.training.trees import load_booster
@@ -140,28 +140,19 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
     folder = bench.work / "detectors" / f"{run.seed}-{fold}"
     target = folder / "detector.onnx"
     folder.mkdir(parents=True, exist_ok=True)
+    views = {name: getattr(bench.config.models, name).view for name in NETWORKS}
     standards: dict[str, Standard] = {}
-    jobs = []
     for name in BASE_MODELS:
-        model, fits = getattr(bench.config.models, name), bench.folder(run, name)
-        for part, standard in read_standards(fits / f"{fold}.npz").items():
-            standards[model.view if part == "frames" else part] = standard
-        if name in NETWORKS:
-            rows = np.arange(4)
-            samples = folder / f"{name}.npz"
-            frames = standards[model.view](bench.store.view(model.view)[rows])
-            known = standards[STATISTICS](bench.store.view(STATISTICS)[rows])
-            np.savez(samples, allow_pickle=False, frames=frames, statistics=known)
-            jobs.append(
-                {
-                    "name": name,
-                    "config": model.model_dump(mode="json"),
-                    "model": str(fits / f"{fold}.keras"),
-                    "samples": str(samples),
-                    "folder": str(folder),
-                }
-            )
-    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs})
+        for part, standard in read_standards(bench.folder(run, name) / f"{fold}.npz").items():
+            standards[views[name] if part == "frames" else part] = standard
+    few = np.arange(4)
+    known = standards[STATISTICS](bench.store.view(STATISTICS)[few])
+    samples = {
+        name: {"frames": standards[view](bench.store.view(view)[few]), STATISTICS: known}
+        for name, view in views.items()
+    }
+    fits = {name: bench.folder(run, name) / f"{fold}.keras" for name in NETWORKS}
+    export_networks(fits, bench.config, samples, folder)
     models = np.stack([bench.scores(run, name) for name in BASE_MODELS], axis=1)
     is_spoof = bench.recordings.corpus.is_spoof
     stack, calibration = stacked(models, is_spoof, bench.folds["sources"], fold, run.seed)
@@ -175,7 +166,7 @@ def build_detector(bench: Bench, run: Run, fold: int) -> Path:
         bench.store.spec,
         standards,
         graphs,
-        {name: getattr(bench.config.models, name).view for name in NETWORKS},
+        views,
         choice=stack.choice,
         calibration=calibration,
         prior_spoof=0.5,

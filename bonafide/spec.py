@@ -184,6 +184,10 @@ class FeatureSpec:
         """Count the frames of one window in a view."""
         return 1 + self.window_samples // view.hop_samples
 
+    def n_correlated(self, view: ViewSpec) -> int:
+        """Count the features of a view whose correlations with each other are taken."""
+        return min(self.correlated, view.n_features)
+
     @property
     def n_statistics(self) -> int:
         """Time statistics of one window, of all views together."""
@@ -194,7 +198,7 @@ class FeatureSpec:
 
         `BY_FEATURE` of every feature, ``pairs`` of features, and ``classes`` of frames.
         """
-        correlated = min(self.correlated, view.n_features)
+        correlated = self.n_correlated(view)
         n_pairs = correlated * (correlated - 1) // 2
         n_by_class = 2 * view.n_features * N_CLASSES if view.by_class else 0
         return BY_FEATURE * view.n_features + ("pairs",) * n_pairs + ("classes",) * n_by_class

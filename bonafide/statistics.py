@@ -51,10 +51,6 @@ class Frames(NamedTuple):
         """Features of one frame."""
         return self.view.n_features
 
-    def n_correlated(self, spec: FeatureSpec) -> int:
-        """Count the features whose correlations with each other are taken."""
-        return min(spec.correlated, self.n_features)
-
 
 def add_statistics(graph: "GraphBuilder", views: Sequence[Frames], spec: FeatureSpec) -> str:
     """Add the time statistics of views: [batch, n], view after view.
@@ -136,7 +132,7 @@ def _over_frames(
 
     rows, by_class, start = list[int](), list[int](), 0
     for view in views:
-        rows += range(start, start + view.n_correlated(spec))
+        rows += range(start, start + spec.n_correlated(view.view))
         by_class += range(start, start + view.n_features) if view.view.by_class else ()
         start += view.n_features
     n_moves = len(_DIFFERENCES)
@@ -210,9 +206,9 @@ def _places(
     feature = product = 0  # where the next view and the next pass begin
     by_class = n_by_feature + n_pairs
     for together in passes:
-        width, first = sum(view.n_correlated(spec) for view in together), 0
+        width, first = sum(spec.n_correlated(view.view) for view in together), 0
         for view in together:
-            row, column = np.triu_indices(view.n_correlated(spec), 1)
+            row, column = np.triu_indices(spec.n_correlated(view.view), 1)
             pair, end = n_by_feature + len(rows), feature + view.n_features
             order[view] = [*range(each * feature, each * end), *range(pair, pair + len(row))]
             for _ in range(view.n_features if view.view.by_class else 0):
@@ -221,6 +217,6 @@ def _places(
             rows += (feature + row).tolist()
             columns += (feature + column).tolist()
             places += (product + (first + row) * width + first + column).tolist()
-            feature, first = end, first + view.n_correlated(spec)
+            feature, first = end, first + spec.n_correlated(view.view)
         product += width**2
     return rows, columns, places, order

@@ -45,6 +45,39 @@ def _largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]])
     return float(np.abs(seen.astype(np.float64) - source).max())
 
 
+def export_networks(
+    models: Mapping[str, Path],
+    config: Config,
+    samples: Mapping[str, dict[str, Features]],
+    folder: Path,
+) -> None:
+    """Export .keras files: ``<name>.onnx`` and ``<name>.npy``, see `bonafide.export.networks`.
+
+    Parameters
+    ----------
+    models : mapping of str to Path
+        The .keras file of each network.
+    config : Config
+    samples : mapping
+        Standardised ``frames`` and ``statistics`` of some rows, by network.
+    folder : Path
+    """
+    jobs = []
+    for name, model in models.items():
+        path = folder / f"{name}_samples.npz"
+        np.savez(path, allow_pickle=False, **samples[name])
+        jobs.append(
+            {
+                "name": name,
+                "config": getattr(config.models, name).model_dump(mode="json"),
+                "model": str(model),
+                "samples": str(path),
+                "folder": str(folder),
+            }
+        )
+    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs}, reporter("export"))
+
+
 def _export_networks(
     fitted: Mapping[str, FittedBase],
     config: Config,
@@ -53,20 +86,10 @@ def _export_networks(
     work: Path,
 ) -> dict[str, float]:
     """Write the networks' .onnx; give their largest differences from Keras and from tf2onnx."""
-    jobs = []
-    for name, base in fitted.items():
-        (work / f"{name}.keras").write_bytes(base.content)
-        np.savez(work / f"{name}_samples.npz", allow_pickle=False, **samples[name])
-        jobs.append(
-            {
-                "name": name,
-                "config": getattr(config.models, name).model_dump(mode="json"),
-                "model": str(work / f"{name}.keras"),
-                "samples": str(work / f"{name}_samples.npz"),
-                "folder": str(work),
-            }
-        )
-    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs}, reporter("export"))
+    models = {name: work / f"{name}.keras" for name in fitted}
+    for name, path in models.items():
+        path.write_bytes(fitted[name].content)
+    export_networks(models, config, samples, work)
     parity: dict[str, float] = {}
     for name in fitted:
         content = (work / f"{name}.onnx").read_bytes()
