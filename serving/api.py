@@ -57,10 +57,11 @@ async def _detect(request: Request, state: State) -> Response:
         finally:
             state.uploads -= 1
         received_s = time.perf_counter() - start
-        reply = await scoring.score(upload)
+        with state.instruments.in_line():
+            reply = await scoring.score(upload)
     finally:
         upload.close()
-        state.instruments.state(scoring.waiting, bundle)
+        state.instruments.answers_with(bundle)
     notes = reply.notes
     if error := notes.get("error"):
         raise Refusal(error["code"], error["message"])
@@ -112,7 +113,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.scoring = Scoring(settings, home())
     try:
         await app.state.scoring.start()
-        app.state.instruments.state(0, app.state.scoring.bundle)
+        app.state.instruments.answers_with(app.state.scoring.bundle)
         gc.freeze()  # what is loaded stays; looking through it again and again costs time
         yield
     finally:

@@ -1,5 +1,7 @@
 """What the service counts, for Prometheus; summed over workers by BentoML's client."""
 
+import contextlib
+
 from bonafide.bundle import Bundle
 
 STAGES = ("receive", "wait", "decode", "resample", "infer")
@@ -51,9 +53,13 @@ class Instruments:
         for stage, seconds in timings.items():
             self._stage[stage].observe(seconds)
 
-    def state(self, waiting: int, bundle: Bundle) -> None:
-        """Show the line and the bundle."""
-        self._queue.set(waiting)
+    def in_line(self) -> contextlib.AbstractContextManager[None]:
+        """Count a request as in the line until it is left."""
+        tracked: contextlib.AbstractContextManager[None] = self._queue.track_inprogress()
+        return tracked
+
+    def answers_with(self, bundle: Bundle) -> None:
+        """Show the bundle."""
         identity = tuple(bundle.identity[key] for key in ("name", "version", "sha256"))
         if identity != self._identity:
             if self._identity:

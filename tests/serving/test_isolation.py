@@ -86,7 +86,10 @@ def test_a_scorer_that_hangs_is_ended_at_the_deadline(hasty: Server) -> None:
 def test_a_line_that_does_not_move_is_answered_at_the_deadline(hasty: Server) -> None:
     (scorer,) = hasty.scorers()
     scorer.suspend()
-    assert code(hasty.detect(SOUND)) == (504, "deadline")
+    with asked(hasty, SOUND) as (answer,):
+        wait_for(lambda: hasty.metric("bonafide_queue") == 1, "the gauge shows who waits")
+        assert code(answer.result()) == (504, "deadline")
+    assert hasty.metric("bonafide_queue") == 0
     scorer.resume()
     check_unharmed(hasty)
     assert hasty.scorers() == [scorer]  # it was not to blame
