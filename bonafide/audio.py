@@ -167,7 +167,10 @@ class AudioStream:
         frames = int(BLOCK_S * sound.samplerate)
         promised, seen = sound.frames, 0
         try:
-            while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+            # Damaged Ogg can lead past its end, where soundfile asks for fewer than no samples.
+            while sound.tell() <= promised and len(
+                block := sound.read(frames, dtype="float32", always_2d=True)
+            ):
                 seen += len(block)
                 yield self._mono(block)
         except soundfile.LibsndfileError as error:

@@ -498,6 +498,19 @@ def test_a_file_that_breaks_off(name: str, share: float, tmp_path: Path) -> None
     np.testing.assert_array_equal(decode(content, whole=False), part)
 
 
+def test_an_ogg_file_that_leads_past_its_end() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3 * RATE, 1))
+    first, *pages = sound_bytes(noise, RATE, "ogg").split(b"OggS")[1:]
+    assert len(pages) == 5  # the rest of the header, and four of sound
+    head, a, b, c, _ = pages
+    content = b"".join(b"OggS" + page for page in (first, head, a, c, b))
+    stream = AudioStream(content)
+    assert len(decode_stream(stream, whole=False)) == pytest.approx(RATE, abs=100)
+    assert "samples were promised and" in stream.damage
+    with pytest.raises(AudioError, match="samples were promised and"):
+        decode(content)
+
+
 def test_a_damaged_file_can_still_be_too_long() -> None:
     content = encoded("wav", RATE, 1)[:-20_000]
     with pytest.raises(AudioError, match="more than 1 s of sound"):
