@@ -59,6 +59,7 @@ def _wire(
         oof=oof,
         stack=stacked,
         crossed=crossed,
+        calibration=calibration,
         audit=audited,
     )
     promote(config, candidate, judgement, recordings, quarantine)

@@ -15,7 +15,7 @@ from bonafide.training.folds import Folds
 from bonafide.training.outcome import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
-from bonafide.training.stacking import Stack
+from bonafide.training.stacking import Calibration, Stack
 from steps.policy import reuse_unless_changed
 
 
@@ -48,6 +48,7 @@ def evaluate(
     oof: np.ndarray,
     stack: Stack,
     crossed: np.ndarray,
+    calibration: Calibration,
     audit: Audit,
 ) -> Annotated[Judgement, "judgement"]:
     """Judge the exported candidate on sources it never heard, and every system out of fold."""
@@ -58,6 +59,7 @@ def evaluate(
         folds,
         models=oof,
         crossed=crossed,
+        calibration=calibration,
         stack=stack,
         audit=audit,
         parity=parity,

@@ -27,7 +27,7 @@ from bonafide.training.config import Config
 from bonafide.training.features import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Quarantine, Recordings
-from bonafide.training.stacking import Stack, cross_calibrated, log_odds
+from bonafide.training.stacking import Calibration, Stack, log_odds
 
 Floats = NDArray[np.floating[Any]]
 BATCH_ROWS = 64
@@ -133,6 +133,7 @@ def evaluate_candidate(
     *,
     models: Floats,
     crossed: Floats,
+    calibration: Calibration,
     stack: Stack,
     audit: Audit,
     parity: dict[str, float],
@@ -150,9 +151,8 @@ def evaluate_candidate(
     corpus, notes = recordings.corpus, _notes(recordings)
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
     chosen = crossed[:, META_MODELS.index(stack.choice)]
-    llr = cross_calibrated(chosen, corpus.is_spoof, folds)
     parts = {"out_of_fold": side}
-    scores = {"out_of_fold": systems(models[side], crossed[side], llr[side])}
+    scores = {"out_of_fold": systems(models[side], crossed[side], calibration.llr(chosen[side]))}
     if len(test):
         parts = {"held_out": test, **parts}
         scores["held_out"] = score_rows(bundle, store, test)

@@ -156,29 +156,6 @@ def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
     return Calibration(line.coefficients[0], line.intercept)
 
 
-def cross_calibrated(p_spoof: Scores, is_spoof: Mask, folds: Folds) -> NDArray[np.float64]:
-    """Give the llr of training rows, each by a line fitted to the other folds.
-
-    Parameters
-    ----------
-    p_spoof : ndarray of float32, shape (n_rows,)
-        The chosen meta-model's, cross-fitted.
-    is_spoof : ndarray of bool, shape (n_rows,)
-    folds : Folds
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,)
-        NaN for test rows.
-    """
-    llr = np.full(len(p_spoof), np.nan)
-    for fold in range(folds.count):
-        mine = folds.fold == fold
-        rest = ~folds.is_test & ~mine
-        llr[mine] = fit_calibration(p_spoof[rest], is_spoof[rest]).llr(p_spoof[mine])
-    return llr
-
-
 def save_stack(stack: Stack, folder: Path) -> None:
     """Write ``stack.json`` and ``trees.ubj``."""
     entries = {

@@ -98,6 +98,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
         folds,
         models=models,
         crossed=crossed,
+        calibration=calibration,
         stack=stack,
         audit=audit_shortcuts(recordings, folds, resamples=50),
         parity={"cnn": 1e-7},

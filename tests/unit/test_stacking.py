@@ -23,7 +23,6 @@ from bonafide.training.stacking import (
     Calibration,
     Linear,
     Stack,
-    cross_calibrated,
     fit_calibration,
     fit_linear,
     fit_stack,
@@ -233,23 +232,6 @@ class TestCalibration:
         after = cllr(calibration.llr(p[rows]), is_spoof[rows])
         assert after < before - 0.02
         assert after == pytest.approx(cllr(true[rows], is_spoof[rows]), abs=0.02)
-
-    def test_no_row_is_calibrated_by_its_own_fold(self) -> None:
-        true, is_spoof = llrs(3, N_ROWS)
-        p = sigmoid(-true / 0.5).astype(np.float32)
-        fold = np.arange(N_ROWS) % 4 - 1  # -1 is the test side
-        folds = Folds(np.arange(N_ROWS), fold)
-        before = cross_calibrated(p, is_spoof, folds)
-        assert np.array_equal(np.isnan(before), fold == TEST)
-        for mine in range(3):
-            rows = fold == mine
-            labels = np.where(rows, ~is_spoof, is_spoof)
-            after = cross_calibrated(p, labels, folds)
-            np.testing.assert_array_equal(after[rows], before[rows])
-            assert not np.allclose(after[(fold >= 0) & ~rows], before[(fold >= 0) & ~rows])
-        others = (fold >= 0) & (fold != 0)
-        line = fit_calibration(p[others], is_spoof[others])
-        np.testing.assert_array_equal(before[fold == 0], line.llr(p[fold == 0]))
 
     def test_higher_is_more_bona_fide(self) -> None:
         calibration = Calibration(1.5, 0.2)
