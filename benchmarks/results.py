@@ -43,11 +43,12 @@ MEAN = "mean of the five"
 
 @dataclass(frozen=True)
 class Results:
-    """Scores with the rows they belong to."""
+    """Scores with the rows they belong to, and the numbers of `bonafide bench --json`."""
 
     bench: Bench
     scores: Mapping[str, Floats]
     conditions: Mapping[str, Floats]
+    speed: Mapping[str, Any]
 
     @property
     def is_spoof(self) -> Mask:
@@ -289,9 +290,9 @@ def failures_section(results: Results) -> list[str]:
     ]
 
 
-def latency_section(numbers: Mapping[str, Any]) -> list[str]:
-    """Say how fast the bundle is, from the numbers of `bonafide bench --json`."""
-    graph, web = numbers["graphs"], numbers["http"]
+def latency_section(results: Results) -> list[str]:
+    """Say how fast the bundle is."""
+    graph, web = results.speed["graphs"], results.speed["http"]
     fused = graph["fused"]
     low, high = fused["quartiles_ms"]
     lines = [
@@ -302,21 +303,22 @@ def latency_section(numbers: Mapping[str, Any]) -> list[str]:
     ]
     bars = [
         [f"`{name}`", f"{bar['value']:.3g}", bar["bar"], "met" if bar["met"] else "missed"]
-        for name, bar in numbers["bars"].items()
+        for name, bar in results.speed["bars"].items()
     ]
     return [
         "## Latency",
-        "By `bonafide bench` on a machine with two cores; brackets hold the quartiles. Ratios were "
-        "measured side by side in the same run.",
+        "By `bonafide bench`, in one run on the machine that made this page; brackets hold the "
+        "quartiles.",
         markdown_table(("what", "measured"), lines),
         markdown_table(("bar", "measured", "allowed", "is"), bars),
     ]
 
 
-def write_card(results: Results, folder: Path, numbers: Mapping[str, Any]) -> None:
+def write_card(results: Results, folder: Path) -> None:
     """Add to a bundle's model card what is known only after training."""
     bundle = read_bundle(folder)
-    parts = [*conditions_section(results), *failures_section(results), *latency_section(numbers)]
+    sections = (conditions_section, failures_section, latency_section)
+    parts = [part for section in sections for part in section(results)]
     path = folder / "card.md"
     trained = path.read_text(encoding="utf-8").partition(f"\n\n{parts[0]}\n")[0]
     path.write_text("\n\n".join([trained.rstrip(), *parts]) + "\n", encoding="utf-8")
@@ -411,11 +413,13 @@ SECTIONS = (
     conditions_section,
     shortcuts_section,
     ablation_section,
+    latency_section,
+    groups_section,
 )
 
 
-def page(results: Results, numbers: Mapping[str, Any]) -> str:
-    """Write the page, Markdown; `numbers` as for `latency_section`."""
+def page(results: Results) -> str:
+    """Write the page, Markdown."""
     counts = describe(results.bench.recordings.corpus)
     counted = ", ".join(f"{value} {name}" for name, value in counts.items())
     parts = [
@@ -431,7 +435,6 @@ def page(results: Results, numbers: Mapping[str, Any]) -> str:
     ]
     for section in SECTIONS:
         parts += section(results)
-    parts += [*latency_section(numbers), *groups_section(results)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -449,11 +452,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit("the scores belong to other recordings: run the yardstick again")
     with np.load(chosen.scores / "conditions.npz") as file:
         conditions = dict(file)
-    results = Results(bench, scores, conditions)
-    numbers = json.loads(chosen.bench.read_text())
-    chosen.output.write_text(page(results, numbers), encoding="utf-8")
+    results = Results(bench, scores, conditions, json.loads(chosen.bench.read_text()))
+    chosen.output.write_text(page(results), encoding="utf-8")
     if chosen.bundle:
-        write_card(results, chosen.bundle, numbers)
+        write_card(results, chosen.bundle)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ def _over_frames(
     """
     frames = _joined(graph, [view.value for view in views])
     n_features, n_frames = sum(view.n_features for view in views), views[0].n_frames
+    n_moves = len(_DIFFERENCES)
     mean = graph.add("ReduceMean", frames, axes=[2], keepdims=1)
     centred = graph.add("Sub", frames, mean)
 
@@ -127,7 +128,7 @@ def _over_frames(
         graph.add("ReduceMean", value, axes=[2], keepdims=0)
         for value in (graph.add("Mul", moves, moves), absolute)
     ]
-    shape = graph.integers([-1, n_features, len(_DIFFERENCES)])
+    shape = graph.integers([-1, n_features, n_moves])
     squares, absolutes = (graph.add("Reshape", value, shape) for value in means)
 
     rows, by_class, start = list[int](), list[int](), 0
@@ -135,14 +136,13 @@ def _over_frames(
         rows += range(start, start + spec.n_correlated(view.view))
         by_class += range(start, start + view.n_features) if view.view.by_class else ()
         start += view.n_features
-    n_moves = len(_DIFFERENCES)
     values = graph.add("Reshape", moves, graph.integers([-1, n_moves * n_features, n_frames - 2]))
     first = graph.add("Gather", values, graph.integers(n_moves * np.array(rows)), axis=1)
     pairs = graph.add("MatMul", first, graph.add("Transpose", first, perm=[0, 2, 1]))
     pairs = graph.add("Mul", pairs, graph.constant(1 / (n_frames - 2)))
     classes = ""
     if by_class:
-        shape = graph.integers([-1, n_features, len(_DIFFERENCES), n_frames - 2])
+        shape = graph.integers([-1, n_features, n_moves, n_frames - 2])
         moves, absolute = (graph.add("Reshape", value, shape) for value in (moves, absolute))
         if len(by_class) < n_features:
             absolute = graph.add("Gather", absolute, graph.integers(by_class), axis=1)

@@ -151,9 +151,9 @@ def evaluate_candidate(
     corpus, notes = recordings.corpus, _notes(recordings)
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
     chosen = crossed[:, META_MODELS.index(stack.choice)]
+    parts = {"out_of_fold": side}
     # The calibration's two numbers know these rows. A line a fold would keep them apart, but the
     # pair behind each fold is another, and scores of unlike lines do not compare.
-    parts = {"out_of_fold": side}
     scores = {"out_of_fold": systems(models[side], crossed[side], calibration.llr(chosen[side]))}
     if len(test):
         parts = {"held_out": test, **parts}
