@@ -38,6 +38,7 @@ from bonafide.training.stacking import log_odds
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 RESAMPLES = 1000
+EDITION = "second edition of the corpus"  # that the scores in docs/results were made on
 MEAN = "mean of the five"
 
 
@@ -426,8 +427,8 @@ def page(results: Results) -> str:
         "# Results",
         "Made by `python -m benchmarks.results` from the scores in docs/results, which "
         "`python -m benchmarks.yardstick` and `python -m benchmarks.conditions` wrote. Corpus: "
-        f"real recordings ({counted}). Folds: configs/protocol.csv; sources go by the first "
-        "digits of the SHA-256 of their names.",
+        f"real recordings, {EDITION} ({counted}). Folds: configs/protocol.csv; sources go by the "
+        "first digits of the SHA-256 of their names.",
         "The first seed's scores are the out-of-fold scores of the run that made the shipped "
         "bundle: the same folds, seeds and fits. Views and settings were chosen by scores on the "
         "same folds, so these numbers flatter: read the differences between rows, and expect "

@@ -29,7 +29,7 @@ from bonafide.training.channels import CHANGES
 from bonafide.training.config import Config, EmphasisConfig, FitConfig, read_config
 from bonafide.training.data import Examples, Standard, emphasis_of
 from bonafide.training.features import FeatureStore, cached_extract, changes_of
-from bonafide.training.folds import Folds, connected_groups
+from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
 from bonafide.training.isolate import run_isolated
 from bonafide.training.parallel import Progress, worker_count
 from bonafide.training.recordings import Recordings, ingest
@@ -113,6 +113,31 @@ def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
     return np.asarray(np.minimum(spoof, real)[member] >= MIN_ROWS)
 
 
+def _read_folds(path: Path) -> dict[str, int]:
+    with path.open(newline="") as file:
+        return {row["source"]: int(row["fold"]) for row in csv.DictReader(file)}
+
+
+def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
+    """Add the sources of a corpus that the file does not name; those that it names stay.
+
+    A source that shares a speaker, directly or through others, with one that has a fold goes there;
+    the others are split as a training run splits them (`make_folds`).
+    """
+    fold_of = _read_folds(path)
+    count = max(fold_of.values()) + 1
+    sources = np.array([source_id(name) for name in corpus.column("source").tolist()])
+    group = connected_groups(corpus)
+    known = {number: fold_of[s] for number, s in zip(group, sources, strict=True) if s in fold_of}
+    fold = np.array([known.get(number, TEST) for number in group], dtype=np.int64)
+    new = np.flatnonzero(fold == TEST)
+    if len(new):
+        fold[new] = make_folds(corpus.take(new), count=count, test_share=0.0, seed=SEEDS[0]).fold
+    fold_of = dict(zip(sources.tolist(), fold.tolist(), strict=True)) | fold_of
+    lines = [f"{source},{number}" for source, number in sorted(fold_of.items())]
+    path.write_text("\n".join(["source,fold", *lines]) + "\n")
+
+
 def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
     """Read the fold of each source, which the file names by `source_id`.
 
@@ -122,12 +147,15 @@ def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
         ``no_fold`` if a source of the corpus has none, ``split_speaker`` if a speaker stands in
         two folds.
     """
-    with path.open(newline="") as file:
-        fold_of = {row["source"]: int(row["fold"]) for row in csv.DictReader(file)}
+    fold_of = _read_folds(path)
     sources = [source_id(name) for name in corpus.column("source").tolist()]
     unknown = sorted(set(sources) - set(fold_of))
     if unknown:
-        raise CorpusError("no_fold", f"{path}: no fold for {', '.join(unknown[:5])}")
+        raise CorpusError(
+            "no_fold",
+            f"{path}: no fold for {', '.join(unknown[:5])}; `python -m benchmarks.yardstick "
+            "--extend-protocol` gives every source of the corpus one",
+        )
     fold = np.array([fold_of[source] for source in sources], dtype=np.int64)
     group = connected_groups(corpus)
     for number in np.unique(group):
@@ -359,7 +387,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="*", help="names of runs; all without it")
     parser.add_argument("--models", nargs="*", choices=BASE_MODELS, default=BASE_MODELS)
+    parser.add_argument(
+        "--extend-protocol", action="store_true", help="give new sources a fold, and fit nothing"
+    )
     chosen = parser.parse_args(arguments)
+    if chosen.extend_protocol:
+        extend_protocol(read_corpus(chosen.corpus))
+        return
     bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
     chosen.scores.mkdir(parents=True, exist_ok=True)
     path = chosen.scores / "scores.npz"

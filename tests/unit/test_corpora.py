@@ -1,7 +1,6 @@
 """Reading corpora: manifests, folders of classes, recognition, and every refusal."""
 
 import csv
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -77,14 +76,14 @@ def test_the_row_schema_is_the_real_manifests(corpus_folder: Path) -> None:
 
 def test_the_real_manifest(corpus_folder: Path) -> None:
     corpus = read_corpus(corpus_folder / "manifest.csv")
-    assert len(corpus) == 4_044
-    assert Counter(row.label for row in corpus) == {"spoof": 2_078, "bonafide": 1_966}
-    types = Counter(row.attack_type for row in corpus)
-    assert types == {"-": 1_966, "tts": 1_290, "vc": 478, "vocoder": 310}
-    assert describe(corpus)["sources"] == 201
     with (corpus_folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row, wanted in zip(corpus, csv.DictReader(file), strict=True):
-            assert {name: getattr(row, name) for name in COLUMNS} == wanted
+        lines = list(csv.DictReader(file))
+    assert len(corpus) == len(lines) > 4_000
+    for row, wanted in zip(corpus, lines, strict=True):
+        assert {name: getattr(row, name) for name in COLUMNS} == wanted
+    assert {row.label for row in corpus} == {"bonafide", "spoof"}
+    assert {row.attack_type for row in corpus} == {"-", "tts", "vc", "vocoder"}
+    assert describe(corpus)["sources"] == len({line["source"] for line in lines})
     assert all(corpus.audio_path(row).is_file() for row in corpus.rows[::50])
     assert read_corpus(corpus_folder) == corpus  # the folder is read through its manifest
 

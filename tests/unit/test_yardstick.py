@@ -16,6 +16,7 @@ from benchmarks.yardstick import (
     Bench,
     Run,
     _without,
+    extend_protocol,
     read_protocol,
     runs,
     source_id,
@@ -88,6 +89,22 @@ def test_a_fit_counts_only_with_the_settings_it_was_made_with(
 
 def test_the_protocol_names_nobody() -> None:
     assert all(len(line.split(",")[0]) == 10 for line in PROTOCOL.read_text().splitlines()[1:])
+
+
+def test_new_sources_get_folds_and_known_ones_keep_theirs(tmp_path: Path) -> None:
+    path = protocol_of(tmp_path / "folds.csv", a=0, b=1, gone=1)
+    new = [(name, name.upper()) for name in "cdef" for _ in range(4)]
+    corpus = corpus_of(("a", "x"), ("b", "y"), ("joined", "x"), *new)
+    with pytest.raises(CorpusError, match=r"no fold for .*--extend-protocol"):
+        read_protocol(corpus, path)
+    extend_protocol(corpus, path)
+    once = path.read_text()
+    folds = read_protocol(corpus, path)
+    assert folds.fold[:3].tolist() == [0, 1, 0]  # who shares a speaker shares the fold
+    assert np.bincount(folds.fold[3:]).tolist() == [8, 8]
+    assert f"{source_id('gone')},1" in once
+    extend_protocol(corpus, path)
+    assert path.read_text() == once
 
 
 def test_what_the_protocol_does_not_fit_is_refused(tmp_path: Path) -> None:
