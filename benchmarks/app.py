@@ -19,11 +19,18 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import Bundle
-from bonafide.frontend import filters
-from bonafide.spec import BASE_MODELS, CEPSTRA, NETWORKS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
-from bonafide.statistics import FLOOR, PRIOR, STEEPNESS
+from bonafide.features.frontend import filters
+from bonafide.features.spec import (
+    BASE_MODELS,
+    CEPSTRA,
+    NETWORKS,
+    SAMPLE_RATE_HZ,
+    FeatureSpec,
+    ViewSpec,
+)
+from bonafide.features.statistics import FLOOR, PRIOR, STEEPNESS
+from bonafide.models.networks import build_network
 from bonafide.training.config import ModelsConfig
-from bonafide.training.networks import build_network
 
 Array = NDArray[np.floating[Any]]
 Moves = tuple[Array, Array, Array]  # see `_moves`
@@ -57,7 +64,7 @@ class App:
         )
 
     def score(self, content: bytes) -> float:
-        """Decode, extract, predict five times, stack; gives a p_spoof."""
+        """Decode, extract, predict five times, stack; return a p_spoof."""
         waveform, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         waveform = np.resize(waveform, self._spec.window_samples)
         views, vector = extract(self._spec, waveform, set(self._view_of.values()))
@@ -76,7 +83,7 @@ class App:
 def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[str, Array], Array]:
     """Extract views and statistics with librosa and numpy, one `librosa.stft` a resolution.
 
-    Gives the named views, each (features, frames), and the vector of statistics.
+    Return the named views, each (features, frames), and the vector of statistics.
     """
     level = max(float(np.sqrt(np.mean(waveform**2))), spec.rms_floor)
     sequences = {name: spec.views[name] for name in names}
@@ -130,7 +137,7 @@ def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
 
 
 def statistics(spec: FeatureSpec, features: Array, moves: Moves) -> Array:
-    """Give time statistics of one view with numpy: (features, frames) -> (n,)."""
+    """Return time statistics of one view with numpy: (features, frames) -> (n,)."""
     mean = features.mean(axis=1)
     deviation, step, turn = (np.sqrt(np.mean(x**2, axis=1)) + FLOOR for x in moves)
     _, change, change_of_step = (np.abs(x).mean(axis=1) + FLOOR for x in moves)
@@ -149,14 +156,14 @@ def statistics(spec: FeatureSpec, features: Array, moves: Moves) -> Array:
 
 
 def _moves(features: Array) -> Moves:
-    """Give values without their mean, first and second differences, (features, frames - 2) each."""
+    """Return centred values, first and second differences, (features, frames - 2) each."""
     centred = features - features.mean(axis=1, keepdims=True)
     step = np.diff(centred, axis=1)
     return centred[:, 1:-1], step[:, :-1], np.diff(step, axis=1)
 
 
 def memberships(moves: Moves) -> Array:
-    """Tell how much each frame but the ends belongs to each class, (4, frames - 2)."""
+    """Return how much each frame but the ends belongs to each class, (4, frames - 2)."""
     values = moves[0][:2]
     deviation = np.sqrt(np.mean(values**2, axis=1, keepdims=True)) + FLOOR
     loud, dull = 1 / (1 + np.exp(-STEEPNESS * values / deviation))
@@ -164,7 +171,7 @@ def memberships(moves: Moves) -> Array:
 
 
 def by_class(moves: Moves, belongs: Array) -> Array:
-    """Give mean absolute deviation and change by class, (8 features,)."""
+    """Return mean absolute deviation and change by class, (8 features,)."""
     absolute = np.abs(np.stack(moves[:2], axis=1))  # (features, 2, frames - 2)
     overall = absolute.mean(axis=2, keepdims=True)
     share = belongs.mean(axis=1)

@@ -3,7 +3,7 @@
     bonafide bench [--bundle DIR] [--json FILE]
 
 Rounds in turn and medians, because machines are shared. Each part is a function that gives plain
-numbers; `BARS` says what is wanted of them.
+numbers; `TARGETS` says what is wanted of them.
 """
 
 import json
@@ -45,8 +45,8 @@ main(["score", *sys.argv[1:]])
 print(memory_mb(os.getpid()))
 """
 
-# (what, larger or smaller is better, bar)
-BARS = (
+# (what, larger or smaller is better, target)
+TARGETS = (
     ("app_over_fused", "at least", 100.0),
     ("chain_over_fused", "at least", 1.0),
     ("fused_over_floor", "at most", 3.0),
@@ -59,7 +59,7 @@ BARS = (
 
 
 def milliseconds(run: Callable[[], object], calls: int) -> float:
-    """Give the mean time of a call, over `calls` of them in a row."""
+    """Return the mean time of a call, over `calls` of them in a row."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -67,7 +67,7 @@ def milliseconds(run: Callable[[], object], calls: int) -> float:
 
 
 def in_turn(sides: Mapping[str, tuple[Callable[[], object], int]], rounds: int) -> Numbers:
-    """Time every side once a round; gives medians and quartiles in milliseconds."""
+    """Time every side once a round; return medians and quartiles in milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, (run, calls) in sides.items():
@@ -127,7 +127,7 @@ def codecs(bundle: Bundle) -> Numbers:
 
 
 def score_rate(bundle: Path, file: Path, seconds: float) -> float:
-    """Give how often a second this process scores a file's bytes."""
+    """Return how often a second this process scores a file's bytes."""
     detector, content = Detector(bundle), file.read_bytes()
     detector.score(content)
     start, done = time.perf_counter(), 0
@@ -155,7 +155,7 @@ def http(bundle: Path, file: Path) -> Numbers:
     result: Numbers = {"memory_mb": {}}
     load_s, overheads_ms = str(LOAD_S), list[float]()
     for workers in (1, 2):
-        # The line is as long as the clients are many: throughput is asked for, not refusals.
+        # The line is as long as the clients are many: throughput is asked for, not reasons.
         with service(bundle, workers, BONAFIDE_QUEUE=str(max(CLIENTS))) as running:
             for clients in CLIENTS:
                 words = ("--clients", str(clients), "--seconds", load_s)
@@ -244,19 +244,19 @@ def measure(bundle: Bundle, say: Say) -> Numbers:
     size = sum(path.stat().st_size for path in bundle.folder.iterdir())
     numbers["bundle"] = {**bundle.identity, "bundle_mb": size / 1e6}
     flat = {key: value for part in numbers.values() for key, value in part.items()}
-    numbers["bars"] = {
+    numbers["targets"] = {
         what: {
             "value": flat[what],
-            "bar": f"{direction} {bar:g}",
-            "met": _met(flat[what], direction, bar),
+            "target": f"{direction} {target:g}",
+            "met": _met(flat[what], direction, target),
         }
-        for what, direction, bar in BARS
+        for what, direction, target in TARGETS
     }
     return numbers
 
 
-def _met(value: float, direction: str, bar: float) -> bool:
-    return value >= bar if direction == "at least" else value <= bar
+def _met(value: float, direction: str, target: float) -> bool:
+    return value >= target if direction == "at least" else value <= target
 
 
 def lines(numbers: Numbers) -> list[str]:
@@ -310,8 +310,8 @@ def lines(numbers: Numbers) -> list[str]:
         ("Bundle", f"{numbers['bundle']['bundle_mb']:.2f} MB"),
         ("", ""),
         *(
-            (what, f"{row['value']:.3g}, {row['bar']}: {'met' if row['met'] else 'MISSED'}")
-            for what, row in numbers["bars"].items()
+            (what, f"{row['value']:.3g}, {row['target']}: {'met' if row['met'] else 'MISSED'}")
+            for what, row in numbers["targets"].items()
         ),
     ]
     return [f"{left:<46}{right}".rstrip() for left, right in rows]

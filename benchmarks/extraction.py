@@ -26,7 +26,7 @@ ROUNDS = 7
 
 
 def peak_mb() -> float:
-    """Give the peak memory of this process plus that of its largest child, in MB."""
+    """Return the peak memory of this process plus that of its largest child, in MB."""
     own, child = (
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -39,10 +39,10 @@ def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
     import numpy as np
 
     from bonafide.corpora import Corpus, read_corpus
-    from bonafide.spec import FeatureSpec
-    from bonafide.training.config import CopiesConfig
-    from bonafide.training.features import extract
-    from bonafide.training.recordings import MEASURES, Recordings
+    from bonafide.features.spec import FeatureSpec
+    from bonafide.training.config import AugmentationConfig
+    from bonafide.training.extraction import extract
+    from bonafide.training.ingest import MEASURES, Recordings
 
     corpus = read_corpus(manifest)
     with tempfile.TemporaryDirectory() as name:
@@ -58,7 +58,7 @@ def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
         measures = np.zeros((len(rows), len(MEASURES)))
         recordings = Recordings(Corpus(folder, rows), sha256, measures)
         start = time.perf_counter()
-        extract(recordings, FeatureSpec(), CopiesConfig(count=0), folder / "store")
+        extract(recordings, FeatureSpec(), AugmentationConfig(count=0), folder / "store")
         return {"rows": len(rows), "seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
 
 
@@ -70,10 +70,10 @@ def compare_speed(manifest: Path, clips: int) -> dict[str, float]:
 
     from bonafide.audio import decode
     from bonafide.corpora import read_corpus
-    from bonafide.frontend import build_frontend
+    from bonafide.features.frontend import build_frontend
+    from bonafide.features.spec import STATISTICS, FeatureSpec
     from bonafide.runtime import Graph
-    from bonafide.spec import STATISTICS, FeatureSpec
-    from bonafide.training.features import BATCH, training_window
+    from bonafide.training.extraction import BATCH, training_window
 
     corpus = read_corpus(manifest)
     paths = [corpus.audio_path(row) for row in corpus.rows[:clips]]
@@ -141,7 +141,7 @@ def main() -> None:
         print(json.dumps(compare_speed(arguments.corpus, arguments.clips)))
         return
     with tempfile.TemporaryDirectory() as name:
-        from bonafide.corpora.simulated import simulate
+        from bonafide.simulation.corpus import simulate
 
         corpus = arguments.corpus or simulate(Path(name) / "simulated")
         common = ("--corpus", str(corpus), "--clips", str(arguments.clips), "--measure")

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import onnx
 
-from bonafide.onnxgraph import GraphBuilder
+from bonafide.features.graph import GraphBuilder
 from bonafide.runtime import Graph
 
 # Float32 products (m, k, n) that fit into a core's cache; which one is fastest differs by core.

@@ -75,7 +75,7 @@ ALONE = (_flip, _cut, _insert, _repeat, _edit_header)
 
 
 def damage(rng: Generator, files: list[bytes]) -> bytes:
-    """Give one of the files, damaged one to four times; now and then with another joined on."""
+    """Return one of the files, damaged one to four times; now and then with another joined on."""
     content = files[rng.integers(0, len(files))]
     if rng.random() < 0.1:
         content = _cut(rng, content) + _cut(rng, files[rng.integers(0, len(files))])
@@ -114,7 +114,7 @@ class Report:
         return faults + [f"left: {name}" for name in self.files_left]
 
     def lines(self) -> list[str]:
-        """Give what is printed."""
+        """Return what is printed."""
         counts = ", ".join(f"{status}: {count}" for status, count in sorted(self.statuses.items()))
         before, after = self.memory_mb
         return [
@@ -151,7 +151,7 @@ class _Senders:
                 (self._keep / f"{number}-{status}").write_bytes(content)
 
     def ask(self, content: bytes) -> tuple[int, bytes]:
-        """Send one upload; give status and body."""
+        """Send one upload; return status and body."""
         connection = getattr(self._own, "connection", None)
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=90)
@@ -224,7 +224,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
 
 
 def main() -> int:
-    """Fuzz and print the report; gives the exit code."""
+    """Fuzz and print the report; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uploads", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -49,7 +49,7 @@ class Tally:
             self.seconds.append(seconds)
 
     def to_json(self, elapsed_s: float) -> dict[str, Any]:
-        """Give counts, rate, and percentiles of the latency in milliseconds."""
+        """Return counts, rate, and percentiles of the latency in milliseconds."""
         ordered = sorted(self.seconds)
 
         def percentile(share: float) -> float | None:

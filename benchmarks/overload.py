@@ -69,7 +69,7 @@ class Outcome:
         return faults
 
     def lines(self) -> list[str]:
-        """Give what is printed."""
+        """Return what is printed."""
         return [
             f"without load: p99 {self.unloaded_p99_ms:.1f} ms",
             f"sustained: {self.sustained_per_s:.0f} answers a second",
@@ -112,7 +112,7 @@ def measure(bundle: Bundle, content: bytes, workers: int, seconds: float) -> Out
 
 
 def main() -> int:
-    """Measure and print; gives the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))

@@ -20,7 +20,7 @@ READY_S = 60.0
 
 
 def children(pid: int) -> list[int]:
-    """Give every process below one, itself first (Linux)."""
+    """Return every process below one, itself first (Linux)."""
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -30,14 +30,14 @@ def children(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """Give a process's command line; nothing once it has ended."""
+    """Return a process's command line; nothing once it has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     return ""
 
 
 def memory_mb(pid: int, field: str = "VmHWM") -> float:
-    """Give a process's peak (VmHWM) or present (VmRSS) resident memory, in 10^6 bytes."""
+    """Return a process's peak (VmHWM) or present (VmRSS) resident memory, in 10^6 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
@@ -53,12 +53,12 @@ class Running:
     ready_s: float
 
     def workers(self) -> list[int]:
-        """Give the processes that take requests."""
+        """Return the processes that take requests."""
         return [p for p in children(self.pid) if "worker.service" in command_line(p)]
 
     def scorers(self) -> list[int]:
-        """Give the processes that decode and score."""
-        return [p for p in children(self.pid) if "serving.scorer" in command_line(p)]
+        """Return the processes that decode and score."""
+        return [p for p in children(self.pid) if "serving.workers.scorer" in command_line(p)]
 
     def is_ready(self) -> bool:
         """Ask /readyz."""
@@ -70,7 +70,7 @@ class Running:
             return False
 
     def load(self, clip: Path, *words: str) -> dict[str, Any]:
-        """Send load from a second process; gives what `benchmarks.load` prints."""
+        """Send load from a second process; return what `benchmarks.load` prints."""
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "benchmarks.load"),

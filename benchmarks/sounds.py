@@ -9,8 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from bonafide.corpora.speechlike import STEP_SAMPLES, Voice, speak
-from bonafide.spec import SAMPLE_RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.simulation.voices import STEP_SAMPLES, Voice, speak
 
 # Format -> container and codec, as libsndfile or FFmpeg name them.
 SOUNDFILE = {

@@ -20,7 +20,7 @@ import soxr
 from numpy.typing import NDArray
 
 from bonafide.errors import AudioError
-from bonafide.spec import SAMPLE_RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ
 
 Waveform = NDArray[np.float32]
 Source = Path | bytes | BinaryIO
@@ -92,11 +92,11 @@ class AudioStream:
 
     @property
     def name(self) -> str:
-        """Give the file's name as messages print it."""
+        """Return the file's name as messages print it."""
         return str(self.source) if isinstance(self.source, Path) else "the upload"
 
     def __iter__(self) -> Iterator[Waveform]:
-        """Give the blocks in order, from the start."""
+        """Return the blocks in order, from the start."""
         self.damage, self.duration_s, self.decode_s, self.resample_s = "", 0.0, 0.0, 0.0
         with self._open() as file:
             if not file.read(1):
@@ -146,7 +146,7 @@ class AudioStream:
         if not (low <= rate_hz <= high and 1 <= channels <= most):
             raise AudioError(
                 "bad_format",
-                f"{self.name}: {rate_hz} Hz with {channels} channels; allowed are "
+                f"{self.name}: {rate_hz} Hz with {channels} channels; must be "
                 f"{low} to {high} Hz and 1 to {most} channels",
             )
 
@@ -256,7 +256,7 @@ class AudioStream:
             if longest is not None and self.duration_s > longest:
                 raise AudioError(
                     "too_long",
-                    f"{self.name}: more than {longest:g} s of sound; allowed are {longest:g} s",
+                    f"{self.name}: longer than the {longest:g} s limit",
                 )
             if self.original_rate_hz == SAMPLE_RATE_HZ:
                 yield mono
@@ -274,7 +274,7 @@ class AudioStream:
 
 
 def _packed(frame: av.AudioFrame) -> NDArray[np.float32]:
-    """Give a frame of packed float32 as (n, channels)."""
+    """Return a frame of packed float32 as (n, channels)."""
     samples = frame.to_ndarray().astype(np.float32, copy=False)
     return samples.reshape(-1, frame.layout.nb_channels)
 
@@ -330,7 +330,7 @@ MIN_SPEECH_S = 0.3
 
 
 def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
-    """Tell which 20 ms frames hold energy where speech has it (200 to 4000 Hz, over -70 dBFS).
+    """Return which 20 ms frames hold energy where speech has it (200 to 4000 Hz, over -70 dBFS).
 
     This is a gate against silence and hum, not a voice activity detector.
 
@@ -362,5 +362,5 @@ def speech_seconds(frames: NDArray[np.bool_]) -> float:
 
 
 def too_short(n_samples: int) -> bool:
-    """Tell whether a recording has under a second of sound, to the hundredth."""
+    """Return whether a recording has under a second of sound, to the hundredth."""
     return round(n_samples / SAMPLE_RATE_HZ, 2) < MIN_SOUND_S

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.errors import BundleError
-from bonafide.spec import BASE_MODELS, META_MODELS, FeatureSpec
+from bonafide.features.spec import BASE_MODELS, META_MODELS, FeatureSpec
 
 MANIFEST = "manifest.json"
 MODELS = (*BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
@@ -64,7 +64,7 @@ class Bundle:
         return {key: str(self.manifest[key]) for key in ("name", "version", "sha256")}
 
     def graph_path(self, name: str) -> Path:
-        """Give the place of one .onnx file."""
+        """Return the place of one .onnx file."""
         return self.folder / f"{name}.onnx"
 
 
@@ -106,7 +106,7 @@ def read_bundle(folder: Path) -> Bundle:
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     if version != FORMAT:
-        raise BundleError("bad_manifest", f"{path}: format {version!r}; allowed is {FORMAT}")
+        raise BundleError("bad_manifest", f"{path}: format {version!r}; must be {FORMAT}")
     for name in (f"{graph}.onnx" for graph in GRAPHS):
         if name not in files:
             raise BundleError("missing_file", f"{path}: lists no {name}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import bonafide
 from bonafide.errors import BonafideError, ConfigError
-from bonafide.spec import BASE_MODELS
+from bonafide.features.spec import BASE_MODELS
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -24,7 +24,7 @@ SOME_FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 
 
 def configs_folder() -> Path:
-    """Give the folder of the run configurations, in a checkout or in an installed wheel."""
+    """Return the folder of the run configurations, in a checkout or in an installed wheel."""
     package = Path(bonafide.__file__).parent
     packaged = package / "configs"
     return packaged if packaged.is_dir() else package.parent / "configs"
@@ -221,7 +221,7 @@ def _print_json(value: Any) -> None:
 
 def _print_records(records: list[dict[str, Any]], keys: Sequence[str], as_json: bool) -> None:
     """Print records as JSON, or these keys of them as a table."""
-    from bonafide.report import text_table
+    from bonafide.evaluation.report import text_table
 
     if as_json:
         _print_json(records)
@@ -235,8 +235,8 @@ def _config_and_corpora(arguments: Arguments) -> tuple["Config", list[str]]:
     config = read_config(arguments.config or configs_folder() / "demo.yaml")
     if arguments.corpus:
         return config, arguments.corpus
-    from bonafide.corpora.simulated import simulate
     from bonafide.home import home
+    from bonafide.simulation.corpus import simulate
 
     return config, [str(simulate(home() / "simulated"))]
 
@@ -255,13 +255,13 @@ def run_train(arguments: Arguments) -> int:
             config, corpora, arguments.corpus_format, static=arguments.sequential
         )
     _print(_summary(trained))
-    return SOME_FAILED if trained.refusals else 0
+    return SOME_FAILED if trained.reasons else 0
 
 
 def run_tune(arguments: Arguments) -> int:
     """Search, and print the best values as they go into a configuration."""
     if arguments.trials < 1:
-        raise ConfigError("bad_trials", f"--trials {arguments.trials}: allowed is 1 or more")
+        raise ConfigError("bad_trials", f"--trials {arguments.trials}: must be at least 1")
     _zenml_manners()
     from bonafide.display import Display
 
@@ -286,10 +286,10 @@ def run_tune(arguments: Arguments) -> int:
 
 
 def _summary(trained: "Trained") -> str:
-    from bonafide.evaluation import percent
+    from bonafide.evaluation.evaluate import percent
+    from bonafide.evaluation.report import brief_table, title_line
     from bonafide.home import home
-    from bonafide.report import brief_table, title_line
-    from bonafide.training.outcome import plain_verdict
+    from bonafide.training.judgement import plain_verdict
 
     outcome, bundle = trained.judgement.outcome, trained.bundle
     manifest = bundle.manifest
@@ -310,8 +310,8 @@ def _summary(trained: "Trained") -> str:
         f"Bundle: {kept} ({manifest['name']} version {manifest['version']})",
         f"Report: {report}",
     ]
-    if trained.refusals:
-        parts += ["Not promoted:", *(f"  {reason}" for reason in trained.refusals)]
+    if trained.reasons:
+        parts += ["Not promoted:", *(f"  {reason}" for reason in trained.reasons)]
     else:
         parts += ["In production now.", "Next: bonafide score FILE"]
     return "\n".join(parts)
@@ -364,8 +364,8 @@ def run_evaluate(arguments: Arguments) -> int:
     from bonafide.corpora.readers import read_corpus
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
+    from bonafide.evaluation.report import brief_table, evaluation_page, title_line
     from bonafide.home import find_bundle, home
-    from bonafide.report import brief_table, evaluation_page, title_line
     from bonafide.scoring import evaluate_corpus
 
     corpus = read_corpus(Path(arguments.corpus), arguments.corpus_format)
@@ -444,7 +444,7 @@ def run_bench(arguments: Arguments) -> int:
 
 def run_keys_add(arguments: Arguments) -> int:
     """Make an API key and print it."""
-    from serving.keys import DEFAULT_RATE_PER_MINUTE, add_key
+    from serving.http.keys import DEFAULT_RATE_PER_MINUTE, add_key
 
     _print(add_key(arguments.file, arguments.name, arguments.rate or DEFAULT_RATE_PER_MINUTE))
     return 0
@@ -453,8 +453,8 @@ def run_keys_add(arguments: Arguments) -> int:
 def run_corpus_inspect(arguments: Arguments) -> int:
     """Print counts of a corpus's labels and descriptive columns."""
     from bonafide.corpora.readers import read_corpus
-    from bonafide.corpora.rows import describe
-    from bonafide.report import text_table
+    from bonafide.corpora.schema import describe
+    from bonafide.evaluation.report import text_table
 
     corpus = read_corpus(arguments.path, arguments.corpus_format)
     facts = describe(corpus)
@@ -467,8 +467,8 @@ def run_corpus_inspect(arguments: Arguments) -> int:
 
 def run_corpus_simulate(arguments: Arguments) -> int:
     """Write the simulated corpus."""
-    from bonafide.corpora.simulated import simulate
     from bonafide.display import Display, reporter
+    from bonafide.simulation.corpus import simulate
 
     with Display(quiet=arguments.quiet):
         manifest = simulate(
@@ -495,7 +495,7 @@ def run_models_list(arguments: Arguments) -> int:
 def run_models_show(arguments: Arguments) -> int:
     """Print one bundle's manifest and metrics."""
     _zenml_manners()
-    from bonafide.report import show_lines
+    from bonafide.evaluation.report import show_lines
     from pipelines.lineage import show_model
 
     shown = show_model(arguments.model)
@@ -509,7 +509,7 @@ def run_models_show(arguments: Arguments) -> int:
 def run_models_lineage(arguments: Arguments) -> int:
     """Print where a bundle came from, or what became of a corpus."""
     _zenml_manners()
-    from bonafide.report import tree_lines
+    from bonafide.evaluation.report import tree_lines
     from pipelines.lineage import corpus_lineage, model_lineage
 
     chosen = arguments.corpus
@@ -557,7 +557,7 @@ def _files_before_options(words: list[str]) -> list[str]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code."""
+    """Run one command; return its exit code."""
     given = list(sys.argv[1:] if words is None else words)
     arguments = _parser().parse_args(_files_before_options(given))
     try:

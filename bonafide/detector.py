@@ -21,8 +21,8 @@ from bonafide.audio import (
 )
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.errors import AudioError
+from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
 
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
 Scores = NDArray[np.float32]
@@ -72,7 +72,7 @@ class Detection:
     bundle: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values, numbers rounded to what they are worth."""
+        """Return plain JSON values, numbers rounded to what they are worth."""
         return _rounded(asdict(self))
 
 
@@ -130,7 +130,7 @@ def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Wavefo
 
 
 def as_stream(source: Path | bytes | AudioStream) -> AudioStream:
-    """Give a stream as it is, and a file or its content as one without limits."""
+    """Return a stream as it is, and a file or its content as one without limits."""
     return source if isinstance(source, AudioStream) else AudioStream(source)
 
 
@@ -204,7 +204,7 @@ class Detector:
         return self._judge(heard, seen, silent, stream.damage if stream else "")
 
     def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[tuple[int, Any]], int]:
-        """Score the windows that hold sound; give (first sample, scores) and how many do not."""
+        """Score the windows that hold sound; return (first sample, scores) and how many do not."""
         size = self.bundle.spec.window_samples
         heard: list[tuple[int, Any]] = []
         batch: list[tuple[int, Waveform]] = []

@@ -101,7 +101,7 @@ class Display:
 
 
 def reporter(name: str) -> Report:
-    """Give the function that a long task reports (done, total) to, under this name."""
+    """Return the function that a long task reports (done, total) to, under this name."""
 
     def report(done: int, total: int) -> None:
         if Display._current is not None:

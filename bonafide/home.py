@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes w
 
 
 def home() -> Path:
-    """Give the folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
+    """Return the folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
     if chosen := os.environ.get("BONAFIDE_HOME"):
         return Path(chosen).resolve()
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -24,7 +24,7 @@ def home() -> Path:
 
 
 def production_folder(root: Path) -> Path | None:
-    """Give the folder of the bundle in production, or None if none was promoted.
+    """Return the folder of the bundle in production, or None if none was promoted.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def production_folder(root: Path) -> Path | None:
 
 
 def production_stamp(root: Path) -> int:
-    """Give a number that changes when a bundle is promoted; 0 where none is in production."""
+    """Return a number that changes when a bundle is promoted; 0 where none is in production."""
     try:
         return (root / PRODUCTION).stat().st_mtime_ns
     except FileNotFoundError:
@@ -105,7 +105,7 @@ def promote(root: Path, bundle: Bundle) -> None:
 
 
 def work_folder(root: Path) -> Path:
-    """Give this process's folder for what is on its way elsewhere; `clean_work` empties it."""
+    """Return this process's folder for what is on its way elsewhere; `clean_work` empties it."""
     folder = root / "work" / str(os.getpid())
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -119,7 +119,7 @@ def clean_work(root: Path) -> None:
 
 
 def process_is_gone(pid: str) -> bool:
-    """Tell whether no process of this number runs; what is no number is gone too."""
+    """Return whether no process of this number runs; what is no number is gone too."""
     try:
         os.kill(int(pid), 0)
     except (ValueError, ProcessLookupError):

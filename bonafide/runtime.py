@@ -37,6 +37,6 @@ class Graph:
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the graph; gives each output under its name. Inputs it does not take are ignored."""
+        """Run the graph; return each output under its name. Inputs it does not take are ignored."""
         taken = {name: inputs[name] for name in self.inputs}
         return dict(zip(self.outputs, self._session.run(None, taken), strict=True))

@@ -10,10 +10,10 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.rows import Corpus
+from bonafide.corpora.schema import Corpus
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError
-from bonafide.evaluation import DECISION, Evaluation, evaluate, simulated_note
+from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
@@ -30,7 +30,7 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
 
 
 def unusable(result: Result) -> bool:
-    """Tell whether a file failed: an error, or too little sound for any verdict."""
+    """Return whether a file failed: an error, or too little sound for any verdict."""
     codes = [warning.partition(":")[0] for warning in result.get("warnings", [])]
     return "error" in result or "too_short" in codes or "no_speech" in codes
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from bonafide.corpora.rows import COLUMNS, Corpus, Row, describe
-from bonafide.report import html_page, html_table
-from bonafide.spec import STATISTICS
-from bonafide.training.features import FeatureStore
+from bonafide.corpora.schema import COLUMNS, Corpus, Row, describe
+from bonafide.evaluation.report import html_page, html_table
+from bonafide.features.spec import STATISTICS
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
+from bonafide.training.ingest import MEASURES, Quarantine, Recordings, Rejected
 from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
 
@@ -135,7 +135,7 @@ class FoldsMaterializer(FolderMaterializer):
         return sha256_of(data.group.tobytes(), data.fold.tobytes())
 
     def facts(self, data: Folds) -> dict[str, MetadataType]:
-        """Give size and groups of each part."""
+        """Return size and groups of each part."""
         return {
             name: {"rows": int(rows.sum()), "groups": len(set(data.group[rows].tolist()))}
             for name, rows in self._parts(data).items()
@@ -176,7 +176,7 @@ class FeatureStoreMaterializer(FolderMaterializer):
         return data.sha256
 
     def facts(self, data: FeatureStore) -> dict[str, MetadataType]:
-        """Give the shape of each view and the spec."""
+        """Return the shape of each view and the spec."""
         shapes: dict[str, MetadataType] = {
             name: str(data.view(name).shape) for name in (*data.spec.views, STATISTICS)
         }
@@ -203,5 +203,5 @@ class ArrayMaterializer(FolderMaterializer):
         return sha256_of(str(data.shape), str(data.dtype), np.ascontiguousarray(data).tobytes())
 
     def facts(self, data: NDArray[Any]) -> dict[str, MetadataType]:
-        """Give shape and type."""
+        """Return shape and type."""
         return {"shape": str(data.shape), "dtype": str(data.dtype)}

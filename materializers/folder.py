@@ -53,11 +53,11 @@ class FolderMaterializer(BaseMaterializer):
         """Hash the content, the same for the same content."""
 
     def facts(self, data: Any) -> dict[str, MetadataType]:
-        """Give shapes, counts and metrics to be shown beside the artifact."""
+        """Return shapes, counts and metrics to be shown beside the artifact."""
         return {}
 
     def pages(self, data: Any) -> dict[str, tuple[str, VisualizationType]]:
-        """Give pages to look at: file name -> content and kind."""
+        """Return pages to look at: file name -> content and kind."""
         return {}
 
     @property
@@ -101,7 +101,7 @@ class FolderMaterializer(BaseMaterializer):
         return saved
 
     def extract_metadata(self, data: Any) -> dict[str, MetadataType]:
-        """Give the facts and the hash."""
+        """Return the facts and the hash."""
         return {**self.facts(data), "sha256": self.digest(data)}
 
     def compute_content_hash(self, data: Any) -> str | None:

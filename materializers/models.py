@@ -10,9 +10,9 @@ from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
 from bonafide.bundle import Bundle, read_bundle
-from bonafide.report import curves_figure, html_page
+from bonafide.evaluation.report import curves_figure, html_page
 from bonafide.training.base import FittedBase
-from bonafide.training.data import Scaler, Standard
+from bonafide.training.sampling import Scaler, Standard
 from bonafide.training.stacking import Calibration, Stack, load_stack, save_stack
 from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
@@ -93,7 +93,7 @@ class FittedBaseMaterializer(FolderMaterializer):
         return sha256_of(data.name, data.view, data.oof.tobytes(), json.dumps(data.history))
 
     def facts(self, data: FittedBase) -> dict[str, MetadataType]:
-        """Give name, view, size and the last loss of each fit."""
+        """Return name, view, size and the last loss of each fit."""
         losses = {k: float(v["loss"][-1]) for k, v in data.history.items()}
         return {
             "model": data.name,
@@ -127,7 +127,7 @@ class StackMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(asdict(data.logistic)), data.trees, data.choice)
 
     def facts(self, data: Stack) -> dict[str, MetadataType]:
-        """Give the choice and what it was made by."""
+        """Return the choice and what it was made by."""
         return {"choice": data.choice, "log_loss": dict(data.log_loss)}
 
 
@@ -150,7 +150,7 @@ class CalibrationMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(asdict(data)))
 
     def facts(self, data: Calibration) -> dict[str, MetadataType]:
-        """Give both numbers."""
+        """Return both numbers."""
         return asdict(data)
 
 
@@ -169,11 +169,11 @@ class BundleMaterializer(FolderMaterializer):
         return read_bundle(folder)
 
     def digest(self, data: Bundle) -> str:
-        """Give the content hash."""
+        """Return the content hash."""
         return str(data.manifest["sha256"])
 
     def facts(self, data: Bundle) -> dict[str, MetadataType]:
-        """Give identity, choice and origin."""
+        """Return identity, choice and origin."""
         manifest = data.manifest
         keys = ("name", "version", "choice", "config_sha256")
         return {

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
-from bonafide.evaluation import DECISION
-from bonafide.report import html_page, html_table
+from bonafide.evaluation.evaluate import DECISION
+from bonafide.evaluation.report import html_page, html_table
 from bonafide.training.audit import Audit
-from bonafide.training.outcome import Judgement, Outcome
+from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.tuning import Study
 from materializers.folder import FolderMaterializer, sha256_of
 
@@ -35,7 +35,7 @@ class AuditMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(data.to_json()))
 
     def facts(self, data: Audit) -> dict[str, MetadataType]:
-        """Give the EER that is held against the detector's."""
+        """Return the EER that is held against the detector's."""
         return {"eer": data.eer.value, "fold_eer": data.fold_eer.value}
 
 
@@ -60,7 +60,7 @@ class JudgementMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(data.outcome.to_json()))
 
     def facts(self, data: Judgement) -> dict[str, MetadataType]:
-        """Give the EER of every system on sources it never heard."""
+        """Return the EER of every system on sources it never heard."""
         judged = data.outcome.judged
         eers = {name: metrics["eer"].value for name, metrics in judged.systems.items()}
         return {"eer": eers[DECISION], "eer_by_system": eers, **judged.counts}
@@ -89,7 +89,7 @@ class StudyMaterializer(FolderMaterializer):
         return sha256_of(json.dumps(asdict(data)))
 
     def facts(self, data: Study) -> dict[str, MetadataType]:
-        """Give model, loss and the best values."""
+        """Return model, loss and the best values."""
         return {
             "model": data.model,
             "loss": data.loss,

@@ -9,7 +9,7 @@ from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 from bonafide.corpora.readers import read_corpus
 from bonafide.errors import BundleError
 from bonafide.home import home, production_folder
-from bonafide.training.recordings import ingest
+from bonafide.training.ingest import ingest
 
 Tree = dict[str, Any]
 Facts = dict[str, Any]
@@ -63,7 +63,7 @@ def list_models() -> list[Facts]:
 
 
 def show_model(model: str | None) -> Facts:
-    """Give a bundle's manifest, without the hashes of its files."""
+    """Return a bundle's manifest, without the hashes of its files."""
     manifest: Facts = dict(_find(model).load().manifest)
     manifest.pop("files")
     return manifest
@@ -79,7 +79,7 @@ def _artifact_node(name: str, artifact: ArtifactVersionResponse) -> Tree:
 
 
 def _step_nodes(run: PipelineRunResponse) -> list[Tree]:
-    """Give each step with its outputs, in the order they ran, hashes and all."""
+    """Return each step with its outputs, in the order they ran, hashes and all."""
     ordered = sorted(run.steps.values(), key=lambda step: (step.start_time, step.name))
     return [
         {
@@ -96,7 +96,7 @@ def _step_nodes(run: PipelineRunResponse) -> list[Tree]:
 
 
 def model_lineage(model: str | None) -> Tree:
-    """Give the tree from a bundle back to its run, steps, artifacts, corpus, config and code."""
+    """Return the tree from a bundle back to its run, steps, artifacts, corpus, config and code."""
     artifact = _find(model)
     facts = _facts(artifact)
     run = artifact.run
@@ -123,7 +123,7 @@ def model_lineage(model: str | None) -> Tree:
 
 
 def corpus_rows_sha256(corpus: str) -> str:
-    """Give the rows' hash of a corpus on disk, or take it as given if no such path exists."""
+    """Return the rows' hash of a corpus on disk, or take it as given if no such path exists."""
     if not Path(corpus).exists():
         return corpus
     recordings, _ = ingest(read_corpus(Path(corpus)))
@@ -131,7 +131,7 @@ def corpus_rows_sha256(corpus: str) -> str:
 
 
 def corpus_lineage(corpus: str) -> Tree:
-    """Give the tree from a corpus forward to the bundles that were made from it.
+    """Return the tree from a corpus forward to the bundles that were made from it.
 
     Raises
     ------

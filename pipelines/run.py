@@ -18,10 +18,10 @@ from bonafide.bundle import Bundle
 from bonafide.corpora.readers import join, read_corpus, require_both_labels
 from bonafide.errors import BonafideError
 from bonafide.home import clean_work, home
+from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
-from bonafide.training.isolate import stop_all
-from bonafide.training.outcome import Judgement
-from bonafide.training.recordings import Quarantine
+from bonafide.training.ingest import Quarantine
+from bonafide.training.judgement import Judgement
 from pipelines.training import static_training, training
 
 
@@ -33,7 +33,7 @@ class Trained:
     bundle: Bundle
     judgement: Judgement
     quarantine: Quarantine
-    refusals: list[str]
+    reasons: list[str]
     cached: list[str]
     ran: list[str]
 
@@ -48,7 +48,7 @@ def remember_failure(error: BaseException) -> None:
 
 
 def _in_store(frame: FrameType | None) -> bool:
-    """Tell whether this is ZenML talking to its database."""
+    """Return whether this is ZenML talking to its database."""
     modules = (str(f.f_globals.get("__name__")) for f, _ in traceback.walk_stack(frame))
     return any(name.startswith(("sqlalchemy.", "zenml.zen_stores.")) for name in modules)
 
@@ -128,7 +128,7 @@ def run_wired(
     corpus_format: str | None,
     **settings: Any,
 ) -> str:
-    """Run a pipeline on the active ZenML stack; gives the id of its run.
+    """Run a pipeline on the active ZenML stack; return the id of its run.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def collect(run_id: str) -> Trained:
         bundle=load("promote", "bundle"),
         judgement=load("evaluate", "judgement"),
         quarantine=load("ingest", "quarantine"),
-        refusals=load("promote", "refusals"),
+        reasons=load("promote", "reasons"),
         cached=[name for name, status in statuses.items() if status == "cached"],
         ran=[name for name, status in statuses.items() if status != "cached"],
     )

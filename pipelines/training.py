@@ -4,7 +4,7 @@ from typing import Any
 
 from zenml import pipeline
 
-from bonafide.spec import BASE_MODELS
+from bonafide.features.spec import BASE_MODELS
 from bonafide.training.config import Config
 from steps.data import extract, ingest, scale, split
 from steps.models import calibrate, export, stack, train
@@ -21,7 +21,7 @@ def _wire(
 ) -> None:
     recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
     folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
-    features = extract(recordings, config.spec.to_json(), config.copies)
+    features = extract(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
     fitted = {
@@ -38,8 +38,10 @@ def _wire(
         for name in BASE_MODELS
     }
     scaler = scale(features, folds, config.fit)
-    oof, stacked, crossed = stack(**fitted, recordings=recordings, folds=folds, seed=config.seed)
-    calibration = calibrate(stacked, crossed, recordings, folds)
+    oof, stacked, cross_fitted = stack(
+        **fitted, recordings=recordings, folds=folds, seed=config.seed
+    )
+    calibration = calibrate(stacked, cross_fitted, recordings, folds)
     candidate, parity = export(
         config=config,
         recordings=recordings,
@@ -58,7 +60,7 @@ def _wire(
         folds=folds,
         oof=oof,
         stack=stacked,
-        crossed=crossed,
+        cross_fitted=cross_fitted,
         calibration=calibration,
         audit=audited,
     )

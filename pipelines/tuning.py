@@ -24,7 +24,7 @@ def tuning(
     """Ingest, split and extract as training does, then search."""
     recordings, _ = ingest(corpora, corpus_format, fingerprint)
     folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
-    features = extract(recordings, config.spec.to_json(), config.copies)
+    features = extract(recordings, config.spec.to_json(), config.augmentation)
     tune(config, model, trials, recordings, features, folds)
 
 

@@ -23,7 +23,7 @@ REQUIREMENTS = "requirements-serving.lock"
 
 
 def build(bundle: Bundle) -> str:
-    """Build a Bento that answers with a bundle; gives its tag.
+    """Build a Bento that answers with a bundle; return its tag.
 
     Parameters
     ----------

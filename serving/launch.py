@@ -8,15 +8,15 @@ from pathlib import Path
 from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle, home
-from serving.keys import read_keys
-from serving.line import sweep
+from serving.http.keys import read_keys
 from serving.settings import Settings, is_loopback
+from serving.workers.queue import sweep
 
 SERVICE = "serving.service:Bonafide"
 
 
 def check(settings: Settings, host: str) -> Bundle:
-    """Refuse what could not or should not be served; gives the bundle that will be.
+    """Refuse what could not or should not be served; return the bundle that will be.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def check(settings: Settings, host: str) -> Bundle:
 
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
-    """Give the environment that BentoML's server runs in."""
+    """Return the environment that BentoML's server runs in."""
     service = home() / "service" / str(port)  # BentoML keeps its counters there, for one server
     service.mkdir(parents=True, exist_ok=True)
     return {
@@ -49,7 +49,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on."""
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The BentoML service: workers, health, metrics and OpenAPI around the routes of `serving.api`.
+"""The BentoML service: workers, health, metrics and OpenAPI around `serving.http.routes`.
 
 The routes are an ASGI application and not BentoML methods: those read a body whole into memory
 before any limit, and fetch a URL that is sent in a file's place (docs/decisions/service.md).
@@ -9,8 +9,8 @@ from typing import Any
 import bentoml
 from bentoml._internal.server.http import instruments
 
-from serving.api import application
-from serving.guard import Guard
+from serving.http.guard import Guard
+from serving.http.routes import application
 from serving.settings import Settings
 
 SETTINGS = Settings.from_environment()
@@ -45,7 +45,7 @@ class Bonafide:
     """Tells machine-generated speech from human speech."""
 
     def __is_ready__(self) -> bool:
-        """Tell whether a scorer stands by."""
+        """Return whether a scorer stands by."""
         return bool(ROUTES.state.scoring.ready)
 
 

@@ -22,7 +22,7 @@ class Settings:
         Folder of a bundle; empty for the one in production, which is then followed: a promotion
         is picked up without a restart.
     keys : str
-        File of API keys (`serving.keys`); empty for a service without keys.
+        File of API keys (`serving.http.keys`); empty for a service without keys.
     anonymous : bool
         Serve without keys on an address that other machines reach.
     workers : int
@@ -75,9 +75,9 @@ class Settings:
             if isinstance(value, (str, bool)):
                 continue
             if not 0 <= value < float("inf") or not (value or may_be_zero):
-                allowed = "0 or more" if may_be_zero else "above 0"
+                allowed = "at least 0" if may_be_zero else "above 0"
                 raise ConfigError(
-                    "bad_setting", f"{PREFIX}{item.name.upper()}={value}: allowed is {allowed}"
+                    "bad_setting", f"{PREFIX}{item.name.upper()}={value}: must be {allowed}"
                 )
 
     @classmethod
@@ -91,7 +91,7 @@ class Settings:
         return cls(**values)
 
     def to_environment(self) -> dict[str, str]:
-        """Give what `from_environment` reads back, defaults left out."""
+        """Return what `from_environment` reads back, defaults left out."""
         return {
             PREFIX + item.name.upper(): str(value)
             for item in fields(self)
@@ -122,13 +122,13 @@ def _value(name: str, kind: type, text: str) -> object:
     except (ValueError, KeyError) as error:
         allowed = "true or false" if kind is bool else f"a number ({kind.__name__})"
         raise ConfigError(
-            "bad_setting", f"{PREFIX}{name.upper()}={text!r}: allowed is {allowed}"
+            "bad_setting", f"{PREFIX}{name.upper()}={text!r}: must be {allowed}"
         ) from error
 
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Tell whether an address or name is reached from this machine alone."""
+    """Return whether an address or name is reached from this machine alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

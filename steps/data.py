@@ -8,14 +8,14 @@ from zenml import step
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora.readers import join, read_corpus
 from bonafide.display import reporter
+from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
-from bonafide.spec import FeatureSpec
-from bonafide.training.config import CopiesConfig, FitConfig
-from bonafide.training.data import Scaler, fit_scaler
-from bonafide.training.features import FeatureStore, cached_extract
+from bonafide.training.config import AugmentationConfig, FitConfig
+from bonafide.training.extraction import FeatureStore, cached_extract
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.recordings import Quarantine, Recordings
-from bonafide.training.recordings import ingest as ingest_corpus
+from bonafide.training.ingest import Quarantine, Recordings
+from bonafide.training.ingest import ingest as ingest_corpus
+from bonafide.training.sampling import Scaler, fit_scaler
 from steps.policy import reuse_unless_changed
 
 
@@ -23,8 +23,8 @@ from steps.policy import reuse_unless_changed
     cache_policy=reuse_unless_changed(
         "audio",
         "corpora.readers",
-        "corpora.rows",
-        "training.recordings",
+        "corpora.schema",
+        "training.ingest",
     )
 )
 def ingest(
@@ -48,28 +48,28 @@ def split(
 @step(
     cache_policy=reuse_unless_changed(
         "audio",
-        "frontend",
-        "onnxgraph",
-        "statistics",
-        "training.channels",
+        "features.frontend",
+        "features.graph",
+        "features.statistics",
+        "training.augmentation",
         "training.config",
-        "training.features",
+        "training.extraction",
     )
 )
 def extract(
-    recordings: Recordings, feature_spec: dict[str, Any], copies: CopiesConfig
+    recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
 ) -> Annotated[FeatureStore, "features"]:
     """Extract every view of every recording and of its changed copies."""
     return cached_extract(
         recordings,
         FeatureSpec.from_json(feature_spec),
-        copies,
+        augmentation,
         home() / "features",
         progress=reporter("extract"),
     )
 
 
-@step(cache_policy=reuse_unless_changed("training.config", "training.data"))
+@step(cache_policy=reuse_unless_changed("training.config", "training.sampling"))
 def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
-    return fit_scaler(features, folds, fit.emphasis)
+    return fit_scaler(features, folds, fit.feature_weights)

@@ -9,14 +9,14 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
+from bonafide.features.spec import META_MODELS
 from bonafide.home import home, work_folder
-from bonafide.spec import META_MODELS
 from bonafide.training.base import FittedBase, train_base
 from bonafide.training.config import Config, FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Scaler
-from bonafide.training.features import FeatureStore
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.recordings import Recordings
+from bonafide.training.ingest import Recordings
+from bonafide.training.sampling import Scaler
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
 from steps.policy import reuse_unless_changed
 
@@ -25,12 +25,12 @@ from steps.policy import reuse_unless_changed
     cache_policy=reuse_unless_changed(
         "training.base",
         "training.config",
-        "training.data",
-        "training.features",
+        "training.sampling",
+        "training.extraction",
         "training.folds",
-        "training.isolate",
-        "training.networks",
-        "training.trees",
+        "process.isolate",
+        "models.networks",
+        "models.xgboost",
     )
 )
 def train(
@@ -55,7 +55,7 @@ def train(
     )
 
 
-@step(cache_policy=reuse_unless_changed("metrics", "training.stacking"))
+@step(cache_policy=reuse_unless_changed("evaluation.metrics", "training.stacking"))
 def stack(
     cnn: FittedBase,
     rnn: FittedBase,
@@ -66,21 +66,21 @@ def stack(
     folds: Folds,
     seed: int,
 ) -> tuple[
-    Annotated[np.ndarray, "oof"], Annotated[Stack, "stack"], Annotated[np.ndarray, "crossed"]
+    Annotated[np.ndarray, "oof"], Annotated[Stack, "stack"], Annotated[np.ndarray, "cross_fitted"]
 ]:
     """Fit both meta-models on out-of-fold scores and choose one."""
     oof = np.stack([base.oof for base in (cnn, rnn, bilstm, gru, xgboost)], axis=1)
-    fitted, crossed = fit_stack(oof, recordings.corpus.is_spoof, folds, seed)
-    return oof, fitted, crossed
+    fitted, cross_fitted = fit_stack(oof, recordings.corpus.is_spoof, folds, seed)
+    return oof, fitted, cross_fitted
 
 
 @step(cache_policy=reuse_unless_changed("training.stacking"))
 def calibrate(
-    stack: Stack, crossed: np.ndarray, recordings: Recordings, folds: Folds
+    stack: Stack, cross_fitted: np.ndarray, recordings: Recordings, folds: Folds
 ) -> Annotated[Calibration, "calibration"]:
     """Turn the chosen meta-model's score into a log likelihood ratio."""
     side = ~folds.is_test
-    chosen = crossed[side, META_MODELS.index(stack.choice)]
+    chosen = cross_fitted[side, META_MODELS.index(stack.choice)]
     return fit_calibration(chosen, recordings.corpus.is_spoof[side])
 
 
@@ -93,13 +93,13 @@ def calibrate(
         "export.fused",
         "export.networks",
         "export.tables",
-        "frontend",
-        "onnxgraph",
-        "statistics",
-        "training.features",
-        "training.networks",
+        "features.frontend",
+        "features.graph",
+        "features.statistics",
+        "training.extraction",
+        "models.networks",
         "training.stacking",
-        "training.trees",
+        "models.xgboost",
     )
 )
 def export(

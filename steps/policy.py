@@ -2,7 +2,7 @@
 
 from zenml.config.cache_policy import CachePolicy
 
-EVERYWHERE = ("errors", "spec")
+EVERYWHERE = ("errors", "features.spec")
 
 
 def reuse_unless_changed(*modules: str) -> CachePolicy:

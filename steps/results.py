@@ -10,16 +10,18 @@ from bonafide.bundle import Bundle
 from bonafide.home import home
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
-from bonafide.training.features import FeatureStore
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.outcome import Judgement, evaluate_candidate
+from bonafide.training.ingest import Quarantine, Recordings
+from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
-from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.stacking import Calibration, Stack
 from steps.policy import reuse_unless_changed
 
 
-@step(cache_policy=reuse_unless_changed("evaluation", "metrics", "training.audit"))
+@step(
+    cache_policy=reuse_unless_changed("evaluation.evaluate", "evaluation.metrics", "training.audit")
+)
 def audit(
     recordings: Recordings, folds: Folds, resamples: int, seed: int
 ) -> Annotated[Audit, "audit"]:
@@ -30,11 +32,11 @@ def audit(
 @step(
     cache_policy=reuse_unless_changed(
         "detector",
-        "evaluation",
+        "evaluation.evaluate",
         "export.chain",
-        "metrics",
-        "report",
-        "training.outcome",
+        "evaluation.metrics",
+        "evaluation.report",
+        "training.judgement",
         "training.stacking",
     )
 )
@@ -47,7 +49,7 @@ def evaluate(
     folds: Folds,
     oof: np.ndarray,
     stack: Stack,
-    crossed: np.ndarray,
+    cross_fitted: np.ndarray,
     calibration: Calibration,
     audit: Audit,
 ) -> Annotated[Judgement, "judgement"]:
@@ -58,7 +60,7 @@ def evaluate(
         features,
         folds,
         models=oof,
-        crossed=crossed,
+        cross_fitted=cross_fitted,
         calibration=calibration,
         stack=stack,
         audit=audit,
@@ -74,10 +76,10 @@ def promote(
     judgement: Judgement,
     recordings: Recordings,
     quarantine: Quarantine,
-) -> tuple[Annotated[Bundle, "bundle"], Annotated[list[str], "refusals"]]:
+) -> tuple[Annotated[Bundle, "bundle"], Annotated[list[str], "reasons"]]:
     """Keep the candidate with metrics and card; put it into production if the gate lets it."""
     context = get_step_context()
-    bundle, refusals = keep_and_promote(
+    bundle, reasons = keep_and_promote(
         home(),
         candidate,
         judgement,
@@ -87,6 +89,6 @@ def promote(
         run={"run_id": str(context.pipeline_run.id), "run": context.pipeline_run.name},
     )
     context.model.log_metadata({"bundle": bundle.identity})
-    if not refusals:
+    if not reasons:
         context.model.set_stage("production", force=True)
-    return bundle, refusals
+    return bundle, reasons

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bonafide.corpora.rows import COLUMNS, LABELS, UNKNOWN, Corpus, Row
+from bonafide.corpora.schema import COLUMNS, LABELS, UNKNOWN, Corpus, Row
 from bonafide.errors import CorpusError
 
 LABEL_NAMES = {
@@ -36,7 +36,7 @@ def _row(values: dict[str, str], where: str) -> Row:
     if label is None:
         raise CorpusError(
             "bad_label",
-            f"{where}: label {known['label']!r} is not known; allowed are {_allowed_labels()}",
+            f"{where}: label {known['label']!r} is not known; must be one of {_allowed_labels()}",
         )
     return Row(**{**known, "label": label})
 
@@ -110,7 +110,7 @@ def read_folder(path: Path) -> Corpus:
     classes = sorted(d for d in path.iterdir() if d.is_dir() and d.name.lower() in LABEL_NAMES)
     if not classes:
         raise CorpusError(
-            "bad_folder", f"{path}: no subfolder names a class; allowed are {_allowed_labels()}"
+            "bad_folder", f"{path}: no subfolder names a class, one of {_allowed_labels()}"
         )
     rows = []
     for folder in classes:
@@ -151,7 +151,7 @@ def recognise(path: Path) -> str:
         return "manifest"
     raise CorpusError(
         "unknown_format",
-        f"{path}: no corpus format fits; allowed are a .csv or .parquet manifest and a folder "
+        f"{path}: no corpus format fits; must be a .csv or .parquet manifest or a folder "
         f"with one subfolder for each class",
     )
 
@@ -181,7 +181,7 @@ def read_corpus(path: Path, corpus_format: str | None = None) -> Corpus:
     name = corpus_format or recognise(path)
     if name not in FORMATS:
         raise CorpusError(
-            "unknown_format", f"corpus format {name!r}: allowed are {', '.join(FORMATS)}"
+            "unknown_format", f"corpus format {name!r}: must be one of {', '.join(FORMATS)}"
         )
     corpus = FORMATS[name](path)
     if not len(corpus):

@@ -24,17 +24,17 @@ from bonafide.export.tables import (
     scaler_graph,
     trees_graph,
 )
-from bonafide.frontend import build_frontend
+from bonafide.features.frontend import build_frontend
+from bonafide.features.spec import META_MODELS, STATISTICS, FeatureSpec
+from bonafide.models.xgboost import load_booster
+from bonafide.process.isolate import run_isolated
 from bonafide.runtime import Graph
-from bonafide.spec import META_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
-from bonafide.training.data import Standard
-from bonafide.training.features import FeatureStore, training_windows
-from bonafide.training.isolate import run_isolated
-from bonafide.training.recordings import Recordings
+from bonafide.training.extraction import FeatureStore, training_windows
+from bonafide.training.ingest import Recordings
+from bonafide.training.sampling import Standard
 from bonafide.training.stacking import Calibration, Stack
-from bonafide.training.trees import load_booster
 
 MAX_DIFFERENCE = 1e-4
 PARITY_ROWS = 64
@@ -85,7 +85,7 @@ def _export_networks(
     folder: Path,
     work: Path,
 ) -> dict[str, float]:
-    """Write the networks' .onnx; give their largest differences from Keras and from tf2onnx."""
+    """Write the networks' .onnx; return their largest differences from Keras and from tf2onnx."""
     models = {name: work / f"{name}.keras" for name in fitted}
     for name, path in models.items():
         path.write_bytes(fitted[name].content)
@@ -101,7 +101,7 @@ def _export_networks(
 
 
 def _export_trees(fitted: FittedBase, statistics: Features, folder: Path) -> float:
-    """Write the trees' .onnx; give its largest difference from XGBoost."""
+    """Write the trees' .onnx; return its largest difference from XGBoost."""
     booster = load_booster(fitted.content)
     onnx.save(trees_graph(booster), str(folder / "xgboost.onnx"))
     source = load_booster(fitted.content).predict(xgboost.DMatrix(statistics))
@@ -110,7 +110,7 @@ def _export_trees(fitted: FittedBase, statistics: Features, folder: Path) -> flo
 
 
 def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
-    """Write both meta-models; give their largest differences on real base scores."""
+    """Write both meta-models; return their largest differences on real base scores."""
     graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(load_booster(stack.trees)))
     source = stack.predict(models)
     parity = {}
@@ -217,7 +217,7 @@ def fused_parity(
 ) -> dict[str, float]:
     """Hold detector.onnx against the chain on these rows' recordings.
 
-    Gives the largest difference of any p_spoof, and how many verdicts differ.
+    Return the largest difference of any p_spoof, and how many verdicts differ.
     """
     corpus, manifest = recordings.corpus, bundle.manifest
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
@@ -242,7 +242,7 @@ def require_parity(parity: Mapping[str, float]) -> None:
     if bad:
         raise BonafideError(
             "parity_failed",
-            f"exported models differ from their sources by {bad}; allowed is {MAX_DIFFERENCE}",
+            f"exported models differ from their sources by {bad}; must be at most {MAX_DIFFERENCE}",
         )
 
 

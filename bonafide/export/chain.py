@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import PARTS, Bundle
 from bonafide.detector import Scores
+from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.training.stacking import Calibration
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 
 from bonafide.export.tables import add_limits, add_log_odds, add_standard
-from bonafide.frontend import add_features
-from bonafide.onnxgraph import GraphBuilder, inline
-from bonafide.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
-from bonafide.training.data import Standard
+from bonafide.features.frontend import add_features
+from bonafide.features.graph import GraphBuilder, inline
+from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
+from bonafide.training.sampling import Standard
 from bonafide.training.stacking import Calibration
 
 Graphs = Mapping[str, onnx.ModelProto]

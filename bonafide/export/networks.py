@@ -14,12 +14,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bonafide.onnxgraph import OPSET, GraphBuilder
+from bonafide.features.graph import OPSET, GraphBuilder
+from bonafide.features.spec import STATISTICS
+from bonafide.models.networks import build_network
+from bonafide.process.pool import Progress
 from bonafide.runtime import Graph
-from bonafide.spec import STATISTICS
 from bonafide.training.config import NetworkConfig
-from bonafide.training.networks import build_network
-from bonafide.training.parallel import Progress
 
 layers = keras.layers
 RECURRENT_LAYERS = (layers.SimpleRNN, layers.GRU, layers.Bidirectional)
@@ -34,14 +34,14 @@ def _weights(layer: Any) -> list[NDArray[np.float32]]:
 
 
 def _folded(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Take batch normalisation into the kernel before it, (..., out); gives kernel and bias."""
+    """Take batch normalisation into the kernel before it, (..., out); return kernel and bias."""
     gain, shift, mean, variance = _weights(norm)
     gain = gain / np.sqrt(variance + norm.epsilon)
     return kernel * gain, shift - mean * gain
 
 
 def _normed_after(model: keras.Model, layer: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give kernel and bias of a layer with the batch normalisation that follows it in them."""
+    """Return kernel and bias of a layer with the batch normalisation that follows it in them."""
     norms = _layers(model, layers.BatchNormalization)
     (norm,) = (norm for norm in norms if norm.input is layer.output)
     return _folded(_weights(layer)[0], norm)
@@ -85,7 +85,7 @@ def _gates_in_onnx_order(kernel: NDArray[np.float32], order: list[int]) -> NDArr
 
 
 def _node_weights(layer: Any) -> tuple[str, list[NDArray[np.float32]], dict[str, Any]]:
-    """Give operator, (W, R, B) of one direction, and attributes of a Keras layer."""
+    """Return operator, (W, R, B) of one direction, and attributes of a Keras layer."""
     kernel, recurrent, bias = _weights(layer)
     if isinstance(layer, layers.GRU):
         order = [0, 1, 2]  # Keras and ONNX both: z, r, h; reset_after is linear_before_reset

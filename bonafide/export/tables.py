@@ -11,9 +11,9 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType as SklearnFloatTensorType
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.onnxgraph import ML_OPSET, OPSET, GraphBuilder, inline
-from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec
-from bonafide.training.data import Standard
+from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder, inline
+from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec
+from bonafide.training.sampling import Standard
 from bonafide.training.stacking import CLIP, Linear
 
 ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17

@@ -7,10 +7,10 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from bonafide.evaluation import cluster_column
-from bonafide.metrics import Interval, bootstrap, eer
+from bonafide.evaluation.evaluate import cluster_column
+from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.folds import Folds
-from bonafide.training.recordings import MEASURES, Recordings
+from bonafide.training.ingest import MEASURES, Recordings
 from bonafide.training.stacking import log_odds
 
 PARAMETERS = {
@@ -45,7 +45,7 @@ class Audit:
     importance: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "test_eer": self.test_eer and self.test_eer.to_json(),
             "fold_eer": self.fold_eer.to_json(),

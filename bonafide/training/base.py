@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.rows import Corpus
-from bonafide.spec import STATISTICS
+from bonafide.corpora.schema import Corpus
+from bonafide.features.spec import STATISTICS
+from bonafide.process.isolate import run_isolated
+from bonafide.process.pool import Progress, silent
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Examples, Rows, emphasis_of
-from bonafide.training.features import FeatureStore
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
-from bonafide.training.isolate import run_isolated
-from bonafide.training.parallel import Progress, silent
+from bonafide.training.sampling import Examples, Rows, feature_weights_of
 
 STEPS = 1000  # of progress that one fit is reported in
 
@@ -31,7 +31,7 @@ class BaseModel(Protocol):
         """Fit on rows."""
 
     def predict(self, examples: Examples, rows: Rows) -> NDArray[np.float32]:
-        """Give p_spoof, shape (len(rows),)."""
+        """Return p_spoof, shape (len(rows),)."""
 
     def save(self, path: Path) -> None:
         """Write the model in its own format."""
@@ -51,10 +51,10 @@ def make_base_model(name: str, model: Mapping[str, Any], fit: FitConfig, seed: i
     seed : int
     """
     if name == "xgboost":
-        from bonafide.training.trees import Trees
+        from bonafide.models.xgboost import Trees
 
         return Trees(TreesConfig.model_validate(model), seed)
-    from bonafide.training.networks import Network
+    from bonafide.models.networks import Network
 
     return Network(name, NetworkConfig.model_validate(model), fit, seed)
 
@@ -70,7 +70,7 @@ def fix_threads(name: str) -> None:
 
 
 def model_seed(seed: int, name: str, fold: int) -> int:
-    """Give each model and fold a seed of its own; fold -1 is the final fit."""
+    """Return each model and fold a seed of its own; fold -1 is the final fit."""
     entropy = [seed, fold + 1, *name.encode()]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
@@ -101,7 +101,7 @@ class FittedBase:
 
     @property
     def suffix(self) -> str:
-        """Give the usual end of the model's file name."""
+        """Return the usual end of the model's file name."""
         return ".ubj" if self.name == "xgboost" else ".keras"
 
 
@@ -188,7 +188,7 @@ def fit_base(
     history: dict[str, Any] = {}
     fits = [*range(int(fold_of.max()) + 1), TEST]
     fit_config = FitConfig.model_validate(fit)
-    gain = emphasis_of(features.spec, fit_config.emphasis)
+    gain = feature_weights_of(features.spec, fit_config.feature_weights)
     for done, fold in enumerate(fits):
         side = np.flatnonzero((fold_of != fold) & (fold_of != TEST))
         scored = np.flatnonzero(fold_of == fold)
@@ -199,7 +199,7 @@ def fit_base(
             columns["source"],
             frames,
             gain=gain,
-            copy_weight=fit_config.copy_weight,
+            augmentation_weight=fit_config.augmentation_weight,
         )
         own_seed = model_seed(seed, name, fold)
         base = make_base_model(name, model, fit_config, own_seed)

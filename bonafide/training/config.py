@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bonafide.errors import ConfigError
-from bonafide.spec import NETWORKS, FeatureSpec
+from bonafide.features.spec import NETWORKS, FeatureSpec
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -30,7 +30,7 @@ class FoldsConfig(Section):
 
 
 class SharesConfig(Section):
-    """How often each group of `bonafide.training.channels` comes first; only ratios matter."""
+    """How often each group of `bonafide.training.augmentation` comes first; only ratios matter."""
 
     speed: float = Field(1.0, ge=0.0)
     room: float = Field(1.0, ge=0.0)
@@ -44,11 +44,11 @@ class SharesConfig(Section):
     @model_validator(mode="after")
     def _one_comes(self) -> "SharesConfig":
         if not any(self.model_dump().values()):
-            raise ValueError("all shares are 0: allowed is at least one above 0")
+            raise ValueError("all shares are 0: at least one must be above 0")
         return self
 
 
-class CopiesConfig(Section):
+class AugmentationConfig(Section):
     """Changed copies of each recording, made once and kept with the features."""
 
     count: int = Field(3, ge=0, le=16)
@@ -56,10 +56,10 @@ class CopiesConfig(Section):
     second_share: float = Field(0.35, ge=0.0, le=1.0)
 
 
-class EmphasisConfig(Section):
+class FeatureWeights(Section):
     """What the statistics of a view count, by what they are; only ratios matter.
 
-    The names are those of `FeatureSpec.kinds_of`; `bonafide.statistics` says what they mean.
+    The names are those of `FeatureSpec.kinds_of`; `bonafide.features.statistics` explains them.
     """
 
     mean: float = Field(1.0, gt=0.0)
@@ -71,31 +71,31 @@ class EmphasisConfig(Section):
     classes: float = Field(1.0, gt=0.0)
 
 
-def default_emphasis() -> dict[str, EmphasisConfig]:
-    """Give the emphasis of the default statistics, rounded from what suited a kernel machine."""
+def default_feature_weights() -> dict[str, FeatureWeights]:
+    """Return the default statistics' weights, rounded from what suited a kernel machine."""
     table = {
         "mfcc": (0.75, 1.0, 1.5, 0.75, 0.75, 0.5, 0.5),
         "lfcc": (1.0, 1.0, 3.0, 1.0, 1.0, 0.25, 0.5),
         "lfcc_high": (0.5, 1.5, 1.5, 1.5, 1.0, 0.5, 0.5),
         "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5, 0.5),
     }
-    names = EmphasisConfig.model_fields
+    names = FeatureWeights.model_fields
     return {
-        view: EmphasisConfig(**dict(zip(names, row, strict=True))) for view, row in table.items()
+        view: FeatureWeights(**dict(zip(names, row, strict=True))) for view, row in table.items()
     }
 
 
 class FitConfig(Section):
     """How base models are fitted.
 
-    ``copy_weight`` is what a changed copy counts beside its recording. ``emphasis`` says by view
-    how far apart networks see standardised statistics, and how often trees are offered them; views
-    that are not named count 1. All else is of the networks: a fixed number of steps, weights
-    averaged over the last of them.
+    ``augmentation_weight`` is what an augmented copy counts beside its recording.
+    ``feature_weights`` says by view how far apart networks see standardised statistics, and how
+    often trees are offered them; views that are not named count 1. All else is of the networks: a
+    fixed number of steps, weights averaged over the last of them.
     """
 
-    copy_weight: float = Field(0.1, ge=0.0)
-    emphasis: dict[str, EmphasisConfig] = Field(default_factory=default_emphasis)
+    augmentation_weight: float = Field(0.1, ge=0.0)
+    feature_weights: dict[str, FeatureWeights] = Field(default_factory=default_feature_weights)
 
     epochs: int = Field(70, ge=1)
     steps_per_epoch: int = Field(50, ge=1)
@@ -194,7 +194,7 @@ class Config(Section):
     seed: int = Field(1, ge=0, lt=2**31)
     resamples: int = Field(1000, ge=50, le=100_000)
     features: dict[str, Any] = {}
-    copies: CopiesConfig = CopiesConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
     folds: FoldsConfig = FoldsConfig()
     fit: FitConfig = FitConfig()
     models: ModelsConfig = ModelsConfig()
@@ -212,13 +212,13 @@ class Config(Section):
             view = getattr(self.models, name).view
             if view not in self.spec.views:
                 raise ValueError(
-                    f"models.{name}.view={view!r}: allowed are {', '.join(self.spec.views)}"
+                    f"models.{name}.view={view!r}: must be one of {', '.join(self.spec.views)}"
                 )
-        if "emphasis" in self.fit.model_fields_set:
-            unknown = set(self.fit.emphasis) - set(self.spec.statistics)
+        if "feature_weights" in self.fit.model_fields_set:
+            unknown = set(self.fit.feature_weights) - set(self.spec.statistics)
             if unknown:
                 raise ValueError(
-                    f"fit.emphasis names {', '.join(sorted(unknown))}: allowed are "
+                    f"fit.feature_weights names {', '.join(sorted(unknown))}: must be one of "
                     f"{', '.join(self.spec.statistics)}"
                 )
         return self

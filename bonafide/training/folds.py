@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.rows import UNKNOWN, Corpus
+from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
 
 TEST = -1
@@ -40,7 +40,7 @@ class Folds:
 
 
 def connected_groups(corpus: Corpus) -> Ints:
-    """Give the number of each row's component of sources and speakers, shape (n_rows,).
+    """Return the number of each row's component of sources and speakers, shape (n_rows,).
 
     Rows that share a known source or a known speaker, directly or through other rows, get one
     number. A row with neither known stands alone.
@@ -64,7 +64,7 @@ def connected_groups(corpus: Corpus) -> Ints:
 
 
 def _split(is_spoof: Mask, group: Ints, count: int, seed: int) -> Ints:
-    """Give each row a fold, groups whole, classes balanced as the groups allow."""
+    """Return each row a fold, groups whole, classes balanced as the groups allow."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_groups = len(np.unique(group))

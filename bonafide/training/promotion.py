@@ -9,11 +9,11 @@ from typing import Any
 
 import bonafide
 from bonafide.bundle import Bundle
-from bonafide.evaluation import DECISION
+from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
 from bonafide.training.config import Config
-from bonafide.training.outcome import Judgement, gate, model_card
-from bonafide.training.recordings import Quarantine, Recordings
+from bonafide.training.ingest import Quarantine, Recordings
+from bonafide.training.judgement import Judgement, gate, model_card
 
 
 def code_version() -> dict[str, str]:
@@ -75,7 +75,7 @@ def keep_and_promote(
     (root / "reports").mkdir(parents=True, exist_ok=True)
     report = root / "reports" / f"{bundle.manifest['name']}-{bundle.manifest['version']}.html"
     report.write_text(judgement.page, encoding="utf-8")
-    refusals = gate(outcome, config)
-    if not refusals:
+    reasons = gate(outcome, config)
+    if not reasons:
         promote(root, bundle)
-    return bundle, refusals
+    return bundle, reasons

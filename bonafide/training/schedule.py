@@ -22,7 +22,7 @@ class Clock(Protocol):
     """Where the time comes from."""
 
     def now(self) -> datetime:
-        """Give the present, with its time zone."""
+        """Return the present, with its time zone."""
 
     def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -32,7 +32,7 @@ class WallClock:
     """The time that is."""
 
     def now(self) -> datetime:
-        """Give the present."""
+        """Return the present."""
         return datetime.now(UTC)
 
     def sleep(self, seconds: float) -> None:
@@ -41,7 +41,7 @@ class WallClock:
 
 
 def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
-    """Give the command of one run, for an interpreter of its own."""
+    """Return the command of one run, for an interpreter of its own."""
     command = [sys.executable, "-m", "bonafide.cli", "train", "--quiet"]
     if config:
         command += ["--config", str(config.resolve())]
@@ -112,7 +112,7 @@ class Schedule:
         except (ValueError, LookupError) as error:
             raise ConfigError(
                 "bad_cron",
-                f"cron {self.cron!r} in time zone {self.timezone or 'local'}: {error}; allowed are "
+                f"cron {self.cron!r} in time zone {self.timezone or 'local'}: {error}; must be "
                 "five fields: minute, hour, day, month, weekday",
             ) from error
 

@@ -10,8 +10,8 @@ import xgboost
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.metrics import log_loss
-from bonafide.spec import META_MODELS
+from bonafide.evaluation.metrics import log_loss
+from bonafide.features.spec import META_MODELS
 from bonafide.training.folds import Folds
 
 Scores = NDArray[np.float32]
@@ -32,7 +32,7 @@ META_ROUNDS = 60
 
 
 def log_odds(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Give the log odds of probabilities, clipped away from 0 and 1 by `CLIP`."""
+    """Return the log odds of probabilities, clipped away from 0 and 1 by `CLIP`."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
@@ -51,7 +51,7 @@ class Linear:
     intercept: float
 
     def predict(self, x: NDArray[np.floating[Any]]) -> Scores:
-        """Give p_spoof, shape (n_rows,), of inputs (n_rows, n_inputs)."""
+        """Return p_spoof, shape (n_rows,), of inputs (n_rows, n_inputs)."""
         z = np.asarray(x, np.float64) @ np.array(self.coefficients) + self.intercept
         return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float32)
 
@@ -85,7 +85,7 @@ class Stack:
     log_loss: dict[str, float] = field(default_factory=dict)
 
     def predict(self, models: Scores) -> Scores:
-        """Give p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, 5)."""
+        """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, 5)."""
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
         boosted = booster.predict(xgboost.DMatrix(models))
@@ -117,22 +117,22 @@ def fit_stack(models: Scores, is_spoof: Mask, folds: Folds, seed: int) -> tuple[
         p_spoof of both meta-models, each row by a pair that never saw its fold; test rows by the
         final pair, which never saw them either.
     """
-    crossed = np.empty((len(models), len(META_MODELS)), dtype=np.float32)
+    cross_fitted = np.empty((len(models), len(META_MODELS)), dtype=np.float32)
     for fold in range(folds.count):
         rest = ~folds.is_test & (folds.fold != fold)
         pair = _fit_pair(models[rest], is_spoof[rest], seed)
-        crossed[folds.fold == fold] = pair.predict(models[folds.fold == fold])
+        cross_fitted[folds.fold == fold] = pair.predict(models[folds.fold == fold])
     side = ~folds.is_test
     pair = _fit_pair(models[side], is_spoof[side], seed)
     if folds.is_test.any():
-        crossed[folds.is_test] = pair.predict(models[folds.is_test])
+        cross_fitted[folds.is_test] = pair.predict(models[folds.is_test])
     weights = even_weights(is_spoof[side])
     losses = {
-        name: float(log_loss(crossed[side, column], is_spoof[side], weights))
+        name: float(log_loss(cross_fitted[side, column], is_spoof[side], weights))
         for column, name in enumerate(META_MODELS)
     }
     choice = min(losses, key=lambda name: losses[name])
-    return Stack(pair.logistic, pair.trees, choice, losses), crossed
+    return Stack(pair.logistic, pair.trees, choice, losses), cross_fitted
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Calibration:
     intercept: float
 
     def llr(self, p_spoof: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Give the natural-log likelihood ratio, higher for bona fide."""
+        """Return the natural-log likelihood ratio, higher for bona fide."""
         return -(self.slope * log_odds(p_spoof) + self.intercept)
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bonafide.metrics import log_loss
+from bonafide.evaluation.metrics import log_loss
+from bonafide.process.pool import Progress, silent
 from bonafide.training.base import STEPS, train_base
 from bonafide.training.config import Config, NetworkConfig, TreesConfig
-from bonafide.training.features import FeatureStore
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.parallel import Progress, silent
-from bonafide.training.recordings import Recordings
+from bonafide.training.ingest import Recordings
 from bonafide.training.stacking import even_weights
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 from PIL import Image, ImageOps
 
-from bonafide.spec import SAMPLE_RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ
 from serving.app.drawing import Drawing
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import percent
@@ -69,7 +69,7 @@ def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
 
 
 def _png(drawing: Drawing) -> str:
-    """Give the spectrogram as the address of an image."""
+    """Return the spectrogram as the address of an image."""
     file = io.BytesIO()
     image = ImageOps.colorize(Image.fromarray(drawing.level), black=QUIET, mid=REAL, white=LOUD)
     image.save(file, "PNG")

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bonafide.audio import AudioStream, Waveform
 from bonafide.errors import AudioError, BonafideError
-from bonafide.spec import SAMPLE_RATE_HZ
-from serving.scorer import confine
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from serving.workers.scorer import confine
 
 MAX_COLUMNS = 1000
 ROWS = 128

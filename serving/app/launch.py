@@ -21,8 +21,8 @@ from bonafide.home import home
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
 from serving.launch import free_port
-from serving.scorer import end_with_parent
 from serving.settings import Settings
+from serving.workers.scorer import end_with_parent
 
 LOOPBACK = "127.0.0.1"
 START_S = 90.0
@@ -35,7 +35,7 @@ class StartError(BonafideError):
 
 
 def options(port: int, max_body_bytes: int) -> dict[str, Any]:
-    """Give Streamlit's settings, so that no file in the user's folder is needed."""
+    """Return Streamlit's settings, so that no file in the user's folder is needed."""
     return {
         "server.address": LOOPBACK,
         "server.port": port,
@@ -74,7 +74,7 @@ def check_port(port: int) -> None:
 
 @contextlib.contextmanager
 def own_service() -> Iterator[str]:
-    """Run a service on this machine while the page runs; gives its address.
+    """Run a service on this machine while the page runs; return its address.
 
     Raises
     ------

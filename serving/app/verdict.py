@@ -10,7 +10,7 @@ SIGNS = {"bonafide": "✓", "spoof": "!", "inconclusive": "?"}
 
 
 def headline(verdict: str) -> str:
-    """Give the verdict in large letters, with a sign and a colour."""
+    """Return the verdict in large letters, with a sign and a colour."""
     colour = COLOURS[verdict]
     return (
         f'<div role="status" style="display:flex;align-items:center;gap:.75rem;margin:.25rem 0">'

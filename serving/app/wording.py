@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bonafide.audio import MIN_SOUND_S
-from bonafide.evaluation import SIMULATED_NOTE
+from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from serving.app.client import ServiceError
 
 VERDICTS = {
@@ -99,7 +99,7 @@ def failure(error: ServiceError) -> str:
 
 
 def is_simulated(model: Mapping[str, Any]) -> bool:
-    """Tell whether the bundle was trained on the simulated corpus, so that it cannot detect."""
+    """Return whether the bundle was trained on the simulated corpus, so that it cannot detect."""
     return SIMULATED_NOTE in model.get("card", "")
 
 
@@ -118,7 +118,7 @@ def trained_on(model: Mapping[str, Any]) -> str:
 
 
 def brief_card(card: str) -> str:
-    """Give the parts of a model card that hold no table, under small headings."""
+    """Return the parts of a model card that hold no table, under small headings."""
     parts = re.split(r"(?m)^#+ (.*)$", card)[1:]
     titled = list(zip(parts[::2], parts[1::2], strict=True))
     words = [f"**{title}**\n\n{text.strip()}" for title, text in titled[1:] if "\n|" not in text]

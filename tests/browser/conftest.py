@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.sounds import mux
 from bonafide.audio import decode
-from bonafide.corpora.simulated import simulate
-from bonafide.spec import SAMPLE_RATE_HZ as RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
+from bonafide.simulation.corpus import simulate
 from serving.launch import free_port
 
 CHROMIUM = "/usr/bin/chromium"

@@ -15,17 +15,17 @@ import pytest
 import xgboost
 from numpy.typing import NDArray
 
-from bonafide.corpora.rows import Corpus, Row
+from bonafide.corpora.schema import Corpus, Row
+from bonafide.evaluation.metrics import auc
 from bonafide.export.tables import trees_graph
-from bonafide.metrics import auc
+from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.data import Examples, Part, fit_standard
-from bonafide.training.features import FeatureStore
+from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.isolate import IsolatedError, run_isolated
+from bonafide.training.sampling import Examples, Part, fit_standard
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")
@@ -49,7 +49,7 @@ FIT = FitConfig(
     offset_scale=0.1,
     statistics_noise=0.1,
     label_smoothing=0.05,
-    emphasis={},
+    feature_weights={},
 )
 SEED = 7
 MODELS: dict[str, NetworkConfig | TreesConfig] = {
@@ -65,7 +65,7 @@ Scores = NDArray[np.float32]
 
 
 def write_store(folder: Path, features: dict[str, NDArray[np.float32]]) -> None:
-    """Write a store as `bonafide.training.features.extract` does."""
+    """Write a store as `bonafide.training.extraction.extract` does."""
     folder.mkdir(parents=True)
     for name, values in features.items():
         np.save(folder / f"{name}.npy", values)
@@ -111,12 +111,12 @@ class Case:
         )
 
     def statistics(self) -> Part:
-        """Give the statistics as the final fits are given them."""
+        """Return the statistics as the final fits are given them."""
         features = self.store.view(STATISTICS)
         return Part(features, fit_standard(features, np.flatnonzero(~self.folds.is_test)))
 
     def flipped(self, rows: NDArray[np.bool_]) -> Corpus:
-        """Give the corpus with the labels of these rows the other way round."""
+        """Return the corpus with the labels of these rows the other way round."""
         other = {"spoof": "bonafide", "bonafide": "spoof"}
         return Corpus(
             self.corpus.root,

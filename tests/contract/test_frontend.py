@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bonafide.audio import MAX_SAMPLE, Waveform, decode, tile
-from bonafide.corpora.speechlike import Voice, speak
-from bonafide.frontend import (
+from bonafide.features.frontend import (
     _taps,
     build_frontend,
     cosine_table,
@@ -24,10 +23,11 @@ from bonafide.frontend import (
     fourier_tables,
     linear_filters,
 )
-from bonafide.onnxgraph import OPSET, GraphBuilder
+from bonafide.features.graph import OPSET, GraphBuilder
+from bonafide.features.spec import CEPSTRA, N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.statistics import Frames, add_statistics
 from bonafide.runtime import Graph
-from bonafide.spec import CEPSTRA, N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
-from bonafide.statistics import Frames, add_statistics
+from bonafide.simulation.voices import Voice, speak
 
 # Difference from librosa in float64, in decibels (80 either way) and cepstra (c0 to 640): root mean
 # square of a view, and of any single value. Rounding a sum of 40 float32 bands is some 1e-5, and
@@ -511,7 +511,9 @@ def count(model: onnx.ModelProto, table: NDArray[Any]) -> int:
 
 def test_a_resolution_and_a_view_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[ViewSpec] = []
-    monkeypatch.setattr("bonafide.frontend.filters", lambda v: made.append(v) or filters(v))
+    monkeypatch.setattr(
+        "bonafide.features.frontend.filters", lambda v: made.append(v) or filters(v)
+    )
     view = ViewSpec("lfcc", 20, 7, n_fft=128, hop_samples=48)
     band = ViewSpec("logband", 12, 0, n_fft=128, hop_samples=48)
     spectrum, cepstra = _taps(view), 10 / np.log(10) * cosine_table(view)

@@ -17,11 +17,11 @@ from bonafide.detector import Detector, p_spoof_of, verdict_of
 from bonafide.errors import BonafideError
 from bonafide.export.candidate import fused_parity, require_parity
 from bonafide.export.chain import Chain
-from bonafide.onnxgraph import ML_OPSET, OPSET
+from bonafide.features.graph import ML_OPSET, OPSET
+from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
 from bonafide.training.config import FitConfig
-from bonafide.training.data import STATISTICS_LIMIT, emphasis_of
+from bonafide.training.sampling import STATISTICS_LIMIT, feature_weights_of
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
 Scores = dict[str, np.ndarray]
@@ -127,7 +127,7 @@ def test_statistics_far_off_say_no_more_than_the_limit(
     tone = np.sin(np.arange(WINDOW) / 5).astype(np.float32)[None]
     features = Graph(bundle.graph_path("frontend"))({"waveform": tone})
     scaled = Graph(bundle.graph_path("scaler"))(features)
-    gain = emphasis_of(bundle.spec, FitConfig().emphasis)
+    gain = feature_weights_of(bundle.spec, FitConfig().feature_weights)
     assert np.abs(scaled["scaled_statistics"]).max() == STATISTICS_LIMIT * gain.max()
     assert max(np.abs(scaled[f"scaled_{view}"]).max() for view in VIEWS.values()) > STATISTICS_LIMIT
     fused = Graph(bundle.graph_path("detector"))({"waveform": tone})

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bonafide.training.isolate import IsolatedError, run_isolated, stop_all
-from bonafide.training.parallel import Progress
+from bonafide.process.isolate import IsolatedError, run_isolated, stop_all
+from bonafide.process.pool import Progress
 
 Job = tuple[str, Any]
 
@@ -131,12 +131,12 @@ def refit_networks(
     import numpy as np
 
     from bonafide.export.networks import export_network
-    from bonafide.spec import STATISTICS
+    from bonafide.features.spec import STATISTICS
     from bonafide.training.base import fit_base, make_base_model, model_seed
     from bonafide.training.config import FitConfig
-    from bonafide.training.data import Examples, Part, fit_standard
-    from bonafide.training.features import FeatureStore
+    from bonafide.training.extraction import FeatureStore
     from bonafide.training.folds import TEST
+    from bonafide.training.sampling import Examples, Part, fit_standard
 
     fit_config = FitConfig.model_validate(common["fit"])
     store = FeatureStore(Path(common["store"]))

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.simulated import simulate
+from bonafide.simulation.corpus import simulate
 
 CONFIG = """
 name: tiny
 seed: 3
 resamples: 50
 folds: {count: 2, test_share: 0.2}
-copies: {count: 1}
+augmentation: {count: 1}
 fit: {epochs: 3, steps_per_epoch: 8, batch_rows: 16, average_momentum: 0.8}
 models:
   cnn: {view: lfcc_high, width: 4, strides: [4, 2, 2], statistics_width: 8}

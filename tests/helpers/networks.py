@@ -11,14 +11,14 @@ import onnx
 import xgboost
 
 from bonafide.bundle import Bundle, write_bundle
-from bonafide.corpora.speechlike import Voice, speak
 from bonafide.export.candidate import fuse
 from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph, trees_graph
-from bonafide.frontend import build_frontend
+from bonafide.features.frontend import build_frontend
+from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec
 from bonafide.runtime import Graph
-from bonafide.spec import BASE_MODELS, STATISTICS, FeatureSpec
+from bonafide.simulation.voices import Voice, speak
 from bonafide.training.config import FitConfig, ModelsConfig
-from bonafide.training.data import STATISTICS_LIMIT, Standard, emphasis_of
+from bonafide.training.sampling import STATISTICS_LIMIT, Standard, feature_weights_of
 from bonafide.training.stacking import Linear
 
 VIEWS = {"cnn": "lfcc_high", "rnn": "lfcc_top", "bilstm": "mfcc", "gru": "lfcc"}
@@ -58,7 +58,7 @@ def untrained_bundle(
     import keras
 
     from bonafide.export.networks import convert_network
-    from bonafide.training.networks import build_network
+    from bonafide.models.networks import build_network
 
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(1)
@@ -67,7 +67,7 @@ def untrained_bundle(
     features = Graph(folder / "frontend.onnx")({"waveform": sounds(12, spec.window_samples)})
     statistics = features.pop(STATISTICS)
     scaler = {name: Standard(v.mean((0, 1)), v.std((0, 1))) for name, v in features.items()}
-    gain = emphasis_of(spec, FitConfig().emphasis)
+    gain = feature_weights_of(spec, FitConfig().feature_weights)
     scaler[STATISTICS] = Standard(statistics.mean(0), statistics.std(0), STATISTICS_LIMIT, gain)
     onnx.save(scaler_graph(spec, scaler), folder / "scaler.onnx")
     manifest = {

@@ -30,7 +30,7 @@ SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) -> Any:
-    """Wait until the condition holds; give what it gave."""
+    """Wait until the condition holds; return what it gave."""
     end = time.monotonic() + limit_s
     while not (seen := condition()):
         assert time.monotonic() < end, f"not within {limit_s:g} s: {what}"
@@ -95,7 +95,7 @@ class Server:
         return self._named("_bentoml_impl.worker.service")
 
     def scorers(self) -> list[psutil.Process]:
-        return self._named("serving.scorer")
+        return self._named("serving.workers.scorer")
 
     def wait_ready(self, limit_s: float = START_S) -> None:
         def ready() -> bool:
@@ -116,7 +116,7 @@ class Server:
         return httpx.get(self.url + path, timeout=60, trust_env=False, **more)
 
     def raw(self, *pieces: bytes | Iterator[bytes]) -> tuple[int, dict[str, Any]]:
-        """Send bytes as they are until an answer comes; give its status and JSON."""
+        """Send bytes as they are until an answer comes; return its status and JSON."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             for piece in chain.from_iterable([p] if isinstance(p, bytes) else p for p in pieces):
                 if select.select([connection], [], [], 0)[0]:
@@ -128,7 +128,7 @@ class Server:
             return answer.status, json.loads(answer.read())
 
     def metric(self, line: str) -> float:
-        """Give the value of a metric, named with its labels as /metrics prints it; 0 if absent."""
+        """Return the value of a metric, named as /metrics prints it; 0 if absent."""
         found = re.search(rf"^{re.escape(line)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import GRAPHS, read_bundle
-from bonafide.spec import BASE_MODELS
+from bonafide.features.spec import BASE_MODELS
 from tests.helpers.homes import Home, Trained
 from tests.helpers.servers import wait_for
 
@@ -147,7 +147,7 @@ BAD_LABEL = "path,label\na.wav,real\nb.wav,maybe\n"
     [
         (ONE_CLASS, "one_class", "rows 2 to 3 are all bonafide; at least one spoof is needed"),
         (NO_LABEL, "missing_column", "row 1: column 'label' is missing"),
-        (BAD_LABEL, "bad_label", "row 3: label 'maybe' is not known; allowed are bonafide"),
+        (BAD_LABEL, "bad_label", "row 3: label 'maybe' is not known; must be one of bonafide"),
     ],
 )
 def test_corpus_that_cannot_be_trained_on_stops_at_once(

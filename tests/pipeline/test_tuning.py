@@ -32,4 +32,4 @@ def test_a_study_is_bounded_and_goes_on(trained: Trained) -> None:
 def test_no_trials_are_refused(trained: Trained) -> None:
     done = trained.home.run("tune", "--model", "gru", "--trials", "0")
     assert done.returncode == 2
-    assert "bad_trials: --trials 0: allowed is 1 or more" in done.stderr
+    assert "bad_trials: --trials 0: must be at least 1" in done.stderr

@@ -1,4 +1,4 @@
-"""What the service answers to one upload: every format, every refusal, and nothing more."""
+"""What the service answers to one upload: every format, every api_error, and nothing more."""
 
 import gzip
 import io
@@ -64,7 +64,7 @@ def test_other_fields_of_the_form_are_passed_over(service: Server, voice: Sample
     assert among.json() == alone
 
 
-# --- refusals -------------------------------------------------------------------------------------
+# --- reasons -------------------------------------------------------------------------------------
 
 
 def zipped() -> bytes:

@@ -62,7 +62,7 @@ def asked(
 
 
 def scorer_at_work(service: Server) -> psutil.Process:
-    """Give the scorer once it has taken what was sent: its name is on the upload's file."""
+    """Return the scorer once it has taken what was sent: its name is on the upload's file."""
     (scorer,) = wait_for(service.scorers, "a scorer")
     taken = f"bonafide-*/*-*.{scorer.pid}"
     wait_for(lambda: list(service.temp.glob(taken)), "the scorer works")

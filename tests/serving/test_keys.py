@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.sounds import encode, speech
 from bonafide.errors import ConfigError
-from serving.keys import BURST_S, Gate, add_key, read_keys
+from serving.http.keys import BURST_S, Gate, add_key, read_keys
 from tests.helpers.servers import Server, private_home, server
 
 SOUND = encode(speech(2.0), "flac")

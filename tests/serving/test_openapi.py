@@ -10,8 +10,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from benchmarks.sounds import Samples, encode
-from serving.openapi import document
-from serving.refusals import STATUS
+from serving.http.errors import STATUS
+from serving.http.openapi import document
 from tests.helpers.servers import Server
 
 ALL = list(HealthCheck)

@@ -24,16 +24,16 @@ def test_settings_travel_in_the_environment() -> None:
 
 
 BAD = {
-    "not a number": ("MAX_BODY_MB", "many", r"BONAFIDE_MAX_BODY_MB='many': allowed is a number"),
-    "a part of a worker": ("WORKERS", "1.5", r"'1.5': allowed is a number \(int\)"),
-    "less than no worker": ("WORKERS", "-1", "BONAFIDE_WORKERS=-1: allowed is 0 or more"),
-    "less than no queue": ("QUEUE", "-1", "BONAFIDE_QUEUE=-1: allowed is 0 or more"),
-    "no deadline": ("DEADLINE_S", "inf", "BONAFIDE_DEADLINE_S=inf: allowed is above 0"),
-    "no time": ("DEADLINE_S", "0", "BONAFIDE_DEADLINE_S=0.0: allowed is above 0"),
-    "no number": ("MAX_DURATION_S", "nan", "BONAFIDE_MAX_DURATION_S=nan: allowed is above 0"),
-    "no upload": ("MAX_UPLOADS", "0", "BONAFIDE_MAX_UPLOADS=0: allowed is above 0"),
-    "perhaps": ("ANONYMOUS", "perhaps", "'perhaps': allowed is true or false"),
-    "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': allowed is a number"),
+    "not a number": ("MAX_BODY_MB", "many", r"BONAFIDE_MAX_BODY_MB='many': must be a number"),
+    "a part of a worker": ("WORKERS", "1.5", r"'1.5': must be a number \(int\)"),
+    "less than no worker": ("WORKERS", "-1", "BONAFIDE_WORKERS=-1: must be at least 0"),
+    "less than no queue": ("QUEUE", "-1", "BONAFIDE_QUEUE=-1: must be at least 0"),
+    "no deadline": ("DEADLINE_S", "inf", "BONAFIDE_DEADLINE_S=inf: must be above 0"),
+    "no time": ("DEADLINE_S", "0", "BONAFIDE_DEADLINE_S=0.0: must be above 0"),
+    "no number": ("MAX_DURATION_S", "nan", "BONAFIDE_MAX_DURATION_S=nan: must be above 0"),
+    "no upload": ("MAX_UPLOADS", "0", "BONAFIDE_MAX_UPLOADS=0: must be above 0"),
+    "perhaps": ("ANONYMOUS", "perhaps", "'perhaps': must be true or false"),
+    "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': must be a number"),
 }
 
 

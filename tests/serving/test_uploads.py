@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from serving.refusals import Refusal
+from serving.http.errors import ApiError
+from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
-from serving.uploads import Upload, read_upload
 
 FORM = "multipart/form-data; boundary=bound"
 BOUND = b"--bound\r\n"
@@ -31,7 +31,7 @@ def cut(body: bytes, places: list[int]) -> list[bytes]:
 
 
 def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> bytes:
-    """Give the upload of a request whose body arrives in these pieces; nothing of it is left."""
+    """Return the upload of a request whose body arrives in these pieces; nothing of it is left."""
     messages = iter(
         [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
         + [{"type": "http.request", "body": b"", "more_body": False}]
@@ -89,8 +89,8 @@ def test_whatever_is_sent_as_a_form_is_taken_or_refused(
     body = b"".join(parts)
     try:
         content = receive(cut(body, places), FORM)
-    except Refusal as refusal:
-        assert refusal.code in ("empty", "no_audio_field", "bad_multipart")
+    except ApiError as api_error:
+        assert api_error.code in ("empty", "no_audio_field", "bad_multipart")
     else:
         assert content in body
 
@@ -100,8 +100,8 @@ def test_whatever_is_sent_as_a_form_is_taken_or_refused(
 def test_whatever_a_content_type_says_is_read_or_refused(kind: bytes) -> None:
     try:
         receive([BOUND + AUDIO + b"x\r\n--bound--\r\n"], kind)
-    except Refusal as refusal:
-        assert refusal.status == 400
+    except ApiError as api_error:
+        assert api_error.status == 400
 
 
 @pytest.mark.parametrize("kind", [FORM, "audio/wav"])
@@ -110,7 +110,7 @@ def test_the_limit_is_on_the_whole_body(kind: str) -> None:
     exactly = len(body) / 1e6
     taken = receive(cut(body, [50]), kind, exactly)
     assert taken == (b"x" * 300 if kind == FORM else body)
-    with pytest.raises(Refusal, match=f"larger than the {len(body) - 1} bytes") as raised:
+    with pytest.raises(ApiError, match=f"larger than the {len(body) - 1} bytes") as raised:
         receive(cut(body, [50]), kind, exactly - 1e-6)
     assert raised.value.code == "too_large" and raised.value.close
 
@@ -120,6 +120,6 @@ def test_a_full_disk_is_told_apart_from_a_bad_upload(monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Upload, "add", full)
-    with pytest.raises(Refusal, match="no room") as raised:
+    with pytest.raises(ApiError, match="no room") as raised:
         receive([b"sound"], "audio/flac")
     assert raised.value.status == 503 and raised.value.close

@@ -9,15 +9,15 @@ import pytest
 import soundfile
 
 from bonafide.errors import ConfigError
-from bonafide.evaluation import SIMULATED_NOTE
+from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from serving.app import drawing as drawings
 from serving.app import wording
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import DrawingError, draw, reduce
 from serving.app.launch import check_port, options
 from serving.app.verdict import bar
-from serving.guard import CODES
-from serving.refusals import STATUS
+from serving.http.errors import STATUS
+from serving.http.guard import CODES
 
 RATE_HZ = 16_000
 URL = "http://127.0.0.1:3000"

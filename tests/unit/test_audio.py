@@ -1,4 +1,4 @@
-"""Decoding: every codec against its original, every refusal, every kind of damage."""
+"""Decoding: every codec against its original, every api_error, every kind of damage."""
 
 import functools
 import io
@@ -32,8 +32,8 @@ from bonafide.audio import (
     tile,
     too_short,
 )
-from bonafide.corpora.speechlike import Voice, speak
 from bonafide.errors import AudioError
+from bonafide.simulation.voices import Voice, speak
 
 RATE = 16_000
 DURATION_S = 3.0
@@ -312,7 +312,7 @@ def test_unusual_rates_in_range_are_taken(rate: int) -> None:
     assert np.std(seen[2_000:-2_000]) == pytest.approx(0.3 / np.sqrt(2), rel=0.02)
 
 
-# --- limits and refusals --------------------------------------------------------------------------
+# --- limits and reasons --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "rate"), [("wav", 16_000), ("flac", 44_100), ("m4a", 48_000)])
@@ -323,7 +323,7 @@ def test_too_long_is_told_while_decoding(name: str, rate: int) -> None:
     else:
         content = mux(*FFMPEG[name], samples, rate)
     stream = AudioStream(content, limits=Limits(max_duration_s=5.0))
-    message = "the upload: more than 5 s of sound; allowed are 5 s"
+    message = "the upload: longer than the 5 s limit"
     with pytest.raises(AudioError, match=message) as error:
         decode_stream(stream)
     assert error.value.code == "too_long"
@@ -334,7 +334,7 @@ def test_exactly_the_longest_allowed_is_taken() -> None:
     content = wav(np.zeros(5 * RATE, dtype=np.int16))
     assert len(decode(content, limits=Limits(max_duration_s=5.0))) == 5 * RATE
     assert len(decode(content)) == 5 * RATE
-    with pytest.raises(AudioError, match=r"allowed are 4\.99 s"):
+    with pytest.raises(AudioError, match=r"longer than the 4\.99 s limit"):
         decode(content, limits=Limits(max_duration_s=4.99))
 
 
@@ -393,12 +393,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "rate too high": (
         lambda: wav(np.zeros(4_000, dtype=np.int16), 400_000),
         "bad_format",
-        "400000 Hz with 1 channels; allowed are 4000 to 384000 Hz and 1 to 32 channels",
+        "400000 Hz with 1 channels; must be 4000 to 384000 Hz and 1 to 32 channels",
     ),
     "rate too low": (
         lambda: wav(np.zeros(4_000, dtype=np.int16), 2_000),
         "bad_format",
-        "2000 Hz with 1 channels; allowed are 4000 to 384000 Hz",
+        "2000 Hz with 1 channels; must be 4000 to 384000 Hz",
     ),
     "too many channels": (
         lambda: wav(np.zeros((4_000, 33), dtype=np.int16)),
@@ -513,7 +513,7 @@ def test_an_ogg_file_that_leads_past_its_end() -> None:
 
 def test_a_damaged_file_can_still_be_too_long() -> None:
     content = encoded("wav", RATE, 1)[:-20_000]
-    with pytest.raises(AudioError, match="more than 1 s of sound"):
+    with pytest.raises(AudioError, match="longer than the 1 s limit"):
         decode(content, limits=Limits(max_duration_s=1.0), whole=False)
 
 

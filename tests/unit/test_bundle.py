@@ -23,6 +23,7 @@ from bonafide.bundle import (
     write_bundle,
 )
 from bonafide.errors import BundleError
+from bonafide.features.spec import FeatureSpec
 from bonafide.home import (
     SHIPPED,
     clean_work,
@@ -33,7 +34,6 @@ from bonafide.home import (
     promote,
     work_folder,
 )
-from bonafide.spec import FeatureSpec
 
 SPEC = FeatureSpec(window_s=2.0)
 ENTRIES: dict[str, Any] = {
@@ -159,7 +159,7 @@ def test_the_content_hash_sees_files_and_not_the_order_of_entries(tmp_path: Path
     assert content_sha256(turned) == one.manifest["sha256"]
 
 
-# --- refusals -------------------------------------------------------------------------------------
+# --- reasons -------------------------------------------------------------------------------------
 
 
 def edit(**entries: Any) -> Callable[[Path], None]:
@@ -222,8 +222,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "files null": (edit(files=None), "bad_manifest", "not a bundle's manifest: "),
     "files a number": (edit(files=3), "bad_manifest", "not a bundle's manifest: "),
     "files a text": (edit(files="abc"), "bad_manifest", "not a bundle's manifest: "),
-    "later format": (edit(format=2), "bad_manifest", "format 2; allowed is 1"),
-    "format a text": (edit(format="1"), "bad_manifest", "format '1'; allowed is 1"),
+    "later format": (edit(format=2), "bad_manifest", "format 2; must be 1"),
+    "format a text": (edit(format="1"), "bad_manifest", "format '1'; must be 1"),
     "no name": (without("name", "sha256"), "bad_manifest", "not a bundle's manifest: 'name'"),
     "unlisted graph": (unlisted("gru.onnx"), "missing_file", "lists no gru.onnx"),
     "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),

@@ -1,4 +1,4 @@
-"""Reading corpora: manifests, folders of classes, recognition, and every refusal."""
+"""Reading corpora: manifests, folders of classes, recognition, and every api_error."""
 
 import csv
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from bonafide.corpora.readers import (
     recognise,
     require_both_labels,
 )
-from bonafide.corpora.rows import describe
+from bonafide.corpora.schema import describe
 from bonafide.errors import CorpusError
 
 LABELS_TOLD = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
@@ -163,7 +163,7 @@ def test_the_suffix_in_any_case(suffix: str, tmp_path: Path) -> None:
     assert read_corpus(path).rows == [Row("a.wav", "bonafide")]
 
 
-# --- refusals -------------------------------------------------------------------------------------
+# --- reasons -------------------------------------------------------------------------------------
 
 
 def truncated_parquet(folder: Path) -> Path:
@@ -190,7 +190,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "unknown suffix": (
         lambda d: csv_file(d, "path,label\n", "m.txt"),
         "unknown_format",
-        r"m\.txt: no corpus format fits; allowed are a \.csv or \.parquet manifest and a folder",
+        r"m\.txt: no corpus format fits; must be a \.csv or \.parquet manifest or a folder",
     ),
     "empty file": (
         lambda d: csv_file(d, ""),
@@ -216,12 +216,12 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "unknown label": (
         lambda d: csv_file(d, "path,label\na.wav,real\nb.wav,synthetic\n"),
         "bad_label",
-        rf"m\.csv, row 3: label 'synthetic' is not known; allowed are {LABELS_TOLD}",
+        rf"m\.csv, row 3: label 'synthetic' is not known; must be one of {LABELS_TOLD}",
     ),
     "label of a number": (
         lambda d: csv_file(d, "path,label\na.wav,1\n"),
         "bad_label",
-        rf"row 2: label '1' is not known; allowed are {LABELS_TOLD}",
+        rf"row 2: label '1' is not known; must be one of {LABELS_TOLD}",
     ),
     "empty label": (
         lambda d: csv_file(d, "path,label\na.wav,\n"),
@@ -274,7 +274,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "parquet, unknown label": (
         lambda d: parquet_file(d, {"path": ["a", "b"], "label": ["real", "unreal"]}),
         "bad_label",
-        r"m\.parquet, row 3: label 'unreal' is not known; allowed are bonafide",
+        r"m\.parquet, row 3: label 'unreal' is not known; must be one of bonafide",
     ),
     "parquet, null path": (
         lambda d: parquet_file(d, {"path": ["a", None], "label": ["real", "fake"]}),
@@ -284,7 +284,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "empty folder": (
         lambda d: d,
         "bad_folder",
-        rf"no subfolder names a class; allowed are {LABELS_TOLD}",
+        rf"no subfolder names a class, one of {LABELS_TOLD}",
     ),
     "folder of other folders": (
         lambda d: touch(d, "train/real/a.wav", "notes/x.wav"),
@@ -329,7 +329,7 @@ def test_a_format_that_does_not_fit_is_a_corpus_error(
 
 
 def test_an_unknown_format_is_told(tmp_path: Path) -> None:
-    message = "corpus format 'mlaad2': allowed are manifest, folder"
+    message = "corpus format 'mlaad2': must be one of manifest, folder"
     with pytest.raises(CorpusError, match=message) as error:
         read_corpus(touch(tmp_path, "real/a.wav"), "mlaad2")
     assert error.value.code == "unknown_format"

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bonafide import report
-from bonafide.corpora.rows import Corpus, Row
+from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import Detection, Segment
 from bonafide.errors import AudioError, ConfigError, CorpusError
-from bonafide.evaluation import (
+from bonafide.evaluation import report
+from bonafide.evaluation.evaluate import (
     DECISION,
     MIN_GROUP_ROWS,
     Evaluation,
@@ -27,14 +27,14 @@ from bonafide.evaluation import (
     evaluate,
     percent,
 )
-from bonafide.metrics import Interval, eer
+from bonafide.evaluation.metrics import Interval, eer
+from bonafide.features.spec import BASE_MODELS, META_MODELS, NETWORKS, FeatureSpec
 from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files, unusable
-from bonafide.spec import BASE_MODELS, META_MODELS, NETWORKS, FeatureSpec
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
-from bonafide.training.outcome import Outcome, gate
-from bonafide.training.recordings import MEASURES, Recordings
+from bonafide.training.ingest import MEASURES, Recordings
+from bonafide.training.judgement import Outcome, gate
 
 Floats = NDArray[np.float64]
 
@@ -371,7 +371,7 @@ class TestConfig:
             ("text", r"config: .*\(seen: 'text'\)"),
             (
                 {"models": {"gru": {"view": "nonsense"}}},
-                r"models\.gru\.view='nonsense': allowed are mfcc, lfcc, lfcc_high, lfcc_top",
+                r"models\.gru\.view='nonsense': must be one of mfcc, lfcc, lfcc_high, lfcc_top",
             ),
             (
                 {"models": {"cnn": {"view": "lfcc", "width": 2}}},
@@ -424,12 +424,12 @@ class TestConfig:
         [
             ({"n_fft": 512}, r"feature spec: .*n_fft"),
             ({"window": 3}, r"feature spec: .*window"),
-            ({"window_s": 99.0}, r"window_s=99\.0: allowed is 0\.5 to 30"),
-            ({"correlated": 1}, r"correlated=1: allowed is 2 to 64"),
+            ({"window_s": 99.0}, r"window_s=99\.0: must be 0\.5 to 30"),
+            ({"correlated": 1}, r"correlated=1: must be 2 to 64"),
             *(
                 (
                     {part: {"v": {"kind": "cqt"}}},
-                    r"kind='cqt': allowed is mfcc, lfcc, logmel, logband",
+                    r"kind='cqt': must be mfcc, lfcc, logmel, logband",
                 )
                 for part in ("views", "statistics")
             ),

@@ -13,22 +13,22 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from bonafide.audio import decode
-from bonafide.corpora.rows import Corpus, Row
+from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import AudioError
-from bonafide.frontend import build_frontend
+from bonafide.features.frontend import build_frontend
+from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
-from bonafide.spec import STATISTICS, FeatureSpec, ViewSpec
-from bonafide.training import features
-from bonafide.training.config import CopiesConfig
-from bonafide.training.features import (
+from bonafide.training import extraction as features
+from bonafide.training.config import AugmentationConfig
+from bonafide.training.extraction import (
     FeatureStore,
+    augmented,
     cached_extract,
-    changed_copy,
     extract,
     family_name,
     training_window,
 )
-from bonafide.training.recordings import Recordings
+from bonafide.training.ingest import Recordings
 
 RATE = 16_000
 SPEC = FeatureSpec(
@@ -40,8 +40,8 @@ SPEC = FeatureSpec(
     statistics={"few": ViewSpec("logband", n_filters=5, n_coefficients=0)},
 )
 SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (7 * 5 + 10,)}
-NONE = CopiesConfig(count=0)
-TWO = CopiesConfig(count=2)
+NONE = AugmentationConfig(count=0)
+TWO = AugmentationConfig(count=2)
 FAMILY = family_name(SPEC, NONE)
 N_FILES = 12
 SENTINEL = 12345.0
@@ -229,7 +229,7 @@ class TestCopies:
         self, recordings: Recordings, pristine: FeatureStore, changed: FeatureStore
     ) -> None:
         graph = Graph(build_frontend(SPEC).SerializeToString())
-        assert changed.copies == TWO
+        assert changed.augmentation == TWO
         for name, values in values_of(changed).items():
             assert len(values) == 3 * N_FILES
             np.testing.assert_allclose(values[:N_FILES], pristine.view(name), rtol=0, atol=1e-4)
@@ -237,7 +237,7 @@ class TestCopies:
             sound = decode(recordings.corpus.audio_path(recordings.corpus.rows[row]))
             window, sha = training_window(sound, SPEC), str(recordings.sha256[row])
             for number in (1, 2):
-                direct = graph({"waveform": changed_copy(window, sha, number, TWO)[None]})
+                direct = graph({"waveform": augmented(window, sha, number, TWO)[None]})
                 for name, values in direct.items():
                     seen = changed.view(name)[row + number * N_FILES]
                     np.testing.assert_allclose(seen, values[0], rtol=0, atol=1e-4)
@@ -253,7 +253,7 @@ class TestCopies:
             np.testing.assert_array_equal(values, changed.view(name)[every])
 
     @pytest.mark.parametrize(
-        "other", [NONE, CopiesConfig(count=1), CopiesConfig(count=2, second_share=0.5)]
+        "other", [NONE, AugmentationConfig(count=1), AugmentationConfig(count=2, second_share=0.5)]
     )
     def test_a_store_changed_in_another_way_is_of_no_use(
         self,
@@ -261,7 +261,7 @@ class TestCopies:
         changed: FeatureStore,
         tmp_path: Path,
         work_is_refused: None,
-        other: CopiesConfig,
+        other: AugmentationConfig,
     ) -> None:
         assert family_name(SPEC, other) != family_name(SPEC, TWO)
         with pytest.raises(AssertionError, match="extracted again"):
@@ -294,8 +294,8 @@ class TestHash:
         spec = replace(SPEC, rms_floor=1e-3)
         (store.folder / "spec.json").write_text(json.dumps(spec.to_json()))
         hashes.add(store.sha256)
-        store = copy(pristine, tmp_path / "copies")
-        (store.folder / "copies.json").write_text(TWO.model_dump_json())
+        store = copy(pristine, tmp_path / "augmentation")
+        (store.folder / "augmentation.json").write_text(TWO.model_dump_json())
         hashes.add(store.sha256)
         assert len(hashes) == 5
 

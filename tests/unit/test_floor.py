@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from benchmarks.floor import matmul_rate, multiply_adds
-from bonafide.onnxgraph import GraphBuilder
+from bonafide.features.graph import GraphBuilder
 
 
 def built(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bonafide.corpora.rows import UNKNOWN, Corpus, Row
+from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.training.folds import TEST, connected_groups, hold_out, make_folds
 

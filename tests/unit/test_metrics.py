@@ -14,8 +14,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
-from bonafide import metrics as m
 from bonafide.errors import BonafideError, ConfigError
+from bonafide.evaluation import metrics as m
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -39,7 +39,7 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def example(n: int = 300, seed: int = 0, step: float = 0.25, shift: float = 1.0) -> Data:
-    """Give overlapping scores with many ties, classes of 2 : 3, and integer weights from 0."""
+    """Return overlapping scores with many ties, classes of 2 : 3, and integer weights from 0."""
     rng = np.random.default_rng(seed)
     is_spoof = np.arange(n) % 5 < 3
     llr = np.where(is_spoof, -shift, shift) + 2.0 * rng.normal(size=n)
@@ -338,7 +338,7 @@ def test_the_order_of_rows_does_not_matter(
 
 
 def grouped(n_clusters: int = 40, size: int = 10, seed: int = 0) -> tuple[Floats, Bools, Any]:
-    """Give rows whose score leans with their cluster, both classes in each cluster."""
+    """Return rows whose score leans with their cluster, both classes in each cluster."""
     rng = np.random.default_rng(seed)
     clusters = np.repeat(np.arange(n_clusters), size)
     is_spoof = np.arange(clusters.size) % 2 == 0
@@ -493,25 +493,25 @@ CALLS: dict[str, Callable[..., Any]] = {
     ),
 }
 BAD_ROWS: list[tuple[Any, Any, Any, str, str]] = [
-    ([], [], None, "bad_scores", r"shape=\(0,\): allowed is \(n,\), n >= 1"),
-    ([[0.1], [0.2]], [[True], [False]], None, "bad_scores", r"shape=\(2, 1\): allowed is \(n,\)"),
-    ([0.1, 0.2, 0.3], TWO, None, "bad_scores", r"is_spoof.shape=\(2,\): allowed is \(3,\)"),
-    ([0.1, 0.2], [1, 0], None, "bad_scores", r"is_spoof.dtype='int64': allowed is bool"),
-    ([0.1, np.nan], TWO, None, "bad_scores", r"=\[nan\]: allowed is finite"),
-    ([np.inf, 0.2], TWO, None, "bad_scores", r"=\[inf\]: allowed is finite"),
+    ([], [], None, "bad_scores", r"shape=\(0,\): must be \(n,\), n >= 1"),
+    ([[0.1], [0.2]], [[True], [False]], None, "bad_scores", r"shape=\(2, 1\): must be \(n,\)"),
+    ([0.1, 0.2, 0.3], TWO, None, "bad_scores", r"is_spoof.shape=\(2,\): must be \(3,\)"),
+    ([0.1, 0.2], [1, 0], None, "bad_scores", r"is_spoof.dtype='int64': must be bool"),
+    ([0.1, np.nan], TWO, None, "bad_scores", r"=\[nan\]: must be finite"),
+    ([np.inf, 0.2], TWO, None, "bad_scores", r"=\[inf\]: must be finite"),
     (
         [0.1, 0.2],
         [True, True],
         None,
         "one_class",
-        "0 bona fide and 2 spoof rows.*1 or more of each",
+        "0 bona fide and 2 spoof rows.*each must be at least 1",
     ),
-    ([0.1], [False], None, "one_class", "1 bona fide and 0 spoof rows.*1 or more of each"),
+    ([0.1], [False], None, "one_class", "1 bona fide and 0 spoof rows.*each must be at least 1"),
 ]
 BAD_WEIGHTS: list[tuple[Any, Any, Any, str, str]] = [
-    ([0.1, 0.2], TWO, [1.0], "bad_scores", r"weights.shape=\(1,\): allowed is \(2,\)"),
-    ([0.1, 0.2], TWO, [1.0, -1.0], "bad_scores", r"weights=\[-1.0\]: allowed is finite, 0.0 to"),
-    ([0.1, 0.2], TWO, [np.nan, 1.0], "bad_scores", r"weights=\[nan\]: allowed is finite"),
+    ([0.1, 0.2], TWO, [1.0], "bad_scores", r"weights.shape=\(1,\): must be \(2,\)"),
+    ([0.1, 0.2], TWO, [1.0, -1.0], "bad_scores", r"weights=\[-1.0\]: must be finite, 0.0 to"),
+    ([0.1, 0.2], TWO, [np.nan, 1.0], "bad_scores", r"weights=\[nan\]: must be finite"),
     ([0.1, 0.2], TWO, [0.0, 1.0], "one_class", "1 bona fide and 0 spoof rows with weight"),
 ]
 NO_WEIGHTS = ("det_curve", "bootstrap", "summarise")
@@ -536,9 +536,9 @@ def test_bad_rows(
 @pytest.mark.parametrize(
     ("clusters", "message"),
     [
-        (["a"], r"clusters.shape=\(1,\): allowed is \(2,\)"),
-        (["a", "a"], r"clusters=\['a'\]: allowed is 2 distinct ones or more"),
-        ([1.0, np.nan], "clusters.dtype='float64': allowed is str or int"),
+        (["a"], r"clusters.shape=\(1,\): must be \(2,\)"),
+        (["a", "a"], r"clusters=\['a'\]: must be at least 2 distinct ones"),
+        ([1.0, np.nan], "clusters.dtype='float64': must be str or int"),
     ],
 )
 def test_bad_clusters(clusters: Any, message: str) -> None:
@@ -551,9 +551,9 @@ BAD_OPTIONS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     *((f, {"p_spoof": p}, f"p_spoof={p}") for f in (m.min_dcf, m.act_dcf) for p in (0.0, 1.0)),
     *((f, {"c_miss": 0.0}, r"=\(0.0, 10.0\): .* above 0") for f in (m.min_dcf, m.act_dcf)),
     *((f, {"c_fa": np.inf}, r"=\(1.0, inf\): .* finite") for f in (m.min_dcf, m.act_dcf)),
-    (m.ece, {"n_bins": 0}, "n_bins=0: allowed is 1 or more"),
-    (m.error_rates, {"threshold": np.nan}, "threshold=nan: allowed is a number"),
-    (m.summarise, {"clusters": [0, 1], "prior_spoof": 1.0}, "prior_spoof=1.0: allowed"),
+    (m.ece, {"n_bins": 0}, "n_bins=0: must be at least 1"),
+    (m.error_rates, {"threshold": np.nan}, "threshold=nan: must be a number"),
+    (m.summarise, {"clusters": [0, 1], "prior_spoof": 1.0}, "prior_spoof=1.0: must"),
     (m.summarise, {"clusters": [0, 1], "threshold": np.nan}, "threshold=nan"),
     (m.bootstrap, {"clusters": [0, 1], "metrics": {}, "n_resamples": 0}, "n_resamples=0"),
     (m.bootstrap, {"clusters": [0, 1], "metrics": {}, "level": 1.0}, "level=1.0: .* below 1"),

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bonafide.errors import BonafideError
-from bonafide.training.isolate import ENVIRONMENT, IsolatedError, run_isolated
-from bonafide.training.parallel import map_parallel, silent, worker_count
+from bonafide.process.isolate import ENVIRONMENT, IsolatedError, run_isolated
+from bonafide.process.pool import map_parallel, silent, worker_count
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 Job = tuple[str, Any]
@@ -24,7 +24,7 @@ Job = tuple[str, Any]
 
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give the helper module, importable in spawned processes too."""
+    """Return the helper module, importable in spawned processes too."""
     monkeypatch.syspath_prepend(HELPERS)
     monkeypatch.setenv("PYTHONPATH", str(HELPERS))
     return importlib.import_module("children")
@@ -38,7 +38,7 @@ def wait_for(condition: Any, seconds: float = 20.0) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be reaped does not."""
+    """Return whether a process runs; one that only waits to be reaped does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -184,7 +184,7 @@ class TestRunIsolated:
         assert isinstance(caught.value, BonafideError)
 
     def start(self, pid_file: Path) -> tuple[threading.Thread, list[BaseException], int]:
-        """Start a long run in a thread; give it, what it will raise, and the child's process id."""
+        """Start a long run in a thread; return it, its errors to come, and the child's process."""
         raised: list[BaseException] = []
 
         def run() -> None:
@@ -222,7 +222,7 @@ class TestRunIsolated:
     def test_the_child_goes_with_its_parent(self, children: Any, tmp_path: Path) -> None:
         pid_file = tmp_path / "pid"
         call = (
-            "from bonafide.training.isolate import run_isolated; "
+            "from bonafide.process.isolate import run_isolated; "
             f"run_isolated('children:wait_long', {json.dumps({'pid_file': str(pid_file)})})"
         )
         with subprocess.Popen([sys.executable, "-c", call]) as parent:

@@ -243,7 +243,7 @@ class TestHistory:
         assert second == {"started": first["started"], "ended": first["started"], "status": 0}
 
 
-FIELDS = r"allowed are five fields: minute, hour, day, month, weekday"
+FIELDS = r"must be five fields: minute, hour, day, month, weekday"
 
 
 class TestBadCron:

@@ -1,4 +1,4 @@
-"""The simulated corpus: what it holds, its bytes, its refusals, and no shortcuts."""
+"""The simulated corpus: what it holds, its bytes, its reasons, and no shortcuts."""
 
 import csv
 import functools
@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bonafide.corpora import simulated
-from bonafide.corpora.rows import COLUMNS
-from bonafide.corpora.simulated import plan, simulate
-from bonafide.corpora.speechlike import Voice, speak
+from bonafide.corpora.schema import COLUMNS
 from bonafide.errors import CorpusError
-from bonafide.resynthesis import GENERATOR_NAMES
+from bonafide.simulation import corpus as simulated
+from bonafide.simulation.corpus import plan, simulate
+from bonafide.simulation.vocoders import GENERATOR_NAMES
+from bonafide.simulation.voices import Voice, speak
 
 RATE = 16_000
 Floats = NDArray[np.float64]
@@ -115,13 +115,13 @@ class TestSimulate:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"clips": 22}, r"clips=22: allowed is an even number, 48 to 100000"),
-            ({"clips": 78, "speakers": 40}, r"clips=78: allowed .* 80 to 100000 with 40 speakers"),
-            ({"clips": 241}, r"clips=241: allowed is an even number"),
-            ({"clips": 100_002}, r"clips=100002: allowed"),
-            ({"speakers": 5}, r"speakers=5: allowed is 6 to 100"),
-            ({"speakers": 101}, r"speakers=101: allowed is 6 to 100"),
-            ({"seed": -1}, r"seed=-1: allowed is 0 or more"),
+            ({"clips": 22}, r"clips=22: must be an even number, 48 to 100000"),
+            ({"clips": 78, "speakers": 40}, r"clips=78: must be .* 80 to 100000 with 40 speakers"),
+            ({"clips": 241}, r"clips=241: must be an even number"),
+            ({"clips": 100_002}, r"clips=100002: must"),
+            ({"speakers": 5}, r"speakers=5: must be 6 to 100"),
+            ({"speakers": 101}, r"speakers=101: must be 6 to 100"),
+            ({"seed": -1}, r"seed=-1: must be at least 0"),
         ],
     )
     def test_refuses_numbers(self, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
@@ -142,7 +142,7 @@ class TestSimulate:
     def test_refuses_folders(self, tmp_path: Path, content: dict[str, str]) -> None:
         for name, text in content.items():
             (tmp_path / name).write_text(text)
-        with pytest.raises(CorpusError, match=r"allowed is .* an empty folder or a new") as caught:
+        with pytest.raises(CorpusError, match=r"must be .* an empty folder or a new") as caught:
             simulate(tmp_path)
         assert caught.value.code == "folder_not_empty"
         assert {file.name: file.read_text() for file in tmp_path.iterdir()} == content

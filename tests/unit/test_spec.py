@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonafide.errors import ConfigError
-from bonafide.spec import (
+from bonafide.features.spec import (
     BASE_MODELS,
     CEPSTRA,
     META_MODELS,
@@ -209,40 +209,40 @@ def test_specs_do_not_share_their_views() -> None:
 
 
 NAN, INF = float("nan"), float("inf")
-KINDS_ALLOWED = "kind='plp': allowed is mfcc, lfcc, logmel, logband$"
+KINDS_ALLOWED = "kind='plp': must be mfcc, lfcc, logmel, logband$"
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"kind": "plp"}, KINDS_ALLOWED),
-        ({"n_filters": 3}, "n_filters=3: allowed is 4 to 128"),
-        ({"n_filters": 129}, "n_filters=129: allowed is 4 to 128"),
-        ({"n_coefficients": 0}, "n_coefficients=0: allowed is 1 to n_filters=40"),
-        ({"n_coefficients": 41}, "n_coefficients=41: allowed is 1 to n_filters=40"),
-        ({"n_coefficients": -1}, "n_coefficients=-1: allowed is 1 to n_filters=40"),
+        ({"n_filters": 3}, "n_filters=3: must be 4 to 128"),
+        ({"n_filters": 129}, "n_filters=129: must be 4 to 128"),
+        ({"n_coefficients": 0}, "n_coefficients=0: must be 1 to n_filters=40"),
+        ({"n_coefficients": 41}, "n_coefficients=41: must be 1 to n_filters=40"),
+        ({"n_coefficients": -1}, "n_coefficients=-1: must be 1 to n_filters=40"),
         *(
-            ({"kind": kind}, f"n_coefficients=20: allowed is 0 for {kind}")
+            ({"kind": kind}, f"n_coefficients=20: must be 0 for {kind}")
             for kind in ("logmel", "logband")
         ),
-        ({"n_fft": 500}, "n_fft=500: allowed is 64, 128, 256, 512, 1024, 2048"),
-        ({"n_fft": 4096}, "n_fft=4096: allowed is 64, 128, 256, 512, 1024, 2048"),
-        ({"n_fft": 32}, "n_fft=32: allowed is 64, 128, 256, 512, 1024, 2048"),
-        ({"n_fft": 512.0}, r"n_fft=512\.0: allowed is a whole number"),
-        ({"hop_samples": 0}, "hop_samples=0: allowed is 1 to n_fft=512"),
-        ({"hop_samples": 513}, "hop_samples=513: allowed is 1 to n_fft=512"),
-        ({"hop_samples": 65, "n_fft": 64}, "hop_samples=65: allowed is 1 to n_fft=64"),
-        ({"by_class": 1}, "by_class=1: allowed is true or false"),
+        ({"n_fft": 500}, "n_fft=500: must be 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 4096}, "n_fft=4096: must be 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 32}, "n_fft=32: must be 64, 128, 256, 512, 1024, 2048"),
+        ({"n_fft": 512.0}, r"n_fft=512\.0: must be a whole number"),
+        ({"hop_samples": 0}, "hop_samples=0: must be 1 to n_fft=512"),
+        ({"hop_samples": 513}, "hop_samples=513: must be 1 to n_fft=512"),
+        ({"hop_samples": 65, "n_fft": 64}, "hop_samples=65: must be 1 to n_fft=64"),
+        ({"by_class": 1}, "by_class=1: must be true or false"),
         (
             {"by_class": True, "n_coefficients": 1},
-            "by_class=True: allowed is false for a single feature",
+            "by_class=True: must be false for a single feature",
         ),
-        ({"low_hz": -1.0}, r"band=\(-1.0, 8000.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
-        ({"high_hz": 8_001.0}, r"band=\(0.0, 8001.0\): allowed is 0 <= low_hz < high_hz <= 8000"),
-        ({"low_hz": 500.0, "high_hz": 500.0}, r"band=\(500.0, 500.0\): allowed"),
-        ({"low_hz": 900.0, "high_hz": 500.0}, r"band=\(900.0, 500.0\): allowed"),
-        ({"low_hz": NAN}, "low_hz=nan: allowed is a finite number"),
-        ({"high_hz": NAN}, "high_hz=nan: allowed is a finite number"),
+        ({"low_hz": -1.0}, r"band=\(-1.0, 8000.0\): must be 0 <= low_hz < high_hz <= 8000"),
+        ({"high_hz": 8_001.0}, r"band=\(0.0, 8001.0\): must be 0 <= low_hz < high_hz <= 8000"),
+        ({"low_hz": 500.0, "high_hz": 500.0}, r"band=\(500.0, 500.0\): must"),
+        ({"low_hz": 900.0, "high_hz": 500.0}, r"band=\(900.0, 500.0\): must"),
+        ({"low_hz": NAN}, "low_hz=nan: must be a finite number"),
+        ({"high_hz": NAN}, "high_hz=nan: must be a finite number"),
     ],
 )
 def test_views_that_make_no_features(values: dict[str, Any], message: str) -> None:
@@ -254,34 +254,34 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"window_s": 0.49}, r"window_s=0\.49: allowed is 0\.5 to 30 seconds"),
-        ({"window_s": 30.1}, r"window_s=30\.1: allowed is 0\.5 to 30 seconds"),
-        ({"window_s": NAN}, "window_s=nan: allowed is"),
-        ({"window_s": INF}, "window_s=inf: allowed is"),
-        ({"power_floor": 0.0}, r"power_floor=0\.0: allowed is above 0"),
-        ({"power_floor": NAN}, "power_floor=nan: allowed is a finite number"),
-        ({"power_floor": INF}, "power_floor=inf: allowed is"),
-        ({"rms_floor": -1e-9}, "rms_floor=-1e-09: allowed is above 0"),
-        ({"rms_floor": NAN}, "rms_floor=nan: allowed is a finite number"),
-        ({"rms_floor": INF}, "rms_floor=inf: allowed is"),
+        ({"window_s": 0.49}, r"window_s=0\.49: must be 0\.5 to 30 seconds"),
+        ({"window_s": 30.1}, r"window_s=30\.1: must be 0\.5 to 30 seconds"),
+        ({"window_s": NAN}, "window_s=nan: must be"),
+        ({"window_s": INF}, "window_s=inf: must be"),
+        ({"power_floor": 0.0}, r"power_floor=0\.0: must be above 0"),
+        ({"power_floor": NAN}, "power_floor=nan: must be a finite number"),
+        ({"power_floor": INF}, "power_floor=inf: must be"),
+        ({"rms_floor": -1e-9}, "rms_floor=-1e-09: must be above 0"),
+        ({"rms_floor": NAN}, "rms_floor=nan: must be a finite number"),
+        ({"rms_floor": INF}, "rms_floor=inf: must be"),
         *(
             (
                 {"delta_frames": width},
-                f"delta_frames={width}: allowed is odd, 3 to 201, the frames of the shortest view",
+                f"delta_frames={width}: must be odd, 3 to 201, the frames of the shortest view",
             )
             for width in (8, 1, 203)
         ),
         ({"statistics": {"t": SPARSE}, "delta_frames": 127}, "delta_frames=127: .* 3 to 126, "),
-        ({"views": {}}, r"views=\{\}: allowed is at least one view"),
-        ({"statistics": {}}, r"statistics=\{\}: allowed is at least one view"),
-        ({"views": {"statistics": LOGMEL}}, r"views=\['statistics'\]: allowed is no name of"),
+        ({"views": {}}, r"views=\{\}: must be at least one view"),
+        ({"statistics": {}}, r"statistics=\{\}: must be at least one view"),
+        ({"views": {"statistics": LOGMEL}}, r"views=\['statistics'\]: must be no name of"),
         (
             {"views": {"waveform": LOGMEL}},
-            r"views=\['waveform'\]: allowed is no name of \('waveform', 'st",
+            r"views=\['waveform'\]: must be no name of \('waveform', 'st",
         ),
-        ({"correlated": 1}, "correlated=1: allowed is 2 to 64"),
-        ({"correlated": 65}, "correlated=65: allowed is 2 to 64"),
-        ({"correlated": 2.5}, r"correlated=2\.5: allowed is a whole number"),
+        ({"correlated": 1}, "correlated=1: must be 2 to 64"),
+        ({"correlated": 65}, "correlated=65: must be 2 to 64"),
+        ({"correlated": 2.5}, r"correlated=2\.5: must be a whole number"),
     ],
 )
 def test_specs_that_make_no_front_end(values: dict[str, Any], message: str) -> None:
@@ -328,18 +328,18 @@ def changed(**values: Any) -> dict[str, Any]:
         (changed(statistics={"a": {"kind": "plp"}}), KINDS_ALLOWED),
         ({"views": {}}, "feature spec: 'statistics'"),
         (changed(statistics=3), "feature spec: "),
-        (changed(views={}), "views={}: allowed is at least one view"),
-        (changed(window_s="4"), "window_s='4': allowed is a finite number"),
-        (changed(window_s=None), "window_s=None: allowed is a finite number"),
+        (changed(views={}), "views={}: must be at least one view"),
+        (changed(window_s="4"), "window_s='4': must be a finite number"),
+        (changed(window_s=None), "window_s=None: must be a finite number"),
         (
             changed(views={"a": {"kind": "mfcc", "hop_samples": 320.5}}),
-            r"hop_samples=320\.5: allow",
+            r"hop_samples=320\.5: must",
         ),
         (changed(hop_samples=320), "feature spec: .*unexpected keyword argument 'hop_samples'"),
-        (changed(views={"a": {"kind": "mfcc", "n_filters": 40.5}}), r"n_filters=40\.5: allowed"),
-        (changed(views={"a": {"kind": "mfcc", "n_fft": [512]}}), r"n_fft=\[512\]: allowed"),
-        (changed(views={"a": {"kind": "mfcc", "by_class": "no"}}), "by_class='no': allowed is t"),
-        (changed(correlated=None), "correlated=None: allowed is a whole number"),
+        (changed(views={"a": {"kind": "mfcc", "n_filters": 40.5}}), r"n_filters=40\.5: must"),
+        (changed(views={"a": {"kind": "mfcc", "n_fft": [512]}}), r"n_fft=\[512\]: must"),
+        (changed(views={"a": {"kind": "mfcc", "by_class": "no"}}), "by_class='no': must be t"),
+        (changed(correlated=None), "correlated=None: must be a whole number"),
     ],
 )
 def test_json_that_is_no_spec(values: dict[str, Any], message: str) -> None:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from bonafide.evaluation.metrics import auc, cllr, log_loss
 from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph
-from bonafide.metrics import auc, cllr, log_loss
+from bonafide.features.spec import META_MODELS, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
-from bonafide.spec import META_MODELS, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training.config import FitConfig
-from bonafide.training.data import STATISTICS_LIMIT, emphasis_of, fit_standard
 from bonafide.training.folds import TEST, Folds
+from bonafide.training.sampling import STATISTICS_LIMIT, feature_weights_of, fit_standard
 from bonafide.training.stacking import (
     CLIP,
     Calibration,
@@ -41,7 +41,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def case(seed: int = 0, signal: float = 1.0) -> tuple[NDArray[np.float32], Bools, Folds]:
-    """Give base scores that tell somewhat, labels of 1 : 2, three folds and a test side."""
+    """Return base scores that tell somewhat, labels of 1 : 2, three folds and a test side."""
     rng = np.random.default_rng(seed)
     is_spoof = rng.permutation(np.arange(N_ROWS) % 3 > 0)
     odds = signal * np.where(is_spoof, 1.0, -1.0)[:, None] + 1.5 * rng.normal(size=(N_ROWS, 5))
@@ -64,15 +64,15 @@ def fitted() -> tuple[Stack, NDArray[np.float32]]:
 class TestFitStack:
     def test_shapes_and_use(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, is_spoof, folds = case()
-        _, crossed = fitted
-        assert (crossed.shape, crossed.dtype) == ((N_ROWS, 2), np.float32)
-        assert np.isfinite(crossed).all()
-        assert crossed.min() >= 0.0
-        assert crossed.max() <= 1.0
+        _, cross_fitted = fitted
+        assert (cross_fitted.shape, cross_fitted.dtype) == ((N_ROWS, 2), np.float32)
+        assert np.isfinite(cross_fitted).all()
+        assert cross_fitted.min() >= 0.0
+        assert cross_fitted.max() <= 1.0
         best = max(auc(-models[:, k], is_spoof) for k in range(5))
         for column in range(2):
             for rows in (folds.is_test, ~folds.is_test):
-                assert auc(-crossed[rows, column], is_spoof[rows]) > best
+                assert auc(-cross_fitted[rows, column], is_spoof[rows]) > best
 
     @pytest.mark.parametrize("fold", range(N_FOLDS))
     def test_labels_of_the_own_fold_do_not_matter(
@@ -80,10 +80,10 @@ class TestFitStack:
     ) -> None:
         models, is_spoof, folds = case()
         own = folds.fold == fold
-        _, crossed = fit_stack(models, is_spoof ^ own, folds, 1)
-        np.testing.assert_array_equal(crossed[own], fitted[1][own])
+        _, cross_fitted = fit_stack(models, is_spoof ^ own, folds, 1)
+        np.testing.assert_array_equal(cross_fitted[own], fitted[1][own])
         for column in range(2):  # the others learned from them
-            assert np.mean(crossed[~own, column] != fitted[1][~own, column]) > 0.9
+            assert np.mean(cross_fitted[~own, column] != fitted[1][~own, column]) > 0.9
 
     @pytest.mark.parametrize("fold", range(N_FOLDS))
     def test_scores_of_the_own_fold_do_not_matter(
@@ -94,21 +94,21 @@ class TestFitStack:
         row = int(np.flatnonzero(folds.fold == fold)[0])
         others = (folds.fold == fold) & (np.arange(N_ROWS) != row)
         changed = np.where(others[:, None], 1 - models, models)
-        _, crossed = fit_stack(changed, is_spoof, folds, 1)
-        np.testing.assert_array_equal(crossed[row], fitted[1][row])
+        _, cross_fitted = fit_stack(changed, is_spoof, folds, 1)
+        np.testing.assert_array_equal(cross_fitted[row], fitted[1][row])
 
     def test_test_rows_decide_nothing(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, is_spoof, folds = case()
-        stack, crossed = fit_stack(models, is_spoof ^ folds.is_test, folds, 1)
+        stack, cross_fitted = fit_stack(models, is_spoof ^ folds.is_test, folds, 1)
         assert stack == fitted[0]
-        np.testing.assert_array_equal(crossed, fitted[1])
+        np.testing.assert_array_equal(cross_fitted, fitted[1])
 
     def test_test_rows_are_the_final_pairs(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, _, folds = case()
-        stack, crossed = fitted
+        stack, cross_fitted = fitted
         final = stack.predict(models)
-        np.testing.assert_array_equal(final[folds.is_test], crossed[folds.is_test])
-        assert np.abs(final - crossed)[~folds.is_test].max() > 1e-3
+        np.testing.assert_array_equal(final[folds.is_test], cross_fitted[folds.is_test])
+        assert np.abs(final - cross_fitted)[~folds.is_test].max() > 1e-3
 
     def test_without_test_rows_every_row_is_crossed(
         self, fitted: tuple[Stack, NDArray[np.float32]]
@@ -116,9 +116,9 @@ class TestFitStack:
         models, is_spoof, folds = case()
         side = ~folds.is_test
         alone = Folds(folds.group[side], folds.fold[side])
-        stack, crossed = fit_stack(models[side], is_spoof[side], alone, 1)
+        stack, cross_fitted = fit_stack(models[side], is_spoof[side], alone, 1)
         assert stack == fitted[0]
-        np.testing.assert_array_equal(crossed, fitted[1][side])
+        np.testing.assert_array_equal(cross_fitted, fitted[1][side])
 
     def test_noise_is_not_memorised(self) -> None:
         """Labels by chance: who judges a row by a model that saw it does better than chance."""
@@ -126,17 +126,17 @@ class TestFitStack:
         models = rng.random((N_ROWS, 5)).astype(np.float32)
         is_spoof = rng.permutation(np.arange(N_ROWS) % 2 == 0)
         _, _, folds = case()
-        stack, crossed = fit_stack(models, is_spoof, folds, 1)
+        stack, cross_fitted = fit_stack(models, is_spoof, folds, 1)
         side = ~folds.is_test
         seen = stack.predict(models)
         assert auc(-seen[side, 1].astype(np.float64), is_spoof[side]) > 0.8
-        assert auc(-crossed[side, 1].astype(np.float64), is_spoof[side]) < 0.65
+        assert auc(-cross_fitted[side, 1].astype(np.float64), is_spoof[side]) < 0.65
 
     def test_seed_decides(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, is_spoof, folds = case()
-        again, crossed = fit_stack(models, is_spoof, folds, 1)
+        again, cross_fitted = fit_stack(models, is_spoof, folds, 1)
         assert again == fitted[0]
-        np.testing.assert_array_equal(crossed, fitted[1])
+        np.testing.assert_array_equal(cross_fitted, fitted[1])
         other, _ = fit_stack(models, is_spoof, folds, 2)
         assert other.trees != again.trees
         assert other.logistic == again.logistic
@@ -145,11 +145,11 @@ class TestFitStack:
         self, fitted: tuple[Stack, NDArray[np.float32]]
     ) -> None:
         _, is_spoof, folds = case()
-        stack, crossed = fitted
+        stack, cross_fitted = fitted
         side = ~folds.is_test
         spoof = is_spoof[side]
         for column, name in enumerate(META_MODELS):
-            p = crossed[side, column].astype(np.float64)
+            p = cross_fitted[side, column].astype(np.float64)
             expected = (-np.log(p[spoof]).mean() - np.log(1 - p[~spoof]).mean()) / 2
             assert stack.log_loss[name] == pytest.approx(expected, rel=1e-6)
 
@@ -317,7 +317,11 @@ class TestOnnx:
             spread = 10.0 ** rng.uniform(-3, 3, shape[-1])
             values = (spread * rng.normal(size=shape) + 40 * spread).astype(np.float32)
             values[..., -1] = 3.25  # a feature that never changes
-            gain = emphasis_of(spec, FitConfig().emphasis) if name == STATISTICS else None
+            gain = (
+                feature_weights_of(spec, FitConfig().feature_weights)
+                if name == STATISTICS
+                else None
+            )
             standards[name] = fit_standard(values, np.arange(4), gain=gain)
             values[4] += 50 * spread.astype(np.float32)  # unlike anything that was fitted to
             features[name] = values

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xgboost
 
+from bonafide.models.xgboost import Trees, halfway
 from bonafide.training.config import TreesConfig
-from bonafide.training.data import Examples, Part, Standard
-from bonafide.training.trees import Trees, halfway
+from bonafide.training.sampling import Examples, Part, Standard
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
@@ -66,7 +66,7 @@ def test_copies_teach_what_recordings_do_not(weight: float, learned: float) -> N
     silence, told = np.zeros((200, 1)), is_spoof[:, None] - 0.5
     examples = replace(
         examples_of(np.concatenate([silence, told]), is_spoof, np.arange(200)),
-        copy_weight=weight,
+        augmentation_weight=weight,
     )
     trees = Trees(TreesConfig(trees=50, learning_rate=0.3, column_share=1.0, row_share=1.0), 0)
     p_spoof = trees.fit(examples, np.arange(200)).predict(examples, np.array([200, 201]))

@@ -1,0 +1,1 @@
+"""How good a detector is: metrics, evaluations by group, and their reports."""

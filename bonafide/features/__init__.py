@@ -1,0 +1,1 @@
+"""The front end: its numbers, its graph, and the statistics over time."""

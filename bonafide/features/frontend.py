@@ -1,0 +1,311 @@
+"""The front end: tables from librosa, and the ONNX graph that trains and serves with them.
+
+Needs librosa and onnx (extra ``train``), imported when a graph is built. Scoring needs neither:
+it runs the graph out of the bundle.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.features.spec import CEPSTRA, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.statistics import Frames, add_statistics
+
+if TYPE_CHECKING:
+    import onnx
+
+    from bonafide.features.graph import GraphBuilder
+
+Table = NDArray[np.float32]
+
+
+def _step_hz(view: ViewSpec) -> float:
+    return SAMPLE_RATE_HZ / view.n_fft
+
+
+def linear_filters(view: ViewSpec) -> Table:
+    """Return triangular filters at equal steps of frequency, shape (n_filters, 1 + n_fft // 2).
+
+    The construction is that of `librosa.filters.mel` (each filter of unit area in Hz) with
+    ``linspace`` in place of the mel scale.
+    """
+    hz = np.fft.rfftfreq(view.n_fft, 1 / SAMPLE_RATE_HZ)
+    corners = np.linspace(view.low_hz, view.high_hz, view.n_filters + 2)
+    rise = (hz[None] - corners[:-2, None]) / np.diff(corners)[:-1, None]
+    fall = (corners[2:, None] - hz[None]) / np.diff(corners)[1:, None]
+    triangles = np.maximum(0, np.minimum(rise, fall))
+    return (triangles * 2 / (corners[2:] - corners[:-2])[:, None]).astype(np.float32)
+
+
+def filters(view: ViewSpec) -> Table:
+    """Return the view's filters, shape (n_filters, 1 + n_fft // 2)."""
+    if view.kind not in ("mfcc", "logmel"):
+        return linear_filters(view)
+    from librosa.filters import mel
+
+    table = mel(
+        sr=SAMPLE_RATE_HZ,
+        n_fft=view.n_fft,
+        n_mels=view.n_filters,
+        fmin=view.low_hz,
+        fmax=view.high_hz,
+    )
+    return np.asarray(table, dtype=np.float32)
+
+
+def cosine_table(view: ViewSpec) -> Table:
+    """Return the orthonormal DCT-II, shape (n_coefficients, n_filters)."""
+    import scipy.fft
+
+    table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")
+    return np.asarray(table[: view.n_coefficients], dtype=np.float32)
+
+
+def delta_taps(spec: FeatureSpec, order: int) -> Table:
+    """Return `librosa.feature.delta` away from the edges as weights of frames, (delta_frames,).
+
+    Librosa fits a polynomial of degree `order` and takes its `order`-th derivative: a constant of
+    the fit. So the first and last frames, where one fit serves several, repeat their neighbour.
+    """
+    from librosa.feature import delta
+
+    width = spec.delta_frames
+    responses = delta(np.eye(width), width=width, order=order, axis=0)
+    return np.asarray(responses[width // 2], dtype=np.float32)
+
+
+def n_rest(view: ViewSpec) -> int:
+    """Return the points of the second sum of a view's DFT, see `fourier_tables`.
+
+    About the root of half a frame, which makes the fewest multiply-adds, and a divisor of the hop.
+    """
+    return math.gcd(view.hop_samples, 2 ** (int(math.log2(view.n_fft // 2)) // 2))
+
+
+def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp]]:
+    """Return a DFT of real frames as two small matrix products.
+
+    With ``n = rest * n1 + n2`` and ``k = k1 + n_fft / rest * k2`` (Cooley and Tukey, 1965) the sum
+    over n1 is one matrix per n2, which takes in the twiddle factors, and the sum over n2 one
+    matrix for all k1. Frames are real, so k1 from 0 to the half of ``n_fft / rest`` suffice.
+
+    Returns
+    -------
+    first : ndarray of float32, shape (rest, 2, n_k1, n_fft / rest)
+        Per n2, to real and imaginary parts per k1 from samples n1.
+    second : ndarray of float32, shape (2 * rest, 2 * rest)
+        To (real, imaginary) per k2 from (real, imaginary) per n2.
+    bins : ndarray of int, shape (rest * n_k1,)
+        Which bin stands in which row, k2 after k2; 0 marks rows that repeat another. Bins 0 and
+        n_fft / 2 are marked like that too: no filter inside the band gives them weight.
+    """
+    radix = n_fft // rest
+    k1 = np.arange(radix // 2 + 1)
+    k2 = n2 = np.arange(rest)
+    n = rest * np.arange(radix) + n2[:, None, None]
+    first = np.exp(-2j * np.pi / n_fft * k1[:, None] * n)
+    second = np.exp(-2j * np.pi / rest * np.outer(k2, n2))
+    bins = (k1 + radix * k2[:, None]).ravel()
+    bins = np.minimum(bins, n_fft - bins)  # the upper half mirrors the lower one
+    repeats = np.ones(len(bins), dtype=bool)
+    repeats[np.unique(bins, return_index=True)[1]] = False
+    return (
+        np.stack([first.real, first.imag], axis=1).astype(np.float32),
+        _of_complex(second),
+        np.where(repeats | (bins == n_fft // 2), 0, bins),
+    )
+
+
+def _of_complex(matrix: NDArray[np.complex128]) -> Table:
+    """Return a complex matrix as one of (real, imaginary) rows by (real, imaginary) columns."""
+    parts = [[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]
+    pairs = np.transpose(parts, (2, 0, 3, 1)).reshape(2 * len(matrix), -1)
+    return np.asarray(pairs, dtype=np.float32)
+
+
+def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
+    """Build the graph from a window to every view and the statistics.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input ``waveform``, float32 [batch, window_samples], any level. One output per view under
+        its name, float32 [batch, n_frames, n_features], and ``statistics``, float32
+        [batch, n_statistics]. Standard operators of opset 17 only.
+    """
+    from bonafide.features.graph import GraphBuilder
+
+    graph = GraphBuilder("frontend")
+    waveform = graph.input("waveform", ["batch", spec.window_samples])
+    sequences, statistics = add_features(graph, spec, waveform, list(spec.views))
+    for name, frames in sequences.items():
+        view = spec.views[name]
+        by_frame = graph.add("Transpose", frames, perm=[0, 2, 1])
+        graph.output(name, by_frame, ["batch", spec.n_frames(view), view.n_features])
+    graph.output(STATISTICS, statistics, ["batch", spec.n_statistics])
+    return graph.model()
+
+
+def add_features(
+    graph: "GraphBuilder", spec: FeatureSpec, waveform: str, sequences: Iterable[str]
+) -> tuple[dict[str, str], str]:
+    """Add the named views and the statistics.
+
+    Time comes last all the way: both products of the DFT, the filters and what convolves over time
+    then need no transposition. Views that share a resolution share the spectrum, and a view that
+    stands among the sequences and among the statistics is computed once.
+
+    Returns
+    -------
+    dict of str to str
+        View -> value, [batch, n_features, n_frames].
+    str
+        The statistics, [batch, n_statistics].
+    """
+    named = {name: spec.views[name] for name in sequences}
+    wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))
+    waveform = _at_unit_level(graph, spec, waveform)
+    values: dict[ViewSpec, str] = {}
+    for n_fft, hop in dict.fromkeys((view.n_fft, view.hop_samples) for view in wanted):
+        together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
+        power = _power_spectrum(graph, spec, waveform, together[0])
+        values |= _views(graph, spec, together, power)
+    heard = [Frames(values[view], view, spec.n_frames(view)) for view in spec.statistics.values()]
+    return {name: values[view] for name, view in named.items()}, add_statistics(graph, heard, spec)
+
+
+def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:
+    """Add the power density per Hz in `fourier_tables`' order: [batch, bins, n_frames].
+
+    The waveform lies in slabs of one hop, a column each. A frame is as much as a convolution
+    reaches over, so that frames are never written out; its weights have taken in the window, and
+    one of its groups is one n2.
+    """
+    n_frames, rest = spec.n_frames(view), n_rest(view)
+    taps, second, bins = _taps(view), *fourier_tables(view.n_fft, rest)[1:]
+    n_columns = n_frames + taps.shape[2] - 1
+    hop, before = view.hop_samples, view.n_fft // 2  # centred, beyond the ends is silence
+    after = n_columns * hop - spec.window_samples - before
+    padded = graph.add("Pad", waveform, graph.integers([0, before, 0, after]))
+    slabs = graph.add("Reshape", padded, graph.integers([-1, n_columns, hop]))
+    columns = graph.add("Transpose", slabs, perm=[0, 2, 1])
+    by_n2 = np.arange(hop).reshape(-1, rest).T.ravel()
+    columns = graph.add("Gather", columns, graph.integers(by_n2), axis=1)
+    sums = graph.add("Conv", columns, graph.constant(taps), group=rest)
+    sums = graph.add("Reshape", sums, graph.integers([0, 2 * rest, -1]))
+    spectrum = graph.add("MatMul", graph.constant(second), sums)
+    squares = graph.add("Mul", spectrum, spectrum)
+    parts = graph.add("Reshape", squares, graph.integers([0, rest, 2, -1]))
+    power = graph.add("ReduceSum", parts, graph.integers([2]), keepdims=0)
+    return graph.add("Reshape", power, graph.integers([-1, len(bins), n_frames]))
+
+
+def _taps(view: ViewSpec) -> Table:
+    """Return the DFT's first sums of a windowed frame, (rest * 2 * n_k1, hop / rest, n_slabs).
+
+    Scaled so that squares are densities.
+    """
+    from librosa.filters import get_window
+
+    rest, n_slabs = n_rest(view), -(-view.n_fft // view.hop_samples)
+    first, _, _ = fourier_tables(view.n_fft, rest)
+    window = get_window("hann", view.n_fft, fftbins=True).reshape(-1, rest) / _step_hz(view) ** 0.5
+    sums = (first * window.T[:, None, None]).reshape(-1, len(window))
+    beyond = n_slabs * view.hop_samples // rest - len(window)  # of the last slab
+    taps = np.pad(sums, ((0, 0), (0, beyond))).reshape(len(sums), n_slabs, -1)
+    return np.asarray(taps.transpose(0, 2, 1), dtype=np.float32)
+
+
+def _at_unit_level(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
+    """Bring windows to unit RMS: [batch, samples] -> the same."""
+    square = graph.add("Mul", waveform, waveform)
+    mean_square = graph.add("ReduceMean", square, axes=[1], keepdims=1)
+    level = graph.add("Max", mean_square, graph.constant(spec.rms_floor**2))
+    return graph.add("Div", waveform, graph.add("Sqrt", level))
+
+
+def _views(
+    graph: "GraphBuilder", spec: FeatureSpec, views: Sequence[ViewSpec], power: str
+) -> dict[ViewSpec, str]:
+    """Add views of one resolution: each [batch, n_features, n_frames]."""
+    values, known = {}, dict[bytes, str]()
+    for view in views:
+        table = filters(view)
+        if table.tobytes() not in known:  # views share equal filters and their logarithm
+            known[table.tobytes()] = graph.add("Log", _bands(graph, spec, view, table, power))
+        values[view] = _view(graph, spec, view, known[table.tobytes()])
+    return values
+
+
+def _bands(
+    graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, table: Table, power: str
+) -> str:
+    """Add filters: [batch, bins, n_frames] -> [batch, n_filters, n_frames], floored.
+
+    A filter is narrow: neighbours share the few bins that any of them weighs. They are a group of
+    a convolution, because onnxruntime takes the floor into one, and not into a matrix product.
+    """
+    bins, weights = _in_groups(_in_fourier_order(table, view))
+    few = power
+    if len(bins) > 1:
+        few = graph.add("Gather", power, graph.integers(bins.ravel()), axis=1)
+    taps = weights.reshape(len(table), -1, 1)
+    bands = graph.add("Conv", few, graph.constant(taps), group=len(bins))
+    return graph.add("Clip", bands, graph.constant(spec.power_floor))
+
+
+COPY = 30  # multiply-adds that take the time of copying a number for them
+
+
+def _in_groups(table: Table) -> tuple[NDArray[np.intp], Table]:
+    """Split filters, (n_filters, n), into groups of the size that costs least.
+
+    Return the columns that a group weighs, (n_groups, n_columns), and its weights of them,
+    (n_groups, size, n_columns).
+    """
+
+    def grouped(size: int) -> tuple[NDArray[np.intp], Table]:
+        groups = table.reshape(-1, size, table.shape[1])
+        if len(groups) == 1:
+            return np.arange(table.shape[1])[None], groups
+        weighed: NDArray[np.bool_] = np.any(groups, axis=1)
+        most = max(1, weighed.sum(axis=1).max())  # a filter between two bins weighs none
+        columns = np.argsort(~weighed, axis=1, kind="stable")[:, :most]
+        return columns, np.take_along_axis(groups, columns[:, None], axis=2)
+
+    sizes = (size for size in range(1, len(table) + 1) if len(table) % size == 0)
+    return min(map(grouped, sizes), key=lambda group: group[1].size + COPY * group[0].size)
+
+
+def _in_fourier_order(table: Table, view: ViewSpec) -> Table:
+    """Return filters, which weigh power, for densities of bins as `fourier_tables` orders them."""
+    _, _, bins = fourier_tables(view.n_fft, n_rest(view))
+    return np.asarray(table[:, bins] * (bins > 0) * _step_hz(view), dtype=np.float32)
+
+
+DECIBELS = 10 / np.log(10)  # of a neper of power
+
+
+def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:
+    """Add one view: logarithms of its filters -> [batch, n_features, n_frames]."""
+    if view.kind in CEPSTRA:
+        static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
+    else:
+        static = graph.add("Mul", logs, graph.constant(DECIBELS))
+    if not view.deltas:
+        return static
+    derivatives = [
+        graph.add("Conv", static, graph.constant(taps), group=view.n_static)
+        for taps in (np.tile(delta_taps(spec, order), (view.n_static, 1, 1)) for order in (1, 2))
+    ]
+    side = spec.delta_frames // 2
+    inner = graph.add("Concat", *derivatives, axis=1)
+    whole = graph.add("Pad", inner, graph.integers([0, 0, side, 0, 0, side]), mode="edge")
+    return graph.add("Concat", static, whole, axis=1)

@@ -1,0 +1,195 @@
+"""A few lines over onnx.helper, so that graphs read like formulas. Needs onnx (extra ``train``)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+ML_OPSET = 3
+IR_VERSION = 8
+
+Shape = Sequence[int | str]
+
+
+class GraphBuilder:
+    """Collects nodes and constants under running names.
+
+    Parameters
+    ----------
+    name : str
+        Name of the graph, and prefix of everything in it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    def _fresh(self, kind: str) -> str:
+        self._count += 1
+        return f"{self.name}/{kind}_{self._count}"
+
+    def input(self, name: str, shape: Shape) -> str:
+        """Declare a float32 input."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        return name
+
+    def output(self, name: str, value: str, shape: Shape) -> None:
+        """Return a value to the outside as a float32 output.
+
+        Raises
+        ------
+        ValueError
+            If an input or output has that name.
+        """
+        if name in (known.name for known in (*self._inputs, *self._outputs)):
+            raise ValueError(f"{name}: an input or output has that name")
+        self._nodes.append(helper.make_node("Identity", [value], [name], self._fresh("Identity")))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+    def _initializer(self, value: ArrayLike, dtype: type[np.generic]) -> str:
+        name = self._fresh("constant")
+        self._constants.append(numpy_helper.from_array(np.array(value, dtype=dtype), name))
+        return name
+
+    def constant(self, value: ArrayLike) -> str:
+        """Add a float32 constant."""
+        return self._initializer(value, np.float32)
+
+    def integers(self, value: ArrayLike) -> str:
+        """Add an int64 constant, as shapes, axes and indices are."""
+        return self._initializer(value, np.int64)
+
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output; return its name."""
+        return self.add_many(operator, 1, *inputs, domain=domain, **attributes)[0]
+
+    def add_many(
+        self, operator: str, n_outputs: int, *inputs: str, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs; return their names."""
+        names = [self._fresh(operator) for _ in range(n_outputs)]
+        node = helper.make_node(operator, inputs, names, names[0], domain=domain, **attributes)
+        self._nodes.append(node)
+        return names
+
+    def model(self) -> onnx.ModelProto:
+        """Check the graph and give it as a model: the same graph, the same bytes."""
+        nodes, constants = self._in_canonical_form()
+        graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, constants)
+        model = helper.make_model(
+            graph,
+            producer_name="bonafide",
+            ir_version=IR_VERSION,
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                helper.make_opsetid("ai.onnx.ml", ML_OPSET),
+            ],
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _in_canonical_form(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Order and name nodes and constants by where the outputs reach them first.
+
+        Converters name and order what they fold by addresses in memory, which differ between runs.
+        """
+        made_by = {name: node for node in self._nodes for name in node.output}
+        constants = {tensor.name: tensor for tensor in self._constants}
+        names = {value.name: value.name for value in (*self._inputs, *self._outputs)}
+        nodes: list[onnx.NodeProto] = []
+        used: list[onnx.TensorProto] = []
+        pending = [value.name for value in reversed(self._outputs)]
+        done: set[str] = set()
+        while pending:  # depth first, without recursion: graphs are deep
+            name = pending[-1]
+            node = made_by.get(name)
+            waiting = [n for n in reversed(node.input) if n and n not in done] if node else []
+            if waiting and name not in done:
+                pending += waiting
+                continue
+            pending.pop()
+            if name in done:
+                continue
+            done.update(node.output if node else [name])
+            if name in constants:
+                names[name] = f"{self.name}/constant_{len(used)}"
+                used.append(constants[name])
+            elif node:
+                for number, output in enumerate(node.output):
+                    names.setdefault(output, f"{self.name}/{node.op_type}_{len(nodes)}_{number}")
+                nodes.append(node)
+        return (
+            [
+                _renamed(node, f"{self.name}/{node.op_type}_{number}", names)
+                for number, node in enumerate(nodes)
+            ],
+            [_named(tensor, names[tensor.name]) for tensor in used],
+        )
+
+
+def _renamed(node: onnx.NodeProto, name: str, names: dict[str, str]) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [names.get(value, value) for value in node.input]  # the checker tells of others
+    copy.output[:] = [names.get(value, value) for value in node.output]
+    copy.name = name
+    copy.ClearField("doc_string")
+    return copy
+
+
+def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    copy.name = name
+    copy.ClearField("doc_string")
+    return copy
+
+
+def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) -> dict[str, str]:
+    """Copy another model's nodes into a graph that is being built.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    model : onnx.ModelProto
+        Its opsets must not be newer than this module's; older ones are converted first.
+    inputs : dict
+        Input name of `model` -> value in `graph`.
+
+    Returns
+    -------
+    dict
+        Output name of `model` -> value in `graph`.
+    """
+    versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
+    if version != OPSET:
+        model = onnx.version_converter.convert_version(model, OPSET)
+    prefix = graph._fresh("inline")
+    known = dict(inputs)
+
+    def renamed(name: str) -> str:
+        return known.get(name, f"{prefix}/{name}") if name else ""
+
+    for tensor in model.graph.initializer:
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = renamed(tensor.name)
+        graph._constants.append(copy)
+    for node in model.graph.node:
+        copy_node = onnx.NodeProto()
+        copy_node.CopyFrom(node)
+        copy_node.name = f"{prefix}/{node.name or node.output[0]}"
+        copy_node.input[:] = [renamed(name) for name in node.input]
+        copy_node.output[:] = [renamed(name) for name in node.output]
+        graph._nodes.append(copy_node)
+    return {value.name: renamed(value.name) for value in model.graph.output}

@@ -1,0 +1,238 @@
+"""FeatureSpec: every number of the front end, in one frozen place."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from bonafide.errors import ConfigError
+
+SAMPLE_RATE_HZ = 16_000
+BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
+NETWORKS = BASE_MODELS[:4]
+META_MODELS = ("logistic", "xgboost")
+STATISTICS = "statistics"  # what the vector of time statistics is called beside the views
+# What the time statistics of a feature say, one after another; see `bonafide.features.statistics`.
+BY_FEATURE = (
+    "mean", "deviation", "change", "smoothness", "smoothness", "spikiness", "spikiness",
+)  # fmt: skip
+N_CLASSES = 4  # of frames: loud or quiet, and dull or bright
+
+Kind = Literal["mfcc", "lfcc", "logmel", "logband"]
+CEPSTRA = ("mfcc", "lfcc")
+N_FFT = (64, 128, 256, 512, 1024, 2048)
+
+
+def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) -> None:
+    """Refuse what is not a whole or a finite number; store the latter as float."""
+    for name in integers:
+        value = getattr(spec, name)
+        _check(
+            isinstance(value, int) and not isinstance(value, bool), name, value, "a whole number"
+        )
+    for name in reals:
+        value = getattr(spec, name)
+        finite = isinstance(value, (int, float)) and math.isfinite(value)
+        _check(finite, name, value, "a finite number")
+        object.__setattr__(spec, name, float(value))  # 4 and 4.0 are one spec with one hash
+
+
+def _check(ok: bool, name: str, seen: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError("bad_feature_spec", f"{name}={seen!r}: must be {allowed}")
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """One kind of features, at a resolution of its own.
+
+    Parameters
+    ----------
+    kind : str
+        ``mfcc`` and ``lfcc``: cepstra of triangular filters, on the mel scale and at equal steps
+        of frequency. ``logmel`` and ``logband``: the log powers of these filters. In decibels.
+    n_filters : int
+        Filters between the limits.
+    n_coefficients : int
+        Cepstral coefficients kept; 0 for the other kinds, which keep every filter.
+    low_hz, high_hz : float
+        Band limits, 0 to 8000 Hz.
+    deltas : bool
+        Append first and second time derivatives.
+    n_fft, hop_samples : int
+        Frame length and step in samples; frames are centred, padded with zeros.
+    by_class : bool
+        Take some of its time statistics by class of frames as well; see
+        `bonafide.features.statistics`.
+    """
+
+    kind: Kind
+    n_filters: int = 40
+    n_coefficients: int = 20
+    low_hz: float = 0.0
+    high_hz: float = SAMPLE_RATE_HZ / 2
+    deltas: bool = False
+    n_fft: int = 512
+    hop_samples: int = 320
+    by_class: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no features, naming what is allowed."""
+        _numbers(
+            self,
+            ("n_filters", "n_coefficients", "n_fft", "hop_samples"),
+            ("low_hz", "high_hz"),
+        )
+        _check(self.kind in get_args(Kind), "kind", self.kind, ", ".join(get_args(Kind)))
+        _check(4 <= self.n_filters <= 128, "n_filters", self.n_filters, "4 to 128")
+        kept = self.n_coefficients
+        if self.kind in CEPSTRA:
+            most = self.n_filters
+            _check(1 <= kept <= most, "n_coefficients", kept, f"1 to n_filters={most}")
+        else:
+            _check(kept == 0, "n_coefficients", kept, f"0 for {self.kind}")
+        _check(
+            0.0 <= self.low_hz < self.high_hz <= SAMPLE_RATE_HZ / 2,
+            "band",
+            (self.low_hz, self.high_hz),
+            f"0 <= low_hz < high_hz <= {SAMPLE_RATE_HZ // 2}",
+        )
+        _check(self.n_fft in N_FFT, "n_fft", self.n_fft, ", ".join(map(str, N_FFT)))
+        hop = self.hop_samples
+        _check(1 <= hop <= self.n_fft, "hop_samples", hop, f"1 to n_fft={self.n_fft}")
+        by_class, few = self.by_class, self.n_features < 2  # two features tell the class
+        allowed = "false for a single feature" if few else "true or false"
+        _check(isinstance(by_class, bool) and not (by_class and few), "by_class", by_class, allowed)
+
+    @property
+    def n_static(self) -> int:
+        """Features of one frame before derivatives."""
+        return self.n_coefficients or self.n_filters
+
+    @property
+    def n_features(self) -> int:
+        """Features of one frame."""
+        return self.n_static * (3 if self.deltas else 1)
+
+
+def default_views() -> dict[str, ViewSpec]:
+    """Return what the networks may hear frame by frame, and what time statistics are taken of."""
+    high = ViewSpec("lfcc", 40, 30, low_hz=3_000.0, n_fft=256, hop_samples=96, by_class=True)
+    return {
+        "mfcc": ViewSpec("mfcc"),
+        "lfcc": ViewSpec("lfcc", n_fft=256, hop_samples=96, by_class=True),
+        "lfcc_high": high,
+        "lfcc_top": ViewSpec("lfcc", 64, 40, low_hz=4_000.0),
+    }
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """The front end's numbers: the one source of truth of training and serving.
+
+    A window of ``window_samples`` is brought to unit RMS (so that level cannot be learned),
+    framed with a periodic Hann window, and the power spectra feed every view. Decibels are
+    ``10 log10(max(power, power_floor))``: an absolute floor after the level is fixed, where
+    librosa's default floor moves with the loudest frame of the clip.
+
+    Parameters
+    ----------
+    window_s : float
+        Length of the networks' input in seconds.
+    power_floor : float
+        Smallest power density that is told apart from silence, at unit RMS (1/Hz).
+    rms_floor : float
+        Windows quieter than this RMS (full scale 1) are not amplified further.
+    delta_frames : int
+        Width of the Savitzky-Golay filter of the derivatives, odd, in frames.
+    views : dict of str to ViewSpec
+        Sequences for the networks.
+    statistics : dict of str to ViewSpec
+        Views of which time statistics are taken, in this order; see `bonafide.features.statistics`.
+    correlated : int
+        Features of each view, from the first, whose correlations with each other are taken.
+    """
+
+    window_s: float = 4.0
+    power_floor: float = 1e-8
+    rms_floor: float = 1e-4
+    delta_frames: int = 9
+    views: dict[str, ViewSpec] = field(default_factory=default_views)
+    statistics: dict[str, ViewSpec] = field(default_factory=default_views)
+    correlated: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no front end, naming what is allowed."""
+        _numbers(self, ("delta_frames", "correlated"), ("window_s", "power_floor", "rms_floor"))
+        _check(0.5 <= self.window_s <= 30.0, "window_s", self.window_s, "0.5 to 30 seconds")
+        _check(self.power_floor > 0.0, "power_floor", self.power_floor, "above 0")
+        _check(self.rms_floor > 0.0, "rms_floor", self.rms_floor, "above 0")
+        _check(bool(self.views), "views", self.views, "at least one view")
+        taken = ("waveform", STATISTICS)  # what else goes into the graph and comes out
+        _check(not set(taken) & set(self.views), "views", list(self.views), f"no name of {taken}")
+        _check(bool(self.statistics), "statistics", self.statistics, "at least one view")
+        shortest = min(map(self.n_frames, (*self.views.values(), *self.statistics.values())))
+        _check(
+            self.delta_frames % 2 == 1 and 3 <= self.delta_frames <= shortest,
+            "delta_frames",
+            self.delta_frames,
+            f"odd, 3 to {shortest}, the frames of the shortest view",
+        )
+        _check(2 <= self.correlated <= 64, "correlated", self.correlated, "2 to 64")
+
+    def n_frames(self, view: ViewSpec) -> int:
+        """Count the frames of one window in a view."""
+        return 1 + self.window_samples // view.hop_samples
+
+    def n_correlated(self, view: ViewSpec) -> int:
+        """Count the features of a view whose correlations with each other are taken."""
+        return min(self.correlated, view.n_features)
+
+    @property
+    def n_statistics(self) -> int:
+        """Time statistics of one window, of all views together."""
+        return sum(len(self.kinds_of(view)) for view in self.statistics.values())
+
+    def kinds_of(self, view: ViewSpec) -> tuple[str, ...]:
+        """Tell what each time statistic of a view says, in the order they stand in.
+
+        `BY_FEATURE` of every feature, ``pairs`` of features, and ``classes`` of frames.
+        """
+        correlated = self.n_correlated(view)
+        n_pairs = correlated * (correlated - 1) // 2
+        n_by_class = 2 * view.n_features * N_CLASSES if view.by_class else 0
+        return BY_FEATURE * view.n_features + ("pairs",) * n_pairs + ("classes",) * n_by_class
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of one window at 16 kHz."""
+        return round(self.window_s * SAMPLE_RATE_HZ)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "FeatureSpec":
+        """Read what `to_json` gave.
+
+        Raises
+        ------
+        ConfigError
+            ``bad_feature_spec`` if a name is unknown or a value not allowed.
+        """
+        try:
+            views = {
+                part: {name: ViewSpec(**view) for name, view in values[part].items()}
+                for part in ("views", "statistics")
+            }
+            return cls(**{**values, **views})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError("bad_feature_spec", f"feature spec: {error}") from error
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every number and of the statistics' order, as it stands in bundles and stores."""
+        text = json.dumps([self.to_json(), list(self.statistics)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()

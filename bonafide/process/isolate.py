@@ -1,0 +1,158 @@
+"""A function run in a process of its own, so that what it computes depends on its arguments alone.
+
+Base models train side by side as threads of one orchestrator process. Keras keeps seeds and
+thread pools for a whole process, so each of them gets one: a fresh interpreter, fixed thread
+counts, JSON in, JSON out.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from typing import Any, Protocol
+
+from bonafide.errors import BonafideError
+from bonafide.process.pool import Progress, silent, worker_count
+
+# At most one training process a core: more would only share caches and memory.
+_slots = threading.BoundedSemaphore(worker_count())
+_running: set["subprocess.Popen[str]"] = set()
+_stopped = threading.Event()
+_starting = threading.RLock()  # the signal handler may run in the thread that holds it
+
+ENVIRONMENT = {
+    "CUDA_VISIBLE_DEVICES": "-1",  # the same numbers wherever it runs
+    "OMP_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+}
+
+
+class Isolated(Protocol):
+    """What can be run: keyword arguments and result are JSON values."""
+
+    def __call__(self, *, progress: Progress, **arguments: Any) -> dict[str, Any]:
+        """Do the work, telling how far it is."""
+
+
+class IsolatedError(BonafideError):
+    """A process of its own that failed; the message ends with what it printed."""
+
+
+def run_isolated(
+    target: str, arguments: dict[str, Any], progress: Progress = silent
+) -> dict[str, Any]:
+    """Run ``module:function`` in a fresh interpreter and wait for its result.
+
+    Parameters
+    ----------
+    target : str
+        An `Isolated` function, as ``bonafide.training.base:fit_base``.
+    arguments : dict
+        JSON values.
+    progress : callable
+        Told (done, total) as the function reports it.
+
+    Returns
+    -------
+    dict
+        What the function returned.
+
+    Raises
+    ------
+    IsolatedError
+        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
+    """
+    with _slots:
+        with _start(target) as process:
+            try:
+                return _converse(process, target, arguments, progress)
+            finally:
+                _running.discard(process)
+                process.kill()
+
+
+def _start(target: str) -> "subprocess.Popen[str]":
+    with _starting:  # none slips through between the look at `_stopped` and `_running`
+        if _stopped.is_set():
+            raise IsolatedError("stopped", f"{target} was not started: the run is being stopped")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bonafide.process.isolate", target],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",  # libraries may print what is not text
+            env={**os.environ, **ENVIRONMENT},
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+        )
+        _running.add(process)
+        return process
+
+
+def stop_all() -> None:
+    """End every process that still runs and start no other, as on Ctrl-C."""
+    _stopped.set()
+    with _starting:
+        for process in _running:
+            process.kill()
+
+
+def _converse(
+    process: "subprocess.Popen[str]", target: str, arguments: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
+    assert process.stdin and process.stdout and process.stderr
+    errors: list[str] = []
+    reader = threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True)
+    reader.start()
+    with contextlib.suppress(BrokenPipeError):  # its end is reported below
+        process.stdin.write(json.dumps(arguments) + "\n")
+        process.stdin.flush()
+    result: dict[str, Any] | None = None
+    for line in process.stdout:
+        message = json.loads(line)
+        if "progress" in message:
+            progress(*message["progress"])
+        else:
+            result = message["result"]
+    status = process.wait()
+    reader.join(timeout=10)
+    if result is None:
+        said = "".join(errors)[-3000:].strip() or "nothing"
+        raise IsolatedError(
+            "training_failed", f"{target} ended with status {status}; it printed: {said}"
+        )
+    return result
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone, however it went: its end of stdin closes."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Serve one call: arguments on stdin, progress and result on stdout, one JSON line each."""
+    module, _, name = sys.argv[1].partition(":")
+    arguments = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Libraries that print would break the conversation: their stdout is our stderr.
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def progress(done: int, total: int) -> None:
+        channel.write(json.dumps({"progress": [done, total]}) + "\n")
+
+    function: Isolated = getattr(importlib.import_module(module), name)
+    result = function(progress=progress, **arguments)
+    channel.write(json.dumps({"result": result}) + "\n")
+    channel.close()
+    os._exit(0)  # no reason to wait for thread pools to wind down
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Work spread over processes that may crash without taking the run with them."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+
+def silent(_done: int, _total: int) -> None:
+    """Report progress to nobody."""
+
+
+def worker_count() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _ignore_interrupt() -> None:
+    # Ctrl-C reaches the whole group; the parent alone decides what stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+
+
+def _alone(
+    function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]
+) -> Result:
+    pool = _pool(1)
+    try:
+        return pool.submit(function, item).result()
+    except BrokenProcessPool:
+        return crashed(item)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def map_parallel(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    crashed: Callable[[Item], Result],
+    workers: int | None = None,
+) -> Iterator[tuple[int, Result]]:
+    """Run `function` on every item, a few at a time, in processes of their own.
+
+    Parameters
+    ----------
+    function : callable
+        Importable; it and its item travel to a fresh interpreter.
+    items : iterable
+        Taken as they are needed, so that memory does not grow with their number.
+    crashed : callable
+        Return the result of an item that brought its process down (a fault in a codec, say).
+    workers : int or None
+        Processes; None takes every core.
+
+    Yields
+    ------
+    tuple of int and result
+        The item's position and its result, as they finish.
+    """
+    workers = workers or worker_count()
+    pending = enumerate(items)
+    running: dict[Future[Result], tuple[int, Item]] = {}
+    pool = _pool(workers)
+    try:
+        while True:
+            broken: list[tuple[int, Item]] = []
+            while len(running) < 2 * workers and (entry := next(pending, None)) is not None:
+                try:
+                    running[pool.submit(function, entry[1])] = entry
+                except BrokenProcessPool:  # it broke while the caller was busy
+                    broken.append(entry)
+                    break
+            if not running and not broken:
+                return
+            finished = wait(running, return_when=FIRST_COMPLETED).done if running else set()
+            for future in finished:
+                entry = running.pop(future)
+                if isinstance(future.exception(), BrokenProcessPool):
+                    broken.append(entry)
+                else:
+                    yield entry[0], future.result()
+            if broken:
+                suspects, running = [*broken, *running.values()], {}
+                pool.shutdown(wait=False, cancel_futures=True)
+                pool = _pool(workers)
+                for position, item in suspects:  # one at a time tells the culprit from the rest
+                    yield position, _alone(function, item, crashed)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

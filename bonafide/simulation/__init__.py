@@ -1,0 +1,1 @@
+"""Speech-like voices, classic vocoders, and the corpus simulated with them."""

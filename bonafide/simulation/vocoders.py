@@ -1,0 +1,299 @@
+"""Copy synthesis: recordings taken apart and put together again by classic vocoders.
+
+Each generator turns genuine speech into its vocoded twin: same words, length and level, another
+voice production. They make spoofed training material from any recording, and the spoofed half of
+the simulated corpus. All work on overlapping frames of 32 ms (Allen & Rabiner, "A unified
+approach to short-time Fourier analysis and synthesis", 1977), whole arrays at a time.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from bonafide.errors import AudioError
+from bonafide.features.spec import SAMPLE_RATE_HZ
+
+Waveform = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+Spectrum = NDArray[np.complexfloating[Any, Any]]
+Generator = Callable[[Waveform, np.random.Generator], Waveform]
+
+MIN_SAMPLES = SAMPLE_RATE_HZ // 10
+FRAME_SAMPLES = 512
+HOP_SAMPLES = 128
+LOWEST_PITCH_HZ, HIGHEST_PITCH_HZ = 60.0, 400.0
+_SILENT_RMS = 1e-10
+
+
+def _generator(method: Generator) -> Generator:
+    """Return a vocoder its contract: inputs checked, level kept, silence left silent.
+
+    Parameters
+    ----------
+    method : callable
+        Maps a waveform (n_samples,) of unit RMS, so that its floors are relative, to another.
+
+    Returns
+    -------
+    callable
+        ``(waveform, rng) -> waveform``: float32, shape (n_samples,), 16 kHz, full scale 1, on
+        both sides. The RMS stays; the peak may not, and can pass full scale. It raises
+        AudioError with ``not_mono``, ``too_short`` (under 0.1 s) or ``not_finite``.
+    """
+
+    @functools.wraps(method)
+    def checked(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+        x = np.asarray(waveform, dtype=np.float32)
+        if x.ndim != 1:
+            raise AudioError("not_mono", f"shape={x.shape}: must have one axis, (n_samples,)")
+        if len(x) < MIN_SAMPLES:
+            raise AudioError("too_short", f"n_samples={len(x)}: must be at least {MIN_SAMPLES}")
+        if not np.isfinite(x).all():
+            bad = np.count_nonzero(~np.isfinite(x))
+            raise AudioError("not_finite", f"{bad} samples are NaN or infinite; all must be finite")
+        rms = _rms(x)
+        if rms < _SILENT_RMS:
+            return np.zeros_like(x)
+        made = method((x / rms).astype(np.float32), rng)
+        return (made * (rms / max(_rms(made), _SILENT_RMS))).astype(np.float32)
+
+    return checked
+
+
+def _rms(x: Floats) -> float:
+    """Root mean square of a waveform, summed in float64."""
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+
+
+@functools.cache
+def _window() -> Waveform:
+    """Periodic Hann window, shape (FRAME_SAMPLES,)."""
+    return np.hanning(FRAME_SAMPLES + 1)[:-1].astype(np.float32)
+
+
+def _frames(x: Floats, size: int, hop: int) -> Floats:
+    """Cut overlapping frames: (n,) -> (n_frames, size), whose centres do not depend on size."""
+    side = (FRAME_SAMPLES + size) // 2
+    return sliding_window_view(np.pad(x, (side, side + hop)), size)[::hop]
+
+
+def _overlap_add(frames: Floats, hop: int, n: int) -> Waveform:
+    """Add frames where `_frames` cut them: (n_frames, FRAME_SAMPLES) -> (n,)."""
+    parts = FRAME_SAMPLES // hop
+    out = np.zeros((len(frames) + parts - 1, hop), dtype=np.float32)
+    for part in range(parts):
+        out[part : part + len(frames)] += frames[:, part * hop : (part + 1) * hop]
+    return out.reshape(-1)[FRAME_SAMPLES : FRAME_SAMPLES + n]
+
+
+def _stft(x: Floats) -> Spectrum:
+    """Short-time spectrum: (n,) -> (n_frames, 257)."""
+    return np.fft.rfft(_frames(x, FRAME_SAMPLES, HOP_SAMPLES) * _window())
+
+
+def _istft(spectrum: Spectrum, n: int) -> Waveform:
+    """Least-squares inverse of `_stft`: (n_frames, 257) -> (n,)."""
+    # Squared Hann windows at 75 % overlap add to 1.5 everywhere.
+    frames = np.fft.irfft(spectrum, FRAME_SAMPLES) * _window() / np.float32(1.5)
+    return _overlap_add(frames, HOP_SAMPLES, n)
+
+
+@functools.cache
+def _mel_bands(n_bands: int) -> Waveform:
+    """Triangular bands of peak 1, evenly spaced in mel (O'Shaughnessy 1987): (n_bands, 257)."""
+    top_mel = 2595.0 * np.log10(1.0 + SAMPLE_RATE_HZ / 2 / 700.0)
+    edges_hz = 700.0 * (10.0 ** (np.linspace(0.0, top_mel, n_bands + 2) / 2595.0) - 1.0)
+    # Narrower than a bin, a triangle would fall between two bins and stay empty.
+    bin_hz = SAMPLE_RATE_HZ / FRAME_SAMPLES
+    left = np.minimum(edges_hz[:-2], edges_hz[1:-1] - bin_hz)[:, None]
+    right = np.maximum(edges_hz[2:], edges_hz[1:-1] + bin_hz)[:, None]
+    centre = edges_hz[1:-1, None]
+    hz = np.arange(FRAME_SAMPLES // 2 + 1) * bin_hz
+    rising, falling = (hz - left) / (centre - left), (right - hz) / (right - centre)
+    bands: Waveform = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    return bands
+
+
+@functools.cache
+def _through_mel(n_bands: int) -> Floats:
+    """Least-squares way into the mel bands and back, shape (257, 257)."""
+    return _mel_bands(n_bands).T @ np.linalg.pinv(_mel_bands(n_bands)).T
+
+
+def _pitch(x: Floats) -> tuple[Floats, Floats]:
+    """Estimate pitch by normalised autocorrelation (Boersma 1993): (n,) -> 2 x (n_frames,).
+
+    Return the fundamental in Hz, 60 to 400, as medians of five frames of `_stft`, and its
+    strength, 0 (noise, silence) to 1 (periodic), of a waveform of unit RMS.
+    """
+    size = 2 * FRAME_SAMPLES
+    shortest, longest = (round(SAMPLE_RATE_HZ / hz) for hz in (HIGHEST_PITCH_HZ, LOWEST_PITCH_HZ))
+    window = np.hanning(size).astype(np.float32)
+    # The window's own decay is divided out; a longer lag must be clearly better (octave cost).
+    own = np.correlate(window, window, "full")[size - 1 :][: longest + 1]
+    frames = _frames(x, size, HOP_SAMPLES)
+    power = np.abs(np.fft.rfft(frames * window, 1296)) ** 2  # 1296 >= 1024 + 267, factors 2 and 3
+    correlation = np.fft.irfft(power, 1296)[:, : longest + 1] / own
+    energy = np.maximum(correlation[:, :1], 1e-6)
+    correlation = (correlation / energy)[:, shortest:]  # (n_frames, n_lags)
+    lags = np.arange(shortest, longest + 1)
+    best = np.argmax(correlation - 0.03 * np.log2(lags / shortest), axis=1)
+    strength = np.clip(np.take_along_axis(correlation, best[:, None], 1)[:, 0], 0.0, 1.0)
+    around = sliding_window_view(np.pad(lags[best], 2, mode="edge"), 5)
+    f0 = SAMPLE_RATE_HZ / np.median(around, axis=1)
+    return f0.astype(np.float32), strength.astype(np.float32)
+
+
+def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
+    """Pulse train of unit power, free of DC, that follows f0 in Hz, (n_frames,) -> (n,)."""
+    if not voiced.any():
+        return np.zeros(n, dtype=np.float32)
+    centres = np.arange(len(f0)) * HOP_SAMPLES - FRAME_SAMPLES // 2
+    hz = np.interp(np.arange(n), centres[voiced], f0[voiced])
+    cycle = np.floor(np.cumsum(hz / SAMPLE_RATE_HZ))
+    height = (np.diff(cycle, prepend=-1.0) > 0.0) * np.sqrt(SAMPLE_RATE_HZ / hz)
+    return (height - np.sqrt(hz / SAMPLE_RATE_HZ)).astype(np.float32)
+
+
+def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
+    """Spectrum of a flat source: pulses where x is periodic, else noise, (n_frames, 257)."""
+    f0, strength = _pitch(x)
+    voiced = strength > 0.45
+    hiss = rng.standard_normal(len(x), dtype=np.float32)
+    return np.where(voiced[:, None], _stft(_pulses(f0, voiced, len(x))), _stft(hiss))
+
+
+@_generator
+def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
+    """Rebuild phase from 40 mel bands alone, by 16 accelerated iterations from random phase.
+
+    References
+    ----------
+    Griffin & Lim, "Signal estimation from modified short-time Fourier transform", 1984.
+    Perraudin, Balazs & Sondergaard, "A fast Griffin-Lim algorithm", 2013 (the momentum).
+    """
+    magnitude = np.maximum(np.abs(_stft(x)) @ _through_mel(40), 1e-6)
+    turn = rng.random(magnitude.shape, dtype=np.float32) * np.float32(2.0 * np.pi)
+    guess: Spectrum = magnitude * np.exp(1j * turn)  # (n_frames, 257)
+    before = np.zeros_like(guess)
+    for _ in range(16):
+        after = _stft(_istft(guess, len(x)))
+        ahead, before = after + np.float32(0.99) * (after - before), after
+        guess = magnitude * (ahead / np.maximum(np.abs(ahead), 1e-9))
+    return _istft(guess, len(x))
+
+
+def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
+    """Solve for linear prediction, all frames at once (Levinson 1947, Durbin 1960).
+
+    Autocorrelations (n_frames, order + 1), positive at lag 0, give inverse filters of the same
+    shape with first coefficient 1, and the power of the prediction error, (n_frames,).
+    """
+    a = np.eye(1, order + 1).repeat(len(r), axis=0)
+    error = r[:, 0].copy()
+    for i in range(1, order + 1):
+        reflection = -np.sum(a[:, :i] * r[:, i:0:-1], axis=1) / error
+        a[:, : i + 1] += reflection[:, None] * a[:, i::-1].copy()
+        error *= np.maximum(1.0 - reflection**2, 1e-9)
+    return a, error
+
+
+@_generator
+def lpc_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
+    """Drive 18 poles of linear prediction with pulses or noise.
+
+    References
+    ----------
+    Atal & Hanauer, "Speech analysis and synthesis by linear prediction", 1971.
+    """
+    order = 18  # a pole pair for each kHz and one to spare
+    power = np.abs(_stft(x)).astype(np.float64) ** 2
+    r: Floats = np.fft.irfft(power, FRAME_SAMPLES)[:, : order + 1]
+    r[:, 0] = r[:, 0] * 1.0001 + 1e-8  # a little white noise keeps tones and silence solvable
+    a, error = _levinson(r, order)
+    tract = np.sqrt(error)[:, None] / np.fft.rfft(a, FRAME_SAMPLES)
+    return _istft(_buzz_or_hiss(x, rng) * tract, len(x))
+
+
+@_generator
+def channel_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
+    """Carry the slow envelopes of 20 mel bands on pulses or noise.
+
+    References
+    ----------
+    Dudley, "Remaking speech", 1939.
+    """
+    bands = _mel_bands(20)
+    energy = np.abs(_stft(x)) ** 2 @ (bands / bands.sum(axis=1, keepdims=True)).T
+    # Five frames (40 ms) stand in for Dudley's 25 Hz low-pass of each channel.
+    slow = sliding_window_view(np.pad(energy, ((2, 2), (0, 0)), mode="edge"), 5, axis=0)
+    return _istft(_buzz_or_hiss(x, rng) * (np.sqrt(slow.mean(axis=-1)) @ bands), len(x))
+
+
+@_generator
+def cepstral_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
+    """Drive a minimum-phase cepstral envelope with pulses below a moving border, noise above.
+
+    References
+    ----------
+    Oppenheim, "Speech analysis-synthesis system based on homomorphic filtering", 1969.
+    Makhoul, Viswanathan, Schwartz & Huggins, "A mixed-source model", 1978 (the border).
+    """
+    cepstrum = np.fft.irfft(np.log(np.maximum(np.abs(_stft(x)), 1e-4)), FRAME_SAMPLES)
+    lifter = np.zeros(FRAME_SAMPLES, dtype=np.float32)
+    lifter[0], lifter[1:32] = 1.0, 2.0  # the doubled causal half is the minimum-phase envelope
+    tract = np.exp(np.fft.rfft(cepstrum * lifter))
+    f0, strength = _pitch(x)
+    # The border rises with periodicity, to 6 kHz in firmly voiced frames.
+    border_hz = 6_000.0 * np.clip((strength - 0.4) / 0.5, 0.0, 1.0)[:, None]
+    hz = np.arange(FRAME_SAMPLES // 2 + 1, dtype=np.float32) * (SAMPLE_RATE_HZ / FRAME_SAMPLES)
+    buzz = np.clip(0.5 + (border_hz - hz) / 1_000.0, 0.0, 1.0) * (strength > 0.4)[:, None]
+    hiss = _stft(rng.standard_normal(len(x), dtype=np.float32))
+    source = _stft(_pulses(f0, strength > 0.4, len(x))) * np.sqrt(buzz)
+    return _istft(tract * (source + hiss * np.sqrt(1.0 - buzz)), len(x))
+
+
+@_generator
+def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
+    """Rebuild each frame from its 24 highest spectral peaks, their phases loosened.
+
+    References
+    ----------
+    McAulay & Quatieri, "Speech analysis/synthesis based on a sinusoidal representation", 1986.
+    """
+    hop = FRAME_SAMPLES // 2
+    spectrum = _stft(x)[:: hop // HOP_SAMPLES]  # (n_frames, 257)
+    size = np.abs(spectrum)
+    middle = size[:, 1:-1]
+    is_peak = (middle > size[:, :-2]) & (middle >= size[:, 2:])
+    at = 1 + np.argsort(np.where(is_peak, -middle, 0.0), axis=1)[:, :24]  # (n_frames, 24)
+    low, top, high = (np.take_along_axis(size, at + step, 1) + 1e-9 for step in (-1, 0, 1))
+    below, above = np.log(top / low), np.log(top / high)  # a parabola through three log values
+    shift = np.clip(0.5 * (below - above) / np.maximum(below + above, 1e-6), -0.5, 0.5)
+    peaked = np.take_along_axis(is_peak, at - 1, 1)
+    amplitude = peaked * top * np.exp(0.25 * (below - above) * shift)
+    radians = (at + shift) * (2.0 * np.pi / FRAME_SAMPLES)
+    # Seen from the frame's middle, a peak's phase does not depend on the fraction of a bin.
+    phase = np.angle(np.take_along_axis(spectrum, at, 1)) + np.pi * at
+    loose = 1.0 - 0.7 * _pitch(x)[1][:: hop // HOP_SAMPLES, None]  # more where aperiodic
+    phase += loose * rng.uniform(-np.pi, np.pi, at.shape)
+    time = np.arange(-hop, hop, dtype=np.float32)
+    frames = np.zeros((len(at), FRAME_SAMPLES), dtype=np.float32)
+    for peak in np.stack([amplitude, radians, phase % (2.0 * np.pi)]).astype(np.float32).T:
+        level, step, start = peak.T[:, :, None]  # each (n_frames, 1)
+        frames += level * np.cos(step * time + start)
+    return _overlap_add(frames * _window(), hop, len(x))
+
+
+GENERATORS: dict[str, Generator] = {
+    "griffin_lim": griffin_lim,
+    "lpc_vocoder": lpc_vocoder,
+    "channel_vocoder": channel_vocoder,
+    "cepstral_vocoder": cepstral_vocoder,
+    "sinusoidal": sinusoidal,
+}
+GENERATOR_NAMES = tuple(GENERATORS)

@@ -1,0 +1,341 @@
+"""The feature store: every view of every recording and its augmented copies, mapped."""
+
+import hashlib
+import inspect
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from bonafide.audio import Waveform, decode, tile
+from bonafide.errors import CorpusError
+from bonafide.features.frontend import build_frontend
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.home import process_is_gone
+from bonafide.process.pool import Progress, map_parallel, silent
+from bonafide.runtime import Graph
+from bonafide.training.augmentation import degrade, draw_changes
+from bonafide.training.config import AugmentationConfig
+from bonafide.training.ingest import LIMITS, Recordings
+
+SHARD_ROWS = 64
+BATCH = 8
+DONE = "rows.jsonl"
+SPEC = "spec.json"
+AUGMENTATION = "augmentation.json"
+
+
+def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
+    """Return the window of a recording that networks train on: its middle, tiled if shorter.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of float32, shape (window_samples,)
+    """
+    start = max(0, (len(waveform) - spec.window_samples) // 2)
+    return tile(waveform[start:], spec.window_samples)
+
+
+def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.float32]:
+    """Decode recordings to the windows that stand for them, (len(paths), window_samples)."""
+    decoded = (decode(path, limits=LIMITS) for path in paths)
+    return np.stack([training_window(waveform, spec) for waveform in decoded])
+
+
+def augmented(
+    window: Waveform, sha256: str, number: int, augmentation: AugmentationConfig
+) -> Waveform:
+    """Make one changed copy of a training window; the sound and the number decide it.
+
+    Parameters
+    ----------
+    window : ndarray of float32, shape (window_samples,)
+    sha256 : str
+        Hash of the sound.
+    number : int
+        Which copy, from 1.
+    """
+    return degrade(window, *_how(sha256, number, augmentation))
+
+
+def changes_of(sha256: str, number: int, augmentation: AugmentationConfig) -> list[str]:
+    """Tell what `augmented` does: names of `bonafide.training.augmentation.CHANGES`."""
+    return draw_changes(*_how(sha256, number, augmentation))
+
+
+def _how(
+    sha256: str, number: int, augmentation: AugmentationConfig
+) -> tuple[np.random.Generator, dict[str, float], float]:
+    rng = np.random.default_rng([number, *sha256.encode()])
+    return rng, augmentation.shares.model_dump(), augmentation.second_share
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
+
+    ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
+    recordings it was made of; row i + k n_rows, for k = 1, 2 ..., to changed copy k of that
+    recording. ``rows.jsonl`` says which recordings are written and what sound each holds;
+    ``spec.json`` is the feature spec, ``augmentation.json`` how the copies are made.
+    """
+
+    folder: Path
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The numbers that it was made with."""
+        return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
+
+    @property
+    def augmentation(self) -> AugmentationConfig:
+        """How the changed copies were made."""
+        return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
+
+    def view(self, name: str) -> NDArray[np.float32]:
+        """Map one view, or the statistics by that name, into memory, read-only."""
+        mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return mapped
+
+    @property
+    def sounds(self) -> dict[int, str]:
+        """Hash of the sound in each row that is written."""
+        path = self.folder / DONE
+        if not path.exists():
+            return {}
+        found: dict[int, str] = {}
+        for line in path.read_text().splitlines():
+            try:
+                found.update({int(row): sha for row, sha in json.loads(line).items()})
+            except json.JSONDecodeError:  # the last line of a run that was killed while writing
+                break
+        return found
+
+    @property
+    def sha256(self) -> str:
+        """Hash of spec, copies and sounds, which decide every number in the store."""
+        sounds = [sha for _, sha in sorted(self.sounds.items())]
+        text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Shard:
+    folder: Path
+    graph: bytes
+    rows: tuple[int, ...]
+    paths: tuple[Path, ...]
+    sha256: tuple[str, ...]
+
+
+@cache
+def _graph(model: bytes) -> Graph:
+    return Graph(model)
+
+
+def _extract_shard(shard: _Shard) -> str | None:
+    """Write the features of one shard's rows; return what went wrong, if anything did."""
+    graph = _graph(shard.graph)
+    store = FeatureStore(shard.folder)
+    spec, augmentation = store.spec, store.augmentation
+    names = (*spec.views, STATISTICS)
+    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in names}
+    n_rows = len(views[STATISTICS]) // (1 + augmentation.count)
+    for start in range(0, len(shard.rows), BATCH):
+        part = slice(start, start + BATCH)
+        rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
+        windows = training_windows(shard.paths[part], spec)
+        for number in range(1 + augmentation.count):
+            heard = windows
+            if number:
+                pairs = zip(windows, sounds, strict=True)
+                heard = np.stack([augmented(x, sha, number, augmentation) for x, sha in pairs])
+            features = graph({"waveform": heard})
+            for name, view in views.items():
+                view[rows + number * n_rows] = features[name]
+    return None
+
+
+def _crashed(shard: _Shard) -> str:
+    return f"a codec crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
+
+
+def _create(
+    folder: Path, spec: FeatureSpec, augmentation: AugmentationConfig, n_rows: int
+) -> FeatureStore:
+    """Make the files of a store, none of its rows written yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
+    (folder / SPEC).write_text(json.dumps(spec.to_json()))
+    (folder / AUGMENTATION).write_text(augmentation.model_dump_json())
+    n_all = n_rows * (1 + augmentation.count)
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (n_all, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
+    }
+    for name, shape in {**shapes, STATISTICS: (n_all, spec.n_statistics)}.items():
+        open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    (folder / DONE).write_text("")  # last: whoever finds it finds a store
+    return FeatureStore(folder)
+
+
+def _mark(store: FeatureStore, rows: Sequence[int], sha256: NDArray[np.str_]) -> None:
+    with (store.folder / DONE).open("a") as file:
+        file.write(json.dumps({row: str(sha256[row]) for row in rows}) + "\n")
+
+
+def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[FeatureStore]) -> None:
+    """Copy the rows whose sound an earlier store of the same spec holds."""
+    for old in earlier:
+        done = store.sounds
+        where = {sha: row for row, sha in old.sounds.items()}
+        pairs = [
+            (row, where[str(sha)])
+            for row, sha in enumerate(sha256)
+            if row not in done and str(sha) in where
+        ]
+        for name in (*store.spec.views, STATISTICS) if pairs else ():
+            target = open_memmap(store.folder / f"{name}.npy", mode="r+")
+            origin, n_stretches = old.view(name), 1 + store.augmentation.count
+            n_rows, n_old = len(target) // n_stretches, len(origin) // n_stretches
+            for row, old_row in pairs:
+                target[row::n_rows] = origin[old_row::n_old]
+        if pairs:
+            _mark(store, [row for row, _ in pairs], sha256)
+
+
+def extract(
+    recordings: Recordings,
+    spec: FeatureSpec,
+    augmentation: AugmentationConfig,
+    folder: Path,
+    *,
+    earlier: Sequence[FeatureStore] = (),
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> FeatureStore:
+    """Extract every view of every recording and copy with the graph that serving runs.
+
+    Parameters
+    ----------
+    recordings : Recordings
+        The rows; their order is the store's.
+    spec : FeatureSpec
+    augmentation : AugmentationConfig
+    folder : Path
+        Receives the store; whatever is there is replaced.
+    earlier : sequence of FeatureStore
+        Stores to take unchanged recordings from; one that a killed run left behind will do.
+    workers : int or None
+        Processes; None takes every core.
+    progress : callable
+        Told (done, total) in rows.
+
+    Returns
+    -------
+    FeatureStore
+
+    Raises
+    ------
+    AudioError
+        A file that changed for the worse since it was ingested.
+    CorpusError
+        ``decoder_crashed`` likewise.
+    """
+    n_rows = len(recordings.corpus)
+    store = _create(folder, spec, augmentation, n_rows)
+    alike = [old for old in earlier if (old.spec, old.augmentation) == (spec, augmentation)]
+    _reuse(store, recordings.sha256, alike)
+    done = len(store.sounds)
+    progress(done, n_rows)
+    shards = list(_shards(store, recordings))
+    for number, problem in map_parallel(_extract_shard, shards, crashed=_crashed, workers=workers):
+        if problem is not None:
+            raise CorpusError("decoder_crashed", problem)
+        _mark(store, shards[number].rows, recordings.sha256)
+        done += len(shards[number].rows)
+        progress(done, n_rows)
+    return store
+
+
+def _shards(store: FeatureStore, recordings: Recordings) -> Iterator[_Shard]:
+    graph = build_frontend(store.spec).SerializeToString()
+    done = store.sounds
+    missing = [row for row in range(len(recordings.corpus)) if row not in done]
+    for start in range(0, len(missing), SHARD_ROWS):
+        rows = tuple(missing[start : start + SHARD_ROWS])
+        paths = tuple(recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows)
+        sounds = tuple(str(recordings.sha256[row]) for row in rows)
+        yield _Shard(store.folder, graph, rows, paths, sounds)
+
+
+def cached_extract(
+    recordings: Recordings,
+    spec: FeatureSpec,
+    augmentation: AugmentationConfig,
+    root: Path,
+    *,
+    progress: Progress = silent,
+) -> FeatureStore:
+    """Extract into a cache folder, taking over what earlier stores of the same spec hold.
+
+    Parameters
+    ----------
+    root : Path
+        Holds ``<family>/<recordings>/`` stores; the three newest of a family are kept.
+    """
+    family, key = root / family_name(spec, augmentation), recordings.rows_sha256[:12]
+    family.mkdir(parents=True, exist_ok=True)
+    known, wanted = FeatureStore(family / key), dict(enumerate(map(str, recordings.sha256)))
+    if known.sounds == wanted and (known.spec, known.augmentation) == (
+        spec,
+        augmentation,
+    ):  # nothing to copy
+        os.utime(known.folder)
+        progress(len(recordings.sha256), len(recordings.sha256))
+        return known
+    found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
+    draft = family / f"{key}-{os.getpid()}"
+    stores = [FeatureStore(path) for path in found if path != draft]
+    extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
+    folder = family / key
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)  # a run that is killed before this leaves a draft to take rows from
+    drafts = [path for path in found if "-" in path.name and _is_left_behind(path)]
+    whole = [path for path in found if "-" not in path.name and path != folder]
+    for path in drafts + whole[2:]:
+        shutil.rmtree(path)
+    return FeatureStore(folder)
+
+
+def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
+    """Name the stores that may take rows over from each other: of one front end, changed alike.
+
+    Spec and settings alone would not do: the code that turns them into a graph and into copies
+    changes too.
+    """
+    graph = build_frontend(spec).SerializeToString()
+    code = Path(inspect.getfile(degrade)).read_bytes() if augmentation.count else b""
+    parts = (graph, augmentation.model_dump_json().encode(), code)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[
+        :12
+    ]
+
+
+def _age(folder: Path) -> float:
+    return -folder.stat().st_mtime
+
+
+def _is_left_behind(draft: Path) -> bool:
+    """Return whether the process that wrote a draft is gone."""
+    return process_is_gone(draft.name.rpartition("-")[2])

@@ -1,0 +1,253 @@
+"""Ingestion: every recording decoded and measured once, unusable ones set aside with a reason."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.audio import (
+    FRAME_SAMPLES,
+    MIN_SOUND_S,
+    MIN_SPEECH_S,
+    AudioStream,
+    Limits,
+    Waveform,
+    decode_stream,
+    speech_frames,
+    speech_seconds,
+    too_short,
+)
+from bonafide.corpora.readers import require_both_labels
+from bonafide.corpora.schema import Corpus, Row
+from bonafide.errors import AudioError, CorpusError
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.process.pool import Progress, map_parallel, silent
+
+LIMITS = Limits(max_duration_s=600.0)
+MEASURES = (
+    "duration_s",
+    "level_db",
+    "peak_db",
+    "noise_floor_db",
+    "digital_zeros",
+    "leading_silence_s",
+    "trailing_silence_s",
+    "silence_share",
+    "bandwidth_hz",
+    "bytes_per_s",
+    "file_rate_hz",
+    "channels",
+    "codec",
+)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that was set aside: which, where, and why."""
+
+    row: int
+    path: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """The usable rows of a corpus with what was found in their audio.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The usable rows.
+    sha256 : ndarray of str, shape (n_rows,)
+        Hash of the decoded sound: 16 kHz, rounded to 16 bits.
+    measures : ndarray of float64, shape (n_rows, len(MEASURES))
+        What the shortcut audit looks at; nothing of it goes into a detector.
+    """
+
+    corpus: Corpus
+    sha256: NDArray[np.str_]
+    measures: NDArray[np.float64]
+
+    @property
+    def rows_sha256(self) -> str:
+        """Hash of rows and sound together: what the models were made from."""
+        text = self.corpus.to_csv() + "\n".join(self.sha256)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """What was set aside out of how many."""
+
+    rejected: Sequence[Rejected] = field(default_factory=list)
+    n_rows: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Count the reasons."""
+        codes = [item.code for item in self.rejected]
+        return {code: codes.count(code) for code in sorted(set(codes))}
+
+
+def measure(waveform: Waveform, stream: AudioStream, n_bytes: int) -> NDArray[np.float64]:
+    """Take the trivial measures of one recording, in the order of `MEASURES`.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+    stream : AudioStream
+        The stream that it came from, read to the end.
+    n_bytes : int
+        Size of the file.
+    """
+    speech = np.flatnonzero(active := _active_frames(waveform))
+    first, last = (speech[0], speech[-1]) if len(speech) else (len(active), 0)
+    frame_s = FRAME_SAMPLES / SAMPLE_RATE_HZ
+    spectrum = np.abs(np.fft.rfft(waveform)) ** 2
+    energy = np.cumsum(spectrum) / max(float(spectrum.sum()), 1e-20)
+    duration_s = len(waveform) / SAMPLE_RATE_HZ
+    values = [
+        duration_s,
+        _db(np.mean(waveform**2)),
+        _db(np.max(waveform**2)),
+        _db(np.percentile(_frame_power(waveform), 5)),
+        np.mean(waveform == 0.0),
+        first * frame_s,
+        (len(active) - 1 - last) * frame_s,
+        1.0 - np.mean(active),
+        np.searchsorted(energy, 0.999) / max(len(energy) - 1, 1) * SAMPLE_RATE_HZ / 2,
+        n_bytes / duration_s,
+        stream.original_rate_hz,
+        stream.channels,
+        int.from_bytes(stream.codec.encode()[:4], "big"),  # a number a codec, for the trees
+    ]
+    return np.array(values, dtype=np.float64)
+
+
+def _db(power: Any) -> float:
+    return float(10 * np.log10(max(float(power), 1e-12)))
+
+
+def _frame_power(waveform: Waveform) -> NDArray[np.float32]:
+    whole = len(waveform) // FRAME_SAMPLES * FRAME_SAMPLES
+    frames = waveform[:whole].reshape(-1, FRAME_SAMPLES)
+    return np.asarray(np.mean(frames**2, axis=1))
+
+
+def _active_frames(waveform: Waveform) -> NDArray[np.bool_]:
+    power = _frame_power(waveform)
+    return np.asarray(power > power.max() * 1e-4)  # within 40 dB of the loudest frame
+
+
+def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
+    """Decode and measure one file; a reason not to use it is a result, not an exception."""
+    try:
+        stream = AudioStream(path, LIMITS)
+        waveform = decode_stream(stream)
+        if too_short(len(waveform)):
+            seen = len(waveform) / SAMPLE_RATE_HZ
+            raise AudioError(
+                "too_short", f"{path}: {seen:.2f} s of sound; at least {MIN_SOUND_S:g} s are needed"
+            )
+        speech_s = speech_seconds(speech_frames(waveform))
+        if speech_s < MIN_SPEECH_S:
+            raise AudioError(
+                "silent",
+                f"{path}: {speech_s:.2f} s with energy where speech has it; at least "
+                f"{MIN_SPEECH_S:g} s are needed",
+            )
+    except AudioError as error:
+        return error
+    pcm = np.clip(np.round(waveform * 32768), -32768, 32767).astype("<i2")
+    digest = hashlib.sha256(pcm.tobytes()).hexdigest()
+    return digest, measure(waveform, stream, path.stat().st_size)
+
+
+def _crashed(path: Path) -> AudioError:
+    return AudioError("decoder_crashed", f"{path}: the decoder crashed on it")
+
+
+def _conflicts(rows: list[tuple[int, Row, str]]) -> dict[int, tuple[str, str]]:
+    """Find rows whose sound occurs again: row number -> (code, reason)."""
+    first: dict[str, tuple[int, Row]] = {}
+    labels: dict[str, set[str]] = {}
+    for _, row, digest in rows:
+        labels.setdefault(digest, set()).add(row.label)
+    found: dict[int, tuple[str, str]] = {}
+    for number, row, digest in rows:
+        earlier = first.setdefault(digest, (number, row))
+        where = f"row {earlier[0] + 2} ({earlier[1].path}, split {earlier[1].split})"
+        if len(labels[digest]) > 1:
+            found[number] = ("label_conflict", "the same sound has both labels")
+        elif earlier[0] != number:
+            found[number] = ("duplicate", f"the same sound as {where}; split here {row.split}")
+    return found
+
+
+def ingest(
+    corpus: Corpus, *, workers: int | None = None, progress: Progress = silent
+) -> tuple[Recordings, Quarantine]:
+    """Decode and measure every row; set aside what cannot be used.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    workers : int or None
+        Processes; None takes every core.
+    progress : callable
+        Told (done, total).
+
+    Returns
+    -------
+    Recordings, Quarantine
+        Set aside are files that cannot be decoded to the end, are under a second, silent or over
+        ten minutes, sounds that stand under both labels (all of them), and repetitions of a sound
+        (all but the first).
+
+    Raises
+    ------
+    CorpusError
+        ``one_class`` if a label has no row, before decoding; ``nothing_usable`` if a label has
+        none left after.
+    """
+    require_both_labels(corpus, str(corpus.root))
+    paths = [corpus.audio_path(row) for row in corpus]
+    found: dict[int, tuple[str, NDArray[np.float64]] | AudioError] = {}
+    for number, result in map_parallel(_examine, paths, crashed=_crashed, workers=workers):
+        found[number] = result
+        progress(len(found), len(paths))
+    usable: list[tuple[int, Row, str]] = []
+    rejected: list[Rejected] = []
+    for number, row in enumerate(corpus):
+        result = found[number]
+        if isinstance(result, AudioError):
+            rejected.append(Rejected(number, row.path, result.code, result.message))
+        else:
+            usable.append((number, row, result[0]))
+    conflicts = _conflicts(usable)
+    for number, (code, reason) in conflicts.items():
+        path = corpus.rows[number].path
+        rejected.append(Rejected(number, path, code, f"{path}: {reason}"))
+    kept = [number for number, _, _ in usable if number not in conflicts]
+    quarantine = Quarantine(sorted(rejected, key=lambda item: item.row), len(corpus))
+    remaining = corpus.take(kept)
+    _require_usable(remaining, quarantine)
+    examined = [found[number] for number in kept]
+    digests = [result[0] for result in examined if not isinstance(result, AudioError)]
+    measures = [result[1] for result in examined if not isinstance(result, AudioError)]
+    return Recordings(remaining, np.array(digests), np.stack(measures)), quarantine
+
+
+def _require_usable(corpus: Corpus, quarantine: Quarantine) -> None:
+    missing = {"bonafide", "spoof"} - {row.label for row in corpus}
+    if missing:
+        reasons = ", ".join(f"{code} {n}" for code, n in quarantine.counts().items())
+        raise CorpusError(
+            "nothing_usable",
+            f"{corpus.root}: no usable {sorted(missing)[0]} is left of {quarantine.n_rows} rows; "
+            f"set aside: {reasons}",
+        )

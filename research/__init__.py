@@ -1,0 +1,1 @@
+"""The research protocol: leave-sources-out scores, channel conditions, ablations, results."""

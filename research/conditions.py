@@ -1,0 +1,253 @@
+"""What becomes of sound on its way: held-out recordings after codecs, noise, rooms and cuts.
+
+Each recording of a fold is changed, then scored by the fold's own `detector.onnx`, built as a
+training run builds it from what `research.protocol` fitted.
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bonafide.audio import decode, speech_frames
+from bonafide.export.candidate import export_networks
+from bonafide.export.fused import detector_graph
+from bonafide.export.tables import (
+    meta_logistic_graph,
+    meta_trees_graph,
+    trees_graph,
+)
+from bonafide.features.spec import (
+    BASE_MODELS,
+    NETWORKS,
+    SAMPLE_RATE_HZ,
+    STATISTICS,
+    FeatureSpec,
+)
+from bonafide.models.xgboost import load_booster
+from bonafide.process.pool import map_parallel
+from bonafide.runtime import Graph
+from bonafide.training.augmentation import (
+    PINK,
+    TELEPHONE_HZ,
+    Change,
+    Sound,
+    clipped,
+    narrow_band,
+    noise,
+    reverberant,
+    through,
+    with_noise,
+)
+from bonafide.training.extraction import training_window
+from bonafide.training.ingest import LIMITS
+from bonafide.training.sampling import Standard
+from research.protocol import (
+    SEEDS,
+    Bench,
+    Run,
+    both_labels,
+    options,
+    read_standards,
+    source_id,
+    stacked,
+)
+
+ROWS = 900
+PINKNESS = (0.0, PINK / 2, PINK)
+
+
+def coded(**how: Any) -> Change:
+    """Encode and decode as `through` does."""
+    return lambda waveform, _rng: through(waveform, **how)
+
+
+def noisy(waveform: Sound, rng: np.random.Generator, *, snr_db: float) -> Sound:
+    """Add noise that is white, pink, or between."""
+    added = noise(len(waveform), rng, slope=float(rng.choice(PINKNESS)))
+    return with_noise(waveform, added, snr_db=snr_db)
+
+
+def louder(waveform: Sound, _rng: np.random.Generator, *, db: float) -> Sound:
+    """Change the level; what goes over full scale is cut off."""
+    return waveform * 10 ** (db / 20)
+
+
+def trimmed(waveform: Sound, _rng: np.random.Generator) -> Sound:
+    """Take away what comes before and after the speech."""
+    active = np.flatnonzero(speech_frames(waveform))
+    if not len(active):
+        return waveform
+    frame = len(waveform) // len(speech_frames(waveform))
+    return waveform[active[0] * frame : (active[-1] + 1) * frame]
+
+
+def shortened(waveform: Sound, _rng: np.random.Generator, *, seconds: float) -> Sound:
+    """Keep the middle."""
+    n = round(seconds * SAMPLE_RATE_HZ)
+    start = max(0, (len(waveform) - n) // 2)
+    return waveform[start : start + n]
+
+
+def matched(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Return both classes one level, one length, and no silence at the ends."""
+    spoken = shortened(trimmed(waveform, rng), rng, seconds=2.0)
+    spoken = np.resize(spoken, 2 * SAMPLE_RATE_HZ)
+    return 0.05 / max(float(np.std(spoken)), 1e-4) * spoken
+
+
+def silenced(waveform: Sound, _rng: np.random.Generator) -> Sound:
+    """Add digital silence, which no microphone gives, to both ends."""
+    return np.pad(waveform, round(0.1 * SAMPLE_RATE_HZ))
+
+
+CONDITIONS: dict[str, Change] = {
+    "clean": lambda waveform, rng: waveform,
+    "G.711 mu-law": coded(codec="pcm_mulaw", container="wav", rate_hz=TELEPHONE_HZ),
+    "G.711 A-law": coded(codec="pcm_alaw", container="wav", rate_hz=TELEPHONE_HZ),
+    "AMR-NB 12.2 kb/s": coded(
+        codec="libopencore_amrnb", container="amr", rate_hz=TELEPHONE_HZ, bit_rate=12_200
+    ),
+    "G.722 64 kb/s": coded(codec="g722", container="wav"),
+    "MP3 64 kb/s": coded(codec="libmp3lame", container="mp3", bit_rate=64_000),
+    "Opus 16 kb/s": coded(codec="libopus", container="ogg", bit_rate=16_000),
+    "AAC 32 kb/s": coded(codec="aac", container="adts", bit_rate=32_000),
+    "8 kHz band limit": lambda waveform, _rng: narrow_band(waveform),
+    "noise 20 dB": partial(noisy, snr_db=20.0),
+    "noise 10 dB": partial(noisy, snr_db=10.0),
+    "noise 5 dB": partial(noisy, snr_db=5.0),
+    "reverberation 0.4 s": partial(reverberant, decay_s=0.4, tail_db=-3.0),
+    "clipping 5 %": lambda waveform, _rng: clipped(waveform, share=0.05),
+    "level -20 dB": partial(louder, db=-20.0),
+    "level +10 dB": partial(louder, db=10.0),
+    "trimmed silence": trimmed,
+    "0.1 s of zeros at both ends": silenced,
+    "4 s": partial(shortened, seconds=4.0),
+    "2 s": partial(shortened, seconds=2.0),
+    "1 s": partial(shortened, seconds=1.0),
+    "matched level, length, silence": matched,
+}
+
+
+def build_detector(bench: Bench, run: Run, fold: int) -> Path:
+    """Export what was fitted without a fold as one `detector.onnx`, stack and calibration too."""
+    folder = bench.work / "detectors" / f"{run.seed}-{fold}"
+    target = folder / "detector.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    views = {name: getattr(bench.config.models, name).view for name in NETWORKS}
+    standards: dict[str, Standard] = {}
+    for name in BASE_MODELS:
+        for part, standard in read_standards(bench.folder(run, name) / f"{fold}.npz").items():
+            standards[views[name] if part == "frames" else part] = standard
+    few = np.arange(4)
+    known = standards[STATISTICS](bench.store.view(STATISTICS)[few])
+    samples = {
+        name: {"frames": standards[view](bench.store.view(view)[few]), STATISTICS: known}
+        for name, view in views.items()
+    }
+    fits = {name: bench.folder(run, name) / f"{fold}.keras" for name in NETWORKS}
+    export_networks(fits, bench.config, samples, folder)
+    models = np.stack([bench.scores(run, name) for name in BASE_MODELS], axis=1)
+    is_spoof = bench.recordings.corpus.is_spoof
+    stack, calibration = stacked(models, is_spoof, bench.folds["sources"], fold, run.seed)
+    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in NETWORKS}
+    graphs["xgboost"] = trees_graph(
+        load_booster((bench.folder(run, "xgboost") / f"{fold}.ubj").read_bytes())
+    )
+    graphs["meta_logistic"] = meta_logistic_graph(stack.logistic)
+    graphs["meta_xgboost"] = meta_trees_graph(load_booster(stack.trees))
+    fused = detector_graph(
+        bench.store.spec,
+        standards,
+        graphs,
+        views,
+        choice=stack.choice,
+        calibration=calibration,
+        prior_spoof=0.5,
+    )
+    onnx.save(fused, str(target))
+    return target
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    condition: str
+    detector: Path
+    spec: FeatureSpec
+    rows: tuple[int, ...]
+    paths: tuple[Path, ...]
+
+
+_graph = cache(Graph)
+
+
+def _score(chunk: _Chunk) -> NDArray[np.float32]:
+    """Return llr and p_spoof of the models of each row, (n_rows, 1 + models)."""
+    change, scores = CONDITIONS[chunk.condition], []
+    for row, path in zip(chunk.rows, chunk.paths, strict=True):
+        rng = np.random.default_rng([row, zlib.crc32(chunk.condition.encode())])
+        heard = np.asarray(change(decode(path, limits=LIMITS), rng), np.float32).clip(-1, 1)
+        heard = np.round(heard * 32767) / np.float32(32767)
+        window = training_window(heard.astype(np.float32), chunk.spec)
+        found = _graph(chunk.detector)({"waveform": window[None]})
+        scores.append([*found["llr"], *found["models"][0]])
+    return np.array(scores, dtype=np.float32)
+
+
+def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
+    raise RuntimeError(f"a codec crashed: {chunk.condition}, rows {chunk.rows}")
+
+
+def score_conditions(
+    bench: Bench, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
+) -> dict[str, NDArray[np.float32]]:
+    """Score rows under each condition by the detectors that never heard their sources."""
+    corpus, fold_of = bench.recordings.corpus, bench.folds["sources"].fold
+    detectors = [build_detector(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
+    chunks = [
+        _Chunk(
+            name,
+            detectors[fold],
+            bench.store.spec,
+            tuple(part.tolist()),
+            tuple(corpus.audio_path(corpus.rows[row]) for row in part),
+        )
+        for name in conditions
+        for fold in range(len(detectors))
+        for mine in [rows[fold_of[rows] == fold]]
+        for part in np.array_split(mine, -(-len(mine) // 64))
+    ]
+    place = {int(row): number for number, row in enumerate(rows)}
+    empty = np.full((len(rows), 1 + len(BASE_MODELS)), np.nan, np.float32)
+    found = {name: empty.copy() for name in conditions}
+    for number, scores in map_parallel(_score, chunks, crashed=_crashed):
+        chunk = chunks[number]
+        found[chunk.condition][[place[row] for row in chunk.rows]] = scores
+    return found
+
+
+def choose_rows(bench: Bench) -> NDArray[np.intp]:
+    """Draw the rows that are judged: of sources that hold both labels four times and more."""
+    rows = np.flatnonzero(both_labels(bench.recordings.corpus))
+    order = sorted(rows, key=lambda row: source_id(str(bench.recordings.sha256[row])))
+    return np.sort(np.array(order[:ROWS], dtype=np.intp))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score every condition with the detectors of the first seed."""
+    chosen = options(__doc__).parse_args(arguments)
+    bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
+    rows = choose_rows(bench)
+    run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
+    found = score_conditions(bench, run, rows, CONDITIONS)
+    np.savez_compressed(chosen.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The HTTP surface: routes, limits, keys, errors, metrics."""

@@ -1,0 +1,66 @@
+"""What the service says no with: one shape, a status, and a code for programs."""
+
+from starlette.responses import JSONResponse
+
+# Status of the codes that `bonafide.errors.AudioError` and the scorer carry.
+STATUS = {
+    **dict.fromkeys(("empty", "no_audio_field", "bad_multipart", "upload_too_slow"), 400),
+    **dict.fromkeys(("unauthorized",), 401),
+    **dict.fromkeys(("keys_required", "bad_host"), 403),
+    "method_not_allowed": 405,
+    "too_large": 413,
+    **dict.fromkeys(("not_audio", "no_sound", "bad_encoding"), 415),
+    **dict.fromkeys(("bad_format", "damaged", "not_finite", "decoder_crashed"), 422),
+    **dict.fromkeys(("too_short", "too_long", "no_speech"), 422),
+    **dict.fromkeys(("busy", "over_rate"), 429),
+    **dict.fromkeys(("not_ready", "no_room"), 503),
+    "deadline": 504,
+}
+
+
+class ApiError(Exception):  # an answer, not an error of ours
+    """An answer other than 200.
+
+    Parameters
+    ----------
+    code : str
+        One of `STATUS`.
+    message : str
+        What was seen and what is allowed.
+    retry_after_s : int
+        When to come again; 0 leaves it unsaid.
+    close : bool
+        Close the connection, because the body is not read to its end.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, retry_after_s: int = 0, close: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+        self.retry_after_s, self.close = retry_after_s, close
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return STATUS[self.code]
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        headers = {}
+        if self.retry_after_s:
+            headers["retry-after"] = str(self.retry_after_s)
+        if self.status == 405:
+            headers["allow"] = "POST"
+        if self.status == 401:
+            headers["www-authenticate"] = "Bearer"
+        if self.close:
+            headers["connection"] = "close"
+        return error_response(self.status, self.code, self.message, headers)
+
+
+def error_response(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Return ``{"error": {"code", "message"}}``."""
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

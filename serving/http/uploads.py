@@ -1,0 +1,168 @@
+"""Taking in a body: multipart or raw, counted while it arrives, and written to a file."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from io import FileIO
+from pathlib import Path
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from serving.http.errors import ApiError
+from serving.settings import Settings
+
+log = logging.getLogger("bonafide.serve")
+
+FIELD = "audio"
+MAX_HEADER_BYTES = 8_192
+
+
+class Upload:
+    """Audio as it comes in: a file, which is gone when the request is.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is written, once there is something to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.size = path, 0
+        self._file: FileIO | None = None
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take in the next bytes."""
+        if self._file is None:
+            self._file = FileIO(
+                os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
+            )
+        self.size += len(piece)
+        while piece := piece[self._file.write(piece) :]:  # a full disk takes less than all
+            pass
+
+    def seal(self) -> None:
+        """Close the file; it stays."""
+        if self._file is not None:
+            self._file.close()
+
+    def close(self) -> None:
+        """Remove the file, whoever has it."""
+        self.seal()
+        self.path.unlink(missing_ok=True)
+
+
+async def read_upload(request: Request, settings: Settings, upload: Upload) -> None:
+    """Read the audio of a request: the field ``audio`` of a form, or else the body itself.
+
+    Raises
+    ------
+    ApiError
+        ``too_large``, ``empty``, ``bad_encoding``, ``bad_multipart``, ``no_audio_field``,
+        ``upload_too_slow`` or ``no_room``.
+    starlette.requests.ClientDisconnect
+        If the client goes away.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise ApiError("bad_encoding", "the body is compressed; send it as it is", close=True)
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    pieces = _limited(request, settings.max_body_bytes)
+    try:
+        async with asyncio.timeout(settings.upload_s):
+            if kind == b"multipart/form-data":
+                await _read_form(pieces, options.get(b"boundary", b""), upload)
+            else:
+                async for piece in pieces:
+                    upload.add(piece)
+    except TimeoutError as error:
+        message = f"the body took more than {settings.upload_s:g} s to arrive"
+        raise ApiError("upload_too_slow", message, close=True) from error
+    except OSError as error:
+        log.error("an upload could not be kept: %s", error.strerror)
+        raise ApiError("no_room", "no room for uploads is left", close=True) from error
+    if not upload.size:
+        raise ApiError("empty", "the upload is empty (0 bytes)")
+    upload.seal()
+
+
+async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Go through the body; stop where it is larger than allowed."""
+    message = f"the body is larger than the {most} bytes that are allowed"
+    promised = request.headers.get("content-length", "0")
+    if promised.isdecimal() and int(promised) > most:
+        raise ApiError("too_large", message, close=True)
+    seen = 0
+    async for piece in request.stream():
+        seen += len(piece)
+        if seen > most:
+            raise ApiError("too_large", message, close=True)
+        yield piece
+
+
+async def _read_form(pieces: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
+    if not boundary:
+        raise ApiError("bad_multipart", "multipart/form-data without a boundary", close=True)
+    form = _Form(upload)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
+        async for piece in pieces:
+            parser.write(piece)
+    except FormParserError as error:
+        raise ApiError("bad_multipart", f"not a multipart body: {error}", close=True) from error
+    if not form.ended:
+        raise ApiError("bad_multipart", "the multipart body breaks off before its last boundary")
+    if form.found != 1:
+        raise ApiError(
+            "no_audio_field", f"the form has {form.found} fields named {FIELD!r}; needed is one"
+        )
+
+
+class _Form:
+    """Listens to the parser; keeps the bytes of the one field and nothing of the others."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.found, self.ended = 0, False
+        self._upload = upload
+        self._header, self._value, self._wanted = b"", b"", False
+
+    def callbacks(self) -> dict[str, object]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._add_name,
+            "on_header_value": self._add_value,
+            "on_header_end": self._end_header,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self._wanted = False
+
+    def _add_name(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._bound()
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+        self._bound()
+
+    def _bound(self) -> None:
+        if len(self._header) + len(self._value) > MAX_HEADER_BYTES:
+            raise ApiError("bad_multipart", "a part's header is too long", close=True)
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            _, options = parse_options_header(self._value)
+            if options.get(b"name") == FIELD.encode():
+                self._wanted = True
+                self.found += 1
+        self._header, self._value = b"", b""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._wanted:
+            self._upload.add(memoryview(data)[start:end])
+
+    def _end(self) -> None:
+        self.ended = True

@@ -1,0 +1,164 @@
+"""A candidate that learned from every row: judged out of fold, kept and promoted by that."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonafide.bundle import GRAPHS, Bundle, read_bundle, write_bundle
+from bonafide.corpora.schema import UNKNOWN, Corpus, Row
+from bonafide.evaluation.evaluate import DECISION
+from bonafide.features.spec import META_MODELS, FeatureSpec
+from bonafide.home import production_folder
+from bonafide.training.audit import audit_shortcuts
+from bonafide.training.config import Config
+from bonafide.training.extraction import FeatureStore
+from bonafide.training.folds import make_folds
+from bonafide.training.ingest import MEASURES, Quarantine, Recordings
+from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, model_card
+from bonafide.training.promotion import keep_and_promote
+from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
+
+N_ROWS = 240
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Everything that judging takes, and what came of it."""
+
+    bundle: Bundle
+    recordings: Recordings
+    config: Config
+    judgement: Judgement
+
+
+def corpus() -> Corpus:
+    """Make 40 sources of 6 rows, of which the manifest would hold some out."""
+    return Corpus(
+        Path("nowhere"),
+        [
+            Row(
+                f"{row}.wav",
+                ("bonafide", "spoof")[row % 2],
+                source=f"source {row // 6}",
+                system=("", "vocoder")[row % 2],
+                split="test" if row // 6 % 5 == 0 else "train",
+            )
+            for row in range(N_ROWS)
+        ],
+    )
+
+
+def candidate(folder: Path, config: Config, calibration: Calibration, choice: str) -> Bundle:
+    """Write a bundle whose graphs cannot be run: nothing may be scored with them."""
+    folder.mkdir()
+    for name in GRAPHS:
+        (folder / f"{name}.onnx").write_bytes(f"no graph {name}".encode())
+    low, high = config.decision.undecided
+    return write_bundle(
+        folder,
+        {
+            "name": config.name,
+            "version": "0",
+            "feature_spec": FeatureSpec().to_json(),
+            "views": {},
+            "config": config.model_dump(mode="json"),
+            "prior_spoof": config.decision.prior_spoof,
+            "thresholds": {"bonafide_to": low, "spoof_from": high},
+            "choice": choice,
+            "calibration": vars(calibration),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    folder = tmp_path_factory.mktemp("outcome")
+    rng = np.random.default_rng(0)
+    config = Config.model_validate({"resamples": 50, "folds": {"count": 3, "test_share": 0.0}})
+    rows = corpus()
+    recordings = Recordings(
+        rows,
+        np.array([str(row) for row in range(N_ROWS)]),
+        rng.normal(size=(N_ROWS, len(MEASURES))),
+    )
+    folds = make_folds(rows, count=config.folds.count, test_share=config.folds.test_share, seed=1)
+    odds = np.where(rows.is_spoof, 1.5, -1.5)[:, None] + 2 * rng.normal(size=(N_ROWS, 5))
+    models = (1 / (1 + np.exp(-odds))).astype(np.float32)
+    stack, cross_fitted = fit_stack(models, rows.is_spoof, folds, 1)
+    chosen = cross_fitted[:, META_MODELS.index(stack.choice)]
+    calibration = fit_calibration(chosen, rows.is_spoof)
+    bundle = candidate(folder / "candidate", config, calibration, stack.choice)
+    judgement = evaluate_candidate(
+        bundle,
+        recordings,
+        FeatureStore(folder / "none"),
+        folds,
+        models=models,
+        cross_fitted=cross_fitted,
+        calibration=calibration,
+        stack=stack,
+        audit=audit_shortcuts(recordings, folds, resamples=50),
+        parity={"cnn": 1e-7},
+        config=config,
+    )
+    return Judged(bundle, recordings, config, judgement)
+
+
+def test_every_row_is_judged_out_of_fold(judged: Judged) -> None:
+    outcome = judged.judgement.outcome
+    assert outcome.held_out is None
+    assert outcome.judged is outcome.out_of_fold
+    assert outcome.evaluations == [outcome.out_of_fold]
+    assert outcome.judged.counts["rows"] == N_ROWS
+    assert 0.02 < outcome.judged.systems[DECISION]["eer"].value < 0.25  # of models that tell a lot
+    assert outcome.audit.test_eer is None
+    assert outcome.audit.eer == outcome.audit.fold_eer
+    assert 0.35 < outcome.audit.eer.value < 0.65  # of measures that tell nothing
+    assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_the_gate_looks_at_what_there_is(judged: Judged) -> None:
+    outcome = judged.judgement.outcome
+    assert gate(outcome, judged.config) == []
+    strict = Config.model_validate({"gate": {"max_eer": 0.01}})
+    (reason,) = gate(outcome, strict)
+    assert "the gate allows 1.0 %" in reason
+
+
+def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
+    page = judged.judgement.page
+    card = model_card(judged.bundle, judged.judgement.outcome, judged.recordings, Quarantine())
+    for text in (page, card):
+        assert "out of fold" in text
+        assert "eld-out" not in text and "held out" not in text
+    assert page.count("trivial measures alone") == 1
+    assert "Training side, out of fold" in card
+    assert "3 augmented copies, which count 0.1 each: speed, room," in card
+    terms = f"Of the recordings {N_ROWS} have no licence that is known and 0 one without"
+    assert terms in card and "for research and evaluation only" in card
+    n_real = int((~judged.recordings.corpus.is_spoof).sum())
+    assert f"| {UNKNOWN} | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
+
+
+def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
+    bundle, reasons = keep_and_promote(
+        tmp_path,
+        judged.bundle,
+        judged.judgement,
+        judged.recordings,
+        Quarantine(),
+        judged.config,
+        run={"run": "r"},
+    )
+    assert reasons == []
+    assert production_folder(tmp_path) == bundle.folder
+    manifest = read_bundle(bundle.folder).manifest
+    out_of_fold = judged.judgement.outcome.out_of_fold
+    assert manifest["metrics"]["rows"] == out_of_fold.title
+    assert manifest["metrics"]["eer"] == out_of_fold.systems[DECISION]["eer"].to_json()
+    assert manifest["audit"]["test_eer"] is None
+    page = (tmp_path / "reports" / "bonafide-1.html").read_text()
+    assert page == judged.judgement.page
