@@ -42,7 +42,7 @@ format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 
 lock: ## resolve every version anew; needs uv
-	$(COMPILE) --extra train --extra app --extra dev --output-file requirements.lock
+	$(COMPILE) --extra train --extra app --extra docs --extra dev --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --output-file requirements-serving.lock
 
 bench: $(READY) ## print what the README's speed numbers come from
