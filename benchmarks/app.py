@@ -30,7 +30,6 @@ from bonafide.features.spec import (
 )
 from bonafide.features.statistics import FLOOR, PRIOR, STEEPNESS
 from bonafide.models.networks import build_network
-from bonafide.training.config import ModelsConfig
 
 Array = NDArray[np.floating[Any]]
 Moves = tuple[Array, Array, Array]  # see `_moves`

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import bonafide
 from bonafide.errors import BonafideError, ConfigError
-from bonafide.features.spec import BASE_MODELS
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -85,7 +84,7 @@ def _train(commands: Any) -> None:
 def _tune(commands: Any) -> None:
     text = "Search the hyper-parameters of one base model; a stopped search goes on."
     parser = _command(commands, "tune", text, run_tune)
-    parser.add_argument("--model", required=True, choices=BASE_MODELS)
+    parser.add_argument("--model", required=True, help="a base model of the configuration")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default 20")
     _run_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")

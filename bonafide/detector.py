@@ -19,9 +19,10 @@ from bonafide.audio import (
     tile,
     too_short,
 )
-from bonafide.bundle import Bundle, read_bundle
+from bonafide.bundle import META_MODELS, Bundle, read_bundle
 from bonafide.errors import AudioError
-from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.home import find_bundle, home
 from bonafide.runtime import Graph
 
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
@@ -139,8 +140,9 @@ class Detector:
 
     Parameters
     ----------
-    bundle : Path or Bundle
-        A folder (its hashes are verified) or a bundle already read.
+    bundle : Path, Bundle or None
+        A folder (its hashes are verified) or a bundle already read; None takes the one in
+        production, or else the one that ships with the package.
 
     Raises
     ------
@@ -148,8 +150,10 @@ class Detector:
         What `read_bundle` raises.
     """
 
-    def __init__(self, bundle: Path | Bundle) -> None:
-        self.bundle = read_bundle(bundle) if isinstance(bundle, Path) else bundle
+    def __init__(self, bundle: Path | Bundle | None = None) -> None:
+        if not isinstance(bundle, Bundle):
+            bundle = read_bundle(bundle) if bundle else find_bundle(home())
+        self.bundle = bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
         self._prior = float(self.bundle.manifest["prior_spoof"])
         self._thresholds = self.bundle.manifest["thresholds"]
@@ -165,8 +169,8 @@ class Detector:
         Returns
         -------
         llr : ndarray of float32, shape (n,)
-        models : ndarray of float32, shape (n, 5)
-            p_spoof of each base model, in the order of `BASE_MODELS`.
+        models : ndarray of float32, shape (n, n_models)
+            p_spoof of each base model, in the order of the bundle's `models`.
         stack : ndarray of float32, shape (n, 2)
             p_spoof of each meta-model, in the order of `META_MODELS`.
         """
@@ -263,7 +267,7 @@ class Detector:
             p_spoof=p_spoof,
             duration_s=duration_s,
             segments=segments,
-            models=_means(BASE_MODELS, [row[1] for _, row in heard]),
+            models=_means(self.bundle.models, [row[1] for _, row in heard]),
             stack=_means(META_MODELS, [row[2] for _, row in heard]),
             warnings=tuple(warnings),
             bundle=self.bundle.identity,

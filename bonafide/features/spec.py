@@ -9,9 +9,6 @@ from typing import Any, Literal, get_args
 from bonafide.errors import ConfigError
 
 SAMPLE_RATE_HZ = 16_000
-BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
-NETWORKS = BASE_MODELS[:4]
-META_MODELS = ("logistic", "xgboost")
 STATISTICS = "statistics"  # what the vector of time statistics is called beside the views
 # What the time statistics of a feature say, one after another; see `bonafide.features.statistics`.
 BY_FEATURE = (
