@@ -20,7 +20,7 @@ from bonafide.training.ingest import MEASURES, Quarantine, Recordings
 from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, model_card
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
-from tests.helpers.bundles import GRAPHS
+from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 N_ROWS = 240
 
