@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError

@@ -13,16 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus
-from bonafide.corpora.readers import (
-    LABEL_NAMES,
-    join,
-    read_folder,
-    read_manifest,
-    recognise,
-    require_both_labels,
-)
-from bonafide.corpora.schema import describe
+from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus, recognise
+from bonafide.corpora.folder import read as read_folder
+from bonafide.corpora.manifest import read as read_manifest
+from bonafide.corpora.schema import LABEL_NAMES, describe, join, require_both_labels
 from bonafide.errors import CorpusError
 
 LABELS_TOLD = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
