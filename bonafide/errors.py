@@ -1,8 +1,8 @@
-"""The one error tree. Every error carries a stable code and a message for people."""
+"""The one error tree: every error carries a stable code and a message for people."""
 
 
 class BonafideError(Exception):
-    """Something the caller can act on.
+    """An error that the caller can act on.
 
     Parameters
     ----------

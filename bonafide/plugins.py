@@ -50,6 +50,11 @@ class Registry(Mapping[str, Item]):
     def register(self, item: Item) -> None:
         """Add an item for the life of this process, without packaging it.
 
+        Parameters
+        ----------
+        item : Item
+            An instance of the registry's kind.
+
         Raises
         ------
         ConfigError

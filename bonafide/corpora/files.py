@@ -18,6 +18,7 @@ def audio_files(folder: Path) -> list[Path]:
     Parameters
     ----------
     folder : Path
+        Searched to any depth.
 
     Returns
     -------

@@ -167,6 +167,7 @@ def describe(corpus: Corpus) -> dict[str, int]:
     Parameters
     ----------
     corpus : Corpus
+        Any corpus, an empty one too.
 
     Returns
     -------
@@ -214,6 +215,7 @@ def require_both_labels(corpus: Corpus, where: str) -> None:
     Parameters
     ----------
     corpus : Corpus
+        The rows to look at.
     where : str
         The corpus's name, for the message.
 

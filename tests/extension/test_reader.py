@@ -1,5 +1,6 @@
 """A corpus format is added by one file: registered by hand, or found in another package."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -221,3 +222,18 @@ def test_a_reader_s_own_errors_pass(folder: Path, register: Register) -> None:
     with pytest.raises(CorpusError, match=r"meta\.csv, row 2: label 'dubious'") as e:
         read_corpus(folder)
     assert e.value.code == "bad_label"
+
+
+# --- the example of the documentation -------------------------------------------------------------
+
+
+def test_the_documented_reader_works(tmp_path: Path, install: Install) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    install(code, "ljspeech = wild:READER")
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "metadata.csv").write_text("LJ001-0001|Printing|Printing\nLJ001-0002|in|in\n")
+    assert read_corpus(tmp_path).rows == [
+        Row("wavs/LJ001-0001.wav", "bonafide", speaker="LJ"),
+        Row("wavs/LJ001-0002.wav", "bonafide", speaker="LJ"),
+    ]
