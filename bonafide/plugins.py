@@ -1,7 +1,7 @@
-"""Registries by name, open to other packages through entry points."""
+"""Parts by name: those that come with this package, and those that other packages bring."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from bonafide.errors import ConfigError
 
@@ -9,104 +9,146 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 
-class Named(Protocol):
-    """Anything that carries the name it is known by."""
+class Part(Protocol):
+    """What can be registered: anything with a name."""
 
     @property
     def name(self) -> str:
-        """Return the name."""
+        """Its name in a configuration or on the command line."""
 
 
-Item = TypeVar("Item", bound=Named)
+T = TypeVar("T", bound=Part)
 
 
-class Registry(Mapping[str, Item]):
-    """Items of one kind by name: our own, registered ones, and plug-ins of other packages.
+class Registry(Generic[T]):
+    """Parts of one sort by name, open to other packages through entry points.
 
-    Names are listed without importing anything; a plug-in is imported when its item is asked for.
-    An entry point must carry the name of the item that it points to.
+    Another package's part is imported when it is asked for; until then nobody pays for it.
 
     Parameters
     ----------
     group : str
-        Entry point group of the plug-ins, such as ``bonafide.readers``.
-    kind : type
-        What every item must be an instance of.
-    own : iterable of items
-        What is always there.
-
-    Raises
-    ------
-    ConfigError
-        ``bad_plugin``, from every look-up: a plug-in cannot be imported, is of another kind, or
-        carries a name that is not its own or already taken.
+        Group of the entry points, such as ``bonafide.readers``. An entry point's name is that of
+        the part that it points to.
+    sort : type
+        What every part must be.
+    parts : iterable
+        The parts that come with this package, in the order in which messages list them.
     """
 
-    def __init__(self, group: str, kind: type[Item], own: Iterable[Item] = ()) -> None:
-        self._group = group
-        self._kind = kind
-        self._items = {item.name: item for item in own}
+    def __init__(self, group: str, sort: type[T], parts: Iterable[T]) -> None:
+        self._group, self._sort = group, sort
+        self._parts = {part.name: part for part in parts}
+        self._loaded: dict[str, T] = {}  # of other packages
 
-    def register(self, item: Item) -> None:
-        """Add an item for the life of this process, without packaging it.
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all parts, importing none of them.
 
-        Parameters
-        ----------
-        item : Item
-            An instance of the registry's kind.
+        Returns
+        -------
+        tuple of str
+            In the order of the constructor, then registered ones, then those of other packages.
 
         Raises
         ------
         ConfigError
-            ``bad_plugin`` if its name is taken.
+            ``bad_plugin`` if a package brings a part of a name that is taken.
         """
-        if item.name in self:
-            raise ConfigError("bad_plugin", f"{self._group}: the name {item.name!r} is taken")
-        self._items[item.name] = item
+        return (*self._parts, *self._entries())
 
-    def unregister(self, name: str) -> None:
-        """Take an item that `register` added out again."""
-        del self._items[name]
+    def all(self) -> list[T]:
+        """Return all parts, importing those of other packages.
 
-    def __getitem__(self, name: str) -> Item:
-        """Return the item, importing its plug-in; KeyError if there is none."""
-        return self._items[name] if name in self._items else self._load(self._plugins()[name])
+        Returns
+        -------
+        list of Part
+            In the order of `names`.
 
-    def __contains__(self, name: object) -> bool:
-        """Return whether the name is known, without importing its plug-in."""
-        return name in self._items or name in self._plugins()
+        Raises
+        ------
+        ConfigError
+            ``bad_plugin`` as in `names` and `find`.
+        """
+        return [*self._parts.values(), *map(self._load, self._entries().values())]
 
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names: our own, registered ones, then plug-ins by the alphabet."""
-        yield from self._items
-        yield from self._plugins()
+    def find(self, name: str) -> T | None:
+        """Return the part of that name.
 
-    def __len__(self) -> int:
-        """Count the names."""
-        return len(self._items) + len(self._plugins())
+        Parameters
+        ----------
+        name : str
+            What a user wrote.
 
-    def _plugins(self) -> "dict[str, EntryPoint]":
-        from importlib.metadata import entry_points  # 20 ms that scoring does not have to pay
+        Returns
+        -------
+        Part or None
+            None if no package has it.
+
+        Raises
+        ------
+        ConfigError
+            ``bad_plugin`` if the package that brings it cannot be imported or brings another thing.
+        """
+        for known in (self._parts, self._loaded):
+            if name in known:
+                return known[name]
+        entry = self._entries().get(name)
+        return None if entry is None else self._load(entry)
+
+    def _entries(self) -> "dict[str, EntryPoint]":
+        """Return what other packages bring, by name in alphabetical order."""
+        from importlib.metadata import entry_points  # most commands have no use for it
 
         found: dict[str, EntryPoint] = {}
         for entry in sorted(entry_points(group=self._group), key=lambda entry: entry.name):
-            if entry.name in self._items or entry.name in found:
-                raise self._bad(entry, "its name is taken; uninstall one of the two")
+            if entry.name in self._parts or entry.name in found:
+                raise self._bad(entry, "the name is taken; uninstall one of the two packages")
             found[entry.name] = entry
         return found
 
-    def _load(self, entry: "EntryPoint") -> Item:
+    def _load(self, entry: "EntryPoint") -> T:
+        if entry.name in self._loaded:
+            return self._loaded[entry.name]
         try:
-            item = entry.load()
-        except Exception as error:  # another package's code: whatever it raises
-            raise self._bad(entry, f"cannot be loaded ({error!r}); mend or uninstall it") from error
-        if not isinstance(item, self._kind):
-            seen = type(item).__name__
-            raise self._bad(entry, f"points to a {seen}, must be a {self._kind.__name__}")
-        if item.name != entry.name:
-            raise self._bad(entry, f"points to {item.name!r}, must be an item of its own name")
-        return item
+            part = entry.load()
+        except Exception as error:  # another package's code may raise anything
+            what = f"cannot be imported: {type(error).__name__}: {error}; mend or uninstall it"
+            raise self._bad(entry, what) from error
+        if not isinstance(part, self._sort) or part.name != entry.name:
+            allowed = f"must be a {self._sort.__name__} called {entry.name!r}"
+            raise self._bad(entry, f"is {part!r}; {allowed}")
+        return self._loaded.setdefault(entry.name, part)
 
     def _bad(self, entry: "EntryPoint", what: str) -> ConfigError:
-        message = f"{self._group} plug-in {entry.name!r} ({entry.value}): {what}"
-        return ConfigError("bad_plugin", message)
+        where = f"entry point {entry.name} = {entry.value} of {self._group}"
+        return ConfigError("bad_plugin", f"{where}: {what}")
+
+    def register(self, part: T) -> T:
+        """Add a part for the life of this process, and return it.
+
+        Processes that are started later know it only if an entry point names it.
+
+        Parameters
+        ----------
+        part : Part
+            Of the registry's sort.
+
+        Returns
+        -------
+        Part
+            The same.
+
+        Raises
+        ------
+        ConfigError
+            ``bad_plugin`` if the name is taken.
+        """
+        if part.name in self.names():
+            raise ConfigError("bad_plugin", f"{part.name}: {self._group} has a part of that name")
+        self._parts[part.name] = part
+        return part
+
+    def unregister(self, name: str) -> None:
+        """Forget the part of that name: a registered one, or one that was imported."""
+        self._parts.pop(name, None)
+        self._loaded.pop(name, None)

@@ -11,7 +11,7 @@ from bonafide.errors import BonafideError, CorpusError
 from bonafide.plugins import Registry
 
 # A reader of ours is a file beside this one and its name here; another package's is an entry point.
-READERS: Registry[Reader] = Registry("bonafide.readers", Reader, [manifest.READER, folder.READER])
+READERS = Registry("bonafide.readers", Reader, (manifest.READER, folder.READER))
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +43,7 @@ def recognise(path: Path) -> str:
     Returns
     -------
     str
-        A key of `READERS`.
+        A name in `READERS`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def recognise(path: Path) -> str:
     """
     if not path.exists():
         raise CorpusError("no_corpus", f"{path}: no such file or folder")
-    readers = list(READERS.values())
+    readers = READERS.all()
     fitting = [reader for reader in readers if _ask(reader, reader.sniff, path)]
     if not fitting:
         layouts = " or ".join(reader.layout for reader in readers)
@@ -108,11 +108,10 @@ def read_corpus(path: Path | str, corpus_format: str | None = None) -> Corpus:
     if corpus_format is None and (path / "manifest.csv").is_file():
         path = path / "manifest.csv"
     name = corpus_format or recognise(path)
-    if name not in READERS:
-        raise CorpusError(
-            "unknown_format", f"corpus format {name!r}: must be one of {', '.join(READERS)}"
-        )
-    reader = READERS[name]
+    reader = READERS.find(name)
+    if reader is None:
+        allowed = ", ".join(READERS.names())
+        raise CorpusError("unknown_format", f"corpus format {name!r}: must be one of {allowed}")
     corpus = _ask(reader, reader.read, path)
     if not len(corpus):
         raise CorpusError("no_rows", f"{path}: holds no recording")

@@ -19,6 +19,7 @@ from tests.extension import in_the_wild
 READER = in_the_wild.READER
 NAME = READER.name
 SOURCE = Path(in_the_wild.__file__).read_text(encoding="utf-8")
+BUILT_IN = ("manifest", "folder")
 Install = Callable[..., None]
 Register = Callable[[Reader], None]
 ROWS = [
@@ -64,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Lay out an installed package: its module, and the metadata that pip writes beside it."""
     site = tmp_path / "site"
-    modules = []
+    modules, names = [], []
 
     def put(source: str, entry: str = f"{NAME} = wild:READER", package: str = "wild") -> None:
         metadata = site / f"{package}-1.0.dist-info"
@@ -74,10 +75,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (metadata / "entry_points.txt").write_text(f"[bonafide.readers]\n{entry}\n")
         monkeypatch.syspath_prepend(site)
         modules.append(package)
+        names.append(entry.partition(" ")[0])
 
     yield put
-    for package in modules:
+    for package, name in zip(modules, names, strict=True):
         sys.modules.pop(package, None)
+        if name not in BUILT_IN:
+            READERS.unregister(name)
 
 
 # --- registered by hand ---------------------------------------------------------------------------
@@ -103,14 +107,14 @@ def test_its_corpus_is_ingested(folder: Path) -> None:
 
 
 def test_it_is_gone_again_afterwards(folder: Path) -> None:
-    assert list(READERS) == ["manifest", "folder"] and len(READERS) == 2
+    assert READERS.names() == BUILT_IN and READERS.find(NAME) is None
     assert recognise(folder) == "folder"
     with pytest.raises(CorpusError, match=r"must be one of manifest, folder$"):
         read_corpus(folder, NAME)
 
 
 def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ConfigError, match="readers: the name 'folder' is taken") as error:
+    with pytest.raises(ConfigError, match=r"folder: bonafide\.readers has a part of") as error:
         READERS.register(replace(READER, name="folder"))
     assert error.value.code == "bad_plugin"
 
@@ -146,7 +150,7 @@ def test_two_of_one_rank_are_not_guessed_between(folder: Path, register: Registe
 
 def test_an_installed_reader_is_found(folder: Path, install: Install) -> None:
     install(SOURCE)
-    assert list(READERS) == ["manifest", "folder", NAME] and NAME in READERS
+    assert READERS.names() == (*BUILT_IN, NAME)
     assert "wild" not in sys.modules  # a name is known before its module is imported
     assert recognise(folder) == NAME
     assert read_corpus(folder).rows == ROWS
@@ -168,14 +172,14 @@ def test_what_no_reader_knows_lists_the_installed_ones(tmp_path: Path, install: 
         (
             "import nowhere_to_be_found",
             f"{NAME} = wild:READER",
-            "loaded .ModuleNotFoundError.*mend",
+            "cannot be imported: ModuleNotFoundError.*mend",
         ),
-        ("1 / 0", f"{NAME} = wild:READER", "cannot be loaded .ZeroDivisionError"),
-        ("def (", f"{NAME} = wild:READER", "cannot be loaded .SyntaxError"),
-        (SOURCE, f"{NAME} = wild:WRITER", "cannot be loaded .AttributeError"),
-        (SOURCE, f"{NAME} = wild:read", "points to a function, must be a Reader"),
-        (SOURCE, "wild = wild:READER", "points to 'in_the_wild', must be an item of its own name"),
-        (SOURCE, "folder = wild:READER", "its name is taken"),
+        ("1 / 0", f"{NAME} = wild:READER", "cannot be imported: ZeroDivisionError"),
+        ("def (", f"{NAME} = wild:READER", "cannot be imported: SyntaxError"),
+        (SOURCE, f"{NAME} = wild:WRITER", "cannot be imported: AttributeError"),
+        (SOURCE, f"{NAME} = wild:read", "is <function read .*; must be a Reader called"),
+        (SOURCE, "wild = wild:READER", "is Reader.*; must be a Reader called 'wild'"),
+        (SOURCE, "folder = wild:READER", "the name is taken"),
     ],
     ids=["no library", "raises", "no Python", "no name", "no reader", "other name", "taken"],
 )
@@ -183,10 +187,8 @@ def test_a_broken_plugin_is_named(
     source: str, entry: str, message: str, folder: Path, install: Install
 ) -> None:
     install(source, entry)
-    name = entry.partition(" ")[0]
-    with pytest.raises(
-        ConfigError, match=rf"bonafide.readers plug-in '{name}' \(wild.*{message}"
-    ) as e:
+    where = rf"entry point {entry} of bonafide\.readers: "
+    with pytest.raises(ConfigError, match=where + message) as e:
         read_corpus(folder)
     assert e.value.code == "bad_plugin"
     (folder / "real").mkdir()
@@ -197,7 +199,9 @@ def test_a_broken_plugin_is_named(
 def test_two_packages_cannot_share_a_name(folder: Path, install: Install) -> None:
     install(SOURCE)
     install(SOURCE, f"{NAME} = wilder:READER", "wilder")
-    with pytest.raises(ConfigError, match=r"plug-in 'in_the_wild' .* its name is taken"):
+    with pytest.raises(
+        ConfigError, match=r"entry point in_the_wild = wild\w*:READER of .*: the name is taken"
+    ):
         recognise(folder)
 
 
