@@ -1,4 +1,4 @@
-"""Recordings on disk, told by the suffixes of their names."""
+"""Recordings on disk, recognised by the suffixes of their names."""
 
 from pathlib import Path
 
