@@ -318,7 +318,7 @@ def _summary(trained: "Trained") -> str:
 
 def _audio_files(paths: Sequence[str]) -> Iterator[str]:
     """Go through files as given and through the audio files of folders, sorted."""
-    from bonafide.corpora.readers import AUDIO_SUFFIXES
+    from bonafide.corpora.files import AUDIO_SUFFIXES
 
     for name in paths:
         if Path(name).is_dir():
@@ -360,7 +360,7 @@ class _Output:
 
 def run_evaluate(arguments: Arguments) -> int:
     """Score a labelled corpus with a bundle and print its metrics."""
-    from bonafide.corpora.readers import read_corpus
+    from bonafide.corpora import read_corpus
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
     from bonafide.evaluation.report import brief_table, evaluation_page, title_line
@@ -451,7 +451,7 @@ def run_keys_add(arguments: Arguments) -> int:
 
 def run_corpus_inspect(arguments: Arguments) -> int:
     """Print counts of a corpus's labels and descriptive columns."""
-    from bonafide.corpora.readers import read_corpus
+    from bonafide.corpora import read_corpus
     from bonafide.corpora.schema import describe
     from bonafide.evaluation.report import text_table
 

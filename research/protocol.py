@@ -20,7 +20,7 @@ import numpy as np
 from bonafide.training.base import fix_threads, make_base_model, model_seed
 from numpy.typing import NDArray
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError

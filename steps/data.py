@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from zenml import step
 
 import materializers  # noqa: F401  registers how artifacts are stored
-from bonafide.corpora.readers import join, read_corpus
+from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import join
 from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
@@ -23,7 +24,11 @@ from steps.policy import reuse_unless_changed
 @step(
     cache_policy=reuse_unless_changed(
         "audio",
-        "corpora.readers",
+        "corpora.files",
+        "corpora.folder",
+        "corpora.manifest",
+        "corpora.reader",
+        "corpora.registry",
         "corpora.schema",
         "training.ingest",
     )
