@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bonafide.bundle import Bundle, read_bundle
-    from bonafide.corpora.readers import read_corpus
+    from bonafide.corpora import read_corpus
     from bonafide.corpora.schema import Corpus
     from bonafide.detector import Detection, Detector
     from bonafide.errors import BonafideError
@@ -45,7 +45,7 @@ _HOME_OF = {
     "Detector": "detector",
     "read_bundle": "bundle",
     "read_config": "training.config",
-    "read_corpus": "corpora.readers",
+    "read_corpus": "corpora",
     "train": "training.run",
 }
 

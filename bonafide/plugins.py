@@ -1,6 +1,6 @@
 """Parts by name: those that come with this package, and those that other packages bring."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from bonafide.errors import ConfigError
@@ -34,10 +34,14 @@ class Registry(Generic[T]):
         What every part must be.
     parts : iterable
         The parts that come with this package, in the order in which messages list them.
+    lazy : mapping of str to str
+        More of them, by name: where each is, ``module:attribute``; imported when asked for.
     """
 
-    def __init__(self, group: str, sort: type[T], parts: Iterable[T]) -> None:
-        self._group, self._sort = group, sort
+    def __init__(
+        self, group: str, sort: type[T], parts: Iterable[T] = (), lazy: Mapping[str, str] = {}
+    ) -> None:
+        self._group, self._sort, self._lazy = group, sort, dict(lazy)
         self._parts = {part.name: part for part in parts}
         self._loaded: dict[str, T] = {}  # of other packages
 
@@ -95,11 +99,33 @@ class Registry(Generic[T]):
         entry = self._entries().get(name)
         return None if entry is None else self._load(entry)
 
-    def _entries(self) -> "dict[str, EntryPoint]":
-        """Return what other packages bring, by name in alphabetical order."""
-        from importlib.metadata import entry_points  # most commands have no use for it
+    def module_of(self, name: str) -> str | None:
+        """Return the module that would be imported for a part, importing nothing.
 
-        found: dict[str, EntryPoint] = {}
+        Parameters
+        ----------
+        name : str
+            What a user wrote.
+
+        Returns
+        -------
+        str or None
+            None for a part that needs no import, or that no package has.
+
+        Raises
+        ------
+        ConfigError
+            ``bad_plugin`` as in `names`.
+        """
+        entry = self._entries().get(name)
+        return None if entry is None or name in self._parts else entry.module
+
+    def _entries(self) -> "dict[str, EntryPoint]":
+        """Return what is not imported yet: our own, then other packages', alphabetically."""
+        # most commands have no use for it
+        from importlib.metadata import EntryPoint, entry_points
+
+        found = {name: EntryPoint(name, at, self._group) for name, at in self._lazy.items()}
         for entry in sorted(entry_points(group=self._group), key=lambda entry: entry.name):
             if entry.name in self._parts or entry.name in found:
                 raise self._bad(entry, "the name is taken; uninstall one of the two packages")

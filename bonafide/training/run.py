@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bonafide.bundle import Bundle
-from bonafide.corpora.readers import join, read_corpus
-from bonafide.corpora.schema import Corpus
+from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.home import clean_work, home, work_folder

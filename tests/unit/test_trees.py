@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xgboost
 
-from bonafide.models.examples import Examples, Part, Standard
 from bonafide.models.config import FitConfig
+from bonafide.models.examples import Examples, Part, Standard
 from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway
 
 
