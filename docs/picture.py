@@ -1,0 +1,102 @@
+"""Take the README's picture of the page: docs/images/page.png. Needs chromium; `make picture`.
+
+A simulated voice is judged by the shipped detector, so anyone can take the picture again.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import soundfile
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from bonafide.audio import decode
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.simulation.corpus import simulate
+from serving.launch import free_port
+
+PICTURE = Path(__file__).with_name("images") / "page.png"
+CHROMIUM = "/usr/bin/chromium"
+WIDTH, MARGIN, CLIP_S, WAIT_S = 1000, 30, 10, 90
+MAIN = "[data-testid=stMain]"
+
+
+def record(folder: Path) -> Path:
+    """Write ten seconds of a simulated voice as folder/voice.wav and return its path."""
+    manifest = simulate(folder / "corpus", clips=48, speakers=6)
+    clips = [decode(path) for path in sorted((manifest.parent / "audio").iterdir())]
+    path = folder / "voice.wav"
+    soundfile.write(path, np.concatenate(clips)[: CLIP_S * SAMPLE_RATE_HZ], SAMPLE_RATE_HZ)
+    return path
+
+
+@contextmanager
+def running_page(home: Path) -> Iterator[str]:
+    """Run `bonafide app` on a home of its own; yield its address once it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "bonafide.cli", "app", "--port", str(port)]
+    url, until = f"http://127.0.0.1:{port}", time.monotonic() + WAIT_S
+    with subprocess.Popen(command, env={**os.environ, "BONAFIDE_HOME": str(home)}) as app:
+        try:
+            while not answers(f"{url}/_stcore/health"):
+                if app.poll() is not None or time.monotonic() > until:
+                    sys.exit("the page did not start")
+                time.sleep(0.2)
+            yield url
+        finally:
+            app.terminate()
+
+
+def answers(url: str) -> bool:
+    """Return whether a server answers at an address."""
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def take(url: str, recording: Path, picture: Path) -> None:
+    """Upload the recording, wait for the verdict and its charts, and save all down to the charts over time."""
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        page = browser.new_page(
+            color_scheme="light", viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5
+        )
+        page.goto(url)
+        page.locator("input[type=file]").set_input_files(recording, timeout=WAIT_S * 1000)
+        page.get_by_test_id("verdict").wait_for(timeout=WAIT_S * 1000)
+        page.wait_for_timeout(3000)  # charts are drawn after their place is made
+        height = page.evaluate(f"document.querySelector('{MAIN}').scrollHeight")
+        page.set_viewport_size({"width": WIDTH, "height": height})
+        page.wait_for_timeout(1000)
+        top = page.get_by_role("heading", level=1).bounding_box()
+        end = page.get_by_role("heading", name="What each model says").bounding_box()
+        edge = top["x"] - MARGIN, top["y"] - MARGIN
+        size = WIDTH - 2 * edge[0], end["y"] - edge[1]
+        clip = dict(zip(("x", "y", "width", "height"), (*edge, *size), strict=True))
+        page.screenshot(path=picture, clip=clip)
+        browser.close()
+    with Image.open(picture) as image:  # a fraction of the size
+        image.convert("RGB").quantize(128).save(picture, optimize=True)
+
+
+def main() -> None:
+    """Take the picture."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recording = record(folder)
+        with running_page(folder / "home") as url:
+            take(url, recording, PICTURE)
+
+
+if __name__ == "__main__":
+    main()
