@@ -46,7 +46,7 @@ format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 
 docs: $(READY) ## build the documentation into build/docs; a broken link fails
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 picture: $(READY) ## take the README's picture of the page again; needs chromium
 	$(BIN)/python docs/picture.py

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -21,16 +22,19 @@ AT_ROOT = {
     "LICENSE": "LICENSE",
 }
 PACKAGES = ("bonafide", "serving")
-TARGET = re.compile(r"""(\]\(|src="|srcset=")([^)#:"\s]+)""")
+NOT_PUBLIC = "bonafide.cli"
+TARGET = re.compile(r"""(\]\(|src=")([^)#:"\s]+)(?=[)#"])""")
+ELSEWHERE = re.compile(r"""<(?!a\b)\w+[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^>]*>""")
 
 
 def api_pages() -> dict[str, str]:
     """Return the Markdown of each page of the API reference: a package's public modules."""
     pages = {}
-    for package in PACKAGES:
-        for init in sorted((ROOT / package).rglob("__init__.py")):
-            name = ".".join(init.parent.relative_to(ROOT).parts)
-            files = sorted(path for path in init.parent.glob("*.py") if path.stem[0] != "_")
+    folders = (path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py"))
+    for folder in sorted(folders):
+        name = ".".join(folder.relative_to(ROOT).parts)
+        if name != NOT_PUBLIC:
+            files = sorted(path for path in folder.glob("*.py") if path.stem[0] != "_")
             modules = [name, *(f"{name}.{path.stem}" for path in files)]
             text = "\n\n".join(f"::: {module}" for module in modules)
             pages[f"api/{name}.md"] = f"# `{name}`\n\n{text}\n"
@@ -66,3 +70,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return match[1] + posixpath.relpath(uri, posixpath.dirname(here) or ".")
 
     return TARGET.sub(on_site, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> None:
+    """Refuse a page that loads something from elsewhere: documents are read offline too."""
+    if found := ELSEWHERE.search(output):
+        raise PluginError(f"{page.file.src_uri} loads from elsewhere: {found[0]}")
