@@ -3,16 +3,9 @@
 A simulated voice is judged by the shipped detector, so anyone can take the picture again.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import numpy as np
 import soundfile
 from PIL import Image
@@ -21,11 +14,10 @@ from playwright.sync_api import sync_playwright
 from bonafide.audio import decode
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.simulation.corpus import simulate
-from serving.launch import free_port
+from tests.browser.conftest import CHROMIUM, running_app
 
 PICTURE = Path(__file__).with_name("images") / "page.png"
-CHROMIUM = "/usr/bin/chromium"
-WIDTH, MARGIN, CLIP_S, WAIT_S = 1000, 30, 10, 90
+WIDTH, MARGIN, CLIP_S, WAIT_MS = 1000, 30, 10, 90_000
 MAIN = "[data-testid=stMain]"
 
 
@@ -38,33 +30,8 @@ def record(folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def running_page(home: Path) -> Iterator[str]:
-    """Run `bonafide app` on a home of its own; yield its address once it answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "bonafide.cli", "app", "--port", str(port)]
-    url, until = f"http://127.0.0.1:{port}", time.monotonic() + WAIT_S
-    with subprocess.Popen(command, env={**os.environ, "BONAFIDE_HOME": str(home)}) as app:
-        try:
-            while not answers(f"{url}/_stcore/health"):
-                if app.poll() is not None or time.monotonic() > until:
-                    sys.exit("the page did not start")
-                time.sleep(0.2)
-            yield url
-        finally:
-            app.terminate()
-
-
-def answers(url: str) -> bool:
-    """Return whether a server answers at an address."""
-    try:
-        return httpx.get(url, trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
 def take(url: str, recording: Path, picture: Path) -> None:
-    """Upload the recording, wait for the verdict and its charts, and save all down to the charts over time."""
+    """Upload the recording, wait for its verdict and save all down to the charts over time."""
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -72,8 +39,8 @@ def take(url: str, recording: Path, picture: Path) -> None:
             color_scheme="light", viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5
         )
         page.goto(url)
-        page.locator("input[type=file]").set_input_files(recording, timeout=WAIT_S * 1000)
-        page.get_by_test_id("verdict").wait_for(timeout=WAIT_S * 1000)
+        page.locator("input[type=file]").set_input_files(recording, timeout=WAIT_MS)
+        page.get_by_test_id("verdict").wait_for(timeout=WAIT_MS)
         page.wait_for_timeout(3000)  # charts are drawn after their place is made
         height = page.evaluate(f"document.querySelector('{MAIN}').scrollHeight")
         page.set_viewport_size({"width": WIDTH, "height": height})
@@ -94,8 +61,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recording = record(folder)
-        with running_page(folder / "home") as url:
-            take(url, recording, PICTURE)
+        with running_app(folder / "home", folder / "log") as app:
+            take(app.url, recording, PICTURE)
 
 
 if __name__ == "__main__":
