@@ -22,6 +22,7 @@ AT_ROOT = {
     "LICENSE": "LICENSE",
 }
 PACKAGES = ("bonafide", "serving")
+WITHOUT_HEADING = "    options: {show_root_heading: false}"
 NOT_PUBLIC = "bonafide.cli"
 TARGET = re.compile(r"""(\]\(|src=")([^)#:"\s]+)(?=[)#"])""")
 ELSEWHERE = re.compile(r"""<(?!a\b)\w+[^>]*\s(?:src|href|srcset)=["']?(?:https?:)?//[^>]*>""")
@@ -35,9 +36,9 @@ def api_pages() -> dict[str, str]:
         name = ".".join(folder.relative_to(ROOT).parts)
         if name != NOT_PUBLIC:
             files = sorted(path for path in folder.glob("*.py") if path.stem[0] != "_")
-            modules = [name, *(f"{name}.{path.stem}" for path in files)]
-            text = "\n\n".join(f"::: {module}" for module in modules)
-            pages[f"api/{name}.md"] = f"# `{name}`\n\n{text}\n"
+            blocks = [f"# `{name}`", f"::: {name}\n{WITHOUT_HEADING}"]
+            blocks += [f"::: {name}.{path.stem}" for path in files]
+            pages[f"api/{name}.md"] = "\n\n".join(blocks)
     return pages
 
 

@@ -50,9 +50,21 @@ def test_what_pages_point_at_is_there(site: Path) -> None:
     for page in site.rglob("*.html"):
         for target in re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", page.read_text()):
             parts = urlsplit(target)
-            if page.name != "404.html" and not parts.scheme and parts.path:
-                if not (page.parent / unquote(parts.path)).exists():
-                    missing.append(f"{page.name}: {target}")
+            local = page.name != "404.html" and not parts.scheme and parts.path
+            if local and not (page.parent / unquote(parts.path)).exists():
+                missing.append(f"{page.name}: {target}")
+    assert missing == []
+
+
+def test_links_hold_on_a_forge() -> None:
+    """Where documents are read as files, without the site."""
+    pages = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    missing = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"""(?:\]\(|src=")([^)#:"\s]+)[)#"]""", page.read_text())
+        if not (page.parent / target).exists()
+    ]
     assert missing == []
 
 
