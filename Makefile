@@ -34,7 +34,7 @@ demo: $(READY) ## simulate a corpus, train on it, score a few clips
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: $(READY) ## format, style, types, import direction
+lint: $(READY) ## format, style, docstring sections, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ruff check --select $(SECTIONS) bonafide
@@ -58,5 +58,5 @@ lock: ## resolve every version anew; needs uv
 bench: $(READY) ## print what the README's speed numbers come from
 	$(BIN)/python -m benchmarks.extraction
 
-clean: ## remove what the demo made, and the environment
-	rm -rf $(VENV) $(DEMO)
+clean: ## remove what the demo and the documentation made, and the environment
+	rm -rf $(VENV) $(DEMO) build
