@@ -8,7 +8,7 @@ import onnx
 
 from bonafide.export.tables import add_limits, add_log_odds, add_standard
 from bonafide.features.frontend import add_features
-from bonafide.features.graph import GraphBuilder, inline
+from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.sampling import Standard
 from bonafide.training.stacking import Calibration
@@ -61,10 +61,10 @@ def detector_graph(
     scores = []
     for name in BASE_MODELS:
         heard = {"frames": frames[views[name]]} if name in views else {}
-        scores.append(inline(graph, graphs[name], {**heard, STATISTICS: known})["p_spoof"])
+        scores.append(graph.inline(graphs[name], {**heard, STATISTICS: known})["p_spoof"])
     models = _side_by_side(graph, scores)
     stacked = [
-        inline(graph, graphs[f"meta_{name}"], {"models": models})["p_spoof"] for name in META_MODELS
+        graph.inline(graphs[f"meta_{name}"], {"models": models})["p_spoof"] for name in META_MODELS
     ]
     llr = _calibrated(graph, stacked[META_MODELS.index(choice)], calibration)
     prior = graph.constant(math.log(prior_spoof / (1 - prior_spoof)))

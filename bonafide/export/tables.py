@@ -11,7 +11,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType as SklearnFloatTensorType
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder, inline
+from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder
 from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec
 from bonafide.training.sampling import Standard
 from bonafide.training.stacking import CLIP, Linear
@@ -60,7 +60,7 @@ def _trees(graph: GraphBuilder, booster: xgboost.Booster, x: str, n_inputs: int)
         initial_types=[("x", FloatTensorType([None, n_inputs]))],
         target_opset=ONNXMLTOOLS_OPSET,
     )
-    outputs = inline(graph, part, {"x": x})
+    outputs = graph.inline(part, {"x": x})
     return _second_column(graph, outputs["probabilities"])
 
 
@@ -103,7 +103,7 @@ def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
         options={"zipmap": False},
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
-    outputs = inline(graph, part, {"x": add_log_odds(graph, models)})
+    outputs = graph.inline(part, {"x": add_log_odds(graph, models)})
     graph.output("p_spoof", _second_column(graph, outputs["probabilities"]), ["batch"])
     return graph.model()
 

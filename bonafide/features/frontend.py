@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.features.spec import CEPSTRA, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.errors import ConfigError
+from bonafide.features.spec import SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.features.statistics import Frames, add_statistics
 
 if TYPE_CHECKING:
@@ -26,42 +27,35 @@ def _step_hz(view: ViewSpec) -> float:
     return SAMPLE_RATE_HZ / view.n_fft
 
 
-def linear_filters(view: ViewSpec) -> Table:
-    """Return triangular filters at equal steps of frequency, shape (n_filters, 1 + n_fft // 2).
-
-    The construction is that of `librosa.filters.mel` (each filter of unit area in Hz) with
-    ``linspace`` in place of the mel scale.
-    """
-    hz = np.fft.rfftfreq(view.n_fft, 1 / SAMPLE_RATE_HZ)
-    corners = np.linspace(view.low_hz, view.high_hz, view.n_filters + 2)
-    rise = (hz[None] - corners[:-2, None]) / np.diff(corners)[:-1, None]
-    fall = (corners[2:, None] - hz[None]) / np.diff(corners)[1:, None]
-    triangles = np.maximum(0, np.minimum(rise, fall))
-    return (triangles * 2 / (corners[2:] - corners[:-2])[:, None]).astype(np.float32)
-
-
 def filters(view: ViewSpec) -> Table:
-    """Return the view's filters, shape (n_filters, 1 + n_fft // 2)."""
-    if view.kind not in ("mfcc", "logmel"):
-        return linear_filters(view)
-    from librosa.filters import mel
+    """Return the view's filters: the weights of the power spectrum's bins.
 
-    table = mel(
-        sr=SAMPLE_RATE_HZ,
-        n_fft=view.n_fft,
-        n_mels=view.n_filters,
-        fmin=view.low_hz,
-        fmax=view.high_hz,
-    )
-    return np.asarray(table, dtype=np.float32)
+    Parameters
+    ----------
+    view : ViewSpec
+
+    Returns
+    -------
+    ndarray of float32, shape (n_filters, 1 + n_fft // 2)
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if the view's kind gives another shape, weights that are negative or not
+        finite, or weight to the first or the last bin, which the front end does not compute.
+    """
+    table = view.view_kind.filters(view.bands)
+    _check_shape(view, "filters", table, (view.n_filters, 1 + view.n_fft // 2))
+    if not (np.isfinite(table).all() and (table >= 0).all() and not table[:, [0, -1]].any()):
+        message = "filters must be finite and at least 0, and 0 at the first and the last bin"
+        raise ConfigError("bad_view_kind", f"kind={view.kind!r}: {message}")
+    return table
 
 
-def cosine_table(view: ViewSpec) -> Table:
-    """Return the orthonormal DCT-II, shape (n_coefficients, n_filters)."""
-    import scipy.fft
-
-    table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")
-    return np.asarray(table[: view.n_coefficients], dtype=np.float32)
+def _check_shape(view: ViewSpec, what: str, table: Table, shape: tuple[int, int]) -> None:
+    if table.shape != shape:
+        message = f"{what} of shape {table.shape}: must be {shape}"
+        raise ConfigError("bad_view_kind", f"kind={view.kind!r}: {message}")
 
 
 def delta_taps(spec: FeatureSpec, order: int) -> Table:
@@ -295,10 +289,13 @@ DECIBELS = 10 / np.log(10)  # of a neper of power
 
 def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:
     """Add one view: logarithms of its filters -> [batch, n_features, n_frames]."""
-    if view.kind in CEPSTRA:
-        static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
-    else:
+    transform = view.view_kind.transform
+    if transform is None:
         static = graph.add("Mul", logs, graph.constant(DECIBELS))
+    else:
+        table = transform(view.n_filters, view.n_coefficients)
+        _check_shape(view, "transform", table, (view.n_static, view.n_filters))
+        static = graph.add("MatMul", graph.constant(DECIBELS * table), logs)
     if not view.deltas:
         return static
     derivatives = [

@@ -1,10 +1,10 @@
 """A few lines over onnx.helper, so that graphs read like formulas. Needs onnx (extra ``train``)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx.compose
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
@@ -80,6 +80,36 @@ class GraphBuilder:
         self._nodes.append(node)
         return names
 
+    def inline(self, model: onnx.ModelProto, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Copy another model's nodes into this graph.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            Its opsets must not be newer than this module's; older ones are converted first.
+        inputs : mapping of str to str
+            Input name of `model` -> value in this graph.
+
+        Returns
+        -------
+        dict of str to str
+            Output name of `model` -> value in this graph.
+        """
+        versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+        version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
+        if version != OPSET:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        prefix = f"{self._fresh('inline')}/"
+        # An input that nobody gives gets the prefix too: it must not meet an outer value.
+        names = {value.name: f"{prefix}{value.name}" for value in model.graph.input} | {**inputs}
+        # onnx.compose renames subgraphs too; its merge_graphs would need two finished graphs.
+        part = onnx.compose.add_prefix_graph(
+            model.graph, prefix, rename_inputs=False, name_map=names
+        )
+        self._constants += part.initializer
+        self._nodes += part.node
+        return {value.name: names[value.name] for value in model.graph.output}
+
     def model(self) -> onnx.ModelProto:
         """Check the graph and give it as a model: the same graph, the same bytes."""
         nodes, constants = self._in_canonical_form()
@@ -151,45 +181,3 @@ def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     copy.name = name
     copy.ClearField("doc_string")
     return copy
-
-
-def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) -> dict[str, str]:
-    """Copy another model's nodes into a graph that is being built.
-
-    Parameters
-    ----------
-    graph : GraphBuilder
-        Receives the nodes.
-    model : onnx.ModelProto
-        Its opsets must not be newer than this module's; older ones are converted first.
-    inputs : dict
-        Input name of `model` -> value in `graph`.
-
-    Returns
-    -------
-    dict
-        Output name of `model` -> value in `graph`.
-    """
-    versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-    version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
-    if version != OPSET:
-        model = onnx.version_converter.convert_version(model, OPSET)
-    prefix = graph._fresh("inline")
-    known = dict(inputs)
-
-    def renamed(name: str) -> str:
-        return known.get(name, f"{prefix}/{name}") if name else ""
-
-    for tensor in model.graph.initializer:
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.name = renamed(tensor.name)
-        graph._constants.append(copy)
-    for node in model.graph.node:
-        copy_node = onnx.NodeProto()
-        copy_node.CopyFrom(node)
-        copy_node.name = f"{prefix}/{node.name or node.output[0]}"
-        copy_node.input[:] = [renamed(name) for name in node.input]
-        copy_node.output[:] = [renamed(name) for name in node.output]
-        graph._nodes.append(copy_node)
-    return {value.name: renamed(value.name) for value in model.graph.output}

@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from bonafide.errors import ConfigError
+from bonafide.features.kinds import KINDS, Bands, ViewKind
 
 SAMPLE_RATE_HZ = 16_000
 BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost")
@@ -19,8 +20,6 @@ BY_FEATURE = (
 )  # fmt: skip
 N_CLASSES = 4  # of frames: loud or quiet, and dull or bright
 
-Kind = Literal["mfcc", "lfcc", "logmel", "logband"]
-CEPSTRA = ("mfcc", "lfcc")
 N_FFT = (64, 128, 256, 512, 1024, 2048)
 
 
@@ -38,9 +37,13 @@ def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) ->
         object.__setattr__(spec, name, float(value))  # 4 and 4.0 are one spec with one hash
 
 
+def _not_allowed(name: str, seen: object, allowed: str) -> ConfigError:
+    return ConfigError("bad_feature_spec", f"{name}={seen!r}: must be {allowed}")
+
+
 def _check(ok: bool, name: str, seen: object, allowed: str) -> None:
     if not ok:
-        raise ConfigError("bad_feature_spec", f"{name}={seen!r}: must be {allowed}")
+        raise _not_allowed(name, seen, allowed)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class ViewSpec:
         `bonafide.features.statistics`.
     """
 
-    kind: Kind
+    kind: str
     n_filters: int = 40
     n_coefficients: int = 20
     low_hz: float = 0.0
@@ -84,14 +87,10 @@ class ViewSpec:
             ("n_filters", "n_coefficients", "n_fft", "hop_samples"),
             ("low_hz", "high_hz"),
         )
-        _check(self.kind in get_args(Kind), "kind", self.kind, ", ".join(get_args(Kind)))
+        kind = self.view_kind
         _check(4 <= self.n_filters <= 128, "n_filters", self.n_filters, "4 to 128")
-        kept = self.n_coefficients
-        if self.kind in CEPSTRA:
-            most = self.n_filters
-            _check(1 <= kept <= most, "n_coefficients", kept, f"1 to n_filters={most}")
-        else:
-            _check(kept == 0, "n_coefficients", kept, f"0 for {self.kind}")
+        kept, (allowed, words) = self.n_coefficients, kind.allowed_coefficients(self.n_filters)
+        _check(kept in allowed, "n_coefficients", kept, words)
         _check(
             0.0 <= self.low_hz < self.high_hz <= SAMPLE_RATE_HZ / 2,
             "band",
@@ -102,13 +101,32 @@ class ViewSpec:
         hop = self.hop_samples
         _check(1 <= hop <= self.n_fft, "hop_samples", hop, f"1 to n_fft={self.n_fft}")
         by_class, few = self.by_class, self.n_features < 2  # two features tell the class
-        allowed = "false for a single feature" if few else "true or false"
-        _check(isinstance(by_class, bool) and not (by_class and few), "by_class", by_class, allowed)
+        words = "false for a single feature" if few else "true or false"
+        _check(isinstance(by_class, bool) and not (by_class and few), "by_class", by_class, words)
+
+    @property
+    def view_kind(self) -> ViewKind:
+        """How features are made of power spectra.
+
+        Raises
+        ------
+        ConfigError
+            ``bad_feature_spec`` if no installed package has the kind.
+        """
+        kind = KINDS.find(self.kind) if isinstance(self.kind, str) else None
+        if kind is None:
+            raise _not_allowed("kind", self.kind, ", ".join(KINDS.names()))
+        return kind
+
+    @property
+    def bands(self) -> Bands:
+        """What the view's filters cut out of a power spectrum."""
+        return Bands(self.n_filters, self.low_hz, self.high_hz, self.n_fft, SAMPLE_RATE_HZ)
 
     @property
     def n_static(self) -> int:
         """Features of one frame before derivatives."""
-        return self.n_coefficients or self.n_filters
+        return self.view_kind.n_features(self.n_filters, self.n_coefficients)
 
     @property
     def n_features(self) -> int:
