@@ -23,7 +23,7 @@ from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import STEP_SAMPLES, Room, Voice, speak
 
-VERSION = 2  # to be raised whenever the same parameters would give other bytes
+VERSION = 3  # to be raised whenever the same parameters would give other bytes
 N_SOURCES = 6
 GENERATORS_PER_SOURCE = 3
 MIN_CLIPS, MAX_CLIPS, MIN_SPEAKERS, MAX_SPEAKERS = 48, 100_000, N_SOURCES, 100
@@ -165,7 +165,7 @@ def simulate(
     """Write the simulated corpus, on all cores, or find it already written.
 
     Processes are spawned: a script that calls this needs ``if __name__ == "__main__":``. The
-    bytes depend on the arguments (and on the versions of NumPy and libsndfile), never on the
+    bytes depend on the arguments (and on the versions of NumPy, librosa and libsndfile), never on the
     number of processes.
 
     Parameters
