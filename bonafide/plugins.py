@@ -44,7 +44,16 @@ class Registry(Generic[T]):
         return tuple(dict.fromkeys((*self._parts, *entry_points(group=self._group).names)))
 
     def find(self, name: str) -> T | None:
-        """Return the part of that name, or None if no package has it.
+        """Return the part of that name, importing the package that brings it.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        part or None
+            None if no installed package has it.
 
         Raises
         ------
@@ -72,9 +81,19 @@ class Registry(Generic[T]):
             self.register(part)
 
     def register(self, part: T) -> T:
-        """Add a part for the life of this process, and return it.
+        """Add a part for the life of this process.
 
         Processes that are started later know it only if an entry point names it.
+
+        Parameters
+        ----------
+        part
+            Its name must be free.
+
+        Returns
+        -------
+        part
+            The same.
 
         Raises
         ------
@@ -87,5 +106,11 @@ class Registry(Generic[T]):
         return part
 
     def unregister(self, name: str) -> None:
-        """Forget the part of that name."""
+        """Forget a part.
+
+        Parameters
+        ----------
+        name : str
+            Of a part that is registered.
+        """
         del self._parts[name]

@@ -59,10 +59,20 @@ def _check_shape(view: ViewSpec, what: str, table: Table, shape: tuple[int, int]
 
 
 def delta_taps(spec: FeatureSpec, order: int) -> Table:
-    """Return `librosa.feature.delta` away from the edges as weights of frames, (delta_frames,).
+    """Return `librosa.feature.delta` away from the edges, as weights of frames.
 
     Librosa fits a polynomial of degree `order` and takes its `order`-th derivative: a constant of
     the fit. So the first and last frames, where one fit serves several, repeat their neighbour.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    order : int
+        1 or 2, of the derivative.
+
+    Returns
+    -------
+    ndarray of float32, shape (delta_frames,)
     """
     from librosa.feature import delta
 
@@ -74,7 +84,14 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
 def n_rest(view: ViewSpec) -> int:
     """Return the points of the second sum of a view's DFT, see `fourier_tables`.
 
-    About the root of half a frame, which makes the fewest multiply-adds, and a divisor of the hop.
+    Parameters
+    ----------
+    view : ViewSpec
+
+    Returns
+    -------
+    int
+        About the root of half a frame, which makes the fewest multiply-adds; divides the hop.
     """
     return math.gcd(view.hop_samples, 2 ** (int(math.log2(view.n_fft // 2)) // 2))
 
@@ -86,6 +103,13 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
     over n1 is one matrix per n2, which takes in the twiddle factors, and the sum over n2 one
     matrix for all k1. Frames are real, so k1 from 0 to the half of ``n_fft / rest`` suffice.
 
+    Parameters
+    ----------
+    n_fft : int
+        Samples of a frame.
+    rest : int
+        Points of the second sum; divides `n_fft`.
+
     Returns
     -------
     first : ndarray of float32, shape (rest, 2, n_k1, n_fft / rest)
@@ -94,7 +118,11 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
         To (real, imaginary) per k2 from (real, imaginary) per n2.
     bins : ndarray of int, shape (rest * n_k1,)
         Which bin stands in which row, k2 after k2; 0 marks rows that repeat another. Bins 0 and
-        n_fft / 2 are marked like that too: no filter inside the band gives them weight.
+        n_fft / 2 are marked like that too: no filter gives them weight.
+
+    References
+    ----------
+    Cooley & Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965.
     """
     radix = n_fft // rest
     k1 = np.arange(radix // 2 + 1)
@@ -133,6 +161,11 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
         Input ``waveform``, float32 [batch, window_samples], any level. One output per view under
         its name, float32 [batch, n_frames, n_features], and ``statistics``, float32
         [batch, n_statistics]. Standard operators of opset 17 only.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if a view's kind gives tables that make no view.
     """
     from bonafide.features.graph import GraphBuilder
 
@@ -150,11 +183,20 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 def add_features(
     graph: "GraphBuilder", spec: FeatureSpec, waveform: str, sequences: Iterable[str]
 ) -> tuple[dict[str, str], str]:
-    """Add the named views and the statistics.
+    """Add the named views and the statistics to a graph.
 
     Time comes last all the way: both products of the DFT, the filters and what convolves over time
     then need no transposition. Views that share a resolution share the spectrum, and a view that
     stands among the sequences and among the statistics is computed once.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    spec : FeatureSpec
+    waveform : str
+        The value that holds the windows, [batch, window_samples].
+    sequences : iterable of str
+        Names of the views that are wanted frame by frame.
 
     Returns
     -------
@@ -162,6 +204,11 @@ def add_features(
         View -> value, [batch, n_features, n_frames].
     str
         The statistics, [batch, n_statistics].
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if a view's kind gives tables that make no view.
     """
     named = {name: spec.views[name] for name in sequences}
     wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))

@@ -173,7 +173,7 @@ def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
     Autocorrelations (n_frames, order + 1), positive at lag 0, give inverse filters of the same
     shape with first coefficient 1, and the power of the prediction error, (n_frames,).
     """
-    # librosa.lpc takes 17 times as long (and 2 s to compile), and leaves the error to be worked out.
+    # librosa.lpc takes 17 times as long, 2 s to compile, and leaves the error to be worked out.
     a = np.eye(1, order + 1).repeat(len(r), axis=0)
     error = r[:, 0].copy()
     for i in range(1, order + 1):

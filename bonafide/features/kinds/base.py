@@ -55,11 +55,35 @@ class ViewKind:
     transform: Callable[[int, int], Table] | None = None
 
     def n_features(self, n_filters: int, n_coefficients: int) -> int:
-        """Return how many features a frame has before derivatives."""
+        """Return how many features a frame has before derivatives.
+
+        Parameters
+        ----------
+        n_filters, n_coefficients : int
+            Those of the view.
+
+        Returns
+        -------
+        int
+            `n_coefficients` with a transform, else `n_filters`.
+        """
         return n_filters if self.transform is None else n_coefficients
 
     def allowed_coefficients(self, n_filters: int) -> tuple[range, str]:
-        """Return which numbers of coefficients are allowed, and the words for them."""
+        """Return which numbers of coefficients are allowed.
+
+        Parameters
+        ----------
+        n_filters : int
+            That of the view.
+
+        Returns
+        -------
+        range
+            1 to `n_filters` with a transform, else 0 alone.
+        str
+            The words for it in a message.
+        """
         if self.transform is None:
             return range(1), f"0 for {self.name}"
         return range(1, n_filters + 1), f"1 to n_filters={n_filters}"
@@ -78,6 +102,10 @@ def cosine_table(n_filters: int, n_coefficients: int) -> Table:
     Returns
     -------
     ndarray of float32, shape (n_coefficients, n_filters)
+
+    References
+    ----------
+    Ahmed, Natarajan & Rao, "Discrete cosine transform", 1974; `scipy.fft.dct`.
     """
     import numpy as np
     import scipy.fft
