@@ -10,7 +10,7 @@ from bonafide.bundle import META_MODELS
 from bonafide.export.meta import add_log_odds
 from bonafide.export.scaler import add_limits, add_standard
 from bonafide.features.frontend import add_features
-from bonafide.features.graph import GraphBuilder, inline
+from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.models.examples import Standard
 from bonafide.training.stacking import Calibration
@@ -66,10 +66,10 @@ def detector_graph(
     scores = []
     for name in models:
         heard = {"frames": frames[views[name]]} if name in views else {}
-        scores.append(inline(graph, graphs[name], {**heard, STATISTICS: known})["p_spoof"])
+        scores.append(graph.inline(graphs[name], {**heard, STATISTICS: known})["p_spoof"])
     base = _side_by_side(graph, scores)
     stacked = [
-        inline(graph, graphs[f"meta_{name}"], {"models": base})["p_spoof"] for name in META_MODELS
+        graph.inline(graphs[f"meta_{name}"], {"models": base})["p_spoof"] for name in META_MODELS
     ]
     llr = _calibrated(graph, stacked[META_MODELS.index(choice)], calibration)
     prior = graph.constant(math.log(prior_spoof / (1 - prior_spoof)))

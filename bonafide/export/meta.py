@@ -7,7 +7,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder, inline
+from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder
 from bonafide.models.xgboost import add_trees
 from bonafide.training.stacking import CLIP, Linear
 
@@ -38,7 +38,7 @@ def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
         options={"zipmap": False},
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
-    outputs = inline(graph, part, {"x": add_log_odds(graph, models)})
+    outputs = graph.inline(part, {"x": add_log_odds(graph, models)})
     spoof = graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
     graph.output("p_spoof", spoof, ["batch"])
     return graph.model()

@@ -75,8 +75,6 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    from bonafide.features.graph import inline
-
     n_inputs, booster = booster.num_features(), booster.copy()  # names stay with the copy
     booster.feature_names = [f"f{number}" for number in range(n_inputs)]
     part = convert_xgboost(
@@ -84,7 +82,7 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
         initial_types=[("x", FloatTensorType([None, n_inputs]))],
         target_opset=ONNXMLTOOLS_OPSET,
     )
-    outputs = inline(graph, part, {"x": x})
+    outputs = graph.inline(part, {"x": x})
     return graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
 
 
