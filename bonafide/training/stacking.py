@@ -84,7 +84,7 @@ class Stack:
     """
 
     logistic: Linear
-    trees: bytes
+    trees: bytes = field(repr=False)
     choice: str
     log_loss: dict[str, float] = field(default_factory=dict)
 

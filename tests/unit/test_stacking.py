@@ -290,7 +290,7 @@ class TestOnnx:
         np.testing.assert_allclose(seen, source, rtol=0, atol=2e-6)
 
     @given(st.lists(st.floats(0.0, 1.0, width=32), min_size=5, max_size=5))
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     def test_metas_on_any_row(
         self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], row: Any
     ) -> None:
