@@ -16,9 +16,9 @@ from zenml.metadata.metadata_types import MetadataType
 from bonafide.corpora.schema import COLUMNS, Corpus, Row, describe
 from bonafide.evaluation.report import html_page, html_table
 from bonafide.features.spec import STATISTICS
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import MEASURES, Quarantine, Recordings, Rejected
+from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
+from bonafide.training.store import FeatureStore
 from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
 

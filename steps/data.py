@@ -11,11 +11,12 @@ from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
 from bonafide.training.config import AugmentationConfig, FitConfig
-from bonafide.training.extraction import FeatureStore, cached_extract
+from bonafide.training.extraction import cached_extract
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.ingest import ingest as ingest_corpus
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.sampling import Scaler, fit_scaler
+from bonafide.training.store import FeatureStore
 from steps.policy import reuse_unless_changed
 
 
@@ -25,6 +26,7 @@ from steps.policy import reuse_unless_changed
         "corpora.readers",
         "corpora.schema",
         "training.ingest",
+        "training.recordings",
     )
 )
 def ingest(
@@ -54,6 +56,7 @@ def split(
         "training.augmentation",
         "training.config",
         "training.extraction",
+        "training.store",
     )
 )
 def extract(

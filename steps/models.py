@@ -13,11 +13,11 @@ from bonafide.features.spec import META_MODELS
 from bonafide.home import home, work_folder
 from bonafide.training.base import FittedBase, train_base
 from bonafide.training.config import Config, FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.sampling import Scaler
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from bonafide.training.store import FeatureStore
 from steps.policy import reuse_unless_changed
 
 
@@ -27,6 +27,7 @@ from steps.policy import reuse_unless_changed
         "training.config",
         "training.sampling",
         "training.extraction",
+        "training.store",
         "training.folds",
         "process.isolate",
         "models.networks",
@@ -97,6 +98,7 @@ def calibrate(
         "features.graph",
         "features.statistics",
         "training.extraction",
+        "training.store",
         "models.networks",
         "training.stacking",
         "models.xgboost",

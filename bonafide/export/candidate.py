@@ -31,10 +31,11 @@ from bonafide.process.isolate import run_isolated
 from bonafide.runtime import Graph
 from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore, training_windows
-from bonafide.training.ingest import Recordings
+from bonafide.training.extraction import training_windows
+from bonafide.training.recordings import Recordings
 from bonafide.training.sampling import Standard
 from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.store import FeatureStore
 
 MAX_DIFFERENCE = 1e-4
 PARITY_ROWS = 64

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import MEASURES, Recordings
+from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.stacking import log_odds
 
 PARAMETERS = {

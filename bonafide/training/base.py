@@ -14,9 +14,9 @@ from bonafide.features.spec import STATISTICS
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, silent
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.sampling import Examples, Rows, feature_weights_of
+from bonafide.training.store import FeatureStore
 
 STEPS = 1000  # of progress that one fit is reported in
 

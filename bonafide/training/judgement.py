@@ -24,10 +24,10 @@ from bonafide.export.chain import Chain
 from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Quarantine, Recordings
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.stacking import Calibration, Stack, log_odds
+from bonafide.training.store import FeatureStore
 
 Floats = NDArray[np.floating[Any]]
 BATCH_ROWS = 64

@@ -12,8 +12,8 @@ from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
 from bonafide.training.config import Config
-from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.judgement import Judgement, gate, model_card
+from bonafide.training.recordings import Quarantine, Recordings
 
 
 def code_version() -> dict[str, str]:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.training.config import FeatureWeights, FitConfig
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
+from bonafide.training.store import FeatureStore
 
 Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -113,7 +113,7 @@ class Examples:
     ----------
     statistics : Part
         Shape (n_all, n_statistics): n_rows recordings, then as many changed copies, and so on;
-        see `bonafide.training.extraction.FeatureStore`.
+        see `bonafide.training.store.FeatureStore`.
     is_spoof : ndarray of bool, shape (n_rows,)
     source : ndarray of int64, shape (n_rows,)
         Number of each row's source.

@@ -11,10 +11,10 @@ from bonafide.evaluation.metrics import log_loss
 from bonafide.process.pool import Progress, silent
 from bonafide.training.base import STEPS, train_base
 from bonafide.training.config import Config, NetworkConfig, TreesConfig
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import even_weights
+from bonafide.training.store import FeatureStore
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -23,9 +23,9 @@ from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph
 from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
 from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.sampling import Examples, Part, fit_standard
+from bonafide.training.store import FeatureStore
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")

@@ -134,9 +134,9 @@ def refit_networks(
     from bonafide.features.spec import STATISTICS
     from bonafide.training.base import fit_base, make_base_model, model_seed
     from bonafide.training.config import FitConfig
-    from bonafide.training.extraction import FeatureStore
     from bonafide.training.folds import TEST
     from bonafide.training.sampling import Examples, Part, fit_standard
+    from bonafide.training.store import FeatureStore
 
     fit_config = FitConfig.model_validate(common["fit"])
     store = FeatureStore(Path(common["store"]))

@@ -33,8 +33,8 @@ from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files,
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
-from bonafide.training.ingest import MEASURES, Recordings
 from bonafide.training.judgement import Outcome, gate
+from bonafide.training.recordings import MEASURES, Recordings
 
 Floats = NDArray[np.float64]
 

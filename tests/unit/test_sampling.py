@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bonafide.errors import ConfigError
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.training.config import FeatureWeights, FitConfig, parse_config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.sampling import (
     BatchSampler,
@@ -22,6 +21,7 @@ from bonafide.training.sampling import (
     fit_scaler,
     fit_standard,
 )
+from bonafide.training.store import FeatureStore
 
 N_ROWS, N_FRAMES, N_FEATURES, N_STATISTICS = 120, 40, 3, 5
 STILL: dict[str, Any] = {
