@@ -1,12 +1,6 @@
 """How artifacts are stored: native formats, a hash each, pages to look at. Never pickle."""
 
-from materializers.data import (
-    ArrayMaterializer,
-    FeatureStoreMaterializer,
-    FoldsMaterializer,
-    QuarantineMaterializer,
-    RecordingsMaterializer,
-)
+from materializers.artifact import ArtifactMaterializer
 from materializers.models import (
     BundleMaterializer,
     CalibrationMaterializer,
@@ -14,20 +8,12 @@ from materializers.models import (
     ScalerMaterializer,
     StackMaterializer,
 )
-from materializers.results import AuditMaterializer, JudgementMaterializer, StudyMaterializer
 
 __all__ = [
-    "ArrayMaterializer",
-    "AuditMaterializer",
+    "ArtifactMaterializer",
     "BundleMaterializer",
     "CalibrationMaterializer",
-    "FeatureStoreMaterializer",
     "FittedBaseMaterializer",
-    "FoldsMaterializer",
-    "JudgementMaterializer",
-    "QuarantineMaterializer",
-    "RecordingsMaterializer",
     "ScalerMaterializer",
     "StackMaterializer",
-    "StudyMaterializer",
 ]

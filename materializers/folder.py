@@ -1,8 +1,5 @@
 """The one way in and out of an artifact store: a folder of files."""
 
-import hashlib
-import os
-import shutil
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,24 +8,6 @@ from zenml.enums import VisualizationType
 from zenml.io import fileio
 from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.metadata.metadata_types import MetadataType
-
-
-def sha256_of(*parts: bytes | str) -> str:
-    """Hash parts in order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.encode() if isinstance(part, str) else part)
-        digest.update(b"\0")
-    return digest.hexdigest()
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Link a folder's files, which never change again; copy them where links do not reach."""
-    for path in source.iterdir():
-        try:
-            os.link(path, target / path.name)
-        except OSError:
-            shutil.copyfile(path, target / path.name)
 
 
 class FolderMaterializer(BaseMaterializer):

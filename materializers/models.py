@@ -9,12 +9,14 @@ import numpy as np
 from zenml.enums import ArtifactType, VisualizationType
 from zenml.metadata.metadata_types import MetadataType
 
+from bonafide.artifact import link_or_copy, sha256_of
 from bonafide.bundle import Bundle, read_bundle
-from bonafide.evaluation.report import curves_figure, html_page
+from bonafide.evaluation.figures import curves_figure
+from bonafide.evaluation.report import figure_page
 from bonafide.training.base import FittedBase
 from bonafide.training.sampling import Scaler, Standard
 from bonafide.training.stacking import Calibration, Stack, load_stack, save_stack
-from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
+from materializers.folder import FolderMaterializer
 
 
 class ScalerMaterializer(FolderMaterializer):
@@ -104,7 +106,9 @@ class FittedBaseMaterializer(FolderMaterializer):
 
     def pages(self, data: FittedBase) -> dict[str, tuple[str, VisualizationType]]:
         """Show the learning curves."""
-        page = html_page(f"Learning curves: {data.name}", [curves_figure(data.history)])
+        page = figure_page(
+            f"Learning curves: {data.name}", curves_figure(data.history), "Training loss"
+        )
         return {"curves.html": (page, VisualizationType.HTML)}
 
 

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import Plain
 from bonafide.corpora.schema import UNKNOWN, Corpus, describe
 from bonafide.evaluation.metrics import Interval, bootstrap, eer, summarise
 
 Scores = NDArray[np.floating[Any]]
+Group = dict[str, Interval | int]
 DECISION = "decision"
+MEAN = "mean of the base models"
 # Groups judged on their own rows of both labels, and spoof groups judged against all bona fide.
 BOTH_SIDES = {"source": "source", "language": "language", "codec": "original_codec"}
 SPOOF_SIDE = {"generator": "system", "attack_type": "attack_type"}
@@ -22,7 +25,7 @@ SIMULATED_NOTE = (
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Plain):
     """Metrics of several systems on the same rows.
 
     Parameters
@@ -44,50 +47,9 @@ class Evaluation:
     title: str
     counts: dict[str, int]
     systems: dict[str, dict[str, Interval]]
-    groups: dict[str, dict[str, dict[str, Any]]]
+    groups: dict[str, dict[str, Group]]
     clusters: str
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "title": self.title,
-            "counts": self.counts,
-            "systems": {
-                name: {metric: value.to_json() for metric, value in metrics.items()}
-                for name, metrics in self.systems.items()
-            },
-            "groups": {
-                kind: {
-                    group: {**entry, "eer": entry["eer"].to_json()}
-                    for group, entry in groups.items()
-                }
-                for kind, groups in self.groups.items()
-            },
-            "clusters": self.clusters,
-            "notes": list(self.notes),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Evaluation":
-        """Read what `to_json` gave."""
-        return cls(
-            title=values["title"],
-            counts=values["counts"],
-            systems={
-                name: {metric: Interval(**value) for metric, value in metrics.items()}
-                for name, metrics in values["systems"].items()
-            },
-            groups={
-                kind: {
-                    group: {**entry, "eer": Interval(**entry["eer"])}
-                    for group, entry in groups.items()
-                }
-                for kind, groups in values["groups"].items()
-            },
-            clusters=values["clusters"],
-            notes=tuple(values["notes"]),
-        )
 
 
 def cluster_column(corpus: Corpus) -> tuple[str, NDArray[np.str_]]:
@@ -174,9 +136,9 @@ class _GroupJudge:
     resamples: int
     seed: int
 
-    def tables(self, values: NDArray[np.str_], *, against_all: bool) -> dict[str, dict[str, Any]]:
+    def tables(self, values: NDArray[np.str_], *, against_all: bool) -> dict[str, Group]:
         """Return the EER of each group that has enough rows of both labels."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Group] = {}
         for group in sorted(set(values.tolist()) - {UNKNOWN}):
             rows = values == group
             if against_all:

@@ -11,8 +11,9 @@ import bonafide
 from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
+from bonafide.training.card import model_card
 from bonafide.training.config import Config
-from bonafide.training.judgement import Judgement, gate, model_card
+from bonafide.training.judgement import Judgement, gate
 from bonafide.training.recordings import Quarantine, Recordings
 
 

@@ -4,11 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.features.spec import FeatureSpec
+from bonafide.artifact import JSON, Artifact, link_or_copy
+from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.training.config import AugmentationConfig
 
 DONE = "rows.jsonl"
@@ -17,7 +19,7 @@ AUGMENTATION = "augmentation.json"
 
 
 @dataclass(frozen=True)
-class FeatureStore:
+class FeatureStore(Artifact):
     """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
 
     ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
@@ -63,3 +65,21 @@ class FeatureStore:
         sounds = [sha for _, sha in sorted(self.sounds.items())]
         text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Link or copy the files; a store that is complete never changes again."""
+        link_or_copy(self.folder, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Use the files where they lie."""
+        return cls(folder)
+
+    def digest(self) -> str:
+        """Return the hash of spec, copies and sounds."""
+        return self.sha256
+
+    def facts(self) -> dict[str, JSON]:
+        """Return the shape of each view and the spec."""
+        shapes = {name: str(self.view(name).shape) for name in (*self.spec.views, STATISTICS)}
+        return {**shapes, "feature_spec": self.spec.to_json()}

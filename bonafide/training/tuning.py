@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from bonafide.artifact import JSON, JsonArtifact
 from bonafide.evaluation.metrics import log_loss
 from bonafide.process.pool import Progress, silent
 from bonafide.training.base import STEPS, train_base
@@ -44,7 +45,7 @@ def suggest_trees(trial: "Trial") -> Values:
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(JsonArtifact):
     """What a search found.
 
     Parameters
@@ -59,10 +60,33 @@ class Study:
         Each with ``number``, ``loss`` and ``values``, in the order they were run.
     """
 
+    FILE: ClassVar = "study.json"
+
     model: str
     best: Values
     loss: float
     trials: list[dict[str, Any]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, JSON]:
+        """Return model, loss and the best values."""
+        return {
+            "model": self.model,
+            "loss": self.loss,
+            "trials": len(self.trials),
+            "best": json.dumps(self.best),
+        }
+
+    def pages(self) -> dict[str, str]:
+        """Show every trial, the best first."""
+        from bonafide.evaluation.report import tables_page
+
+        ranked = sorted(self.trials, key=lambda trial: float(trial["loss"]))
+        lines = [
+            [str(trial["number"]), f"{trial['loss']:.4f}", json.dumps(trial["values"])]
+            for trial in ranked
+        ]
+        table = (("trial", "loss", "values"), lines)
+        return {"trials.html": tables_page(f"Hyper-parameters: {self.model}", {"": table})}
 
 
 def _study_name(name: str, config: Config, store: FeatureStore, folds: Folds) -> str:

@@ -13,9 +13,10 @@ from bonafide.evaluation.evaluate import DECISION
 from bonafide.features.spec import META_MODELS, FeatureSpec
 from bonafide.home import production_folder
 from bonafide.training.audit import audit_shortcuts
+from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.folds import make_folds
-from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, model_card
+from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
