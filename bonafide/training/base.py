@@ -1,14 +1,16 @@
 """One base model: fitted once a fold for out-of-fold scores, and once more for export."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
 from bonafide.features.spec import STATISTICS
 from bonafide.process.isolate import run_isolated
@@ -76,7 +78,7 @@ def model_seed(seed: int, name: str, fold: int) -> int:
 
 
 @dataclass(frozen=True)
-class FittedBase:
+class FittedBase(Artifact):
     """A base model fitted on the whole training side, and its scores out of fold.
 
     Parameters
@@ -103,6 +105,43 @@ class FittedBase:
     def suffix(self) -> str:
         """Return the usual end of the model's file name."""
         return ".ubj" if self.name == "xgboost" else ".keras"
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.keras`` or ``model.ubj``, ``oof.npy`` and ``about.json``."""
+        (folder / f"model{self.suffix}").write_bytes(self.content)
+        np.save(folder / "oof.npy", self.oof, allow_pickle=False)
+        about = {"name": self.name, "view": self.view, "history": self.history}
+        (folder / "about.json").write_text(json.dumps(about))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        about = json.loads((folder / "about.json").read_text())
+        content = next(folder.glob("model.*")).read_bytes()
+        oof = np.load(folder / "oof.npy", allow_pickle=False)
+        return cls(about["name"], about["view"], content, oof, about["history"])
+
+    def digest(self) -> str:
+        """Return a hash of scores and name; a .keras file carries the date it was saved."""
+        return sha256_of(self.name, self.view, self.oof.tobytes(), json.dumps(self.history))
+
+    def facts(self) -> dict[str, JSON]:
+        """Return name, view, size and the last loss of each fit."""
+        losses = {name: float(fit["loss"][-1]) for name, fit in self.history.items()}
+        return {
+            "model": self.name,
+            "view": self.view,
+            "bytes": len(self.content),
+            "loss": losses,
+        }
+
+    def pages(self) -> dict[str, str]:
+        """Show the learning curves."""
+        from bonafide.evaluation.figures import curves_figure
+        from bonafide.evaluation.report import figure_page
+
+        title = f"Learning curves: {self.name}"
+        return {"curves.html": figure_page(title, curves_figure(self.history), "Training loss")}
 
 
 def train_base(

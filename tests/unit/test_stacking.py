@@ -26,9 +26,7 @@ from bonafide.training.stacking import (
     fit_calibration,
     fit_linear,
     fit_stack,
-    load_stack,
     log_odds,
-    save_stack,
 )
 
 Floats = NDArray[np.float64]
@@ -170,9 +168,9 @@ class TestFitStack:
     def test_round_trip(self, fitted: tuple[Stack, NDArray[np.float32]], tmp_path: Path) -> None:
         stack, _ = fitted
         models, _, _ = case(1)
-        save_stack(stack, tmp_path)
+        stack.save(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.json", "trees.ubj"]
-        read = load_stack(tmp_path)
+        read = Stack.load(tmp_path)
         assert read == stack
         np.testing.assert_array_equal(read.predict(models), stack.predict(models))
 
@@ -280,7 +278,7 @@ class TestOnnx:
         np.testing.assert_allclose(seen, source, rtol=0, atol=2e-6)
 
     @given(st.lists(st.floats(0.0, 1.0, width=32), min_size=5, max_size=5))
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     def test_metas_on_any_row(
         self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], row: Any
     ) -> None:
