@@ -35,6 +35,7 @@ def audit(
         "evaluation.evaluate",
         "export.chain",
         "evaluation.metrics",
+        "evaluation.figures",
         "evaluation.report",
         "training.judgement",
         "training.stacking",

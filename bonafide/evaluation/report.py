@@ -34,7 +34,15 @@ def text_table(headings: Sequence[str], rows: Cells) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Cells) -> str:
-    """Return a Markdown table, first column to the left, the others to the right."""
+    """Return a Markdown table, first column to the left, the others to the right.
+
+    Examples
+    --------
+    >>> print(markdown_table(("system", "EER"), [("cnn", "1 %")]))
+    | system | EER |
+    | --- | ---: |
+    | cnn | 1 % |
+    """
     rule = ["---", *["---:"] * (len(headings) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *rows))
 
