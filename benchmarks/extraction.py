@@ -42,7 +42,7 @@ def extract_copies(manifest: Path, clips: int, copies: int) -> dict[str, float]:
     from bonafide.features.spec import FeatureSpec
     from bonafide.training.config import AugmentationConfig
     from bonafide.training.extraction import extract
-    from bonafide.training.ingest import MEASURES, Recordings
+    from bonafide.training.recordings import MEASURES, Recordings
 
     corpus = read_corpus(manifest)
     with tempfile.TemporaryDirectory() as name:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from bonafide.artifact import JSON, Artifact, link_or_copy
 from bonafide.errors import BundleError
 from bonafide.features.spec import FeatureSpec
 
@@ -46,7 +47,7 @@ def content_sha256(manifest: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Artifact):
     """A bundle on disk, its manifest read.
 
     Parameters
@@ -82,6 +83,29 @@ class Bundle:
     def graph_path(self, name: str) -> Path:
         """Return the place of one .onnx file."""
         return self.folder / f"{name}.onnx"
+
+    def save(self, folder: Path) -> None:
+        """Link or copy every file."""
+        link_or_copy(self.folder, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read and verify; see `read_bundle`."""
+        return read_bundle(folder)
+
+    def digest(self) -> str:
+        """Return the content hash."""
+        return str(self.manifest["sha256"])
+
+    def facts(self) -> dict[str, JSON]:
+        """Return identity, choice and origin."""
+        manifest = self.manifest
+        keys = ("name", "version", "choice", "config_sha256")
+        return {
+            **{key: str(manifest[key]) for key in keys},
+            "created": str(manifest.get("created", "-")),
+            "rows_sha256": str(manifest["corpus"]["rows_sha256"]),
+        }
 
 
 def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:

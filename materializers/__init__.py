@@ -1,33 +1,5 @@
 """How artifacts are stored: native formats, a hash each, pages to look at. Never pickle."""
 
-from materializers.data import (
-    ArrayMaterializer,
-    FeatureStoreMaterializer,
-    FoldsMaterializer,
-    QuarantineMaterializer,
-    RecordingsMaterializer,
-)
-from materializers.models import (
-    BundleMaterializer,
-    CalibrationMaterializer,
-    FittedBaseMaterializer,
-    ScalerMaterializer,
-    StackMaterializer,
-)
-from materializers.results import AuditMaterializer, JudgementMaterializer, StudyMaterializer
+from materializers.artifact import ArtifactMaterializer
 
-__all__ = [
-    "ArrayMaterializer",
-    "AuditMaterializer",
-    "BundleMaterializer",
-    "CalibrationMaterializer",
-    "FeatureStoreMaterializer",
-    "FittedBaseMaterializer",
-    "FoldsMaterializer",
-    "JudgementMaterializer",
-    "QuarantineMaterializer",
-    "RecordingsMaterializer",
-    "ScalerMaterializer",
-    "StackMaterializer",
-    "StudyMaterializer",
-]
+__all__ = ["ArtifactMaterializer"]

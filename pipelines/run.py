@@ -21,8 +21,8 @@ from bonafide.errors import BonafideError
 from bonafide.home import clean_work, home
 from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
-from bonafide.training.ingest import Quarantine
 from bonafide.training.judgement import Judgement
+from bonafide.training.recordings import Quarantine
 from pipelines.training import static_training, training
 
 

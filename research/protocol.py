@@ -31,11 +31,13 @@ from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, worker_count
 from bonafide.training.augmentation import CHANGES
 from bonafide.training.config import Config, read_config
-from bonafide.training.extraction import FeatureStore, cached_extract, changes_of
+from bonafide.training.extraction import cached_extract, changes_of
 from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
-from bonafide.training.ingest import Recordings, ingest
+from bonafide.training.ingest import ingest
+from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import feature_weights_of
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from bonafide.training.store import FeatureStore
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOCOL = ROOT / "configs" / "protocol.csv"

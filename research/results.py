@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bonafide.bundle import read_bundle, write_bundle
 from bonafide.corpora.schema import describe
 from bonafide.detector import p_spoof_of
-from bonafide.evaluation.evaluate import DECISION, evaluate, percent
+from bonafide.evaluation.evaluate import DECISION, MEAN, evaluate, percent
 from bonafide.evaluation.metrics import Interval, bootstrap, cllr, eer, min_cllr, min_dcf
 from bonafide.evaluation.report import markdown_table
 from bonafide.features.spec import BASE_MODELS, META_MODELS, NETWORKS
@@ -39,7 +39,6 @@ Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 RESAMPLES = 1000
 EDITION = "second edition of the corpus"  # that the scores in docs/results were made on
-MEAN = "mean of the five"
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Results:
             stack_scores[rows] = stack.predict(models[rows])
             chosen = stack_scores[rows, META_MODELS.index(stack.choice)]
             llr[rows] = calibration.llr(chosen)
-        return systems(models, stack_scores, llr)
+        return systems(models, stack_scores, llr, names=BASE_MODELS)
 
     @cached_property
     def groups(self) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,12 @@ from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
 from bonafide.models.config import FitConfig
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.extraction import FeatureStore, cached_extract
+from bonafide.training.extraction import cached_extract
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.ingest import ingest as ingest_corpus
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
+from bonafide.training.store import FeatureStore
 from steps.policy import reuse_unless_changed
 
 
@@ -31,6 +32,7 @@ from steps.policy import reuse_unless_changed
         "corpora.registry",
         "corpora.schema",
         "training.ingest",
+        "training.recordings",
     )
 )
 def ingest(
@@ -60,6 +62,7 @@ def split(
         "training.augmentation",
         "training.config",
         "training.extraction",
+        "training.store",
     )
 )
 def extract(

@@ -12,12 +12,12 @@ from bonafide.export.candidate import build_candidate
 from bonafide.home import home, work_folder
 from bonafide.models.config import FitConfig
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Calibration, Stack, calibrate_stack, stack_models
+from bonafide.training.store import FeatureStore
 from steps.policy import reuse_unless_changed
 
 

@@ -10,12 +10,12 @@ from bonafide.bundle import Bundle
 from bonafide.home import home
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.store import FeatureStore
 from steps.policy import reuse_unless_changed
 
 
@@ -35,6 +35,7 @@ def audit(
         "evaluation.evaluate",
         "export.chain",
         "evaluation.metrics",
+        "evaluation.figures",
         "evaluation.report",
         "training.judgement",
         "training.stacking",

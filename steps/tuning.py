@@ -8,9 +8,9 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.display import reporter
 from bonafide.home import home
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
+from bonafide.training.store import FeatureStore
 from bonafide.training.tuning import Study
 from bonafide.training.tuning import tune as tune_model
 

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import Plain
 from bonafide.corpora.schema import UNKNOWN, Corpus, describe
 from bonafide.evaluation.metrics import Interval, bootstrap, eer, summarise
 
 Scores = NDArray[np.floating[Any]]
+Group = dict[str, Interval | int]
 DECISION = "decision"
+MEAN = "mean of the base models"
 # Groups judged on their own rows of both labels, and spoof groups judged against all bona fide.
 BOTH_SIDES = {"source": "source", "language": "language", "codec": "original_codec"}
 SPOOF_SIDE = {"generator": "system", "attack_type": "attack_type"}
@@ -22,7 +25,7 @@ SIMULATED_NOTE = (
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Plain):
     """Metrics of several systems on the same rows.
 
     Parameters
@@ -44,56 +47,24 @@ class Evaluation:
     title: str
     counts: dict[str, int]
     systems: dict[str, dict[str, Interval]]
-    groups: dict[str, dict[str, dict[str, Any]]]
+    groups: dict[str, dict[str, Group]]
     clusters: str
     notes: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "title": self.title,
-            "counts": self.counts,
-            "systems": {
-                name: {metric: value.to_json() for metric, value in metrics.items()}
-                for name, metrics in self.systems.items()
-            },
-            "groups": {
-                kind: {
-                    group: {**entry, "eer": entry["eer"].to_json()}
-                    for group, entry in groups.items()
-                }
-                for kind, groups in self.groups.items()
-            },
-            "clusters": self.clusters,
-            "notes": list(self.notes),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Evaluation":
-        """Read what `to_json` gave."""
-        return cls(
-            title=values["title"],
-            counts=values["counts"],
-            systems={
-                name: {metric: Interval(**value) for metric, value in metrics.items()}
-                for name, metrics in values["systems"].items()
-            },
-            groups={
-                kind: {
-                    group: {**entry, "eer": Interval(**entry["eer"])}
-                    for group, entry in groups.items()
-                }
-                for kind, groups in values["groups"].items()
-            },
-            clusters=values["clusters"],
-            notes=tuple(values["notes"]),
-        )
 
 
 def cluster_column(corpus: Corpus) -> tuple[str, NDArray[np.str_]]:
     """Choose what intervals resample whole: sources if there are at least five, else speakers.
 
-    Rows of an unknown cluster are clusters of their own.
+    Parameters
+    ----------
+    corpus : Corpus
+
+    Returns
+    -------
+    str
+        ``source``, ``speaker`` or, with fewer than five of either, ``recording``.
+    ndarray of str, shape (n_rows,)
+        The cluster of each row; one whose source or speaker is not known is its own.
     """
     for name in ("source", "speaker"):
         values = corpus.column(name).astype("U200")
@@ -124,17 +95,20 @@ def evaluate(
     corpus : Corpus
         The rows.
     title : str
+        Which rows, in words.
     prior_spoof : float
-        The prior of p_spoof; the frozen threshold is llr = log odds of this prior.
+        The prior of p_spoof, above 0 and below 1; the threshold is the log odds of it, in llr.
     seen_generators : set of str or None
         Generators that the training side held; spoofs of these and of others are told apart.
     resamples, seed : int
         Of the clustered bootstrap.
+    notes : tuple of str
+        What a reader must know beside the numbers.
 
     Returns
     -------
     Evaluation
-        With no group table, and a note, for groups too small to judge.
+        Without the groups that hold fewer than `MIN_GROUP_ROWS` rows of a label.
     """
     is_spoof = corpus.is_spoof
     cluster_name, clusters = cluster_column(corpus)
@@ -152,17 +126,7 @@ def evaluate(
         for name, llr in scores.items()
     }
     judge = _GroupJudge(np.asarray(scores[DECISION]), is_spoof, clusters, resamples, seed)
-    groups = {
-        kind: judge.tables(corpus.column(column), against_all=False)
-        for kind, column in BOTH_SIDES.items()
-    } | {
-        kind: judge.tables(corpus.column(column), against_all=True)
-        for kind, column in SPOOF_SIDE.items()
-    }
-    if seen_generators is not None:
-        seen = np.isin(corpus.column("system"), sorted(seen_generators))
-        kind = np.where(is_spoof, np.where(seen, "seen in training", "unseen"), UNKNOWN)
-        groups["generator seen or unseen"] = judge.tables(kind, against_all=True)
+    groups = judge.by_kind(corpus, seen_generators)
     return Evaluation(title, describe(corpus), systems, groups, cluster_name, notes)
 
 
@@ -174,9 +138,23 @@ class _GroupJudge:
     resamples: int
     seed: int
 
-    def tables(self, values: NDArray[np.str_], *, against_all: bool) -> dict[str, dict[str, Any]]:
+    def by_kind(
+        self, corpus: Corpus, seen_generators: set[str] | None
+    ) -> dict[str, dict[str, Group]]:
+        """Return the groups of every kind, by the names of the kinds."""
+        groups = {
+            kind: self.judged(corpus.column(column), against_all=kind in SPOOF_SIDE)
+            for kind, column in (BOTH_SIDES | SPOOF_SIDE).items()
+        }
+        if seen_generators is not None:
+            seen = np.isin(corpus.column("system"), sorted(seen_generators))
+            kind = np.where(self.is_spoof, np.where(seen, "seen in training", "unseen"), UNKNOWN)
+            groups["generator seen or unseen"] = self.judged(kind, against_all=True)
+        return groups
+
+    def judged(self, values: NDArray[np.str_], *, against_all: bool) -> dict[str, Group]:
         """Return the EER of each group that has enough rows of both labels."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Group] = {}
         for group in sorted(set(values.tolist()) - {UNKNOWN}):
             rows = values == group
             if against_all:
@@ -203,11 +181,17 @@ class _GroupJudge:
 
 
 def simulated_note(corpus: Corpus) -> tuple[str, ...]:
-    """Return what must stand beside every number from a simulated corpus; nothing for others."""
+    """Return the note that belongs beside every number from a simulated corpus; else none."""
     return (SIMULATED_NOTE,) if set(corpus.column("corpus").tolist()) == {"simulated"} else ()
 
 
 def percent(interval: Interval) -> str:
-    """Write a share and its interval as ``12.3 % [10.1, 14.5]``."""
+    """Return a share and its interval in per cent.
+
+    Examples
+    --------
+    >>> percent(Interval(0.123, 0.101, 0.145))
+    '12.3 % [10.1, 14.5]'
+    """
     low, high = 100 * interval.low, 100 * interval.high
     return f"{100 * interval.value:.1f} % [{low:.1f}, {high:.1f}]"

@@ -25,10 +25,11 @@ from bonafide.models.examples import Features, Standard
 from bonafide.models.xgboost import load_booster
 from bonafide.runtime import Graph
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore, training_windows
+from bonafide.training.extraction import training_windows
 from bonafide.training.fitting import FittedBase
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.store import FeatureStore
 
 PARITY_ROWS = 64
 

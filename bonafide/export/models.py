@@ -17,8 +17,8 @@ from bonafide.models.examples import Standard
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress
 from bonafide.runtime import Graph
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.fitting import FittedBase
+from bonafide.training.store import FeatureStore
 
 SOURCE = "source"
 Samples = Mapping[str, Inputs]

@@ -57,7 +57,7 @@ class Examples:
     ----------
     statistics : Part
         Shape (n_all, n_statistics): n_rows recordings, then as many changed copies, and so on;
-        see `bonafide.training.extraction.FeatureStore`.
+        see `bonafide.training.store.FeatureStore`.
     is_spoof : ndarray of bool, shape (n_rows,)
     source : ndarray of int64, shape (n_rows,)
         Number of each row's source.

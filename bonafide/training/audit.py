@@ -1,16 +1,17 @@
 """The shortcut audit: what trivial measures alone can tell, without a look at the speech."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, JsonArtifact
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import MEASURES, Recordings
+from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.stacking import log_odds
 
 PARAMETERS = {
@@ -26,7 +27,7 @@ ROUNDS = 150
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(JsonArtifact):
     """What a classifier on `MEASURES` alone reaches.
 
     Parameters
@@ -40,28 +41,20 @@ class Audit:
         Share of the gain that each measure brought, largest first.
     """
 
+    FILE: ClassVar = "audit.json"
+
     test_eer: Interval | None
     fold_eer: Interval
     importance: dict[str, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "test_eer": self.test_eer and self.test_eer.to_json(),
-            "fold_eer": self.fold_eer.to_json(),
-            "importance": self.importance,
-        }
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Audit":
-        """Read what `to_json` gave."""
-        test, fold = values["test_eer"], Interval(**values["fold_eer"])
-        return cls(test and Interval(**test), fold, values["importance"])
 
     @property
     def eer(self) -> Interval:
         """What is held against the detector's: on held-out rows, or else out of fold."""
         return self.test_eer or self.fold_eer
+
+    def facts(self) -> dict[str, JSON]:
+        """Return the EER that is held against the detector's, and the one out of fold."""
+        return {"eer": self.eer.value, "fold_eer": self.fold_eer.value}
 
 
 def _fit(measures: NDArray[np.float64], is_spoof: NDArray[np.bool_], seed: int) -> xgboost.Booster:
@@ -74,8 +67,24 @@ def audit_shortcuts(
 ) -> Audit:
     """Train XGBoost on trivial measures alone, split as the detector is.
 
-    The better it does, the more of a detector's result may be a shortcut (Müller et al., 2021:
-    leading silence alone tells much of ASVspoof 2019 apart).
+    The better it does, the more of a detector's result may be a shortcut [1]_.
+
+    Parameters
+    ----------
+    recordings : Recordings
+    folds : Folds
+    resamples, seed : int
+        Of the clustered bootstrap; the seed is the trees' too.
+
+    Returns
+    -------
+    Audit
+
+    References
+    ----------
+    .. [1] N. M. Müller et al., "Speech is Silver, Silence is Golden: What do ASVspoof-trained
+       Models Really Learn?", ASVspoof Workshop 2021: leading silence alone tells much of
+       ASVspoof 2019 apart.
     """
     is_spoof, measures = recordings.corpus.is_spoof, recordings.measures
     scores = np.empty(len(is_spoof))
@@ -89,9 +98,6 @@ def audit_shortcuts(
         matrix = xgboost.DMatrix(measures[rows], feature_names=list(MEASURES))
         scores[rows] = -log_odds(booster.predict(matrix))
     assert booster is not None
-    gain = {str(k): float(v) for k, v in booster.get_score(importance_type="total_gain").items()}
-    total = sum(gain.values()) or 1.0
-    ranked = sorted(gain, key=lambda name: -gain[name])
 
     def judged(rows: NDArray[np.bool_]) -> Interval:
         _, clusters = cluster_column(recordings.corpus.take(np.flatnonzero(rows)))
@@ -104,6 +110,12 @@ def audit_shortcuts(
             seed=seed,
         )["eer"]
 
-    importance = {name: round(gain[name] / total, 4) for name in ranked}
     held_out = judged(folds.is_test) if folds.is_test.any() else None
-    return Audit(held_out, judged(~folds.is_test), importance)
+    return Audit(held_out, judged(~folds.is_test), _importance(booster))
+
+
+def _importance(booster: xgboost.Booster) -> dict[str, float]:
+    """Return the share of the gain that each measure brought, largest first."""
+    gain = {str(k): float(v) for k, v in booster.get_score(importance_type="total_gain").items()}
+    total = sum(gain.values()) or 1.0
+    return {name: round(gain[name] / total, 4) for name in sorted(gain, key=lambda n: -gain[n])}

@@ -23,13 +23,12 @@ from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.ingest import LIMITS, Recordings
+from bonafide.training.ingest import LIMITS
+from bonafide.training.recordings import Recordings
+from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 
 SHARD_ROWS = 64
 BATCH = 8
-DONE = "rows.jsonl"
-SPEC = "spec.json"
-AUGMENTATION = "augmentation.json"
 
 
 def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
@@ -79,55 +78,6 @@ def _how(
 ) -> tuple[np.random.Generator, dict[str, float], float]:
     rng = np.random.default_rng([number, *sha256.encode()])
     return rng, augmentation.shares.model_dump(), augmentation.second_share
-
-
-@dataclass(frozen=True)
-class FeatureStore:
-    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
-
-    ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
-    recordings it was made of; row i + k n_rows, for k = 1, 2 ..., to changed copy k of that
-    recording. ``rows.jsonl`` says which recordings are written and what sound each holds;
-    ``spec.json`` is the feature spec, ``augmentation.json`` how the copies are made.
-    """
-
-    folder: Path
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """The numbers that it was made with."""
-        return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
-
-    @property
-    def augmentation(self) -> AugmentationConfig:
-        """How the changed copies were made."""
-        return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
-
-    def view(self, name: str) -> NDArray[np.float32]:
-        """Map one view, or the statistics by that name, into memory, read-only."""
-        mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        return mapped
-
-    @property
-    def sounds(self) -> dict[int, str]:
-        """Hash of the sound in each row that is written."""
-        path = self.folder / DONE
-        if not path.exists():
-            return {}
-        found: dict[int, str] = {}
-        for line in path.read_text().splitlines():
-            try:
-                found.update({int(row): sha for row, sha in json.loads(line).items()})
-            except json.JSONDecodeError:  # the last line of a run that was killed while writing
-                break
-        return found
-
-    @property
-    def sha256(self) -> str:
-        """Hash of spec, copies and sounds, which decide every number in the store."""
-        sounds = [sha for _, sha in sorted(self.sounds.items())]
-        text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

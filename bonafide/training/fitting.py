@@ -1,15 +1,17 @@
 """Fitting a base model: once for every fold, and once on all of the training side for export."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
@@ -18,9 +20,9 @@ from bonafide.models.config import FitConfig, ModelConfig, view_of
 from bonafide.models.examples import Examples
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, silent
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, standardised
+from bonafide.training.store import FeatureStore
 
 STEPS = 1000  # of progress that one fit is reported in
 Ints = NDArray[np.int64]
@@ -33,7 +35,7 @@ def model_seed(seed: int, name: str, *folds: int) -> int:
 
 
 @dataclass(frozen=True)
-class FittedBase:
+class FittedBase(Artifact):
     """A base model fitted on the whole training side, and its scores out of fold.
 
     Parameters
@@ -66,6 +68,45 @@ class FittedBase:
     oof: Scores
     nested: Scores
     history: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write ``model<suffix>``, ``oof.npy``, ``nested.npy`` and ``about.json``."""
+        (folder / f"model{self.suffix}").write_bytes(self.content)
+        np.save(folder / "oof.npy", self.oof, allow_pickle=False)
+        np.save(folder / "nested.npy", self.nested, allow_pickle=False)
+        (folder / "about.json").write_text(self._about())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        about = json.loads((folder / "about.json").read_text())
+        content = (folder / f"model{about['suffix']}").read_bytes()
+        oof, nested = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("oof", "nested")
+        )
+        return cls(content=content, oof=oof, nested=nested, **about)
+
+    def _about(self) -> str:
+        names = ("name", "label", "view", "config", "suffix", "history")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+    def digest(self) -> str:
+        """Return a hash of scores and name; a .keras file carries the date it was saved."""
+        return sha256_of(self._about(), self.oof.tobytes(), self.nested.tobytes())
+
+    def facts(self) -> dict[str, JSON]:
+        """Return name, view, size and the last loss of each fit."""
+        losses = {name: float(fit["loss"][-1]) for name, fit in self.history.items()}
+        size = len(self.content)
+        return {"model": self.name, "view": self.view, "bytes": size, "loss": losses}
+
+    def pages(self) -> dict[str, str]:
+        """Show the learning curves."""
+        from bonafide.evaluation.figures import curves_figure
+        from bonafide.evaluation.report import figure_page
+
+        title = f"Learning curves: {self.label}"
+        return {"curves.html": figure_page(title, curves_figure(self.history), "Training loss")}
 
 
 def train_base(

@@ -1,10 +1,14 @@
 """Folds that keep every source and every known speaker whole."""
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
 
@@ -14,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Folds:
+class Folds(Artifact):
     """Who is trained on and who is judged on.
 
     Parameters
@@ -37,6 +41,46 @@ class Folds:
     def is_test(self) -> Mask:
         """True for the rows held out for the final judgement, shape (n_rows,)."""
         return np.asarray(self.fold == TEST)
+
+    def save(self, folder: Path) -> None:
+        """Write ``folds.csv``: the group and the fold of each row."""
+        with (folder / "folds.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("group", "fold"))
+            writer.writerows(zip(self.group.tolist(), self.fold.tolist(), strict=True))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``folds.csv``."""
+        table = np.loadtxt(folder / "folds.csv", np.int64, delimiter=",", skiprows=1, ndmin=2)
+        return cls(table[:, 0], table[:, 1])
+
+    def digest(self) -> str:
+        """Return a hash of the assignment."""
+        return sha256_of(self.group.tobytes(), self.fold.tobytes())
+
+    def _parts(self) -> dict[str, Mask]:
+        folds = {f"fold {k}": self.fold == k for k in range(self.count)}
+        return {"held out": self.is_test, **folds}
+
+    def facts(self) -> dict[str, JSON]:
+        """Count rows and groups of each part."""
+        return {
+            name: {"rows": int(rows.sum()), "groups": len(set(self.group[rows].tolist()))}
+            for name, rows in self._parts().items()
+        }
+
+    def pages(self) -> dict[str, str]:
+        """Show which groups went where."""
+        from bonafide.evaluation.report import tables_page
+
+        lines = []
+        for name, rows in self._parts().items():
+            groups, sizes = np.unique(self.group[rows], return_counts=True)
+            listed = ", ".join(f"{g} ({n})" for g, n in zip(groups, sizes, strict=True))
+            lines.append([name, str(int(rows.sum())), str(len(groups)), listed])
+        table = (("part", "rows", "groups", "group (rows)"), lines)
+        return {"folds.html": tables_page("Folds", {"": table})}
 
 
 def connected_groups(corpus: Corpus) -> Ints:

@@ -1,36 +1,37 @@
-"""What a training run ends in: verdicts on the candidate, the gate, the report and the card."""
+"""What a training run ends in: the verdict on the candidate, the gate and the report."""
 
-import html
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.bundle import META_MODELS, Bundle
 from bonafide.corpora.schema import UNKNOWN
-from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, percent, simulated_note
-from bonafide.evaluation.report import (
-    HEADINGS,
-    evaluation_section,
-    html_page,
-    html_table,
-    markdown_table,
-    system_rows,
-    title_line,
+from bonafide.evaluation.evaluate import (
+    DECISION,
+    MEAN,
+    Evaluation,
+    evaluate,
+    percent,
+    simulated_note,
 )
 from bonafide.export.chain import Chain
 from bonafide.features.spec import STATISTICS
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Quarantine, Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack, log_odds
+from bonafide.training.store import FeatureStore
 
 Floats = NDArray[np.floating[Any]]
 BATCH_ROWS = 64
+HELD_OUT, OUT_OF_FOLD = "Held-out sources, exported bundle", "Training side, out of fold"
 LONE_NOTE = (
     "No source or speaker is known for some rows: each stands alone, a speaker may be on both "
     "sides, and the numbers are better than they would be elsewhere."
@@ -38,7 +39,7 @@ LONE_NOTE = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Plain):
     """Both evaluations, the audit and the parity of a candidate.
 
     Parameters
@@ -57,26 +58,6 @@ class Outcome:
     audit: Audit
     parity: dict[str, float]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "held_out": self.held_out and self.held_out.to_json(),
-            "out_of_fold": self.out_of_fold.to_json(),
-            "audit": self.audit.to_json(),
-            "parity": self.parity,
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Outcome":
-        """Read what `to_json` gave."""
-        held_out = values["held_out"]
-        return cls(
-            held_out and Evaluation.from_json(held_out),
-            Evaluation.from_json(values["out_of_fold"]),
-            Audit.from_json(values["audit"]),
-            values["parity"],
-        )
-
     @property
     def judged(self) -> Evaluation:
         """What the candidate is judged by: held-out rows, or else its scores out of fold."""
@@ -89,15 +70,52 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgement(Artifact):
     """An outcome and its HTML report."""
 
     outcome: Outcome
     page: str
 
+    def save(self, folder: Path) -> None:
+        """Write ``outcome.json`` and ``page.html``."""
+        (folder / "outcome.json").write_text(json.dumps(self.outcome.to_json()))
+        (folder / "page.html").write_text(self.page, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read both."""
+        outcome = Outcome.from_json(json.loads((folder / "outcome.json").read_text()))
+        return cls(outcome, (folder / "page.html").read_text(encoding="utf-8"))
+
+    def digest(self) -> str:
+        """Return a hash of the numbers."""
+        return sha256_of(json.dumps(self.outcome.to_json()))
+
+    def facts(self) -> dict[str, JSON]:
+        """Return the EER of every system on sources it never heard."""
+        judged = self.outcome.judged
+        eers = {name: metrics["eer"].value for name, metrics in judged.systems.items()}
+        return {"eer": eers[DECISION], "eer_by_system": eers, **judged.counts}
+
+    def pages(self) -> dict[str, str]:
+        """Show the report."""
+        return {"report.html": self.page}
+
 
 def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, Floats]:
-    """Score rows of a store with the bundle's own graphs: system -> llr, (len(rows),)."""
+    """Score rows of a store with the bundle's own graphs.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    store : FeatureStore
+    rows : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n,)
+        System -> llr; see `systems`.
+    """
     chain = Chain(bundle)
     features = {name: store.view(name) for name in (*store.spec.views, STATISTICS)}
     parts = []
@@ -112,11 +130,28 @@ def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> d
 def systems(
     models: Floats, stack: Floats, llr: Floats, *, names: Sequence[str]
 ) -> dict[str, Floats]:
-    """Name every system that is compared, each as llr: base models, mean, stacks, decision."""
+    """Name every system that is compared: base models, their mean, stacks, decision.
+
+    Parameters
+    ----------
+    models : ndarray, shape (n_rows, n_models)
+        p_spoof of the base models.
+    stack : ndarray, shape (n_rows, 2)
+        p_spoof of the meta-models.
+    llr : ndarray, shape (n_rows,)
+        The decision.
+    names : sequence of str
+        The base models, a name for each column of `models`.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n_rows,)
+        System -> llr, higher for bona fide.
+    """
     return {
-        **{name: -log_odds(models[:, column]) for column, name in enumerate(names)},
-        "mean of the five": -log_odds(models.mean(axis=1)),
-        **{f"stack {name}": -log_odds(stack[:, column]) for column, name in enumerate(META_MODELS)},
+        **{name: -log_odds(p) for name, p in zip(names, models.T, strict=True)},
+        MEAN: -log_odds(models.mean(axis=1)),
+        **{f"stack {name}": -log_odds(p) for name, p in zip(META_MODELS, stack.T, strict=True)},
         DECISION: np.asarray(llr),
     }
 
@@ -145,81 +180,84 @@ def evaluate_candidate(
 
     Parameters
     ----------
-    models : ndarray, shape (n_rows, 5)
+    models : ndarray, shape (n_rows, n_models)
         Out-of-fold p_spoof of the base models.
     cross_fitted : ndarray, shape (n_rows, 2)
         Cross-fitted p_spoof of the meta-models.
+    audit : Audit
+        What trivial measures alone reach, on the same rows.
+    parity : dict of str to float
+        Largest absolute difference of each .onnx from its source model.
+
+    Returns
+    -------
+    Judgement
     """
-    corpus, notes = recordings.corpus, _notes(recordings)
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
-    chosen = cross_fitted[:, META_MODELS.index(stack.choice)]
-    parts = {"out_of_fold": side}
     # The calibration's two numbers know these rows. A line a fold would keep them apart, but the
     # pair behind each fold is another, and scores of unlike lines do not compare.
-    scores = {
-        "out_of_fold": systems(
-            models[side], cross_fitted[side], calibration.llr(chosen[side]), names=bundle.models
-        )
+    llr = calibration.llr(cross_fitted[side, META_MODELS.index(stack.choice)])
+    parts = {
+        OUT_OF_FOLD: (side, systems(models[side], cross_fitted[side], llr, names=bundle.models))
     }
     if len(test):
-        parts = {"held_out": test, **parts}
-        scores["held_out"] = score_rows(bundle, store, test)
-    generators = corpus.column("system")
-    seen = set(generators[side].tolist())
-    titles = {
-        "held_out": "Held-out sources, exported bundle",
-        "out_of_fold": "Training side, out of fold",
-    }
+        parts = {HELD_OUT: (test, score_rows(bundle, store, test)), **parts}
+    corpus, notes = recordings.corpus, _notes(recordings)
+    seen = set(corpus.column("system")[side].tolist())
     judged = {
-        key: evaluate(
-            scores[key],
+        title: evaluate(
+            scores,
             corpus.take(rows),
-            title=titles[key],
+            title=title,
             prior_spoof=config.decision.prior_spoof,
-            seen_generators=seen if key == "held_out" else None,
+            seen_generators=seen if title == HELD_OUT else None,
             resamples=config.resamples,
             seed=config.seed,
             notes=notes,
         )
-        for key, rows in parts.items()
+        for title, (rows, scores) in parts.items()
     }
-    outcome = Outcome(judged.get("held_out"), judged["out_of_fold"], audit, parity)
-    sections = [
-        f"<p>{html.escape(plain_verdict(outcome))}</p>",
-        audit_section(audit, outcome.judged),
-        *(
-            evaluation_section(judged[key], scores[key], corpus.is_spoof[rows])
-            for key, rows in parts.items()
-        ),
-        parity_section(parity),
-    ]
-    return Judgement(outcome, html_page(f"Bonafide: {config.name}", sections))
+    outcome = Outcome(judged.get(HELD_OUT), judged[OUT_OF_FOLD], audit, parity)
+    shown = [(judged[t], scores, corpus.is_spoof[rows]) for t, (rows, scores) in parts.items()]
+    return Judgement(outcome, report_page(f"Bonafide: {config.name}", outcome, shown))
 
 
-def audit_section(audit: Audit, judged: Evaluation) -> str:
-    """Write the audit's EER beside ours, as HTML."""
+def report_page(
+    title: str,
+    outcome: Outcome,
+    evaluations: Iterable[tuple[Evaluation, Mapping[str, Floats], NDArray[np.bool_]]],
+) -> str:
+    """Return the HTML report of an outcome.
+
+    Parameters
+    ----------
+    title : str
+    outcome : Outcome
+    evaluations : iterable of tuple
+        Each evaluation with the scores of its systems and which of its rows are spoof, in the
+        order they are shown.
+    """
+    from bonafide.evaluation.report import evaluation_values, render
+
+    audit = outcome.audit
     where = "held-out sources" if audit.test_eer else "out of fold"
-    rows = [
-        [f"trivial measures alone, {where}", percent(audit.eer)],
-        [f"this detector, {where}", percent(judged.systems[DECISION]["eer"])],
-    ]
-    leading = ", ".join(f"{name} {share:.0%}" for name, share in [*audit.importance.items()][:5])
-    return (
-        "<h2>Could it be a shortcut?</h2>"
-        + html_table(("judge", "EER"), rows)
-        + f"<p>{html.escape('What the trivial measures lean on: ' + leading)}</p>"
+    leading = [f"{name} {share:.0%}" for name, share in audit.importance.items()]
+    return render(
+        "report.html.j2",
+        title=title,
+        verdict=plain_verdict(outcome),
+        shortcut=[
+            [f"trivial measures alone, {where}", percent(audit.eer)],
+            [f"this detector, {where}", percent(outcome.judged.systems[DECISION]["eer"])],
+        ],
+        leaning=", ".join(leading[:5]),
+        evaluations=[evaluation_values(*drawn) for drawn in evaluations],
+        parity=[[name, f"{value:.1e}"] for name, value in outcome.parity.items()],
     )
 
 
-def parity_section(parity: Mapping[str, float]) -> str:
-    """Write the largest difference of every exported model from its source, as HTML."""
-    rows = [[name, f"{value:.1e}"] for name, value in parity.items()]
-    headings = ("exported model", "largest difference")
-    return "<h2>Exported models against their sources</h2>" + html_table(headings, rows)
-
-
 def gate(outcome: Outcome, config: Config) -> list[str]:
-    """Return the reasons not to promote a candidate; none means it may be."""
+    """Return the reasons not to promote a candidate; if there is none, it may be."""
     eer = outcome.judged.systems[DECISION]["eer"]
     allowed = config.gate.max_eer
     if eer.high <= allowed:
@@ -231,7 +269,7 @@ def gate(outcome: Outcome, config: Config) -> list[str]:
 
 
 def plain_verdict(outcome: Outcome) -> str:
-    """Say in plain words how good the candidate is."""
+    """Return in plain words how good the candidate is."""
     eer = outcome.judged.systems[DECISION]["eer"]
     audit = outcome.audit.eer
     wrong = round(100 * eer.value)
@@ -241,98 +279,3 @@ def plain_verdict(outcome: Outcome) -> str:
         f"({percent(audit)})."
     )
     return " ".join([words, *outcome.judged.notes])
-
-
-def model_card(
-    bundle: Bundle, outcome: Outcome, recordings: Recordings, quarantine: Quarantine
-) -> str:
-    """Write the model card, Markdown: intended use, data, protocol, results, limits."""
-    corpus = recordings.corpus
-    manifest = bundle.manifest
-    tables = [
-        f"{title_line(evaluation)}.\n\n{markdown_table(HEADINGS, system_rows(evaluation))}"
-        for evaluation in reversed(outcome.evaluations)
-    ]
-    return "\n\n".join(
-        [
-            f"# {manifest['name']}",
-            plain_verdict(outcome),
-            "## Intended use",
-            "To sort recordings of speech for people who look further: research, triage, and "
-            "checks beside others. Not for decisions about people without a person, not as "
-            "evidence, not against someone who tunes recordings to this very detector, and not "
-            "for music or sounds other than speech.",
-            "## Data",
-            f"{len(corpus)} recordings ({int((~corpus.is_spoof).sum())} bona fide, "
-            f"{int(corpus.is_spoof.sum())} spoof); {len(quarantine.rejected)} of "
-            f"{quarantine.n_rows} rows were set aside. Rows hash: `{recordings.rows_sha256}`. "
-            f"{_copies(manifest['config'])} {_terms(recordings)}".rstrip(),
-            *(_by(recordings, name) for name in ("licence", "attack_type", "language")),
-            "## Protocol",
-            f"Sources and known speakers stay whole. {_protocol(outcome)} The threshold is the "
-            f"prior's ({manifest['prior_spoof']:g}), chosen before any row is judged.",
-            "## Results",
-            *tables,
-            "## Limits",
-            "The error on sources unlike these can be several times higher. A verdict is a "
-            "statistical statement, not proof.",
-        ]
-    )
-
-
-def _protocol(outcome: Outcome) -> str:
-    if outcome.held_out is None:
-        return (
-            "Every row is scored out of fold, by models that never saw its group; the models "
-            "given here then learned from all of them."
-        )
-    return (
-        "A fifth or so of the rows, in whole groups, is held out from everything; the rest is "
-        "scored out of fold."
-    )
-
-
-def _copies(config: Mapping[str, Any]) -> str:
-    count, weight = config["augmentation"]["count"], config["fit"]["augmentation_weight"]
-    if not count or not weight:
-        return "Models train on the recordings as they are."
-    groups = [name for name, share in config["augmentation"]["shares"].items() if share]
-    return (
-        f"Beside each recording models train on {count} augmented copies, which count {weight:g} "
-        f"each: {', '.join(groups)}."
-    )
-
-
-def _terms(recordings: Recordings) -> str:
-    """Say so where licences bind those who use what was learned."""
-    licence = np.char.lower(recordings.corpus.column("licence").astype(str))
-    unknown = np.isin(licence, (UNKNOWN, "unknown"))
-    bound = np.char.find(licence, "-nc") >= 0
-    if not (unknown | bound).any():
-        return ""
-    return (
-        f"Of the recordings {int(unknown.sum())} have no licence that is known and "
-        f"{int(bound.sum())} one without commercial use: **for research and evaluation only**."
-    )
-
-
-def _by(recordings: Recordings, name: str, n: int = 12) -> str:
-    """Count recordings and sources by a column, Markdown; the rarest together."""
-    corpus = recordings.corpus
-    values, source = corpus.column(name), corpus.column("source")
-    names, counts = np.unique(values, return_counts=True)
-    ordered = names[np.argsort(-counts, kind="stable")].tolist()
-    groups = [([value], value) for value in ordered[:n]]
-    if rest := ordered[n:]:
-        groups.append((rest, f"{len(rest)} others"))
-    lines = [
-        [
-            text,
-            str(int((mine & ~corpus.is_spoof).sum())),
-            str(int((mine & corpus.is_spoof).sum())),
-            str(len(set(source[mine].tolist()))),
-        ]
-        for members, text in groups
-        for mine in [np.isin(values, members)]
-    ]
-    return markdown_table((name, "bona fide", "spoof", "sources"), lines)

@@ -11,15 +11,16 @@ import bonafide
 from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
+from bonafide.training.card import model_card
 from bonafide.training.config import Config
-from bonafide.training.ingest import Quarantine, Recordings
-from bonafide.training.judgement import Judgement, gate, model_card
+from bonafide.training.judgement import Judgement, gate
+from bonafide.training.recordings import Quarantine, Recordings
 
 
 def code_version() -> dict[str, str]:
-    """Say which code ran: package version, hash of its files, and the commit where there is one."""
+    """Return which code ran: package version, hash of its files, the commit where there is one."""
     package = Path(bonafide.__file__).parent
-    files = sorted(package.rglob("*.py"))
+    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".j2", ".css"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     version = {"version": bonafide.__version__, "sha256": digest}
     if (package.parent / ".git").exists() and shutil.which("git"):
@@ -48,6 +49,11 @@ def keep_and_promote(
     ----------
     root : Path
         The home folder.
+    candidate : Bundle
+    judgement : Judgement
+    recordings, quarantine : Recordings, Quarantine
+        What it was trained on, and what was set aside.
+    config : Config
     run : dict of str to str
         The orchestrator's own names of the run.
 

@@ -13,14 +13,16 @@ from bonafide.home import clean_work, home, work_folder
 from bonafide.process.pool import Progress
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore, cached_extract
+from bonafide.training.extraction import cached_extract
 from bonafide.training.fitting import train_base
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.ingest import Recordings, ingest
+from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
+from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import fit_scaler
 from bonafide.training.stacking import calibrate_stack, stack_models
+from bonafide.training.store import FeatureStore
 
 
 def train(

@@ -2,24 +2,56 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.models.config import FeatureWeights
 from bonafide.models.examples import Examples, Features, Part, Rows, Standard
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
+from bonafide.training.store import FeatureStore
 
 STATISTICS_LIMIT = 4.0  # deviations: a statistic far off says no more than one that is off
 
 
 @dataclass(frozen=True)
-class Scaler:
+class Scaler(Artifact):
     """A `Standard` for every view, and under `STATISTICS` one for the statistics."""
 
     standards: dict[str, Standard]
+
+    def save(self, folder: Path) -> None:
+        """Write ``scaler.npz``: ``<view>`` holds mean, scale, limit and any gain, a row each."""
+        arrays: dict[str, Any] = {}
+        for name, s in self.standards.items():
+            rows = [s.mean, s.scale, np.full_like(s.mean, s.limit)]
+            arrays[name] = np.stack(rows if s.gain is None else [*rows, s.gain])
+        np.savez(folder / "scaler.npz", **arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``scaler.npz``."""
+        standards = {}
+        with np.load(folder / "scaler.npz", allow_pickle=False) as arrays:
+            for name, (mean, scale, limit, *gain) in arrays.items():
+                standards[name] = Standard(mean, scale, float(limit[0]), *gain)
+        return cls(standards)
+
+    def digest(self) -> str:
+        """Return a hash of names and numbers."""
+        parts: list[bytes | str] = []
+        for name, s in self.standards.items():
+            gain = b"" if s.gain is None else s.gain.tobytes()
+            parts += [name, s.mean.tobytes(), s.scale.tobytes(), str(s.limit), gain]
+        return sha256_of(*parts)
+
+    def facts(self) -> dict[str, JSON]:
+        """Count the features of each view."""
+        return {name: len(standard.mean) for name, standard in self.standards.items()}
 
 
 def feature_weights_of(

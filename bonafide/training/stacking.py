@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.evaluation.metrics import log_loss
 from bonafide.training.folds import Folds
@@ -68,7 +69,7 @@ def fit_linear(x: NDArray[np.floating[Any]], is_spoof: Mask, *, strength: float 
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(Artifact):
     """Both fitted meta-models and how they did.
 
     Parameters
@@ -87,6 +88,33 @@ class Stack:
     trees: bytes = field(repr=False)
     choice: str
     log_loss: dict[str, float] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write ``stack.json`` and ``trees.ubj``."""
+        entries = {
+            "coefficients": self.logistic.coefficients,
+            "intercept": self.logistic.intercept,
+            "choice": self.choice,
+            "log_loss": self.log_loss,
+        }
+        (folder / "stack.json").write_text(json.dumps(entries))
+        (folder / "trees.ubj").write_bytes(self.trees)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        entries = json.loads((folder / "stack.json").read_text())
+        linear = Linear(tuple(entries["coefficients"]), entries["intercept"])
+        trees = (folder / "trees.ubj").read_bytes()
+        return cls(linear, trees, entries["choice"], entries["log_loss"])
+
+    def digest(self) -> str:
+        """Return a hash of both and the choice."""
+        return sha256_of(json.dumps(asdict(self.logistic)), self.trees, self.choice)
+
+    def facts(self) -> dict[str, JSON]:
+        """Return the choice and what it was made by."""
+        return {"choice": self.choice, "log_loss": dict(self.log_loss)}
 
     def predict(self, models: Scores) -> Scores:
         """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, n_models)."""
@@ -150,11 +178,17 @@ def fit_stack(
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(JsonArtifact):
     """llr = -(slope * log_odds(p) + intercept), p the chosen meta-model's p_spoof."""
+
+    FILE: ClassVar = "calibration.json"
 
     slope: float
     intercept: float
+
+    def facts(self) -> dict[str, JSON]:
+        """Return both numbers."""
+        return self.to_json()
 
     def llr(self, p_spoof: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the natural-log likelihood ratio, higher for bona fide."""
@@ -197,23 +231,3 @@ def calibrate_stack(
     side = ~folds.is_test
     chosen = cross_fitted[side, META_MODELS.index(stack.choice)]
     return fit_calibration(chosen, is_spoof[side])
-
-
-def save_stack(stack: Stack, folder: Path) -> None:
-    """Write ``stack.json`` and ``trees.ubj``."""
-    entries = {
-        "coefficients": stack.logistic.coefficients,
-        "intercept": stack.logistic.intercept,
-        "choice": stack.choice,
-        "log_loss": stack.log_loss,
-    }
-    (folder / "stack.json").write_text(json.dumps(entries))
-    (folder / "trees.ubj").write_bytes(stack.trees)
-
-
-def load_stack(folder: Path) -> Stack:
-    """Read what `save_stack` wrote."""
-    entries = json.loads((folder / "stack.json").read_text())
-    linear = Linear(tuple(entries["coefficients"]), entries["intercept"])
-    trees = (folder / "trees.ubj").read_bytes()
-    return Stack(linear, trees, entries["choice"], entries["log_loss"])

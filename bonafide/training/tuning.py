@@ -4,18 +4,19 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from bonafide.artifact import JSON, JsonArtifact
 from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models import family
 from bonafide.process.pool import Progress, silent
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.fitting import STEPS, train_base
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import even_weights
+from bonafide.training.store import FeatureStore
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -24,7 +25,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(JsonArtifact):
     """What a search found.
 
     Parameters
@@ -39,10 +40,33 @@ class Study:
         Each with ``number``, ``loss`` and ``values``, in the order they were run.
     """
 
+    FILE: ClassVar = "study.json"
+
     model: str
     best: Values
     loss: float
     trials: list[dict[str, Any]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, JSON]:
+        """Return model, loss and the best values."""
+        return {
+            "model": self.model,
+            "loss": self.loss,
+            "trials": len(self.trials),
+            "best": json.dumps(self.best),
+        }
+
+    def pages(self) -> dict[str, str]:
+        """Show every trial, the best first."""
+        from bonafide.evaluation.report import tables_page
+
+        ranked = sorted(self.trials, key=lambda trial: float(trial["loss"]))
+        lines = [
+            [str(trial["number"]), f"{trial['loss']:.4f}", json.dumps(trial["values"])]
+            for trial in ranked
+        ]
+        table = (("trial", "loss", "values"), lines)
+        return {"trials.html": tables_page(f"Hyper-parameters: {self.model}", {"": table})}
 
 
 def _study_name(name: str, config: Config, store: FeatureStore, folds: Folds) -> str:

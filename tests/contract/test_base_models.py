@@ -25,10 +25,10 @@ from bonafide.models.network import NetworkConfig
 from bonafide.models.xgboost import XGBoostConfig
 from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.fitting import FittedBase, left_out, model_seed, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.scaling import fit_standard
+from bonafide.training.store import FeatureStore
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 BASE_MODELS = tuple(BUILT_IN)

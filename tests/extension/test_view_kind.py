@@ -23,7 +23,7 @@ from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
 from bonafide.training.config import AugmentationConfig, parse_config
 from bonafide.training.extraction import extract
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -134,10 +134,10 @@ def refit_networks(
     from bonafide.models import family
     from bonafide.models.config import FitConfig
     from bonafide.models.examples import Examples, Part
-    from bonafide.training.extraction import FeatureStore
     from bonafide.training.fitting import fit_base, fit_one, model_seed
     from bonafide.training.folds import TEST
     from bonafide.training.scaling import fit_standard
+    from bonafide.training.store import FeatureStore
 
     fit_config = FitConfig.model_validate(common["fit"])
     store = FeatureStore(Path(common["store"]))

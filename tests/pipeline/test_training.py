@@ -31,7 +31,13 @@ def test_run_ends_in_a_promoted_bundle_and_a_readable_summary(trained: Trained) 
         "card.md",
         "manifest.json",
     }
-    for word in (*BASE_MODELS, "mean of the five", "stack logistic", "stack xgboost", "decision"):
+    for word in (
+        *BASE_MODELS,
+        "mean of the base models",
+        "stack logistic",
+        "stack xgboost",
+        "decision",
+    ):
         assert re.search(rf"^{word} +\d+\.\d % \[", trained.output, re.MULTILINE), word
     for part in ("Shortcut audit", "Next: bonafide score", "prove that the machinery runs"):
         assert part in trained.output

@@ -1,7 +1,6 @@
 """Judging, reporting, configuration, the audit, and the writers of scores."""
 
 import csv
-import html
 import io
 import json
 from collections.abc import Sequence
@@ -13,13 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import Detection, Segment
 from bonafide.errors import AudioError, ConfigError, CorpusError
-from bonafide.evaluation import report
+from bonafide.evaluation import figures, report
 from bonafide.evaluation.evaluate import (
     DECISION,
     MIN_GROUP_ROWS,
@@ -35,8 +35,8 @@ from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files,
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
-from bonafide.training.ingest import MEASURES, Recordings
 from bonafide.training.judgement import Outcome, gate
+from bonafide.training.recordings import MEASURES, Recordings
 from tests.helpers.bundles import BASE_MODELS
 
 Floats = NDArray[np.float64]
@@ -238,7 +238,7 @@ class TestTables:
     def test_html_escapes_everything(self) -> None:
         table = report.html_table((EVIL, "EER"), [(EVIL, EVIL)])
         assert "<script" not in table
-        assert table.count(html.escape(EVIL)) == 3
+        assert table.count(escape(EVIL)) == 3
         assert table.count("<tr>") == table.count("</tr>") == 2
         assert (table.count("<th>"), table.count("<td>")) == (2, 2)
 
@@ -253,7 +253,7 @@ class TestTables:
         scores = {DECISION: llr}
         page = report.evaluation_page(found, scores, corpus.is_spoof)
         assert "<script" not in page
-        assert page.count(html.escape(EVIL)) >= 6
+        assert page.count(escape(EVIL)) >= 6
         assert page.startswith("<!doctype html>")
         assert page.count("<svg") == page.count("</svg>") == 2
         for link in ("src=", 'href="http', "url(http", "@import"):
@@ -283,10 +283,10 @@ class TestFigures:
         def draw(seed: int) -> str:
             llr = scores_of(corpus, seed)
             if name == "det":
-                return report.det_figure({"cnn": llr + 1, DECISION: llr}, corpus.is_spoof)
+                return figures.det_figure({"cnn": llr + 1, DECISION: llr}, corpus.is_spoof)
             if name == "histogram":
-                return report.histogram_figure(llr, corpus.is_spoof)
-            return report.curves_figure({"fold 0": {"loss": (llr**2).tolist()}})
+                return figures.histogram_figure(llr, corpus.is_spoof)
+            return figures.curves_figure({"fold 0": {"loss": (llr**2).tolist()}})
 
         one, again, other = draw(1), draw(1), draw(2)
         assert one == again
@@ -296,8 +296,8 @@ class TestFigures:
 
     def test_scores_that_are_all_alike(self) -> None:
         spoof = np.array([False, True] * 10)
-        assert report.histogram_figure(np.zeros(20), spoof).startswith("<svg")
-        assert report.det_figure({DECISION: np.zeros(20)}, spoof).startswith("<svg")
+        assert figures.histogram_figure(np.zeros(20), spoof).startswith("<svg")
+        assert figures.det_figure({DECISION: np.zeros(20)}, spoof).startswith("<svg")
 
 
 class TestConfig:

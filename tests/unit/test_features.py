@@ -21,14 +21,14 @@ from bonafide.runtime import Graph
 from bonafide.training import extraction as features
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import (
-    FeatureStore,
     augmented,
     cached_extract,
     extract,
     family_name,
     training_window,
 )
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
+from bonafide.training.store import FeatureStore
 
 RATE = 16_000
 SPEC = FeatureSpec(

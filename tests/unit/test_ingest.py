@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
-from bonafide.training.ingest import (
-    MEASURES,
-    Quarantine,
-    Recordings,
-    Rejected,
-    ingest,
-    measure,
-)
+from bonafide.training.ingest import ingest, measure
+from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
 
 RATE = 16_000
 Floats = NDArray[np.float64]

@@ -13,13 +13,14 @@ from bonafide.evaluation.evaluate import DECISION
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import production_folder
 from bonafide.training.audit import audit_shortcuts
+from bonafide.training.card import model_card
 from bonafide.training.config import Config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import make_folds
-from bonafide.training.ingest import MEASURES, Quarantine, Recordings
-from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, model_card
+from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate
 from bonafide.training.promotion import keep_and_promote
+from bonafide.training.recordings import MEASURES, Quarantine, Recordings
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
+from bonafide.training.store import FeatureStore
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 N_ROWS = 240

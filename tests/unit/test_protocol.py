@@ -14,9 +14,9 @@ from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.models.config import FeatureWeights
 from bonafide.training.config import read_config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
-from bonafide.training.ingest import Recordings
+from bonafide.training.recordings import Recordings
+from bonafide.training.store import FeatureStore
 from research.conditions import CONDITIONS
 from research.protocol import (
     CONFIG,

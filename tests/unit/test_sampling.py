@@ -13,9 +13,9 @@ from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.config import FeatureWeights, FitConfig
 from bonafide.models.examples import BatchSampler, Examples, Part, Standard
 from bonafide.training.config import parse_config
-from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, fit_scaler, fit_standard
+from bonafide.training.store import FeatureStore
 
 N_ROWS, N_FRAMES, N_FEATURES, N_STATISTICS = 120, 40, 3, 5
 STILL: dict[str, Any] = {

@@ -28,9 +28,7 @@ from bonafide.training.stacking import (
     fit_calibration,
     fit_linear,
     fit_stack,
-    load_stack,
     log_odds,
-    save_stack,
 )
 
 Floats = NDArray[np.float64]
@@ -180,9 +178,9 @@ class TestFitStack:
     def test_round_trip(self, fitted: tuple[Stack, NDArray[np.float32]], tmp_path: Path) -> None:
         stack, _ = fitted
         models, _, _ = case(1)
-        save_stack(stack, tmp_path)
+        stack.save(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.json", "trees.ubj"]
-        read = load_stack(tmp_path)
+        read = Stack.load(tmp_path)
         assert read == stack
         np.testing.assert_array_equal(read.predict(models), stack.predict(models))
 

@@ -1,0 +1,85 @@
+"""The feature store: a folder of memory-mapped arrays, one a view."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.artifact import JSON, Artifact, link_or_copy
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.training.config import AugmentationConfig
+
+DONE = "rows.jsonl"
+SPEC = "spec.json"
+AUGMENTATION = "augmentation.json"
+
+
+@dataclass(frozen=True)
+class FeatureStore(Artifact):
+    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
+
+    ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
+    recordings it was made of; row i + k n_rows, for k = 1, 2 ..., to changed copy k of that
+    recording. ``rows.jsonl`` says which recordings are written and what sound each holds;
+    ``spec.json`` is the feature spec, ``augmentation.json`` how the copies are made.
+    """
+
+    folder: Path
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The numbers that it was made with."""
+        return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
+
+    @property
+    def augmentation(self) -> AugmentationConfig:
+        """How the changed copies were made."""
+        return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
+
+    def view(self, name: str) -> NDArray[np.float32]:
+        """Map one view, or the statistics by that name, into memory, read-only."""
+        mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return mapped
+
+    @property
+    def sounds(self) -> dict[int, str]:
+        """Hash of the sound in each row that is written."""
+        path = self.folder / DONE
+        if not path.exists():
+            return {}
+        found: dict[int, str] = {}
+        for line in path.read_text().splitlines():
+            try:
+                found.update({int(row): sha for row, sha in json.loads(line).items()})
+            except json.JSONDecodeError:  # the last line of a run that was killed while writing
+                break
+        return found
+
+    @property
+    def sha256(self) -> str:
+        """Hash of spec, copies and sounds, which decide every number in the store."""
+        sounds = [sha for _, sha in sorted(self.sounds.items())]
+        text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Link or copy the files; a store that is complete never changes again."""
+        link_or_copy(self.folder, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Use the files where they lie."""
+        return cls(folder)
+
+    def digest(self) -> str:
+        """Return the hash of spec, copies and sounds."""
+        return self.sha256
+
+    def facts(self) -> dict[str, JSON]:
+        """Return the shape of each view and the spec."""
+        shapes = {name: str(self.view(name).shape) for name in (*self.spec.views, STATISTICS)}
+        return {**shapes, "feature_spec": self.spec.to_json()}
