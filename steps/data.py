@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from zenml import step
-
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora.readers import join, read_corpus
 from bonafide.display import reporter
@@ -16,17 +14,10 @@ from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.sampling import Scaler, fit_scaler
-from steps.policy import reuse_unless_changed
+from steps.policy import cached_step
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "audio",
-        "corpora.readers",
-        "corpora.schema",
-        "training.ingest",
-    )
-)
+@cached_step
 def ingest(
     corpora: list[str], corpus_format: str | None, fingerprint: str
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
@@ -37,7 +28,7 @@ def ingest(
     return recordings, quarantine
 
 
-@step(cache_policy=reuse_unless_changed("training.folds"))
+@cached_step
 def split(
     recordings: Recordings, count: int, test_share: float, seed: int
 ) -> Annotated[Folds, "folds"]:
@@ -45,17 +36,7 @@ def split(
     return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "audio",
-        "features.frontend",
-        "features.graph",
-        "features.statistics",
-        "training.augmentation",
-        "training.config",
-        "training.extraction",
-    )
-)
+@cached_step
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
 ) -> Annotated[FeatureStore, "features"]:
@@ -69,7 +50,7 @@ def extract(
     )
 
 
-@step(cache_policy=reuse_unless_changed("training.config", "training.sampling"))
+@cached_step
 def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
     return fit_scaler(features, folds, fit.feature_weights)

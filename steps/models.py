@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import numpy as np
-from zenml import step
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
@@ -18,21 +17,10 @@ from bonafide.training.folds import Folds
 from bonafide.training.ingest import Recordings
 from bonafide.training.sampling import Scaler
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
-from steps.policy import reuse_unless_changed
+from steps.policy import cached_step
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "training.base",
-        "training.config",
-        "training.sampling",
-        "training.extraction",
-        "training.folds",
-        "process.isolate",
-        "models.networks",
-        "models.xgboost",
-    )
-)
+@cached_step
 def train(
     name: str,
     model: NetworkConfig | TreesConfig,
@@ -55,7 +43,7 @@ def train(
     )
 
 
-@step(cache_policy=reuse_unless_changed("evaluation.metrics", "training.stacking"))
+@cached_step
 def stack(
     cnn: FittedBase,
     rnn: FittedBase,
@@ -74,7 +62,7 @@ def stack(
     return oof, fitted, cross_fitted
 
 
-@step(cache_policy=reuse_unless_changed("training.stacking"))
+@cached_step
 def calibrate(
     stack: Stack, cross_fitted: np.ndarray, recordings: Recordings, folds: Folds
 ) -> Annotated[Calibration, "calibration"]:
@@ -84,24 +72,7 @@ def calibrate(
     return fit_calibration(chosen, recordings.corpus.is_spoof[side])
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "bundle",
-        "detector",
-        "export.candidate",
-        "export.chain",
-        "export.fused",
-        "export.networks",
-        "export.tables",
-        "features.frontend",
-        "features.graph",
-        "features.statistics",
-        "training.extraction",
-        "models.networks",
-        "training.stacking",
-        "models.xgboost",
-    )
-)
+@cached_step
 def export(
     config: Config,
     recordings: Recordings,
