@@ -42,13 +42,16 @@ def files_behind(function: Callable[..., Any], also: Sequence[str] = ()) -> list
     start = (function.__module__, function.__name__)
     packages = OURS | {name.partition(".")[0] for name in also}
     waiting, reached = [start, *((name, EVERYTHING) for name in also)], set[Use]()
+    files: set[Path] = set()
     while waiting:
-        use = waiting.pop()
-        ours = use[0].partition(".")[0] in packages or use[0] == function.__module__
+        module, name = use = waiting.pop()
+        ours = module.partition(".")[0] in packages or module == function.__module__
         if ours and use not in reached:
             reached.add(use)
-            waiting += source(use[0]).uses(use[1])
-    return sorted({source(module).path for module, _ in reached - {start}})
+            waiting += source(module).uses(name)
+            if use != start and name in source(module):
+                files.add(source(module).path)
+    return sorted(files)
 
 
 @cache
@@ -101,6 +104,9 @@ class Source:
             if isinstance(statement, ast.Expr | ast.For | ast.While | ast.With):
                 self._at_import.append(statement)
 
+    def __contains__(self, name: str) -> bool:
+        return name == EVERYTHING or name in self._definitions or name in self._imports
+
     def uses(self, name: str) -> set[Use]:
         """Return what one of its names uses, one step far.
 
@@ -114,17 +120,15 @@ class Source:
         return self._uses[name]
 
     def _find_uses(self, name: str) -> set[Use]:
+        if name not in self:
+            if path_of(inner := f"{self.module}.{name}"):
+                return {(inner, EVERYTHING)}
+            raise LookupError(f"{self.path} has no {name!r} that is found without importing it")
+        nodes = self._definitions.get(name, [])
         if name == EVERYTHING:
             nodes = [node for nodes in self._definitions.values() for node in nodes]
-        elif name in self._definitions:
-            nodes = self._definitions[name]
-        elif name in self._imports:
-            return self._imports[name]
-        elif path_of(f"{self.module}.{name}"):
-            return {(f"{self.module}.{name}", EVERYTHING)}
-        else:
-            raise LookupError(f"{self.path} has no {name!r} that is found without importing it")
-        return {use for node in (*nodes, *self._at_import) for use in self._used_in(node)}
+        used = {use for node in (*nodes, *self._at_import) for use in self._used_in(node)}
+        return used | self._imports.get(name, set())
 
     def _bind(self, names: dict[str, set[Use]], statement: ast.Import | ast.ImportFrom) -> None:
         """Add what an import statement binds."""
@@ -152,15 +156,16 @@ class Source:
             elif isinstance(inner, ast.Constant) and (target := TARGET.fullmatch(str(inner.value))):
                 yield target[1], target[2]
         for name in self._outer_names(node):
-            if name in self._imports:
-                yield from self._imports[name]
-            elif name in self._definitions:
+            yield from self._imports.get(name, ())
+            if name in self._definitions:
                 yield self.module, name
 
     def _outer_names(self, node: ast.stmt) -> set[str]:
         """Return the names in a statement that are not its own: no parameters, no variables."""
         first = min(inner.lineno for inner in (node, *getattr(node, "decorator_list", ())))
-        text = textwrap.dedent("".join(self._lines[first - 1 : node.end_lineno]))
+        text = "".join(self._lines[first - 1 : node.end_lineno])
+        if node.col_offset:
+            text = textwrap.dedent(text)
         top = symtable.symtable(text, str(self.path), "exec")
         names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
         tables = top.get_children()
