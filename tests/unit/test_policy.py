@@ -175,8 +175,11 @@ def key_of(step: Any) -> str:
     """Compute the key that ZenML finds a cached result by."""
     settings: Any = SimpleNamespace(
         cache_policy=step.configuration.cache_policy,
-        parameters={}, outputs={}, caching_parameters={},
-        environment={}, secrets=[],
+        parameters={},
+        outputs={},
+        caching_parameters={},
+        environment={},
+        secrets=[],
     )
     source = SimpleNamespace(import_path=step.name)
     store: Any = SimpleNamespace(id=UUID(int=1), path="", custom_cache_key=None)
