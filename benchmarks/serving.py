@@ -3,20 +3,16 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.launch import free_port
-
-READY_S = 60.0
+from bonafide.process.service import Service, running_service
 
 
 def children(pid: int) -> list[int]:
@@ -44,13 +40,22 @@ def memory_mb(pid: int, field: str = "VmHWM") -> float:
     raise ValueError(f"process {pid} has no {field}")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Running:
     """A service that runs: its port, its first process, and how long it took to be ready."""
 
-    port: int
-    pid: int
+    service: Service
     ready_s: float
+
+    @property
+    def port(self) -> int:
+        """Where it listens on this machine."""
+        return self.service.port
+
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        return self.service.process.pid
 
     def workers(self) -> list[int]:
         """Return the processes that take requests."""
@@ -62,12 +67,7 @@ class Running:
 
     def is_ready(self) -> bool:
         """Ask /readyz."""
-        url = f"http://127.0.0.1:{self.port}/readyz"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # our own
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return self.service.is_ready()
 
     def load(self, clip: Path, *words: str) -> dict[str, Any]:
         """Send load from a second process; return what `benchmarks.load` prints."""
@@ -85,32 +85,15 @@ class Running:
 @contextlib.contextmanager
 def service(bundle: Path, workers: int, **settings: str) -> Iterator[Running]:
     """Run `bonafide serve` until the block ends."""
-    port = free_port()
+    words = ("--bundle", str(bundle.resolve()), "--workers", str(workers))
     with tempfile.TemporaryDirectory() as home:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bonafide.cli", "serve"),
-                *("--bundle", str(bundle.resolve())),
-                *("--port", str(port), "--workers", str(workers)),
-            ],
-            env={**os.environ, "BONAFIDE_HOME": home, **settings},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            running = Running(port, process.pid, 0.0)
-            while not running.is_ready():
-                if process.poll() is not None or time.perf_counter() - start > READY_S:
-                    raise RuntimeError("the service did not start")
-                time.sleep(0.02)
-            running.ready_s = time.perf_counter() - start
+        environment = {**os.environ, "BONAFIDE_HOME": home, **settings}
+        log, start = Path(home) / "service.log", time.perf_counter()
+        with running_service(*words, environment=environment, log=log) as started:
+            running = Running(started, time.perf_counter() - start)
             while len(running.scorers()) < workers:
                 time.sleep(0.1)
             yield running
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
 
 
 def seconds_of(words: Sequence[str]) -> float:

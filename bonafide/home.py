@@ -10,6 +10,7 @@ from typing import Any
 
 from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.errors import BundleError
+from bonafide.process.lifetime import process_is_gone
 
 PRODUCTION = "production.json"
 SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
@@ -116,14 +117,3 @@ def clean_work(root: Path) -> None:
     for folder in (root / "work").glob("*"):
         if folder.name == str(os.getpid()) or process_is_gone(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def process_is_gone(pid: str) -> bool:
-    """Return whether no process of this number runs; what is no number is gone too."""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return True
-    except PermissionError:
-        return False
-    return False

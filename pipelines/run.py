@@ -11,8 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sqlalchemy import event
 from zenml import Model
 from zenml.client import Client
+from zenml.enums import ExecutionMode
 
 from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
@@ -23,6 +25,7 @@ from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
+from pipelines.failures import explain
 from pipelines.training import static_training, training
 
 
@@ -39,13 +42,8 @@ class Trained:
     ran: list[str]
 
 
-_failures: list[BaseException] = []
+LOCKED_S = 300
 _interrupted = threading.Event()
-
-
-def remember_failure(error: BaseException) -> None:
-    """Keep what a step raised: ZenML itself says only that the step failed."""
-    _failures.append(error)
 
 
 def _in_store(frame: FrameType | None) -> bool:
@@ -74,6 +72,24 @@ def _stoppable() -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wait_long(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {1000 * LOCKED_S}")
+
+
+def _be_patient() -> None:
+    """Have ZenML wait longer for a locked SQLite database, as side by side steps lock it in turn.
+
+    SQLite has no queue: where the disk is slow and many write, one may get its turn late. ZenML
+    gives up after 60 s, and the step fails before its own code.
+    """
+    engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    if not event.contains(engine, "connect", _wait_long):
+        event.listen(engine, "connect", _wait_long)
+        engine.dispose()  # connections from before
 
 
 def fingerprint(corpora: list[str], corpus_format: str | None) -> str:
@@ -141,7 +157,8 @@ def run_wired(
     Raises
     ------
     BonafideError
-        What the steps raise; ``run_elsewhere`` if the stack runs the pipeline elsewhere.
+        What the steps raise; ``step_failed`` if a step fails otherwise, before its own code too;
+        ``run_elsewhere`` if the stack runs the pipeline elsewhere.
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
@@ -151,15 +168,17 @@ def run_wired(
         "corpus_format": corpus_format,
         "fingerprint": fingerprint(corpora, corpus_format),
     }
-    wired = wiring.with_options(model=made, on_failure=remember_failure)
-    _failures.clear()
+    # The first failure ends the run, and is the one that is told.
+    wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
+    _be_patient()
     try:
         with _stoppable():
             run = wired(**settings)
     except Exception as error:
         if _interrupted.is_set():
             raise KeyboardInterrupt from error
-        raise next((e for e in _failures if isinstance(e, BonafideError)), error) from error
+        failure = explain(error, home() / "logs")
+        raise failure from failure.__cause__
     finally:
         clean_work(home())
     if run is None:

@@ -4,10 +4,18 @@ from typing import Any
 
 from zenml import pipeline
 
+from bonafide.models import MODELS
 from bonafide.training.config import Config
 from steps.data import extract, ingest, scale, split
 from steps.models import calibrate, export, stack, train
+from steps.policy import policy_for
 from steps.results import audit, evaluate, promote
+
+
+def _watching(a_step: Any, *models: str) -> Any:
+    """Have a step run again when the code of these base models changes."""
+    modules = [module for name in models if (module := MODELS.module_of(name))]
+    return a_step.with_options(cache_policy=policy_for(a_step, also=modules))
 
 
 def _wire(
@@ -24,7 +32,7 @@ def _wire(
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
     fitted = [
-        start(train)(
+        start(_watching(train, name))(
             name=name,
             model=model.model_dump(mode="json"),
             fit=config.fit,
@@ -39,7 +47,7 @@ def _wire(
     scaler = scale(features, folds, config.fit)
     oof, stacked, cross_fitted = stack(fitted, recordings, folds, config.seed)
     calibration = calibrate(stacked, cross_fitted, recordings, folds)
-    candidate, parity = export(
+    candidate, parity = _watching(export, *config.models)(
         config=config,
         recordings=recordings,
         features=features,

@@ -1,7 +1,6 @@
 """Starting the service: checks first, then BentoML's own server."""
 
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -46,13 +45,6 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
         **os.environ,
         **settings.to_environment(),
     }
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serve(settings: Settings, host: str, port: int) -> None:

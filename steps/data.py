@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from zenml import step
-
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import join
@@ -19,22 +17,10 @@ from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
 from bonafide.training.store import FeatureStore
-from steps.policy import reuse_unless_changed
+from steps.policy import cached_step
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "audio",
-        "corpora.files",
-        "corpora.folder",
-        "corpora.manifest",
-        "corpora.reader",
-        "corpora.registry",
-        "corpora.schema",
-        "training.ingest",
-        "training.recordings",
-    )
-)
+@cached_step
 def ingest(
     corpora: list[str], corpus_format: str | None, fingerprint: str
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
@@ -45,7 +31,7 @@ def ingest(
     return recordings, quarantine
 
 
-@step(cache_policy=reuse_unless_changed("training.folds"))
+@cached_step
 def split(
     recordings: Recordings, count: int, test_share: float, seed: int
 ) -> Annotated[Folds, "folds"]:
@@ -53,18 +39,7 @@ def split(
     return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "audio",
-        "features.frontend",
-        "features.graph",
-        "features.statistics",
-        "training.augmentation",
-        "training.config",
-        "training.extraction",
-        "training.store",
-    )
-)
+@cached_step
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
 ) -> Annotated[FeatureStore, "features"]:
@@ -78,7 +53,7 @@ def extract(
     )
 
 
-@step(cache_policy=reuse_unless_changed("models.config", "models.examples", "training.scaling"))
+@cached_step
 def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
     return fit_scaler(features, folds, fit.feature_weights)

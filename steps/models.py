@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import numpy as np
-from zenml import step
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
@@ -18,16 +17,10 @@ from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Calibration, Stack, calibrate_stack, stack_models
 from bonafide.training.store import FeatureStore
-from steps.policy import reuse_unless_changed
+from steps.policy import cached_step
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "models.config", "models.networks", "models.xgboost", "process.isolate",
-        "training.config", "training.extraction", "training.fitting", "training.folds",
-        "training.scaling",
-    )
-)  # fmt: skip
+@cached_step
 def train(
     name: str,
     model: dict[str, Any],
@@ -43,7 +36,7 @@ def train(
     return train_base(name, model, fit, features, folds, corpus, seed=seed, progress=report)
 
 
-@step(cache_policy=reuse_unless_changed("evaluation.metrics", "training.stacking"))
+@cached_step
 def stack(
     fitted: list[FittedBase], recordings: Recordings, folds: Folds, seed: int
 ) -> tuple[
@@ -56,7 +49,7 @@ def stack(
     return oof, stacked, cross_fitted
 
 
-@step(cache_policy=reuse_unless_changed("training.stacking"))
+@cached_step
 def calibrate(
     stack: Stack, cross_fitted: np.ndarray, recordings: Recordings, folds: Folds
 ) -> Annotated[Calibration, "calibration"]:
@@ -64,14 +57,7 @@ def calibrate(
     return calibrate_stack(stack, cross_fitted, recordings.corpus.is_spoof, folds)
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "bundle", "detector", "export.candidate", "export.chain", "export.fused", "export.meta",
-        "export.models", "export.scaler", "features.frontend", "features.graph",
-        "features.statistics", "models.networks", "models.networks_onnx", "models.xgboost",
-        "training.config", "training.extraction", "training.stacking",
-    )
-)  # fmt: skip
+@cached_step
 def export(
     config: Config,
     recordings: Recordings,

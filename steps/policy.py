@@ -1,24 +1,36 @@
 """When a finished step may stand in for a new one."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
-EVERYWHERE = ("errors", "features.spec")
+from steps.imports import ROOT, files_behind
 
 
-def reuse_unless_changed(*modules: str) -> CachePolicy:
-    """Reuse a result while parameters, inputs' content, the step and these modules stay the same.
+def policy_for(function: Callable[..., Any], also: Sequence[str] = ()) -> CachePolicy:
+    """Reuse a result while parameters, inputs' content, the step and the code behind it stay.
 
-    ZenML looks at a step's own code alone; what the step calls is named here, by file, since what
-    runs in a process of its own (the networks) must not be imported to be looked at.
+    ZenML looks at a step's own code alone; the files behind it are found in what it uses.
 
     Parameters
     ----------
-    modules : str
-        Dotted names below ``bonafide``, such as ``training.networks``.
+    function : callable
+        The step, or the function that it is made of.
+    also : sequence of str
+        Modules that it looks up by name at run time, such as ``bonafide.models.gru``; those of
+        other packages are watched like ours.
     """
+    files = files_behind(getattr(function, "entrypoint", function), also)
     return CachePolicy(
         include_artifact_ids=False,
         file_dependencies=[
-            f"bonafide/{name.replace('.', '/')}.py" for name in (*EVERYWHERE, *modules)
+            str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path) for path in files
         ],
     )
+
+
+def cached_step(function: Callable[..., Any]) -> Any:
+    """Make a step whose result is reused while nothing that it depends on has changed."""
+    return step(cache_policy=policy_for(function))(function)

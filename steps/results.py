@@ -16,12 +16,10 @@ from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.stacking import Calibration, Stack
 from bonafide.training.store import FeatureStore
-from steps.policy import reuse_unless_changed
+from steps.policy import cached_step
 
 
-@step(
-    cache_policy=reuse_unless_changed("evaluation.evaluate", "evaluation.metrics", "training.audit")
-)
+@cached_step
 def audit(
     recordings: Recordings, folds: Folds, resamples: int, seed: int
 ) -> Annotated[Audit, "audit"]:
@@ -29,18 +27,7 @@ def audit(
     return audit_shortcuts(recordings, folds, resamples=resamples, seed=seed)
 
 
-@step(
-    cache_policy=reuse_unless_changed(
-        "detector",
-        "evaluation.evaluate",
-        "export.chain",
-        "evaluation.metrics",
-        "evaluation.figures",
-        "evaluation.report",
-        "training.judgement",
-        "training.stacking",
-    )
-)
+@cached_step
 def evaluate(
     config: Config,
     candidate: Bundle,

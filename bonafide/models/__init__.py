@@ -19,15 +19,13 @@ from bonafide.plugins import Registry
 if TYPE_CHECKING:
     from bonafide.models.base import BaseModel
 
-# Name -> where its class is; the default configuration trains them in this order.
-BUILT_IN = {
-    "cnn": "bonafide.models.cnn:CNN",
-    "rnn": "bonafide.models.rnn:RNN",
-    "bilstm": "bonafide.models.bilstm:BiLSTM",
-    "gru": "bonafide.models.gru:GRU",
-    "xgboost": "bonafide.models.xgboost:XGBoost",
-}
-MODELS: "Registry[type[BaseModel]]" = Registry("bonafide.models", type, lazy=BUILT_IN)
+# Module of this package -> its class; the default configuration trains them in this order.
+BUILT_IN = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
+MODELS: "Registry[type[BaseModel]]" = Registry(
+    "bonafide.models",
+    type,
+    lazy={name: f"{__name__}.{name}:{found}" for name, found in BUILT_IN.items()},
+)
 
 
 def family(name: str) -> "type[BaseModel]":

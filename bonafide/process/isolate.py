@@ -17,12 +17,6 @@ from typing import Any, Protocol
 from bonafide.errors import BonafideError
 from bonafide.process.pool import Progress, silent, worker_count
 
-# At most one training process a core: more would only share caches and memory.
-_slots = threading.BoundedSemaphore(worker_count())
-_running: set["subprocess.Popen[str]"] = set()
-_stopped = threading.Event()
-_starting = threading.RLock()  # the signal handler may run in the thread that holds it
-
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",  # the same numbers wherever it runs
     "OMP_NUM_THREADS": "1",
@@ -41,6 +35,62 @@ class Isolated(Protocol):
 
 class IsolatedError(BonafideError):
     """A process of its own that failed; the message ends with what it printed."""
+
+
+class Calls:
+    """Isolated calls from any thread: so many at a time, and an end to all of them.
+
+    Parameters
+    ----------
+    at_once : int
+        Processes; a call waits until one of them is free.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+        self._starting = threading.RLock()  # a signal handler may run in the thread that holds it
+
+    def run(
+        self, target: str, arguments: dict[str, Any], progress: Progress = silent
+    ) -> dict[str, Any]:
+        """Run ``module:function`` in a fresh interpreter; see `run_isolated`."""
+        with self._slots, self._start(target) as process:
+            try:
+                return _converse(process, target, arguments, progress)
+            finally:
+                self._running.discard(process)
+                process.kill()
+
+    def stop(self) -> None:
+        """End every process that still runs and start no other."""
+        self._stopped = True
+        with self._starting:
+            for process in self._running:
+                process.kill()
+
+    def _start(self, target: str) -> "subprocess.Popen[str]":
+        with self._starting:  # none slips through between the look at `_stopped` and `_running`
+            if self._stopped:
+                message = f"{target} was not started: the run is being stopped"
+                raise IsolatedError("stopped", message)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "bonafide.process.isolate", target],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",  # libraries may print what is not text
+                env={**os.environ, **ENVIRONMENT},
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+            )
+            self._running.add(process)
+            return process
+
+
+# One a process: at most one training process a core, more would only share caches and memory.
+_calls = Calls(worker_count())
 
 
 def run_isolated(
@@ -67,39 +117,12 @@ def run_isolated(
     IsolatedError
         ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
     """
-    with _slots:
-        with _start(target) as process:
-            try:
-                return _converse(process, target, arguments, progress)
-            finally:
-                _running.discard(process)
-                process.kill()
-
-
-def _start(target: str) -> "subprocess.Popen[str]":
-    with _starting:  # none slips through between the look at `_stopped` and `_running`
-        if _stopped.is_set():
-            raise IsolatedError("stopped", f"{target} was not started: the run is being stopped")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bonafide.process.isolate", target],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",  # libraries may print what is not text
-            env={**os.environ, **ENVIRONMENT},
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-        )
-        _running.add(process)
-        return process
+    return _calls.run(target, arguments, progress)
 
 
 def stop_all() -> None:
-    """End every process that still runs and start no other, as on Ctrl-C."""
-    _stopped.set()
-    with _starting:
-        for process in _running:
-            process.kill()
+    """End every isolated call of this process and start no other, as on Ctrl-C."""
+    _calls.stop()
 
 
 def _converse(

@@ -7,11 +7,10 @@ tells the classes apart.
 """
 
 import json
-import multiprocessing
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import soundfile as sf
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.process.pool import map_parallel
 from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import STEP_SAMPLES, Room, Voice, speak
 
@@ -134,17 +134,22 @@ def _write_clips(
     folder: Path, seed: int, rows: list[Row], progress: Callable[[int, int], None] | None
 ) -> list[Row]:
     """Write all clips on all cores; return their rows, in order, with the durations."""
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_write_clip, folder, seed, i, row) for i, row in enumerate(rows)]
-        try:
-            for done, job in enumerate(as_completed(jobs), start=1):
-                job.result()  # raises what the clip raised
-                if progress is not None:
-                    progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # an interrupt need not wait for the other clips
-            raise
-        return [job.result() for job in jobs]
+    write, written = partial(_write_numbered, folder, seed), dict(enumerate(rows))
+    pairs = map_parallel(write, enumerate(rows), crashed=_crashed)
+    for done, (i, row) in enumerate(pairs, start=1):
+        written[i] = row
+        if progress is not None:
+            progress(done, len(rows))
+    return list(written.values())
+
+
+def _write_numbered(folder: Path, seed: int, numbered: tuple[int, Row]) -> Row:
+    return _write_clip(folder, seed, *numbered)
+
+
+def _crashed(numbered: tuple[int, Row]) -> Row:
+    path = numbered[1].path
+    raise CorpusError("not_simulated", f"{path}: the process that computed it was killed")
 
 
 def _already_there(folder: Path, parameters: dict[str, int]) -> bool:

@@ -18,7 +18,7 @@ from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
-from bonafide.home import process_is_gone
+from bonafide.process.lifetime import process_is_gone
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes

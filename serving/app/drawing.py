@@ -4,11 +4,9 @@ Decoders read what strangers made, so a crash or a hang in one must not reach th
 """
 
 import io
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from bonafide.audio import AudioStream, Waveform
 from bonafide.errors import AudioError, BonafideError
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from serving.workers.scorer import confine
+from bonafide.process.confine import ConfinedError, confine, run_confined
 
 MAX_COLUMNS = 1000
 ROWS = 128
@@ -107,17 +105,10 @@ def draw(content: bytes) -> Drawing:
         ``not_drawn`` if that process fails or takes too long.
     """
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "serving.app.drawing"],
-            input=content,
-            capture_output=True,
-            cwd=Path(__file__).resolve().parents[2],
-            timeout=LIMIT_S,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError) as error:
+        drawn = run_confined("serving.app.drawing", content, limit_s=LIMIT_S)
+    except ConfinedError as error:
         raise DrawingError("not_drawn", "the recording cannot be drawn") from error
-    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(drawn), allow_pickle=False) as arrays:
         return Drawing(arrays["low"], arrays["high"], arrays["level"], float(arrays["drawn_s"]))
 
 

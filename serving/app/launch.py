@@ -5,33 +5,22 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 from streamlit.web import bootstrap
 
-from bonafide.errors import BonafideError, ConfigError
+from bonafide.errors import ConfigError
 from bonafide.home import home
+from bonafide.process.service import LOOPBACK, free_port, running_service
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
-from serving.launch import free_port
 from serving.settings import Settings
-from serving.workers.scorer import end_with_parent
 
-LOOPBACK = "127.0.0.1"
-START_S = 90.0
 STOP_S = 15.0
 PAGE = Path(__file__).with_name("page.py")
-
-
-class StartError(BonafideError):
-    """A service that does not start."""
 
 
 def options(port: int, max_body_bytes: int) -> dict[str, Any]:
@@ -81,45 +70,12 @@ def own_service() -> Iterator[str]:
     StartError
         ``no_service`` if it ends, or is not ready in time; what it said went to standard error.
     """
-    port = free_port()
-    words = ["serve", "--host", LOOPBACK, "--port", str(port), "--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bonafide.cli", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is ours to handle
-        preexec_fn=partial(end_with_parent, signal.SIGTERM),
-    )
+    port, words = free_port(), ("--host", LOOPBACK, "--workers", "1")
     try:
-        url = f"http://{LOOPBACK}:{port}"
-        _wait_ready(url, process)
-        yield url
+        with running_service(*words, port=port, stop_s=STOP_S) as service:
+            yield service.url
     finally:
-        _stop(process)
         shutil.rmtree(home() / "service" / str(port), ignore_errors=True)
-
-
-def _wait_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_S
-    with httpx.Client(base_url=url, trust_env=False, timeout=5.0) as client:
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise StartError("no_service", "the service ended while it started")
-            with contextlib.suppress(httpx.HTTPError):
-                if client.get("/readyz").is_success:
-                    return
-            time.sleep(0.1)
-    raise StartError("no_service", f"the service was not ready within {START_S:g} s")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the service and all that it started."""
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def run_page(service: Service, port: int) -> None:

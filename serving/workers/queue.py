@@ -15,7 +15,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from bonafide.errors import ConfigError
-from bonafide.home import process_is_gone
+from bonafide.process.lifetime import process_is_gone
 
 TICKET = struct.Struct("<qqd")  # process of the worker, number of the request, time of writing
 HELLO = struct.Struct("<q")  # process of the scorer, once a connection

@@ -7,11 +7,9 @@ It draws tickets from the queue (`serving.workers.queue`) and answers the worker
 SIGTERM lets it finish what it has in hand.
 """
 
-import ctypes
 import gc
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -25,6 +23,7 @@ import numpy as np
 from bonafide.audio import AudioStream, Limits
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
+from bonafide.process.confine import confine
 from bonafide.scoring import unusable
 from serving.workers.queue import (
     ANSWER,
@@ -35,9 +34,6 @@ from serving.workers.queue import (
     socket_path,
     taken_path,
 )
-
-PR_SET_PDEATHSIG = 1
-MAX_FILES = 256
 
 
 def answer(detector: Detector, content: bytes, limits: Limits) -> tuple[dict[str, Any], bytes]:
@@ -63,25 +59,6 @@ def answer(detector: Detector, content: bytes, limits: Limits) -> tuple[dict[str
     infer_s = time.perf_counter() - start - stream.decode_s - stream.resample_s
     timings = {"decode": stream.decode_s, "resample": stream.resample_s, "infer": infer_s}
     return {"verdict": result["verdict"], "timings": timings}, json.dumps(result).encode()
-
-
-def confine(memory_bytes: int) -> None:
-    """Take from this process what scoring does not need."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to handle
-    end_with_parent(signal.SIGKILL)
-
-
-def end_with_parent(sent: signal.Signals) -> None:
-    """Have this process sent a signal when its parent ends, however that one ends.
-
-    Linux alone knows how; elsewhere a process that hangs outlives a killed parent.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, sent)
 
 
 class Scorer:

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from bonafide.audio import Limits
 from bonafide.bundle import Bundle
 from bonafide.errors import BonafideError
 from bonafide.home import find_bundle, production_stamp
+from bonafide.process.confine import ConfinedError, end, start_confined
 from serving.http.errors import ApiError
 from serving.http.uploads import Upload
 from serving.settings import Settings
@@ -49,10 +49,6 @@ class Reply:
     body: bytes
 
 
-class ScorerError(Exception):
-    """No scorer starts."""
-
-
 async def start_scorer(
     folder: Path, bundle: Bundle, settings: Settings
 ) -> asyncio.subprocess.Process:
@@ -60,7 +56,7 @@ async def start_scorer(
 
     Raises
     ------
-    ScorerError
+    ConfinedError
         If it ends instead, or takes more than a minute.
     """
     limits = Limits(
@@ -68,35 +64,12 @@ async def start_scorer(
         max_rate_hz=settings.max_rate_hz,
         max_channels=settings.max_channels,
     )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "serving.workers.scorer", str(folder), str(bundle.folder)),
+    return await start_confined(
+        "serving.workers.scorer",
+        *(str(folder), str(bundle.folder)),
         *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # decoders print what a file makes them print
-        cwd=Path(__file__).resolve().parents[2],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        limit_s=START_S,
     )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(START_S):
-            said = await process.stdout.readline()
-    except TimeoutError:
-        said = b""
-    except asyncio.CancelledError:
-        await end(process)
-        raise
-    if not said:
-        await end(process)
-        raise ScorerError(f"no scorer starts with {bundle.folder}")
-    return process
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """End a process, whatever it is doing."""
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
 
 
 class Scoring:
@@ -125,7 +98,7 @@ class Scoring:
         ------
         BonafideError
             What `bonafide.home.find_bundle` and `serving.workers.queue.run_folder` raise.
-        ScorerError
+        ConfinedError
             If no scorer starts.
         """
         self._stamp = production_stamp(self._home)
@@ -269,7 +242,7 @@ class Scoring:
                 continue
             try:
                 self._scorer = await start_scorer(self._folder, self.bundle, self.settings)
-            except ScorerError as error:
+            except ConfinedError as error:
                 log.error("%s", error)
                 await asyncio.sleep(PAUSE_S)
 
@@ -283,7 +256,7 @@ class Scoring:
             try:
                 bundle = await asyncio.to_thread(find_bundle, self._home)
                 fresh = await start_scorer(self._folder, bundle, self.settings)
-            except (BonafideError, ScorerError) as error:
+            except BonafideError as error:
                 log.error("the promoted bundle is not served, the old one stays: %s", error)
                 continue
             old, self._scorer, self._bundle = self._scorer, fresh, bundle

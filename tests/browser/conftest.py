@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.sounds import mux
 from bonafide.audio import decode
 from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
+from bonafide.process.service import free_port
 from bonafide.simulation.corpus import simulate
-from serving.launch import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 MARK = "BONAFIDE_TEST_MARK"

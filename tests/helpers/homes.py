@@ -49,10 +49,15 @@ class Home:
     def command(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "bonafide.cli", *map(str, words)]
 
-    def run(self, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, *words: str | Path, folder: Path | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command; of the source tree in a folder, if one is given."""
+        tree = {"PYTHONPATH": str(folder)} if folder else {}
         return subprocess.run(
             self.command(*words),
-            env=self.environment,
+            env=self.environment | tree,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=LIMIT_S,

@@ -7,7 +7,6 @@ import os
 import re
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,10 +22,7 @@ from typing import Any
 import httpx
 import psutil
 
-from serving.launch import free_port
-
-START_S, STOP_S = 90.0, 30.0
-SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
+from bonafide.process.service import SERVE, STOP_S, Service, running_service
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) -> Any:
@@ -66,22 +62,25 @@ def load(
 class Server:
     """A running service."""
 
-    process: "subprocess.Popen[bytes]"
-    port: int
+    service: Service
     home: Path
     temp: Path  # its TMPDIR
     log_path: Path
 
     @property
+    def port(self) -> int:
+        return self.service.port
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.service.url
 
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
     def tree(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        return psutil.Process(self.service.process.pid).children(recursive=True)
 
     def _named(self, name: str) -> list[psutil.Process]:
         found = []
@@ -96,15 +95,6 @@ class Server:
 
     def scorers(self) -> list[psutil.Process]:
         return self._named("serving.workers.scorer")
-
-    def wait_ready(self, limit_s: float = START_S) -> None:
-        def ready() -> bool:
-            assert self.process.poll() is None, self.log
-            with contextlib.suppress(httpx.TransportError):
-                return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200
-            return False
-
-        wait_for(ready, "the service is ready", limit_s=limit_s)
 
     def detect(self, content: bytes, **more: Any) -> httpx.Response:
         """Post a form with the audio."""
@@ -146,8 +136,7 @@ class Server:
     def stop(self) -> None:
         """Stop it, and see that nothing is left: no process, no file."""
         before = self.tree()
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=STOP_S)
+        status = self.service.end(STOP_S)
         _, alive = psutil.wait_procs(before, timeout=5)
         for folder in self.temp.glob("bentoml-client-*"):  # of a worker that was killed
             folder.rmdir()
@@ -166,29 +155,18 @@ def server(
 ) -> Iterator[Server]:
     """Run the service; settings are named as in `serving.settings`."""
     temp = Path(tempfile.mkdtemp(prefix="bf"))  # short: sockets lie in it
-    port, log = free_port(), temp.with_suffix(".log")
+    log = temp.with_suffix(".log")
     inherited = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
     environment = {**inherited, **environment}
     environment |= {f"BONAFIDE_{name.upper()}": str(value) for name, value in settings.items()}
     environment |= {"BONAFIDE_HOME": str(home), "TMPDIR": str(temp), "HOME": str(temp)}
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), *words],
-            env=environment,
-            cwd=temp,
-            stdout=file,
-            stderr=file,
-        )
-    running = Server(process, port, home, temp, log)
     try:
-        if ready:
-            running.wait_ready()
-        yield running
-        running.stop()
+        with running_service(
+            *words, command=command, environment=environment, folder=temp, log=log, ready=ready
+        ) as service:
+            running = Server(service, home, temp, log)
+            yield running
+            running.stop()
     finally:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for left in [*running.tree(), psutil.Process(process.pid)]:
-                left.kill()
-        process.wait()
         shutil.rmtree(temp)
         log.unlink()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import read_bundle
+from tests.conftest import REPOSITORY
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 from tests.helpers.homes import Home, Trained
 from tests.helpers.servers import wait_for
@@ -71,6 +73,24 @@ def test_same_command_again_repeats_nothing(trained: Trained) -> None:
     assert again.returncode == 0, again.stderr
     assert "Steps run: 1; taken from the cache: 14" in again.stdout
     assert [p.name for p in (trained.home.folder / "bundles" / "tiny").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "ran"),
+    [("evaluation/report", {"evaluate", "promote"}), ("training/audit", {"audit", "evaluate"})],
+)
+def test_a_changed_module_runs_the_steps_that_use_it_again(
+    trained: Trained, tmp_path: Path, changed: str, ran: set[str]
+) -> None:
+    for package in ("bonafide", "pipelines", "steps", "materializers"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package)
+    with (tmp_path / "bonafide" / f"{changed}.py").open("a") as file:
+        file.write("\nCHANGED = 1\n")
+    words = ("train", "--config", trained.config, "--corpus", trained.corpus)
+    again = trained.home.run(*words, folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    # `promote` always runs
+    assert f"Steps run: {len(ran | {'promote'})}; taken from the cache:" in again.stdout
 
 
 def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from bonafide.errors import BonafideError
-from bonafide.process.isolate import ENVIRONMENT, IsolatedError, run_isolated
+from bonafide.process.isolate import ENVIRONMENT, Calls, IsolatedError, run_isolated
 from bonafide.process.pool import map_parallel, silent, worker_count
+from tests.helpers.processes import alive, wait_for
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 Job = tuple[str, Any]
@@ -28,22 +29,6 @@ def children(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(HELPERS)
     monkeypatch.setenv("PYTHONPATH", str(HELPERS))
     return importlib.import_module("children")
-
-
-def wait_for(condition: Any, seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return bool(found)
-
-
-def alive(pid: int) -> bool:
-    """Return whether a process runs; one that only waits to be reaped does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 class TestMapParallel:
@@ -245,3 +230,24 @@ class TestRunIsolated:
         kept = [run_isolated("children:echo", {}) for _ in range(2)]
         assert len(list(Path("/proc/self/fd").iterdir())) <= before
         assert len(kept) == 2
+
+    def test_so_many_at_a_time_and_stopped_together(self, children: Any, tmp_path: Path) -> None:
+        calls, raised = Calls(1), []
+
+        def run(name: str) -> None:
+            try:
+                calls.run("children:wait_long", {"pid_file": str(tmp_path / name)})
+            except IsolatedError as error:
+                raised.append(error.code)
+
+        threads = [threading.Thread(target=run, args=(name,)) for name in ("a", "b")]
+        for thread in threads:
+            thread.start()
+        assert wait_for(lambda: list(tmp_path.glob("[ab]")))
+        time.sleep(0.5)
+        assert len(list(tmp_path.glob("[ab]"))) == 1  # the other waits
+        calls.stop()
+        for thread in threads:
+            thread.join(timeout=20)
+        assert sorted(raised) == ["stopped", "training_failed"]
+        assert Calls(1).run("children:echo", {}) == {"seen": {}}  # others are not concerned

@@ -4,7 +4,6 @@ import csv
 import functools
 import hashlib
 import json
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.schema import COLUMNS
 from bonafide.errors import CorpusError
+from bonafide.process.pool import map_parallel
 from bonafide.simulation import corpus as simulated
 from bonafide.simulation.corpus import plan, simulate
 from bonafide.simulation.vocoders import GENERATOR_NAMES
@@ -100,8 +100,8 @@ class TestSimulate:
             tmp_path / "a", clips=48, speakers=6, progress=lambda *at: calls.append(at)
         )
         assert calls == [(done, 48) for done in range(1, 49)]
-        alone = functools.partial(ProcessPoolExecutor, max_workers=1)
-        monkeypatch.setattr(simulated, "ProcessPoolExecutor", alone)
+        alone = functools.partial(map_parallel, workers=1)
+        monkeypatch.setattr(simulated, "map_parallel", alone)
         assert hashes(simulate(tmp_path / "b", clips=48, speakers=6)) == hashes(first)
         rng_of = simulated._rng  # a clip in this process, of another seed, shares nothing
         assert rng_of(0, 1).uniform() != rng_of(1, 1).uniform() != rng_of(1, 1, 1).uniform()

@@ -1,0 +1,95 @@
+"""Why a run failed: the step and the cause, out of what ZenML wraps around them.
+
+ZenML raises the failure of the step that is awaited first, which may only have been called off
+because another failed; and what fails before a step's own code leaves no row in its database. But
+all of it happens in this process: the frames that an error came through know more than its text.
+"""
+
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
+from zenml.orchestrators.step_launcher import StepLauncher
+
+from bonafide.errors import BonafideError
+
+
+class StepError(BonafideError):
+    """A step that failed for a reason that is not the user's to mend."""
+
+
+def explain(error: BaseException, logs: Path) -> BonafideError:
+    """Return what to tell of a run that raised `error`.
+
+    Parameters
+    ----------
+    error : BaseException
+        What ZenML raised.
+    logs : Path
+        The folder that receives the traceback.
+
+    Returns
+    -------
+    BonafideError
+        The one that a step raised; else a `StepError` ``step_failed`` that names step, cause and
+        traceback.
+    """
+    first = _first_failure(error)
+    causes = list(_causes(first))
+    if ours := next((cause for cause in causes if isinstance(cause, BonafideError)), None):
+        return ours
+    cause = causes[-1]
+    said = str(cause).strip().partition("\n")[0]
+    what = f"{type(cause).__name__}: {said}" if said else type(cause).__name__
+    step = next((name for cause in causes if (name := _step_of(cause))), None)
+    where = f"step {step}" if step else "the run, outside its steps,"
+    log = _keep_traceback(error, first, logs)
+    failure = StepError("step_failed", f"{where} failed: {what}; the traceback is in {log}")
+    failure.__cause__ = cause
+    return failure
+
+
+def _frames(error: BaseException) -> Iterator[dict[str, Any]]:
+    """Return the variables of every frame that an error came through."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame.f_locals
+
+
+def _first_failure(error: BaseException) -> BaseException:
+    """Return the failure that ended a dynamic run, whichever of its steps was awaited."""
+    for variables in _frames(error):
+        runner = variables.get("self")
+        if isinstance(runner, DynamicPipelineRunner) and runner._exception is not None:
+            return runner._exception
+    return error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Return an error and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:  # `raise X from X` is a circle
+        seen.add(id(cause))
+        yield cause
+        cause = getattr(cause, "original_exception", None) or cause.__cause__
+
+
+def _step_of(error: BaseException) -> str | None:
+    """Return the step that an error came out of, as it is called in its run."""
+    for variables in _frames(error):
+        if isinstance(launcher := variables.get("self"), StepLauncher):
+            return str(launcher._invocation_id)
+        if isinstance(launcher, DynamicPipelineRunner) and (name := variables.get("invocation_id")):
+            return str(name)  # it was being prepared
+    return None
+
+
+def _keep_traceback(error: BaseException, first: BaseException, logs: Path) -> Path:
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"failed-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.log"
+    told = [first] if first in _causes(error) else [first, error]
+    log.write_text("\n".join("".join(traceback.format_exception(each)) for each in told))
+    return log

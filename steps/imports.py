@@ -1,0 +1,210 @@
+"""Which files a function's result depends on, found in the source: nothing is imported for it.
+
+From the names that a function uses to where they are defined, to the names that the definitions
+use, and so on; a file counts once a definition in it is reached. Imports inside functions count
+like others, and so does ``module:function``, as isolated calls name what they run. What is imported
+for type checkers alone does not count, and what is looked up by name at run time (a plug-in) must
+be named by who asks.
+"""
+
+import ast
+import importlib.util
+import re
+import symtable
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = frozenset({"bonafide"})
+TARGET = re.compile(r"([a-zA-Z_]\w*(?:\.\w+)+):(\w+)")
+EVERYTHING = "*"
+SHOWN = "pages"  # the method that draws an artifact for people: no part of what it holds
+Use = tuple[str, str]  # a module and a name in it
+
+
+def files_behind(function: Callable[..., Any], also: Sequence[str] = ()) -> list[Path]:
+    """Return the files, sorted, that what a function returns depends on, beside its own source.
+
+    Parameters
+    ----------
+    function : callable
+        Defined at the top of a module.
+    also : sequence of str
+        Modules that it looks up by name at run time, whole.
+
+    Raises
+    ------
+    LookupError
+        If a name that is used cannot be found where it is imported from.
+    """
+    start = (function.__module__, function.__name__)
+    packages = OURS | {name.partition(".")[0] for name in also}
+    waiting, reached = [start, *((name, EVERYTHING) for name in also)], set[Use]()
+    files: set[Path] = set()
+    while waiting:
+        module, name = use = waiting.pop()
+        ours = module.partition(".")[0] in packages or module == function.__module__
+        if ours and use not in reached:
+            reached.add(use)
+            waiting += source(module).uses(name)
+            if use != start and name in source(module):
+                files.add(source(module).path)
+    return sorted(files)
+
+
+@cache
+def path_of(module: str) -> Path | None:
+    """Return a module's file; None if there is no such module."""
+    stem = ROOT.joinpath(*module.split("."))
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    if ROOT.joinpath(module.partition(".")[0]).is_dir():
+        return None
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(found.origin) if found and found.origin else None
+
+
+@cache
+def source(module: str) -> "Source":
+    """Read a module's source.
+
+    Raises
+    ------
+    LookupError
+        If there is none.
+    """
+    if (path := path_of(module)) is None:
+        raise LookupError(f"module {module} has no source that can be found")
+    return Source(module, path)
+
+
+class Source:
+    """What a file defines and imports at its top, and what each of its names uses."""
+
+    def __init__(self, module: str, path: Path) -> None:
+        self.module, self.path = module, path
+        self._imports: dict[str, set[Use]] = {}
+        self._definitions: dict[str, list[ast.stmt]] = {}
+        self._at_import: list[ast.stmt] = []  # runs whatever is used of the file
+        self._uses: dict[str, set[Use]] = {}
+        text = path.read_text(encoding="utf-8")
+        self._lines = text.splitlines(keepends=True)
+        for statement in _top(ast.parse(text).body):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                self._bind(self._imports, statement)
+                continue
+            for name in _names_made(statement):
+                self._definitions.setdefault(name, []).append(statement)
+            if isinstance(statement, ast.Expr | ast.For | ast.While | ast.With):
+                self._at_import.append(statement)
+
+    def __contains__(self, name: str) -> bool:
+        return name == EVERYTHING or name in self._definitions or name in self._imports
+
+    def uses(self, name: str) -> set[Use]:
+        """Return what one of its names uses, one step far.
+
+        Raises
+        ------
+        LookupError
+            If it has no such name.
+        """
+        if name not in self._uses:
+            self._uses[name] = self._find_uses(name)
+        return self._uses[name]
+
+    def _find_uses(self, name: str) -> set[Use]:
+        if name not in self:
+            if path_of(inner := f"{self.module}.{name}"):
+                return {(inner, EVERYTHING)}
+            raise LookupError(f"{self.path} has no {name!r} that is found without importing it")
+        nodes = self._definitions.get(name, [])
+        if name == EVERYTHING:
+            nodes = [node for nodes in self._definitions.values() for node in nodes]
+        used = {use for node in (*nodes, *self._at_import) for use in self._used_in(node)}
+        return used | self._imports.get(name, set())
+
+    def _bind(self, names: dict[str, set[Use]], statement: ast.Import | ast.ImportFrom) -> None:
+        """Add what an import statement binds."""
+        if isinstance(statement, ast.Import):
+            for module in statement.names:
+                bound = module.asname or module.name.partition(".")[0]
+                names.setdefault(bound, set()).add((module.name, EVERYTHING))
+            return
+        origin = statement.module or ""
+        if statement.level:
+            package = self.module if self.path.stem == "__init__" else _parent(self.module)
+            for _ in range(statement.level - 1):
+                package = _parent(package)
+            origin = f"{package}.{origin}".rstrip(".")
+        for name in statement.names:
+            names.setdefault(name.asname or name.name, set()).add((origin, name.name))
+
+    def _used_in(self, node: ast.stmt) -> Iterator[Use]:
+        for inner in _inside(node):
+            if isinstance(inner, ast.Import | ast.ImportFrom):  # used, or it were not there
+                inside: dict[str, set[Use]] = {}
+                self._bind(inside, inner)
+                for uses in inside.values():
+                    yield from uses
+            elif isinstance(inner, ast.Constant) and (target := TARGET.fullmatch(str(inner.value))):
+                yield target[1], target[2]
+        for name in self._outer_names(node):
+            yield from self._imports.get(name, ())
+            if name in self._definitions:
+                yield self.module, name
+
+    def _outer_names(self, node: ast.stmt) -> set[str]:
+        """Return the names in a statement that are not its own: no parameters, no variables."""
+        first = min(inner.lineno for inner in (node, *getattr(node, "decorator_list", ())))
+        text = "".join(self._lines[first - 1 : node.end_lineno])
+        if node.col_offset:
+            text = textwrap.dedent(text)
+        top = symtable.symtable(text, str(self.path), "exec")
+        names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+        tables = top.get_children()
+        while tables:
+            table = tables.pop()
+            tables += [inner for inner in table.get_children() if inner.get_name() != SHOWN]
+            names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        return names
+
+
+def _inside(node: ast.AST) -> Iterator[ast.AST]:
+    """Return a node and all in it, as `ast.walk`, but for what is only shown."""
+    waiting = [node]
+    while waiting:
+        yield (inner := waiting.pop())
+        children = ast.iter_child_nodes(inner)
+        waiting += [child for child in children if getattr(child, "name", "") != SHOWN]
+
+
+def _parent(module: str) -> str:
+    return module.rpartition(".")[0]
+
+
+def _top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Return the statements that run on import, those inside `if` and `try` too."""
+    for statement in statements:
+        if isinstance(statement, ast.If):
+            checking = "TYPE_CHECKING" in ast.unparse(statement.test)
+            yield from _top([*([] if checking else statement.body), *statement.orelse])
+        elif isinstance(statement, ast.Try):
+            handled = [inner for handler in statement.handlers for inner in handler.body]
+            yield from _top([*statement.body, *handled, *statement.orelse, *statement.finalbody])
+        else:
+            yield statement
+
+
+def _names_made(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    nodes = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
