@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import Detector
+from bonafide.detector import NO_VERDICT, Detection, Detector
 from bonafide.errors import AudioError, CorpusError
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 
@@ -31,8 +31,27 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
 
 def unusable(result: Result) -> bool:
     """Return whether a file failed: an error, or too little sound for any verdict."""
-    codes = [warning.partition(":")[0] for warning in result.get("warnings", [])]
-    return "error" in result or "too_short" in codes or "no_speech" in codes
+    return "error" in result or any(
+        warning["code"] in NO_VERDICT for warning in result.get("warnings", ())
+    )
+
+
+def usable(detection: Detection) -> Detection:
+    """Return a detection as it is, unless there was too little sound for any verdict.
+
+    Raises
+    ------
+    AudioError
+        ``no_speech`` or ``too_short``.
+    """
+    for caution in detection.warnings:
+        if caution.code in NO_VERDICT:
+            raise AudioError(caution.code, caution.message)
+    return detection
+
+
+def _warnings(result: Result) -> list[str]:
+    return [f"{each['code']}: {each['message']}" for each in result.get("warnings", ())]
 
 
 def _jsonl(file: TextIO) -> Write:
@@ -50,7 +69,7 @@ def _csv(file: TextIO) -> Write:
     def write(result: Result) -> None:
         error = result.get("error")
         said = {
-            "warnings": "; ".join(result.get("warnings", [])),
+            "warnings": "; ".join(_warnings(result)),
             "error": f"{error['code']}: {error['message']}" if error else "",
         }
         writer.writerow({**result, **said})
@@ -70,7 +89,7 @@ def _table(file: TextIO) -> Write:
                 f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
                 f"{result['duration_s']:>9.1f}  {result['path']}"
             )
-            line += "".join(f"\n{'':<42}{warning}" for warning in result["warnings"])
+            line += "".join(f"\n{'':<42}{warning}" for warning in _warnings(result))
         file.write(line + "\n")
         file.flush()
 

@@ -9,12 +9,14 @@ from typing import Any
 import bentoml
 from bentoml._internal.server.http import instruments
 
+from serving.http.endpoints import find_endpoints
 from serving.http.guard import Guard
-from serving.http.routes import application
+from serving.http.routes import application, scoring_paths
 from serving.settings import Settings
 
 SETTINGS = Settings.from_environment()
-ROUTES = application()
+ENDPOINTS = find_endpoints(SETTINGS.endpoint_names)
+ROUTES = application(ENDPOINTS)
 PATHS = {*("/", "/livez", "/readyz"), *(route.path for route in ROUTES.routes)}
 
 
@@ -22,7 +24,7 @@ class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
     """BentoML's counts by path, of paths that exist: others would be kept as clients wrote them."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Count one request, or let it pass."""
+        """Count a request, or let it pass."""
         known = scope.get("path") in PATHS
         await (super().__call__ if known else self.app)(scope, receive, send)
 
@@ -38,7 +40,7 @@ instruments.RunnerTrafficMetricsMiddleware = CountKnown
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
     # An access log would keep what clients write into a path; the metrics count.
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": "v1/detect"},
+    tracing={"excluded_urls": ",".join(path.lstrip("/") for path in scoring_paths(ENDPOINTS))},
 )
 @bentoml.asgi_app(ROUTES, path="/")
 class Bonafide:

@@ -46,6 +46,9 @@ class Settings:
         Address space of a scorer process, in 10^6 bytes.
     watch_s : float
         How often the bundle in production is looked up.
+    endpoints : str
+        Names of the endpoints that are served (`serving.http.endpoints`), with commas between
+        them; empty for all that are built in.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class Settings:
     deadline_s: float = 30.0
     scorer_mb: float = 4_000.0
     watch_s: float = 1.0
+    endpoints: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what makes no service."""
@@ -107,6 +111,11 @@ class Settings:
     def bundle_folder(self) -> Path | None:
         """The chosen bundle's folder; None to follow the one in production."""
         return Path(self.bundle) if self.bundle else None
+
+    @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        """Names of the endpoints that are served; none for all that are built in."""
+        return tuple(name.strip() for name in self.endpoints.split(",") if name.strip())
 
     @property
     def max_body_bytes(self) -> int:

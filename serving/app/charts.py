@@ -19,8 +19,6 @@ LABELS_PX = 46  # the same room for every vertical axis, so that the time axes l
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
 LOWEST = 0.03  # a bar of nothing would look like a stretch that was left out
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
-MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
-STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
 
 
 def _colour(field: str, thresholds: Mapping[str, float]) -> alt.Color:
@@ -143,15 +141,25 @@ def timeline_chart(
     return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
-def opinions_chart(result: Mapping[str, Any], choice: str, thresholds: Mapping[str, float]) -> Any:
-    """Draw what each model and each stack says, the one that decides marked."""
+def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
+    """Draw what each model and each stack says, the one that decides marked.
+
+    Parameters
+    ----------
+    result : mapping
+        What ``/v1/detect`` answers; a model or stack that was not asked (None) is left out.
+    model : mapping
+        What ``/v1/model`` answers; its manifest may give ``labels`` to names.
+    """
+    thresholds, manifest = model["thresholds"], model.get("manifest", {})
+    labels, choice = manifest.get("labels", {}), manifest.get("choice")
     rows = [
-        {"name": MODEL_NAMES.get(name, name), "p": p, "kind": "model"}
+        {"name": labels.get(name, name), "p": p, "kind": "model"}
         for name, p in result["models"].items()
     ]
     for name, p in result["stack"].items():
         decides = " (decides)" if name == choice else ""
-        rows.append({"name": STACK_NAMES.get(name, name) + decides, "p": p, "kind": "stack"})
+        rows.append({"name": f"Stack, {labels.get(name, name)}{decides}", "p": p, "kind": "stack"})
     rows = [{**row, "chance": percent(row["p"])} for row in rows if row["p"] is not None]
     y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, labelOverlap=False))
     x = alt.X(

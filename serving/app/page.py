@@ -51,8 +51,8 @@ def _show_verdict(result: Json, model: Json) -> None:
     st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
     if result["verdict"] == "inconclusive":
         st.markdown(wording.undecided(thresholds))
-    for text in result["warnings"]:
-        st.info(wording.plain(wording.warning(text)), icon=":material/info:")
+    for caution in result["warnings"]:
+        st.info(wording.plain(wording.warning(caution)), icon=":material/info:")
 
 
 def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
@@ -79,13 +79,8 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
 
 def _show_opinions(result: Json, model: Json) -> None:
     st.subheader("What each model says", anchor=False)
-    choice = str(model.get("manifest", {}).get("choice", ""))
-    chart = charts.opinions_chart(result, choice, model["thresholds"])
-    st.altair_chart(chart, width="stretch")
-    st.caption(
-        "Five models listen on their own (circles); two stacks weigh what they say (diamonds). "
-        "The verdict's chance is that of the stack that decides, corrected for overconfidence."
-    )
+    st.altair_chart(charts.opinions_chart(result, model), width="stretch")
+    st.caption(wording.opinions(result))
 
 
 def _about(model: Json) -> None:

@@ -22,6 +22,10 @@ NOTHING_TO_JUDGE = {
     "Please choose one in which somebody talks.",
 }
 
+NUMBERS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 _TRY_AGAIN = "Please try again in a moment."
 ERRORS = {
     "empty": "The file is empty, or there is no sound in it.",
@@ -77,14 +81,27 @@ def undecided(thresholds: Mapping[str, float]) -> str:
     )
 
 
-def warning(text: str) -> str:
+def warning(caution: Mapping[str, str]) -> str:
     """Put one of a result's warnings into plain words."""
-    if text.startswith("damaged"):
+    if caution["code"] == "damaged":  # its message is the decoder's
         return "The file is damaged or breaks off; only what could be read of it was judged."
-    if found := re.match(r"(\d+) of (\d+) windows hold no speech", text):
-        silent, total = found.groups()
-        return f"{silent} of {total} stretches hold no speech-like sound and were left out."
-    return text
+    return f"{caution['message'][:1].upper()}{caution['message'][1:]}."
+
+
+def _count(things: Mapping[str, float | None], one: str, many: str) -> str:
+    asked = sum(p_spoof is not None for p_spoof in things.values())
+    number = NUMBERS[asked] if asked < len(NUMBERS) else str(asked)
+    return f"{number} {one if asked == 1 else many}"
+
+
+def opinions(result: Mapping[str, Any]) -> str:
+    """Explain the chart of what each model says, in the numbers of those that were asked."""
+    models = _count(result["models"], "model listens on its own", "models listen on their own")
+    stacks = _count(result["stack"], "stack weighs", "stacks weigh")
+    return (
+        f"{models.capitalize()} (circles); {stacks} what they say (diamonds). The verdict's chance "
+        "is that of the stack that decides, corrected for overconfidence."
+    )
 
 
 def failure(error: ServiceError) -> str:

@@ -1,4 +1,6 @@
-"""What the service says no with: one shape, a status, and a code for programs."""
+"""API errors: one shape, a status, and a code for programs."""
+
+from dataclasses import asdict, dataclass
 
 from starlette.responses import JSONResponse
 
@@ -18,7 +20,22 @@ STATUS = {
 }
 
 
-class ApiError(Exception):  # an answer, not an error of ours
+@dataclass(frozen=True)
+class Reason:
+    """Why a request has no answer: a code for programs, a message for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Error:
+    """The body of every answer that is an error."""
+
+    error: Reason
+
+
+class ApiError(Exception):
     """An answer other than 200.
 
     Parameters
@@ -63,4 +80,4 @@ def error_response(
     status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Return ``{"error": {"code", "message"}}``."""
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    return JSONResponse(asdict(Error(Reason(code, message))), status, headers)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from serving.http.errors import ApiError, error_response
 from serving.http.keys import Gate
-from serving.http.routes import detect
+from serving.http.routes import score, scoring_paths
 from serving.settings import is_loopback
 
 log = logging.getLogger("bonafide.serve")
@@ -36,7 +36,6 @@ API_HEADERS, PAGE_HEADERS = (
     Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
     for policy in (API_POLICY, PAGE_POLICY)
 )
-DETECT = "/v1/detect"
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
@@ -47,12 +46,13 @@ class Guard:
     ----------
     app : ASGI application
     state : State
-        ``gate``, a Gate, or None to serve without keys; ``anonymous``, whether to do so on an
-        address that other machines reach.
+        ``endpoints``, by name; ``gate``, a Gate, or None to serve without keys; ``anonymous``,
+        whether to do so on an address that other machines reach.
     """
 
     def __init__(self, app: Any, state: State) -> None:
         self._app, self._state = app, state
+        self._scoring = scoring_paths(state.endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,11 +62,11 @@ class Guard:
         answer = _Answer(scope["path"], send)
         try:
             self._check(scope)
-            if scope["path"] == DETECT:
+            if name := self._scoring.get(scope["path"]):
                 if scope["method"] != "POST":
-                    raise ApiError("method_not_allowed", f"{DETECT} takes POST alone")
+                    raise ApiError("method_not_allowed", f"{scope['path']} takes POST alone")
                 # A dozen layers of routing would take as long as reading the body.
-                response = await detect(Request(scope, receive), self._state)
+                response = await score(name, Request(scope, receive), self._state)
                 await response(scope, receive, answer.send)
             else:
                 await self._app(scope, receive, answer.send)

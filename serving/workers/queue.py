@@ -1,4 +1,4 @@
-"""The line before the scorers: one for all workers of a server, so that none idles beside a queue.
+"""The queue before the scorers: one for all workers of a server, so that no scorer idles.
 
 A worker takes connections as the kernel hands them out, and one worker may get most of them. So
 scorers are not asked, they ask: a request is a file with audio and a ticket in a named pipe.
@@ -17,10 +17,12 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 from bonafide.home import process_is_gone
 
-TICKET = struct.Struct("<qqd")  # process of the worker, number of the request, time of writing
+# process of the worker, number of the request, time of writing, name of the endpoint
+TICKET = struct.Struct("<qqd32s")
 HELLO = struct.Struct("<q")  # process of the scorer, once a connection
 ANSWER = struct.Struct("<qII")  # number of the request, bytes of the notes and of the body
 PREFIX = "bonafide-"
+PIPE = "queue"
 
 
 def run_folder(server: int) -> Path:
@@ -47,16 +49,16 @@ def run_folder(server: int) -> Path:
             raise ConfigError(
                 "bad_run_folder", f"{folder}: is not a folder of this user alone; remove it"
             ) from None
-    pipe = folder / "line"
+    pipe = folder / PIPE
     if not pipe.exists():
         with contextlib.suppress(FileExistsError):  # the other worker was faster
             os.mkfifo(pipe, mode=0o600)
     return folder
 
 
-def open_line(folder: Path) -> int:
+def open_queue(folder: Path) -> int:
     """Open the pipe for both ends, so that it never reports an end; does not block."""
-    return os.open(folder / "line", os.O_RDWR | os.O_NONBLOCK)
+    return os.open(folder / PIPE, os.O_RDWR | os.O_NONBLOCK)
 
 
 def socket_path(folder: Path, worker: int) -> Path:
@@ -84,7 +86,7 @@ def leave(folder: Path, worker: int) -> None:
     """Remove what a worker has in the folder, and the folder with the last of them."""
     clear(folder, {worker})
     if not list(folder.glob("*.sock")):
-        (folder / "line").unlink(missing_ok=True)
+        (folder / PIPE).unlink(missing_ok=True)
         (folder / "rates").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another worker left as well, or one came
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""One worker's side of scoring: its requests in the line, and the scorer that it keeps running."""
+"""One worker's side of scoring: its requests in the queue, and the scorer that it keeps running."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from serving.workers.queue import (
     audio_path,
     clear,
     leave,
-    open_line,
+    open_queue,
     run_folder,
     socket_path,
     taken_by,
@@ -119,7 +119,7 @@ class Scoring:
         self._opened = contextlib.ExitStack()  # what `close` closes, however far the start came
 
     async def start(self) -> None:
-        """Load the bundle, open the line and start the scorer.
+        """Load the bundle, open the queue and start the scorer.
 
         Raises
         ------
@@ -133,8 +133,8 @@ class Scoring:
         self._folder = run_folder(os.getppid())
         self._opened.callback(leave, self._folder, os.getpid())
         clear(self._folder)  # what a worker left that was killed
-        self._line = open_line(self._folder)
-        self._opened.callback(os.close, self._line)
+        self._queue = open_queue(self._folder)
+        self._opened.callback(os.close, self._queue)
         path = socket_path(self._folder, os.getpid())
         server = await asyncio.start_unix_server(self._take_answers, path)
         self._opened.callback(server.close)
@@ -167,11 +167,17 @@ class Scoring:
 
     @property
     def waiting(self) -> int:
-        """Requests in the line or with a scorer."""
+        """How many requests are in the queue or with a scorer."""
         return len(self._requests)
 
     def check_room(self) -> None:
-        """Raise the api_error ``busy`` where one more request would wait too long."""
+        """Refuse one request more than may wait.
+
+        Raises
+        ------
+        ApiError
+            ``busy``.
+        """
         if self.waiting > self.settings.queue:
             wait_s = max(1, math.ceil(self.waiting * self._service_s))
             raise ApiError(
@@ -183,8 +189,15 @@ class Scoring:
         self._numbers += 1
         return Upload(audio_path(self._folder, os.getpid(), self._numbers))
 
-    async def score(self, upload: Upload) -> Reply:
-        """Score an upload from `new_upload`.
+    async def score(self, endpoint: str, upload: Upload) -> Reply:
+        """Have an upload scored.
+
+        Parameters
+        ----------
+        endpoint : str
+            Name of the endpoint that it was sent to.
+        upload : Upload
+            From `new_upload`.
 
         Raises
         ------
@@ -195,7 +208,7 @@ class Scoring:
         start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                reply = await self._until_answered(upload)
+                reply = await self._until_answered(endpoint.encode(), upload)
         except TimeoutError as error:
             message = f"not done within {self.settings.deadline_s:g} s, so the work was stopped"
             raise ApiError("deadline", message) from error
@@ -203,13 +216,14 @@ class Scoring:
         self._service_s += 0.1 * (took_s - self._service_s)
         return reply
 
-    async def _until_answered(self, upload: Upload) -> Reply:
+    async def _until_answered(self, endpoint: bytes, upload: Upload) -> Reply:
         """Ask; once more, if the scorer ends over it, which may not be the upload's fault."""
         number = int(upload.path.stem.partition("-")[2])
         for _ in range(ATTEMPTS):
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()
             try:
-                os.write(self._line, TICKET.pack(os.getpid(), number, time.monotonic()))
+                ticket = TICKET.pack(os.getpid(), number, time.monotonic(), endpoint)
+                os.write(self._queue, ticket)
                 reply = await waiter
             except asyncio.CancelledError:
                 for scorer, path in taken_by(upload.path).items():

@@ -182,7 +182,7 @@ MODEL = {
 }
 
 
-def result(verdict: str, p_spoof: float, *warnings: str) -> dict[str, Any]:
+def result(verdict: str, p_spoof: float, *warnings: dict[str, str]) -> dict[str, Any]:
     segment = {"start_s": 0.0, "end_s": 4.0, "llr": 0.0, "p_spoof": p_spoof}
     return {
         "verdict": verdict,
@@ -217,7 +217,11 @@ def test_each_verdict_in_words(
 ) -> None:
     bundle = {**MODEL["bundle"], "sha256": verdict}  # what is cached is kept by bundle
     stub.model = (200, {**MODEL, "bundle": bundle})
-    stub.answer = (200, result(verdict, p_spoof, "1 of 3 windows hold no speech-like sound", "*"))
+    warnings = (
+        {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"},
+        {"code": "of_tomorrow", "message": "*"},
+    )
+    stub.answer = (200, result(verdict, p_spoof, *warnings))
     page = open_page(told_app)
     choose(page, recordings["wav"])
     expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[verdict], timeout=WAIT_MS)

@@ -1,0 +1,20 @@
+"""``POST /v1/detect``: the verdict on a recording."""
+
+from bonafide.audio import AudioStream
+from bonafide.detector import Detection, Detector
+from bonafide.scoring import usable
+from serving.http.endpoints import ScoringEndpoint
+
+
+def answer(detector: Detector, stream: AudioStream) -> Detection:
+    """Score a recording.
+
+    Raises
+    ------
+    AudioError
+        What `Detector.score` and `usable` raise.
+    """
+    return usable(detector.score(stream))
+
+
+ENDPOINT = ScoringEndpoint("/v1/detect", "Score one recording.", answer)
