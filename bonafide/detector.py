@@ -117,6 +117,10 @@ def rounded(value: Any) -> Any:
     value : Any
         Numbers, strings, and dicts, lists and tuples of them.
 
+    Returns
+    -------
+    Any
+
     Examples
     --------
     >>> rounded({"p_spoof": 0.123456789, "of": ("a", 2)})
@@ -227,6 +231,10 @@ class Detector:
         ----------
         source : ndarray of float32, Path, bytes or AudioStream
             A mono waveform at 16 kHz, a file, a file's content, or either with limits.
+
+        Returns
+        -------
+        Detection
 
         Raises
         ------

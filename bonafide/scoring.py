@@ -39,6 +39,14 @@ def unusable(result: Result) -> bool:
 def usable(detection: Detection) -> Detection:
     """Return a detection as it is, unless there was too little sound for any verdict.
 
+    Parameters
+    ----------
+    detection : Detection
+
+    Returns
+    -------
+    Detection
+
     Raises
     ------
     AudioError
@@ -123,6 +131,17 @@ def evaluate_corpus(
     detector: Detector, corpus: Corpus, *, progress: Callable[[int, int], None]
 ) -> JudgedCorpus:
     """Score every row through the same path as `score_files` and judge the decision.
+
+    Parameters
+    ----------
+    detector : Detector
+    corpus : Corpus
+    progress : callable
+        Called with the number of rows done and of all rows.
+
+    Returns
+    -------
+    JudgedCorpus
 
     Raises
     ------

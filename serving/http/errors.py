@@ -36,7 +36,7 @@ class Error:
 
 
 class ApiError(Exception):
-    """An answer other than 200.
+    """A request that has no answer but an error.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ApiError(Exception):
     message : str
         What was seen and what is allowed.
     retry_after_s : int
-        When to come again; 0 leaves it unsaid.
+        Seconds after which to try again; 0 for no ``Retry-After``.
     close : bool
         Close the connection, because the body is not read to its end.
     """
@@ -59,11 +59,11 @@ class ApiError(Exception):
 
     @property
     def status(self) -> int:
-        """HTTP status."""
+        """The HTTP status."""
         return STATUS[self.code]
 
     def response(self) -> JSONResponse:
-        """Return the answer."""
+        """Return the response."""
         headers = {}
         if self.retry_after_s:
             headers["retry-after"] = str(self.retry_after_s)

@@ -1,4 +1,4 @@
-"""What every request passes first: where it comes from, its key, and the headers of its answer."""
+"""What every request passes first: checks of its origin and key, and the headers of its answer."""
 
 import logging
 import math
@@ -40,7 +40,7 @@ CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
 class Guard:
-    """ASGI middleware: refuses before a body is read, and words every error the same way.
+    """ASGI middleware: rejects before a body is read, and gives every error the same shape.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ class Guard:
             self._check_key(self._state.gate, headers)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
-        """Without keys: this machine alone, and no web page that points a name at it."""
+        """Without keys, serve this machine alone, and no web page that points a name at it."""
         if self._state.anonymous:
             return
         server = scope.get("server") or ("127.0.0.1", 0)
         if not is_loopback(server[0]):
-            message = "no API keys are set, so only this machine is answered"
+            message = "no API keys are set, so only this machine is served"
             raise ApiError("keys_required", message, close=True)
         named = headers.get("host", "localhost")
         host = named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
@@ -114,7 +114,7 @@ class Guard:
 
 
 class _Answer:
-    """Passes an answer on, with our headers, and in our words where it is another's error."""
+    """Passes an answer on with our headers; an error of BentoML's gets our shape."""
 
     def __init__(self, path: str, send: Send) -> None:
         self._path, self._send = path, send
@@ -131,12 +131,12 @@ class _Answer:
             status = message["status"]
             self._replaced = status >= 400 and headers.get("content-type") != "application/json"
             if self._replaced:
-                await self._say(status, headers)
+                await self._send_error(status, headers)
                 return
         if not self._replaced:
             await self._send(message)
 
-    async def _say(self, status: int, headers: MutableHeaders) -> None:
+    async def _send_error(self, status: int, headers: MutableHeaders) -> None:
         code = CODES.get(status, "error")
         response = error_response(status, code, code.replace("_", " "))
         headers["content-type"], headers["content-length"] = (

@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus; summed over workers by BentoML's client."""
+"""The service's Prometheus metrics; BentoML's client sums them over workers."""
 
 import contextlib
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
 
 
 class Metrics:
-    """Counters, histograms and gauges; one set a worker.
+    """Counters, histograms and gauges of one worker.
 
-    Made when the worker starts: BentoML must have set up its client first.
+    Created when the worker starts: BentoML must have set up its client first.
     """
 
     def __init__(self) -> None:

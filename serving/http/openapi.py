@@ -10,12 +10,12 @@ from serving.http.uploads import FIELD
 
 REFERENCE = "#/components/schemas/{model}"
 ERRORS = {
-    "400": "malformed: no audio field, not multipart, an empty or too slow upload",
-    "401": "no API key, or one that is not known",
+    "400": "malformed: no audio field, not multipart, or an upload that is empty or too slow",
+    "401": "no API key, or an unknown one",
     "403": "no API keys are set, and the request does not come from this machine",
     "413": "the body is too large",
     "415": "not audio that can be decoded",
-    "422": "audio, but too short, too long, silent, damaged or out of format",
+    "422": "audio, but too short, too long, silent, damaged or of an unsupported format",
     "429": "busy, or a key over its rate; see Retry-After",
     "503": "not ready yet",
     "504": "the deadline has passed; the work was stopped",
@@ -23,7 +23,7 @@ ERRORS = {
 OF_ANY_PATH = ("401", "403", "429", "503")
 HEALTH = {
     "/livez": "The worker is alive.",
-    "/readyz": "A scorer stands by.",
+    "/readyz": "A scorer is ready.",
     "/metrics": "Counters for Prometheus.",
 }
 GUARDED = {"security": [{}, {"bearer": []}]}
@@ -69,7 +69,7 @@ def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "Bonafide",
             "version": bonafide.__version__,
-            "description": "Tells machine-generated speech from human speech.",
+            "description": "Detects machine-generated speech.",
         },
         "servers": [{"url": "."}],
         "paths": paths,

@@ -38,7 +38,11 @@ async def score(name: str, request: Request, state: State) -> Response:
         The endpoint's.
     request : Request
     state : State
-        What `lifespan` put into the application's.
+        The application's, as `lifespan` fills it.
+
+    Returns
+    -------
+    Response
     """
     metrics: Metrics = state.metrics
     start = time.perf_counter()
@@ -58,7 +62,7 @@ async def _score(name: str, request: Request, state: State) -> Response:
     bundle = scoring.bundle
     scoring.check_room()
     if state.uploads >= scoring.settings.max_uploads:
-        raise ApiError("busy", f"{state.uploads} uploads are arriving", retry_after_s=1)
+        raise ApiError("busy", f"{state.uploads} uploads are arriving; try again", retry_after_s=1)
     start = time.perf_counter()
     upload = scoring.new_upload()
     try:
@@ -81,12 +85,12 @@ async def _score(name: str, request: Request, state: State) -> Response:
     return Response(reply.body, media_type="application/json")
 
 
-def _telling(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
-    async def tell(request: Request) -> Response:
+def _handler(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def describe(request: Request) -> Response:
         bundle: Bundle = request.app.state.scoring.bundle
         return JSONResponse(plain(endpoint.answer(bundle)))
 
-    return tell
+    return describe
 
 
 async def docs(request: Request) -> Response:
@@ -102,7 +106,7 @@ def _gate(settings: Settings) -> Gate | None:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Start the scorer with the worker, and end it with it."""
+    """Start the scorer with the worker, and end both together."""
     logging.getLogger("bonafide").setLevel(logging.INFO)
     settings = Settings.from_environment()
     app.state.uploads = 0
@@ -113,7 +117,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
         await app.state.scoring.start()
         app.state.metrics.answers_with(app.state.scoring.bundle)
-        gc.freeze()  # what is loaded stays; looking through it again and again costs time
+        gc.freeze()  # what is loaded stays; the collector need not look at it
         yield
     finally:
         await app.state.scoring.close()
@@ -130,9 +134,13 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
     ----------
     endpoints : mapping of str to Endpoint
         What `find_endpoints` returns.
+
+    Returns
+    -------
+    Starlette
     """
-    telling = [each for each in endpoints.values() if isinstance(each, BundleEndpoint)]
-    routes = [Route(each.path, _telling(each), methods=[each.method]) for each in telling]
+    describing = [each for each in endpoints.values() if isinstance(each, BundleEndpoint)]
+    routes = [Route(each.path, _handler(each), methods=[each.method]) for each in describing]
     app = Starlette(routes=[*routes, Route("/docs.json", docs, methods=["GET"])], lifespan=lifespan)
     app.state.endpoints = dict(endpoints)
     return app

@@ -1,10 +1,10 @@
-"""The scorer: a process of its own that decodes and scores, and may die without harm.
+"""The scorer: a separate process that decodes and scores, and may die without harm.
 
 Decoders read what strangers send. So they run here, with limits on memory, files and time: a crash
-or a hang in a codec costs one process, and a deadline stops the work by ending it.
+or a hang in a codec costs one process, and a deadline stops the work by killing it.
 
-It draws tickets from the queue (`serving.workers.queue`) and answers the worker of each.
-SIGTERM lets it finish what it has in hand.
+It takes tickets from the queue (`serving.workers.queue`) and answers the worker of each.
+SIGTERM lets it finish the request that it works on.
 """
 
 import ctypes
@@ -97,12 +97,12 @@ def end_with_parent(sent: signal.Signals) -> None:
 
 
 class Scorer:
-    """Draws tickets and serves them, until told to stop or left alone.
+    """Takes tickets and answers them, until it is told to stop or its worker ends.
 
     Parameters
     ----------
     folder : Path
-        Where the workers' queue is.
+        Where the queue is.
     endpoints : mapping of str to Endpoint
         By name, as tickets name them.
     detector : Detector
@@ -118,17 +118,17 @@ class Scorer:
         self._queue = open_queue(folder)
         self._workers: dict[int, socket.socket] = {}
         self._owner = os.getppid()
-        self._bell, bell = os.pipe2(os.O_NONBLOCK)
-        signal.set_wakeup_fd(bell)
-        signal.signal(signal.SIGTERM, lambda *_: None)  # the bell rings
+        self._stop, woken = os.pipe2(os.O_NONBLOCK)
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGTERM, lambda *_: None)  # the pipe wakes `run`
 
     def run(self) -> None:
-        """Serve ticket after ticket."""
+        """Answer ticket after ticket."""
         poll = select.poll()
         poll.register(self._queue, select.POLLIN)
-        poll.register(self._bell, select.POLLIN)
+        poll.register(self._stop, select.POLLIN)
         while os.getppid() == self._owner:
-            if any(descriptor == self._bell for descriptor, _ in poll.poll(1_000)):
+            if any(descriptor == self._stop for descriptor, _ in poll.poll(1_000)):
                 return
             try:
                 ticket = os.read(self._queue, TICKET.size)
@@ -138,7 +138,7 @@ class Scorer:
             endpoint = self._endpoints[name.rstrip(b"\0").decode()]
             try:
                 self._serve(endpoint, worker, number, written)
-            except OSError:  # that worker is gone, and who asked with it
+            except OSError:  # that worker is gone, and its client with it
                 if connection := self._workers.pop(worker, None):
                     connection.close()
 
@@ -153,7 +153,7 @@ class Scorer:
             self._workers[worker] = connection
         try:
             audio.rename(taken)
-        except FileNotFoundError:  # nobody waits for it any more
+        except FileNotFoundError:  # nobody waits for it any longer
             return
         wait_s = time.monotonic() - written
         notes, body = answer(endpoint, self._detector, taken.read_bytes(), self._limits)
@@ -164,13 +164,13 @@ class Scorer:
 
 
 def main() -> None:
-    """Load the bundle, say so, and serve: arguments are folder, bundle, limits and memory."""
+    """Load the bundle, report ready, and serve: arguments are folder, bundle, limits, memory."""
     folder, bundle, limits, memory_bytes = sys.argv[1:]
     endpoints = find_endpoints(Settings.from_environment().endpoint_names)
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))
     detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # first runs are slow
-    gc.freeze()  # what is loaded stays; looking through it again and again costs time
+    gc.freeze()  # what is loaded stays; the collector need not look at it
     scorer = Scorer(Path(folder), endpoints, detector, Limits(**json.loads(limits)))
     os.write(sys.stdout.fileno(), b"ready\n")
     scorer.run()

@@ -43,14 +43,14 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Reply:
-    """What a scorer says: see `serving.workers.scorer.answer`."""
+    """What a scorer answers: see `serving.workers.scorer.answer`."""
 
     notes: dict[str, Any]
     body: bytes
 
 
 class ScorerError(Exception):
-    """No scorer starts."""
+    """A scorer that does not start."""
 
 
 async def start_scorer(
@@ -100,7 +100,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 class Scoring:
-    """Requests in, replies out; a scorer that is replaced when it ends; a bundle that is followed.
+    """Scores requests; replaces the scorer when it ends; follows the bundle in production.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class Scoring:
             self._in_background(self._follow())
 
     async def close(self) -> None:
-        """End the scorer and all that runs beside it, and leave nothing behind."""
+        """End the scorer and the background work, and leave nothing behind."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -171,7 +171,7 @@ class Scoring:
         return len(self._requests)
 
     def check_room(self) -> None:
-        """Refuse one request more than may wait.
+        """Check that one more request may wait.
 
         Raises
         ------
@@ -199,6 +199,10 @@ class Scoring:
         upload : Upload
             From `new_upload`.
 
+        Returns
+        -------
+        Reply
+
         Raises
         ------
         ApiError
@@ -210,14 +214,14 @@ class Scoring:
             async with asyncio.timeout(self.settings.deadline_s):
                 reply = await self._until_answered(endpoint.encode(), upload)
         except TimeoutError as error:
-            message = f"not done within {self.settings.deadline_s:g} s, so the work was stopped"
+            message = f"scoring took longer than the {self.settings.deadline_s:g} s limit"
             raise ApiError("deadline", message) from error
         took_s = time.monotonic() - start - reply.notes["timings"]["wait"]
         self._service_s += 0.1 * (took_s - self._service_s)
         return reply
 
     async def _until_answered(self, endpoint: bytes, upload: Upload) -> Reply:
-        """Ask; once more, if the scorer ends over it, which may not be the upload's fault."""
+        """Ask, and once more if the scorer ends meanwhile: that may not be the upload's fault."""
         number = int(upload.path.stem.partition("-")[2])
         for _ in range(ATTEMPTS):
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()
@@ -227,7 +231,7 @@ class Scoring:
                 reply = await waiter
             except asyncio.CancelledError:
                 for scorer, path in taken_by(upload.path).items():
-                    log.warning("a scorer is ended at the deadline")
+                    log.warning("a scorer is killed at the deadline")
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(scorer, signal.SIGKILL)
                     path.unlink(missing_ok=True)
@@ -237,12 +241,12 @@ class Scoring:
             if reply is not None:
                 return reply
             log.warning("a scorer ended over a request")
-        raise ApiError("decoder_crashed", "decoding the upload ends the decoder; it is refused")
+        raise ApiError("decoder_crashed", "decoding the upload crashes the decoder")
 
     async def _take_answers(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Listen to one scorer until it ends; what it then had in hand is given back."""
+        """Receive the answers of one scorer until it ends; what it worked on is queued again."""
         scorer = 0
         try:
             (scorer,) = HELLO.unpack(await reader.readexactly(HELLO.size))
@@ -275,7 +279,7 @@ class Scoring:
             log.error("background work ended: %r", error)
 
     async def _keep_running(self) -> None:
-        """Start another scorer whenever the one at work ends."""
+        """Start another scorer whenever this one ends."""
         while True:
             process = self._scorer
             await process.wait()
@@ -288,7 +292,7 @@ class Scoring:
                 await asyncio.sleep(PAUSE_S)
 
     async def _follow(self) -> None:
-        """Put a bundle that is promoted into service, without a request being lost."""
+        """Serve a bundle that is promoted, without losing a request."""
         while True:
             await asyncio.sleep(self.settings.watch_s)
             if (stamp := production_stamp(self._home)) == self._stamp:
@@ -302,7 +306,7 @@ class Scoring:
                 continue
             old, self._scorer, self._bundle = self._scorer, fresh, bundle
             if old.returncode is None:
-                old.terminate()  # it ends what it has in hand first
+                old.terminate()  # it finishes its request first
             log.info("now serving bundle %s version %s", *_name(bundle))
 
 

@@ -83,7 +83,7 @@ def test_a_scorer_that_hangs_is_ended_at_the_deadline(hasty: Server) -> None:
     check_unharmed(hasty)
 
 
-def test_a_line_that_does_not_move_is_answered_at_the_deadline(hasty: Server) -> None:
+def test_a_queue_that_does_not_move_is_answered_at_the_deadline(hasty: Server) -> None:
     (scorer,) = hasty.scorers()
     scorer.suspend()
     with asked(hasty, SOUND) as (answer,):
@@ -138,7 +138,7 @@ def test_an_upload_that_takes_too_much_memory_is_refused(service: Server, home: 
         check_unharmed(running)
 
 
-def test_a_full_line_is_refused_at_once_and_recovers(service: Server) -> None:
+def test_a_full_queue_is_refused_at_once_and_recovers(service: Server) -> None:
     (scorer,) = wait_for(service.scorers, "a scorer")
     scorer.suspend()
     with asked(service, SOUND, QUEUE + 5) as answers:

@@ -55,7 +55,7 @@ def test_the_document_is_valid_and_the_one_that_is_served(api: Any, service: Ser
     assert service.get("/docs.json").json() == DOCUMENT
 
 
-def test_every_refusal_has_its_status_in_the_document() -> None:
+def test_every_error_has_its_status_in_the_document() -> None:
     responses = DOCUMENT["paths"]["/v1/detect"]["post"]["responses"]
     possible = set(STATUS.values()) - {405}  # of other methods than the one described
     assert {str(status) for status in possible} == set(responses) - {"200"}

@@ -67,12 +67,14 @@ def test_another_users_folder_is_refused(temp: Path, monkeypatch: pytest.MonkeyP
 
 
 def refused() -> None:
-    with pytest.raises(ConfigError, match="not a folder of this user alone; remove it") as raised:
+    with pytest.raises(
+        ConfigError, match="must be a folder of this user alone; remove it"
+    ) as raised:
         run_folder(42)
     assert raised.value.code == "bad_run_folder"
 
 
-def test_workers_share_one_line_that_does_not_block() -> None:
+def test_workers_share_one_queue_that_does_not_block() -> None:
     folder = run_folder(42)
     ends = [open_queue(folder), open_queue(folder)]
     with pytest.raises(BlockingIOError):

@@ -29,7 +29,7 @@ def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") 
     return Service(URL, key, httpx.MockTransport(answer))
 
 
-def test_every_refusal_of_the_service_is_put_into_words() -> None:
+def test_every_error_of_the_service_is_put_into_words() -> None:
     worded = wording.ERRORS.keys() | wording.NOTHING_TO_JUDGE.keys()
     assert (STATUS.keys() | {CODES[503]}) - OURS <= worded
 

@@ -41,8 +41,8 @@ class Endpoint:
     summary : str
         One sentence, for the OpenAPI document.
     answer : callable
-        Makes the answer. The type that it says it returns, a dataclass or plain JSON values, is the
-        answer's schema in the OpenAPI document.
+        Makes the answer: a dataclass or plain JSON values. Its return annotation becomes the
+        schema in the OpenAPI document.
     """
 
     path: str
@@ -61,8 +61,8 @@ class Endpoint:
 class ScoringEndpoint(Endpoint):
     """An endpoint that takes a recording by POST.
 
-    ``answer(detector, stream)`` runs in the confined scorer process. It raises `AudioError` with a
-    code of `serving.http.errors.STATUS` for what it cannot score.
+    ``answer(detector, stream)`` runs in the confined scorer process. For what it cannot score it
+    raises `AudioError` with a code of `serving.http.errors.STATUS`.
     """
 
     answer: Callable[[Detector, AudioStream], Any]
@@ -72,7 +72,7 @@ class ScoringEndpoint(Endpoint):
 
 @dataclass(frozen=True)
 class BundleEndpoint(Endpoint):
-    """An endpoint that tells about the bundle by GET; ``answer(bundle)`` runs in the worker."""
+    """An endpoint that describes the bundle, by GET; ``answer(bundle)`` runs in the worker."""
 
     answer: Callable[[Bundle], Any]
 
@@ -96,6 +96,11 @@ def find_endpoints(names: Iterable[str] = ()) -> dict[str, Endpoint]:
     ----------
     names : iterable of str
         Built-in ones and those of other packages; none for all that are built in.
+
+    Returns
+    -------
+    dict of str to Endpoint
+        In the order of the names.
 
     Raises
     ------

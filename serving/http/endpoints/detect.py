@@ -9,6 +9,16 @@ from serving.http.endpoints import ScoringEndpoint
 def answer(detector: Detector, stream: AudioStream) -> Detection:
     """Score a recording.
 
+    Parameters
+    ----------
+    detector : Detector
+    stream : AudioStream
+        The upload, with the service's limits.
+
+    Returns
+    -------
+    Detection
+
     Raises
     ------
     AudioError

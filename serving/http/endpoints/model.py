@@ -18,11 +18,12 @@ class Model:
     ----------
     bundle : BundleIdentity
     thresholds : dict
-        From which p_spoof on, and up to which, there is a verdict.
+        ``spoof_from`` and ``bonafide_to``: the p_spoof from which, and up to which, there is a
+        verdict.
     prior_spoof : float
-        The share of spoofs that p_spoof supposes, in [0, 1].
+        The share of spoofs that p_spoof assumes, in [0, 1].
     lineage : dict
-        What the bundle was made of and when.
+        What the bundle was made from, and when.
     card : str
         The model card, Markdown; empty where the bundle has none.
     manifest : dict
