@@ -200,7 +200,7 @@ def result(verdict: str, p_spoof: float, *warnings: dict[str, str]) -> dict[str,
 @pytest.mark.parametrize(
     ("verdict", "p_spoof", "said"),
     [
-        ("bonafide", 0.02, "2 % chance that this is a deepfake, supposing that 10 % of all"),
+        ("bonafide", 0.02, "2 % chance that this is a deepfake, assuming that 10 % of all"),
         ("spoof", 0.998, "over 99 % chance that this is a deepfake"),
         ("inconclusive", 0.5, "between 30 % and 80 %, where this detector errs too often"),
     ],
