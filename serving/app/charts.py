@@ -145,6 +145,19 @@ def timeline_chart(
     return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
+def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    labels, choice = manifest.get("labels", {}), manifest.get("choice")
+    rows = [(labels.get(name, name), p, "model") for name, p in result["models"].items()]
+    for name, p in result["stack"].items():
+        decides = " (decides)" if name == choice else ""
+        rows.append((f"Stack, {labels.get(name, name)}{decides}", p, "stack"))
+    return [
+        {"name": name, "p": p, "kind": kind, "chance": percent(p)}
+        for name, p, kind in rows
+        if p is not None
+    ]
+
+
 def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
     """Draw what each model and each stack says, the one that decides marked.
 
@@ -159,16 +172,7 @@ def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
     -------
     altair.LayerChart
     """
-    thresholds, manifest = model["thresholds"], model.get("manifest", {})
-    labels, choice = manifest.get("labels", {}), manifest.get("choice")
-    rows = [
-        {"name": labels.get(name, name), "p": p, "kind": "model"}
-        for name, p in result["models"].items()
-    ]
-    for name, p in result["stack"].items():
-        decides = " (decides)" if name == choice else ""
-        rows.append({"name": f"Stack, {labels.get(name, name)}{decides}", "p": p, "kind": "stack"})
-    rows = [{**row, "chance": percent(row["p"])} for row in rows if row["p"] is not None]
+    thresholds, rows = model["thresholds"], _opinions(result, model.get("manifest", {}))
     axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
     y = alt.Y("name:N", sort=None, title=None, axis=axis)
     x = alt.X(

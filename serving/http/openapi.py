@@ -26,7 +26,7 @@ HEALTH = {
     "/readyz": "A scorer is ready.",
     "/metrics": "Counters for Prometheus.",
 }
-GUARDED = {"security": [{}, {"bearer": []}]}
+GUARDED: dict[str, Any] = {"security": [{}, {"bearer": []}]}
 _BINARY = {"type": "string", "format": "binary"}
 _FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _BINARY}}
 BODY = {

@@ -1,5 +1,7 @@
 """The OpenAPI document is valid, and the service does what it says of itself."""
 
+import subprocess
+import sys
 from typing import Any
 
 import jsonschema
@@ -90,3 +92,21 @@ def test_answers_are_what_is_written_and_no_more(
     else:
         check("200", service.detect(encode(voice, "flac")).json())
         check("415", service.detect(b"not audio").json())
+
+
+def test_the_scorer_goes_without_what_only_the_worker_needs() -> None:
+    script = (
+        "import sys, serving.workers.scorer as scorer; scorer.find_endpoints();"
+        "print([n for n in ('pydantic', 'starlette', 'bentoml') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_models_are_a_map_of_names_and_may_be_null() -> None:
+    detection = DOCUMENT["components"]["schemas"]["Detection"]["properties"]
+    number_or_null = [{"type": "number"}, {"type": "null"}]
+    for name in ("models", "stack"):
+        assert detection[name]["additionalProperties"]["anyOf"] == number_or_null
+    codes = DOCUMENT["components"]["schemas"]["Caution"]["properties"]["code"]["enum"]
+    assert set(codes) == {"damaged", "silent_windows", "no_speech", "too_short"}
