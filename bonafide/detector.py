@@ -22,7 +22,6 @@ from bonafide.audio import (
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.errors import AudioError
 from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
-from bonafide.runtime import Graph
 
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
 CautionCode = Literal["damaged", "silent_windows", "no_speech", "too_short"]
@@ -39,7 +38,19 @@ _LLR = {"description": "natural log, higher for bona fide"}
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording with its own score."""
+    """A stretch of a recording with its own score.
+
+    Parameters
+    ----------
+    start_s : float
+        From the start of the recording.
+    end_s : float
+        From the start of the recording.
+    llr : float
+        Natural-log likelihood ratio, higher for bona fide.
+    p_spoof : float
+        Probability of spoof at the bundle's prior, in [0, 1].
+    """
 
     start_s: float = field(metadata=_SECONDS)
     end_s: float = field(metadata=_SECONDS)
@@ -49,7 +60,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Caution:
-    """Something about a recording that its result should be read with.
+    """Something about a recording that a reader of its result should know.
 
     Parameters
     ----------
@@ -65,7 +76,15 @@ class Caution:
 
 @dataclass(frozen=True)
 class BundleIdentity:
-    """Which bundle decided."""
+    """Which bundle decided.
+
+    Parameters
+    ----------
+    name : str
+    version : str
+    sha256 : str
+        Hash of its content.
+    """
 
     name: str
     version: str
@@ -198,6 +217,8 @@ class Detector:
     """
 
     def __init__(self, bundle: Path | Bundle) -> None:
+        from bonafide.runtime import Graph  # with onnxruntime, which the service's workers spare
+
         self.bundle = read_bundle(bundle) if isinstance(bundle, Path) else bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
         self._prior = float(self.bundle.manifest["prior_spoof"])

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+# Read once, at its import: else it keeps an identifier of the machine and reports to its maker.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
+
 Array = NDArray[np.float32]
 
 
@@ -24,11 +28,6 @@ class Graph:
     """
 
     def __init__(self, model: Path | bytes) -> None:
-        # Read once, at its import: else it keeps an identifier of the machine and reports to its
-        # maker. Imported here, so that the service's workers, which run no graph, go without.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime as ort
-
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -21,7 +21,21 @@ CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "e
 
 
 def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
-    """Score each file: ``Detection.to_json`` with its path, or ``path`` and ``error``."""
+    """Score files one by one, each when its result is asked for.
+
+    Parameters
+    ----------
+    detector : Detector
+        Scores.
+    paths : iterable of str
+        Audio or video files.
+
+    Yields
+    ------
+    dict
+        ``Detection.to_json`` with ``path``; or ``path`` and ``error``, with ``code`` and
+        ``message``.
+    """
     for path in paths:
         try:
             yield {"path": path, **detector.score(Path(path)).to_json()}
@@ -42,10 +56,12 @@ def usable(detection: Detection) -> Detection:
     Parameters
     ----------
     detection : Detection
+        What `Detector.score` returned.
 
     Returns
     -------
     Detection
+        The same.
 
     Raises
     ------
@@ -135,7 +151,9 @@ def evaluate_corpus(
     Parameters
     ----------
     detector : Detector
+        Scores.
     corpus : Corpus
+        Rows with labels, of both kinds.
     progress : callable
         Called with the number of rows done and of all rows.
 

@@ -80,6 +80,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
     Parameters
     ----------
     drawing : Drawing
+        What `serving.app.drawing.reduce` made of the recording.
     duration_s : float
         End of the time axis.
     is_last : bool

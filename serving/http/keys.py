@@ -87,6 +87,7 @@ def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MIN
     Parameters
     ----------
     path : Path
+        The key file.
     name : str
         Whose key it is; each name has one key.
     rate_per_minute : float

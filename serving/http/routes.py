@@ -37,6 +37,7 @@ async def score(name: str, request: Request, state: State) -> Response:
     name : str
         The endpoint's.
     request : Request
+        Its body is not read yet.
     state : State
         The application's, as `lifespan` fills it.
 

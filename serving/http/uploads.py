@@ -60,6 +60,7 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
     Parameters
     ----------
     request : Request
+        Its body is not read yet.
     settings : Settings
         The limits on size and time.
     upload : Upload

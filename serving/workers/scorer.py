@@ -52,10 +52,11 @@ def answer(
     endpoint : Endpoint
         The scoring endpoint that it was sent to.
     detector : Detector
+        Scores.
     content : bytes
         The upload.
     limits : Limits
-        Watched while decoding.
+        Checked while decoding.
 
     Returns
     -------
@@ -106,8 +107,9 @@ class Scorer:
     endpoints : mapping of str to Endpoint
         By name, as tickets name them.
     detector : Detector
+        Scores.
     limits : Limits
-        Watched while decoding.
+        Checked while decoding.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ def answer(detector: Detector, stream: AudioStream) -> Detection:
     Parameters
     ----------
     detector : Detector
+        With the bundle that is served.
     stream : AudioStream
         The upload, with the service's limits.
 
