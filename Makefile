@@ -10,7 +10,10 @@ LOCAL := BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH=$(DEMO)/zenml
 COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
-.PHONY: help setup demo test lint format lock bench clean
+# Docstrings of more than one line: every parameter, what is returned, yielded and raised, and no other.
+SECTIONS := D417,DOC102,DOC201,DOC202,DOC402,DOC403,DOC501
+
+.PHONY: help setup demo test lint format docs picture lock bench clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,15 +34,22 @@ demo: $(READY) ## simulate a corpus, train on it, score a few clips
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: $(READY) ## format, style, types, import direction
+lint: $(READY) ## format, style, docstring sections, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --select $(SECTIONS) bonafide
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## build the documentation into build/docs; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+picture: $(READY) ## take the README's picture of the page again; needs chromium
+	$(BIN)/python docs/picture.py
 
 lock: ## resolve every version anew; needs uv
 	$(COMPILE) --extra train --extra app --extra docs --extra dev --output-file requirements.lock
@@ -48,5 +58,5 @@ lock: ## resolve every version anew; needs uv
 bench: $(READY) ## print what the README's speed numbers come from
 	$(BIN)/python -m benchmarks.extraction
 
-clean: ## remove what the demo made, and the environment
-	rm -rf $(VENV) $(DEMO)
+clean: ## remove what the demo and the documentation made, and the environment
+	rm -rf $(VENV) $(DEMO) build

@@ -12,7 +12,6 @@ import keras
 import librosa
 import numpy as np
 import onnx
-import scipy.fft
 import soundfile
 import xgboost
 from numpy.typing import NDArray
@@ -22,15 +21,12 @@ from bonafide.bundle import Bundle
 from bonafide.features.frontend import filters
 from bonafide.features.spec import (
     BASE_MODELS,
-    CEPSTRA,
     NETWORKS,
-    SAMPLE_RATE_HZ,
     FeatureSpec,
     ViewSpec,
 )
 from bonafide.features.statistics import FLOOR, PRIOR, STEEPNESS
 from bonafide.models.networks import build_network
-from bonafide.training.config import ModelsConfig
 
 Array = NDArray[np.floating[Any]]
 Moves = tuple[Array, Array, Array]  # see `_moves`
@@ -114,19 +110,10 @@ def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[s
 
 def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
     """Extract one view: (bins, frames) -> (features, frames)."""
-    if view.kind in ("mfcc", "logmel"):
-        bands = librosa.feature.melspectrogram(
-            S=power,
-            sr=SAMPLE_RATE_HZ,
-            n_mels=view.n_filters,
-            fmin=view.low_hz,
-            fmax=view.high_hz,
-        )
-    else:
-        bands = filters(view) @ power
-    features = librosa.power_to_db(bands, amin=spec.power_floor, top_db=None)
-    if view.kind in CEPSTRA:
-        features = scipy.fft.dct(features, axis=0, norm="ortho")[: view.n_coefficients]
+    features = librosa.power_to_db(filters(view) @ power, amin=spec.power_floor, top_db=None)
+    transform = view.view_kind.transform
+    if transform is not None:
+        features = transform(view.n_filters, view.n_coefficients) @ features
     if view.deltas:
         width = spec.delta_frames
         derivatives = [

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.types import Mask
+from bonafide.types import Waveform as Waveform
 
-Waveform = NDArray[np.float32]
 Source = Path | bytes | BinaryIO
 
 BLOCK_S = 1.0
 MAX_PLANES = 8
-MAX_SAMPLE = 1e3  # full scale is 1; float files may go over it, but not by 60 dB
+MAX_SAMPLE = 1e3  # full scale is 1; float files may exceed it, but not by 60 dB
 # Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
 FFMPEG_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
@@ -39,15 +40,16 @@ FORMATS_WITH_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording may be; watched while it is decoded.
+    """What a recording may be; checked while it is decoded.
 
     Parameters
     ----------
     max_duration_s : float or None
         Seconds of sound after which decoding stops; None for no limit.
     min_rate_hz, max_rate_hz : int
-        Sample rates taken.
+        Lowest and highest sample rate accepted, in Hz.
     max_channels : int
+        Most channels accepted.
     """
 
     max_duration_s: float | None = None
@@ -60,24 +62,36 @@ class Limits:
 class AudioStream:
     """One recording, decoded block by block.
 
-    Iterate to get blocks of shape (n,), float32, mono, 16 kHz, full scale 1. A block comes from
-    about a second of the original. After the iteration `damage` says what was wrong with a
-    file that broke off, `duration_s` how much sound came out, and `decode_s` and `resample_s` how
-    long that took.
+    Iterating gives blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from about one
+    second of the original, and starts over each time.
 
     Parameters
     ----------
     source : Path, bytes or binary file
         The file's name, its content, or the file itself, which is left open.
     limits : Limits
+        What the recording may be.
+
+    Attributes
+    ----------
+    original_rate_hz, channels : int
+        Of the file; 0 before the first block.
+    codec : str
+        Of the file: libsndfile's name of the container or FFmpeg's name of the codec.
+    damage : str
+        After the iteration: what was wrong with a file that broke off, else empty.
+    duration_s : float
+        Seconds of sound decoded so far.
+    decode_s, resample_s : float
+        Seconds that decoding and resampling took so far.
 
     Raises
     ------
     AudioError
-        ``unreadable`` (no such file, a folder, no permission), ``empty``, ``not_audio``,
-        ``no_sound`` (a video without a sound track), ``bad_format`` (rate or channels out of
-        range), ``damaged`` (nothing of it decodes), ``not_finite`` or ``too_long``; raised while
-        iterating.
+        While iterating: ``unreadable`` (no such file, a folder, no permission), ``empty``,
+        ``not_audio``, ``no_sound`` (a video without a sound track), ``bad_format`` (rate or
+        channels out of range), ``damaged`` (nothing of it decodes), ``not_finite`` or
+        ``too_long``.
     """
 
     source: Source
@@ -96,7 +110,7 @@ class AudioStream:
         return str(self.source) if isinstance(self.source, Path) else "the upload"
 
     def __iter__(self) -> Iterator[Waveform]:
-        """Return the blocks in order, from the start."""
+        """Decode the blocks in order, from the start."""
         self.damage, self.duration_s, self.decode_s, self.resample_s = "", 0.0, 0.0, 0.0
         with self._open() as file:
             if not file.read(1):
@@ -136,7 +150,7 @@ class AudioStream:
                 yield from self._from_libsndfile(sound)
 
     def _accept(self, rate_hz: int, channels: int, codec: str) -> None:
-        if not (rate_hz and channels):  # a guess of FFmpeg's that led nowhere
+        if not (rate_hz and channels):  # FFmpeg guessed a format and found no sound
             raise self._not_audio(ValueError("no sound in it"))
         self._check_format(rate_hz, channels)
         self.original_rate_hz, self.channels, self.codec = rate_hz, channels, codec
@@ -152,7 +166,7 @@ class AudioStream:
 
     def _mono(self, block: NDArray[np.float32]) -> Waveform:
         """Check samples and mix channels: (n, channels) -> (n,)."""
-        if not np.abs(block).max(initial=0.0) <= MAX_SAMPLE:  # not so for NaN either
+        if not np.abs(block).max(initial=0.0) <= MAX_SAMPLE:  # false for NaN too
             raise AudioError(
                 "not_finite",
                 f"{self.name}: holds samples that are not numbers or beyond {MAX_SAMPLE:g} times "
@@ -167,7 +181,7 @@ class AudioStream:
         frames = int(BLOCK_S * sound.samplerate)
         promised, seen = sound.frames, 0
         try:
-            # Damaged Ogg can lead past its end, where soundfile asks for fewer than no samples.
+            # Damaged Ogg can seek past its end, where soundfile asks for a negative count.
             while sound.tell() <= promised and len(
                 block := sound.read(frames, dtype="float32", always_2d=True)
             ):
@@ -191,7 +205,7 @@ class AudioStream:
                 promised_s = (container.duration or 0) / av.time_base
                 if container.format.name not in FORMATS_WITH_DURATION:
                     return
-                if self.duration_s < promised_s - 0.5:  # priming and padding make up less
+                if self.duration_s < promised_s - 0.5:  # encoder delay and padding are shorter
                     self.damage = (
                         f"{promised_s:.2f} s were promised and {self.duration_s:.2f} s could be "
                         "decoded"
@@ -220,14 +234,14 @@ class AudioStream:
     def _one_rate(
         self, frames: Iterator[av.AudioFrame], rate_hz: int
     ) -> Iterator[NDArray[np.float32]]:
-        """Bring frames to float32 at one rate, though they change on the way: (n, channels)."""
+        """Convert frames, whose format may change midway, to float32 at one rate: (n, channels)."""
         seen, resampler = None, None
         for frame in frames:
             channels = frame.layout.nb_channels
             kind = (frame.sample_rate, channels, frame.layout.name, frame.format.name)
             if kind != seen:
                 self._check_format(frame.sample_rate, channels)
-                # Most codecs give this. PyAV reads past the eighth plane of planar frames.
+                # The usual case. PyAV reads beyond the eighth plane of planar frames.
                 plain = kind[0] == rate_hz and channels <= MAX_PLANES and kind[3] == "fltp"
                 resampler = None if plain else av.AudioResampler("flt", frame.layout, rate_hz)
                 seen = kind
@@ -285,10 +299,11 @@ def decode(source: Source, *, limits: Limits = Limits(), whole: bool = True) -> 
     Parameters
     ----------
     source : Path, bytes or binary file
-        See `AudioStream`.
+        The file's name, its content, or the file itself, which is left open.
     limits : Limits
+        What the recording may be.
     whole : bool
-        Refuse a file that breaks off.
+        Raise for a file that breaks off; if False, return what could be decoded of it.
 
     Returns
     -------
@@ -298,14 +313,40 @@ def decode(source: Source, *, limits: Limits = Limits(), whole: bool = True) -> 
     Raises
     ------
     AudioError
-        What `AudioStream` raises; ``damaged`` for a file that breaks off, where `whole`;
-        ``empty`` for a file without a sample.
+        What `AudioStream` raises; ``damaged`` for a file that breaks off, if `whole`; ``empty``
+        for a file without a sample.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.full((8_000, 2), 0.25), 8_000, format="WAV")
+    >>> waveform = decode(file)  # one second of stereo at 8 kHz
+    >>> waveform.shape, waveform.dtype
+    ((16000,), dtype('float32'))
     """
     return decode_stream(AudioStream(source, limits), whole=whole)
 
 
 def decode_stream(stream: AudioStream, *, whole: bool = True) -> Waveform:
-    """Read a stream to the end; see `decode`."""
+    """Decode a stream to its end.
+
+    Parameters
+    ----------
+    stream : AudioStream
+        Read from the start; afterwards it tells what was found.
+    whole : bool
+        As in `decode`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, full scale 1, not empty.
+
+    Raises
+    ------
+    AudioError
+        As in `decode`.
+    """
     blocks = list(stream)
     if whole and stream.damage:
         raise AudioError("damaged", f"{stream.name}: {stream.damage}")
@@ -316,23 +357,41 @@ def decode_stream(stream: AudioStream, *, whole: bool = True) -> Waveform:
 
 
 def tile(waveform: Waveform, n_samples: int) -> Waveform:
-    """Repeat a shorter waveform up to `n_samples`; cut a longer one there."""
+    """Repeat a shorter waveform up to a length, or cut a longer one there.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n,)
+        Not empty.
+    n_samples : int
+        The length wanted.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+
+    Examples
+    --------
+    >>> tile(np.array([1, 2, 3], dtype=np.float32), 7)
+    array([1., 2., 3., 1., 2., 3., 1.], dtype=float32)
+    """
     return np.resize(waveform, n_samples)
 
 
 FRAME_SAMPLES = 320  # 20 ms
 SPEECH_BAND_HZ = (200.0, 4_000.0)
 SPEECH_FLOOR_DBFS = -70.0
-SPEECH_SHARE = 3e-3  # of the frame's energy: what hum and offsets leak into the band is less
-# Less than this gives no verdict, in scoring and in training alike.
+SPEECH_SHARE = 3e-3  # of the frame's energy: hum and offsets leak less than this into the band
+# Recordings with less get no verdict and are not trained on.
 MIN_SOUND_S = 1.0
 MIN_SPEECH_S = 0.3
 
 
-def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
-    """Return which 20 ms frames hold energy where speech has it (200 to 4000 Hz, over -70 dBFS).
+def speech_frames(waveform: Waveform) -> Mask:
+    """Return which 20 ms frames have energy in the speech band, 200 to 4000 Hz.
 
-    This is a gate against silence and hum, not a voice activity detector.
+    This is a gate against silence and hum, not a voice activity detector: a frame passes whose
+    level in that band is above -70 dBFS and more than 0.3 % of its energy.
 
     Parameters
     ----------
@@ -342,6 +401,11 @@ def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
     Returns
     -------
     ndarray of bool, shape (n_samples // 320,)
+
+    Examples
+    --------
+    >>> speech_frames(np.zeros(16_000, dtype=np.float32)).sum()
+    np.int64(0)
     """
     n_frames = len(waveform) // FRAME_SAMPLES
     frames = waveform[: n_frames * FRAME_SAMPLES].reshape(n_frames, FRAME_SAMPLES)
@@ -356,11 +420,37 @@ def speech_frames(waveform: Waveform) -> NDArray[np.bool_]:
     return np.asarray(loud & (in_band > SPEECH_SHARE * spectrum.sum(axis=1)), dtype=np.bool_)
 
 
-def speech_seconds(frames: NDArray[np.bool_]) -> float:
-    """Add up the frames of `speech_frames`, in seconds."""
+def speech_seconds(frames: Mask) -> float:
+    """Return how many seconds the frames of `speech_frames` add up to.
+
+    Parameters
+    ----------
+    frames : ndarray of bool, shape (n_frames,)
+        Frames of 20 ms.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
     return float(np.count_nonzero(frames)) * FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
 def too_short(n_samples: int) -> bool:
-    """Return whether a recording has under a second of sound, to the hundredth."""
+    """Return whether a recording is shorter than `MIN_SOUND_S`, rounded to hundredths.
+
+    Parameters
+    ----------
+    n_samples : int
+        Length at 16 kHz.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> too_short(16_000), too_short(15_999), too_short(15_900)
+    (False, False, True)
+    """
     return round(n_samples / SAMPLE_RATE_HZ, 2) < MIN_SOUND_S

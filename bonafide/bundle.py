@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.errors import BundleError
-from bonafide.features.spec import BASE_MODELS, META_MODELS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
 
 MANIFEST = "manifest.json"
-MODELS = (*BASE_MODELS, *(f"meta_{name}" for name in META_MODELS))
-PARTS = ("frontend", "scaler", *MODELS)
-GRAPHS = ("detector", *PARTS)  # the detector decides; the others are what it was fused from
-FORMAT = 1
+META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
+FORMAT = 2
 REQUIRED = (
-    *("name", "version", "feature_spec", "views", "prior_spoof", "thresholds", "choice"),
+    *("name", "version", "feature_spec", "models", "views", "prior_spoof", "thresholds", "choice"),
     "calibration",
 )
+# Base models and their labels in bundles of format 1, whose manifests do not name them.
+MODELS_OF_FORMAT_1 = {
+    "cnn": "CNN",
+    "rnn": "RNN",
+    "bilstm": "BiLSTM",
+    "gru": "GRU",
+    "xgboost": "XGBoost",
+}
 # What may differ between two runs that made the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 
@@ -57,6 +63,16 @@ class Bundle:
     def spec(self) -> FeatureSpec:
         """The front end's numbers."""
         return FeatureSpec.from_json(self.manifest["feature_spec"])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the base models, in the order of the graph's output ``models``."""
+        return tuple(self.manifest["models"])
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the graphs that ``detector.onnx`` was fused from."""
+        return ("frontend", "scaler", *self.models, *(f"meta_{name}" for name in META_MODELS))
 
     @property
     def identity(self) -> dict[str, str]:
@@ -101,13 +117,13 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version, files = manifest["format"], dict(manifest["files"])
-        for key in REQUIRED:
-            manifest[key]
+        if version not in (1, FORMAT):
+            raise BundleError("bad_manifest", f"{path}: format {version!r}; must be 1 or {FORMAT}")
+        bundle = Bundle(folder, _in_present_format(manifest))
+        names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts)]
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
-    if version != FORMAT:
-        raise BundleError("bad_manifest", f"{path}: format {version!r}; must be {FORMAT}")
-    for name in (f"{graph}.onnx" for graph in GRAPHS):
+    for name in names:
         if name not in files:
             raise BundleError("missing_file", f"{path}: lists no {name}")
     for name, expected in files.items():
@@ -121,4 +137,15 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError(
             "altered", f"{path}: its content hash is {seen}; it says {manifest.get('sha256')}"
         )
-    return Bundle(folder, manifest)
+    return bundle
+
+
+def _in_present_format(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with every entry that is required, those of format 1 filled in."""
+    known: dict[str, Any] = {}
+    if manifest["format"] == 1:
+        known = {"models": list(MODELS_OF_FORMAT_1), "labels": MODELS_OF_FORMAT_1}
+    present = {**known, **manifest}
+    for key in REQUIRED:
+        present[key]
+    return present

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import bonafide
 from bonafide.errors import BonafideError, ConfigError
-from bonafide.features.spec import BASE_MODELS
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -85,7 +84,7 @@ def _train(commands: Any) -> None:
 def _tune(commands: Any) -> None:
     text = "Search the hyper-parameters of one base model; a stopped search goes on."
     parser = _command(commands, "tune", text, run_tune)
-    parser.add_argument("--model", required=True, choices=BASE_MODELS)
+    parser.add_argument("--model", required=True, help="a base model of the configuration")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all; default 20")
     _run_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -319,7 +318,7 @@ def _summary(trained: "Trained") -> str:
 
 def _audio_files(paths: Sequence[str]) -> Iterator[str]:
     """Go through files as given and through the audio files of folders, sorted."""
-    from bonafide.corpora.readers import AUDIO_SUFFIXES
+    from bonafide.corpora.files import AUDIO_SUFFIXES
 
     for name in paths:
         if Path(name).is_dir():
@@ -361,7 +360,7 @@ class _Output:
 
 def run_evaluate(arguments: Arguments) -> int:
     """Score a labelled corpus with a bundle and print its metrics."""
-    from bonafide.corpora.readers import read_corpus
+    from bonafide.corpora import read_corpus
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
     from bonafide.evaluation.report import brief_table, evaluation_page, title_line
@@ -452,7 +451,7 @@ def run_keys_add(arguments: Arguments) -> int:
 
 def run_corpus_inspect(arguments: Arguments) -> int:
     """Print counts of a corpus's labels and descriptive columns."""
-    from bonafide.corpora.readers import read_corpus
+    from bonafide.corpora import read_corpus
     from bonafide.corpora.schema import describe
     from bonafide.evaluation.report import text_table
 

@@ -19,9 +19,10 @@ from bonafide.audio import (
     tile,
     too_short,
 )
-from bonafide.bundle import Bundle, read_bundle
+from bonafide.bundle import META_MODELS, Bundle, read_bundle
 from bonafide.errors import AudioError
-from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.home import find_bundle, home
 
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
 CautionCode = Literal["damaged", "silent_windows", "no_speech", "too_short"]
@@ -207,8 +208,9 @@ class Detector:
 
     Parameters
     ----------
-    bundle : Path or Bundle
-        A folder (its hashes are verified) or a bundle already read.
+    bundle : Path, Bundle or None
+        A folder (its hashes are verified) or a bundle already read; None takes the one in
+        production, or else the one that ships with the package.
 
     Raises
     ------
@@ -216,10 +218,12 @@ class Detector:
         What `read_bundle` raises.
     """
 
-    def __init__(self, bundle: Path | Bundle) -> None:
+    def __init__(self, bundle: Path | Bundle | None = None) -> None:
         from bonafide.runtime import Graph  # with onnxruntime, which the service's workers spare
 
-        self.bundle = read_bundle(bundle) if isinstance(bundle, Path) else bundle
+        if not isinstance(bundle, Bundle):
+            bundle = read_bundle(bundle) if bundle else find_bundle(home())
+        self.bundle = bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
         self._prior = float(self.bundle.manifest["prior_spoof"])
         self._thresholds = self.bundle.manifest["thresholds"]
@@ -235,8 +239,8 @@ class Detector:
         Returns
         -------
         llr : ndarray of float32, shape (n,)
-        models : ndarray of float32, shape (n, 5)
-            p_spoof of each base model, in the order of `BASE_MODELS`.
+        models : ndarray of float32, shape (n, n_models)
+            p_spoof of each base model, in the order of the bundle's `models`.
         stack : ndarray of float32, shape (n, 2)
             p_spoof of each meta-model, in the order of `META_MODELS`.
         """
@@ -341,7 +345,7 @@ class Detector:
             p_spoof=p_spoof,
             duration_s=duration_s,
             segments=segments,
-            models=_means(BASE_MODELS, [row[1] for _, row in heard]),
+            models=_means(self.bundle.models, [row[1] for _, row in heard]),
             stack=_means(META_MODELS, [row[2] for _, row in heard]),
             warnings=tuple(warnings),
             bundle=BundleIdentity(**self.bundle.identity),

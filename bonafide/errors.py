@@ -1,8 +1,8 @@
-"""The one error tree. Every error carries a stable code and a message for people."""
+"""The one error tree: every error carries a stable code and a message for people."""
 
 
 class BonafideError(Exception):
-    """Something the caller can act on.
+    """An error that the caller can act on.
 
     Parameters
     ----------
@@ -36,3 +36,26 @@ class BundleError(BonafideError):
 
 class ConfigError(BonafideError):
     """A configuration with a value that is not allowed."""
+
+
+def missing_extra(module: str | None, extra: str) -> ConfigError:
+    """Return the error for a library that an optional part of the package needs.
+
+    Parameters
+    ----------
+    module : str or None
+        The module that is missing, as ``ModuleNotFoundError.name`` tells it.
+    extra : str
+        The extra that brings it: ``train`` or ``app``.
+
+    Returns
+    -------
+    ConfigError
+        With the code ``not_installed``, to be raised.
+
+    Examples
+    --------
+    >>> missing_extra("pyarrow", "train").message
+    "pyarrow is missing: pip install 'bonafide[train]'"
+    """
+    return ConfigError("not_installed", f"{module} is missing: pip install 'bonafide[{extra}]'")

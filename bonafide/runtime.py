@@ -1,17 +1,15 @@
-"""ONNX graphs run by onnxruntime, one thread each."""
+"""ONNX graphs, run by onnxruntime with one thread each."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from bonafide.types import Tensor
 
-# Read once, at its import: else it keeps an identifier of the machine and reports to its maker.
+# onnxruntime reads this once, at import: without it, it keeps an identifier of the machine and
+# reports to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
-
-Array = NDArray[np.float32]
 
 
 class Graph:
@@ -22,9 +20,14 @@ class Graph:
     model : Path or bytes
         An .onnx file or its content.
 
+    Attributes
+    ----------
+    inputs, outputs : tuple of str
+        Names, in the order of the graph.
+
     Notes
     -----
-    One thread a session: the models are small, and throughput comes from processes.
+    One thread per session: the models are small, and throughput comes from processes.
     """
 
     def __init__(self, model: Path | bytes) -> None:
@@ -36,7 +39,18 @@ class Graph:
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the graph; return each output under its name. Inputs it does not take are ignored."""
+    def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the graph.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray of float32
+            At least `inputs` of the graph, in the shapes that it declares; others are ignored.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            Every output under its name.
+        """
         taken = {name: inputs[name] for name in self.inputs}
         return dict(zip(self.outputs, self._session.run(None, taken), strict=True))

@@ -11,8 +11,9 @@ from zenml.metadata.metadata_types import MetadataType
 
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.evaluation.report import curves_figure, html_page
-from bonafide.training.base import FittedBase
-from bonafide.training.sampling import Scaler, Standard
+from bonafide.models.examples import Standard
+from bonafide.training.fitting import FittedBase
+from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Calibration, Stack, load_stack, save_stack
 from materializers.folder import FolderMaterializer, link_or_copy, sha256_of
 
@@ -68,6 +69,9 @@ class ScalerMaterializer(FolderMaterializer):
         return {name: len(standard.mean) for name, standard in data.standards.items()}
 
 
+ABOUT = ("name", "label", "view", "config", "suffix", "history")
+
+
 class FittedBaseMaterializer(FolderMaterializer):
     """A base model in its own format, with its out-of-fold scores and learning curves."""
 
@@ -78,19 +82,23 @@ class FittedBaseMaterializer(FolderMaterializer):
         """Write ``model.keras`` or ``model.ubj``, ``oof.npy`` and ``about.json``."""
         (folder / f"model{data.suffix}").write_bytes(data.content)
         np.save(folder / "oof.npy", data.oof, allow_pickle=False)
-        about = {"name": data.name, "view": data.view, "history": data.history}
+        np.save(folder / "nested.npy", data.nested, allow_pickle=False)
+        about = {name: getattr(data, name) for name in ABOUT}
         (folder / "about.json").write_text(json.dumps(about))
 
     def read(self, folder: Path) -> FittedBase:
         """Read it back."""
         about = json.loads((folder / "about.json").read_text())
-        content = next(folder.glob("model.*")).read_bytes()
-        oof = np.load(folder / "oof.npy", allow_pickle=False)
-        return FittedBase(about["name"], about["view"], content, oof, about["history"])
+        content = (folder / f"model{about['suffix']}").read_bytes()
+        oof, nested = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("oof", "nested")
+        )
+        return FittedBase(content=content, oof=oof, nested=nested, **about)
 
     def digest(self, data: FittedBase) -> str:
         """Hash scores and name; the .keras file itself carries the date it was saved."""
-        return sha256_of(data.name, data.view, data.oof.tobytes(), json.dumps(data.history))
+        about = json.dumps({name: getattr(data, name) for name in ABOUT})
+        return sha256_of(about, data.oof.tobytes(), data.nested.tobytes())
 
     def facts(self, data: FittedBase) -> dict[str, MetadataType]:
         """Return name, view, size and the last loss of each fit."""

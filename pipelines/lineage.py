@@ -6,7 +6,7 @@ from typing import Any
 from zenml.client import Client
 from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.errors import BundleError
 from bonafide.home import home, production_folder
 from bonafide.training.ingest import ingest

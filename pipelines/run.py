@@ -15,7 +15,8 @@ from zenml import Model
 from zenml.client import Client
 
 from bonafide.bundle import Bundle
-from bonafide.corpora.readers import join, read_corpus, require_both_labels
+from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import join, require_both_labels
 from bonafide.errors import BonafideError
 from bonafide.home import clean_work, home
 from bonafide.process.isolate import stop_all

@@ -4,7 +4,6 @@ from typing import Any
 
 from zenml import pipeline
 
-from bonafide.features.spec import BASE_MODELS
 from bonafide.training.config import Config
 from steps.data import extract, ingest, scale, split
 from steps.models import calibrate, export, stack, train
@@ -24,10 +23,10 @@ def _wire(
     features = extract(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
-    fitted = {
-        name: start(train)(
+    fitted = [
+        start(train)(
             name=name,
-            model=getattr(config.models, name),
+            model=model.model_dump(mode="json"),
             fit=config.fit,
             seed=config.seed,
             recordings=recordings,
@@ -35,19 +34,17 @@ def _wire(
             folds=folds,
             id=f"train_{name}",
         )
-        for name in BASE_MODELS
-    }
+        for name, model in config.models.items()
+    ]
     scaler = scale(features, folds, config.fit)
-    oof, stacked, cross_fitted = stack(
-        **fitted, recordings=recordings, folds=folds, seed=config.seed
-    )
+    oof, stacked, cross_fitted = stack(fitted, recordings, folds, config.seed)
     calibration = calibrate(stacked, cross_fitted, recordings, folds)
     candidate, parity = export(
         config=config,
         recordings=recordings,
         features=features,
         scaler=scaler,
-        **fitted,
+        fitted=fitted,
         stack=stacked,
         calibration=calibration,
     )

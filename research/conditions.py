@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bonafide.audio import decode, speech_frames
 from bonafide.export.candidate import export_networks
 from bonafide.export.fused import detector_graph
-from bonafide.export.tables import (
+from bonafide.export.meta import (
     meta_logistic_graph,
     meta_trees_graph,
     trees_graph,
@@ -30,6 +30,7 @@ from bonafide.features.spec import (
     STATISTICS,
     FeatureSpec,
 )
+from bonafide.models.examples import Standard
 from bonafide.models.xgboost import load_booster
 from bonafide.process.pool import map_parallel
 from bonafide.runtime import Graph
@@ -47,7 +48,6 @@ from bonafide.training.augmentation import (
 )
 from bonafide.training.extraction import training_window
 from bonafide.training.ingest import LIMITS
-from bonafide.training.sampling import Standard
 from research.protocol import (
     SEEDS,
     Bench,

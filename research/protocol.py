@@ -17,22 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bonafide.training.base import fix_threads, make_base_model, model_seed
 from numpy.typing import NDArray
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.display import reporter
 from bonafide.errors import CorpusError
 from bonafide.features.spec import BASE_MODELS, META_MODELS, NETWORKS, STATISTICS
+from bonafide.models.config import FeatureWeights, FitConfig
+from bonafide.models.examples import Examples, Standard
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, worker_count
 from bonafide.training.augmentation import CHANGES
-from bonafide.training.base import fix_threads, make_base_model, model_seed
-from bonafide.training.config import Config, FeatureWeights, FitConfig, read_config
+from bonafide.training.config import Config, read_config
 from bonafide.training.extraction import FeatureStore, cached_extract, changes_of
 from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
 from bonafide.training.ingest import Recordings, ingest
-from bonafide.training.sampling import Examples, Standard, feature_weights_of
+from bonafide.training.scaling import feature_weights_of
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
 
 ROOT = Path(__file__).resolve().parent.parent

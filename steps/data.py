@@ -6,23 +6,29 @@ from typing import Annotated, Any
 from zenml import step
 
 import materializers  # noqa: F401  registers how artifacts are stored
-from bonafide.corpora.readers import join, read_corpus
+from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import join
 from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
-from bonafide.training.config import AugmentationConfig, FitConfig
+from bonafide.models.config import FitConfig
+from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import FeatureStore, cached_extract
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import Quarantine, Recordings
 from bonafide.training.ingest import ingest as ingest_corpus
-from bonafide.training.sampling import Scaler, fit_scaler
+from bonafide.training.scaling import Scaler, fit_scaler
 from steps.policy import reuse_unless_changed
 
 
 @step(
     cache_policy=reuse_unless_changed(
         "audio",
-        "corpora.readers",
+        "corpora.files",
+        "corpora.folder",
+        "corpora.manifest",
+        "corpora.reader",
+        "corpora.registry",
         "corpora.schema",
         "training.ingest",
     )
@@ -69,7 +75,7 @@ def extract(
     )
 
 
-@step(cache_policy=reuse_unless_changed("training.config", "training.sampling"))
+@step(cache_policy=reuse_unless_changed("models.config", "models.examples", "training.scaling"))
 def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
     return fit_scaler(features, folds, fit.feature_weights)

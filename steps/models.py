@@ -1,6 +1,6 @@
 """Steps of the model side."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from zenml import step
@@ -9,33 +9,28 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
-from bonafide.features.spec import META_MODELS
 from bonafide.home import home, work_folder
-from bonafide.training.base import FittedBase, train_base
-from bonafide.training.config import Config, FitConfig, NetworkConfig, TreesConfig
+from bonafide.models.config import FitConfig
+from bonafide.training.config import Config
 from bonafide.training.extraction import FeatureStore
+from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import Recordings
-from bonafide.training.sampling import Scaler
-from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from bonafide.training.scaling import Scaler
+from bonafide.training.stacking import Calibration, Stack, calibrate_stack, stack_models
 from steps.policy import reuse_unless_changed
 
 
 @step(
     cache_policy=reuse_unless_changed(
-        "training.base",
-        "training.config",
-        "training.sampling",
-        "training.extraction",
-        "training.folds",
-        "process.isolate",
-        "models.networks",
-        "models.xgboost",
+        "models.config", "models.networks", "models.xgboost", "process.isolate",
+        "training.config", "training.extraction", "training.fitting", "training.folds",
+        "training.scaling",
     )
-)
+)  # fmt: skip
 def train(
     name: str,
-    model: NetworkConfig | TreesConfig,
+    model: dict[str, Any],
     fit: FitConfig,
     seed: int,
     recordings: Recordings,
@@ -43,35 +38,22 @@ def train(
     folds: Folds,
 ) -> Annotated[FittedBase, "fitted"]:
     """Fit one base model on every fold and on the whole training side."""
-    return train_base(
-        name,
-        model,
-        fit,
-        features,
-        folds,
-        recordings.corpus,
-        seed=seed,
-        progress=reporter(name),
-    )
+    report = reporter(name)
+    corpus = recordings.corpus
+    return train_base(name, model, fit, features, folds, corpus, seed=seed, progress=report)
 
 
 @step(cache_policy=reuse_unless_changed("evaluation.metrics", "training.stacking"))
 def stack(
-    cnn: FittedBase,
-    rnn: FittedBase,
-    bilstm: FittedBase,
-    gru: FittedBase,
-    xgboost: FittedBase,
-    recordings: Recordings,
-    folds: Folds,
-    seed: int,
+    fitted: list[FittedBase], recordings: Recordings, folds: Folds, seed: int
 ) -> tuple[
-    Annotated[np.ndarray, "oof"], Annotated[Stack, "stack"], Annotated[np.ndarray, "cross_fitted"]
+    Annotated[np.ndarray, "oof"],
+    Annotated[Stack, "stack"],
+    Annotated[np.ndarray, "cross_fitted"],
 ]:
     """Fit both meta-models on out-of-fold scores and choose one."""
-    oof = np.stack([base.oof for base in (cnn, rnn, bilstm, gru, xgboost)], axis=1)
-    fitted, cross_fitted = fit_stack(oof, recordings.corpus.is_spoof, folds, seed)
-    return oof, fitted, cross_fitted
+    oof, stacked, cross_fitted = stack_models(fitted, recordings.corpus.is_spoof, folds, seed)
+    return oof, stacked, cross_fitted
 
 
 @step(cache_policy=reuse_unless_changed("training.stacking"))
@@ -79,39 +61,23 @@ def calibrate(
     stack: Stack, cross_fitted: np.ndarray, recordings: Recordings, folds: Folds
 ) -> Annotated[Calibration, "calibration"]:
     """Turn the chosen meta-model's score into a log likelihood ratio."""
-    side = ~folds.is_test
-    chosen = cross_fitted[side, META_MODELS.index(stack.choice)]
-    return fit_calibration(chosen, recordings.corpus.is_spoof[side])
+    return calibrate_stack(stack, cross_fitted, recordings.corpus.is_spoof, folds)
 
 
 @step(
     cache_policy=reuse_unless_changed(
-        "bundle",
-        "detector",
-        "export.candidate",
-        "export.chain",
-        "export.fused",
-        "export.networks",
-        "export.tables",
-        "features.frontend",
-        "features.graph",
-        "features.statistics",
-        "training.extraction",
-        "models.networks",
-        "training.stacking",
-        "models.xgboost",
+        "bundle", "detector", "export.candidate", "export.chain", "export.fused", "export.meta",
+        "export.models", "export.scaler", "features.frontend", "features.graph",
+        "features.statistics", "models.networks", "models.networks_onnx", "models.xgboost",
+        "training.config", "training.extraction", "training.stacking",
     )
-)
+)  # fmt: skip
 def export(
     config: Config,
     recordings: Recordings,
     features: FeatureStore,
     scaler: Scaler,
-    cnn: FittedBase,
-    rnn: FittedBase,
-    bilstm: FittedBase,
-    gru: FittedBase,
-    xgboost: FittedBase,
+    fitted: list[FittedBase],
     stack: Stack,
     calibration: Calibration,
 ) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
@@ -122,7 +88,7 @@ def export(
         recordings=recordings,
         store=features,
         scaler=scaler.standards,
-        fitted=(cnn, rnn, bilstm, gru, xgboost),
+        fitted=fitted,
         stack=stack,
         calibration=calibration,
     )

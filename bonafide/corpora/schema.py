@@ -1,25 +1,82 @@
-"""The one row schema: the columns that every corpus is read into."""
+"""The one row schema: the columns and labels that every corpus is read into."""
 
 import csv
 import hashlib
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.errors import CorpusError
+from bonafide.types import Mask
+
 UNKNOWN = "-"
 LABELS = ("bonafide", "spoof")
+# What users write, in any case -> our label.
+LABEL_NAMES = {
+    **dict.fromkeys(("bonafide", "bona-fide", "real", "genuine", "human"), "bonafide"),
+    **dict.fromkeys(("spoof", "fake", "deepfake", "generated"), "spoof"),
+}
+
+
+def read_label(text: str, where: str) -> str:
+    """Return the label that a text stands for.
+
+    Parameters
+    ----------
+    text : str
+        A key of `LABEL_NAMES`, in any case.
+    where : str
+        File and row, for the message.
+
+    Returns
+    -------
+    str
+        ``bonafide`` or ``spoof``.
+
+    Raises
+    ------
+    CorpusError
+        ``bad_label`` for any other text.
+
+    Examples
+    --------
+    >>> read_label("Bona-Fide", "meta.csv, row 2")
+    'bonafide'
+    """
+    label = LABEL_NAMES.get(text.lower())
+    if label is None:
+        allowed = ", ".join(LABEL_NAMES)
+        raise CorpusError(
+            "bad_label", f"{where}: label {text!r} is not known; must be one of {allowed}"
+        )
+    return label
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled recording.
+    """One labelled recording. Texts that are not known are ``-``.
 
-    Texts that are not known are ``-``. ``path`` is relative to the corpus root or absolute;
-    ``original_rate`` is in Hz and ``duration_s`` in seconds, both as written in the manifest.
+    Parameters
+    ----------
+    path : str
+        Relative to the corpus root, or absolute.
+    label : {"bonafide", "spoof"}
+    attack_type : str
+        ``tts``, ``vc`` or ``vocoder``.
+    system : str
+        The generator that made a spoof.
+    speaker, source : str
+        Who speaks; where the recording comes from. Folds keep both whole.
+    language, corpus, licence, text_id : str
+        Descriptive: the corpus's name, the recording's licence, what is said in it.
+    split : str
+        The corpus's own; ``test`` and ``eval`` are held out.
+    original_rate, original_codec, duration_s : str
+        Hz, name and seconds, as the corpus tells them; nothing is measured here.
     """
 
     path: str
@@ -51,6 +108,14 @@ class Corpus:
         Folder that relative paths start from.
     rows : sequence of Row
         In the order of the manifest or of the sorted folder.
+
+    Examples
+    --------
+    >>> corpus = Corpus(Path("mine"), [Row("a.wav", "bonafide"), Row("b.wav", "spoof")])
+    >>> corpus.is_spoof.tolist()
+    [False, True]
+    >>> corpus.take([1]).rows[0].path
+    'b.wav'
     """
 
     root: Path
@@ -61,44 +126,55 @@ class Corpus:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Row]:
-        """Go through the rows in order."""
+        """Iterate over the rows in order."""
         return iter(self.rows)
 
     def audio_path(self, row: Row) -> Path:
-        """Return the place of a row's recording on disk."""
+        """Return where a row's recording lies on disk."""
         return self.root / row.path
 
     def column(self, name: str) -> NDArray[np.str_]:
-        """Return one column as an array of texts, shape (n_rows,)."""
+        """Return one column of `COLUMNS` as an array of str, shape (n_rows,)."""
         return np.array([getattr(row, name) for row in self.rows], dtype=np.str_)
 
     @property
-    def is_spoof(self) -> NDArray[np.bool_]:
-        """True where the label is spoof, shape (n_rows,)."""
+    def is_spoof(self) -> Mask:
+        """Return where the label is spoof, shape (n_rows,)."""
         return np.array([row.label == "spoof" for row in self.rows], dtype=np.bool_)
 
     def take(self, indices: Iterable[int]) -> "Corpus":
-        """Return the rows at these positions, in their order."""
+        """Return the rows at these positions, from 0, in the order asked for."""
         return Corpus(self.root, [self.rows[int(i)] for i in indices])
 
     def to_csv(self) -> str:
-        """Write the rows as CSV with a header."""
+        """Return the rows as CSV with a header, which the manifest reader reads back."""
         text = io.StringIO()
-        writer = csv.DictWriter(
-            text, COLUMNS, lineterminator="\r\n"
-        )  # RFC 4180, so that a lone CR is quoted
+        # RFC 4180's line ends, so that a lone CR is quoted.
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in self.rows)
         return text.getvalue()
 
     @property
     def sha256(self) -> str:
-        """Hash of the rows (not of the audio, which has its own), whatever folder holds them."""
+        """Return the hash of the rows, whatever folder holds them; audio has its own."""
         return hashlib.sha256(self.to_csv().encode()).hexdigest()
 
 
 def describe(corpus: Corpus) -> dict[str, int]:
-    """Count rows, labels and the distinct values of the descriptive columns."""
+    """Count rows, labels and the distinct values of the descriptive columns.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Any corpus, an empty one too.
+
+    Returns
+    -------
+    dict of str to int
+        ``rows``, ``bonafide``, ``spoof``, ``sources``, ``speakers`` and ``generators``; unknown
+        values are not counted.
+    """
     spoofs = int(corpus.is_spoof.sum())
     columns = {"sources": "source", "speakers": "speaker", "generators": "system"}
     distinct = {
@@ -106,3 +182,53 @@ def describe(corpus: Corpus) -> dict[str, int]:
         for name, column in columns.items()
     }
     return {"rows": len(corpus), "bonafide": len(corpus) - spoofs, "spoof": spoofs, **distinct}
+
+
+def join(corpora: Sequence[Corpus]) -> Corpus:
+    """Put several corpora into one.
+
+    Parameters
+    ----------
+    corpora : sequence of Corpus
+        At least one.
+
+    Returns
+    -------
+    Corpus
+        A single corpus as it is. Of several: their rows in order, paths made absolute, an unknown
+        source named after the corpus's folder.
+    """
+    if len(corpora) == 1:
+        return corpora[0]
+    rows = []
+    for corpus in corpora:
+        for row in corpus:
+            source = corpus.root.name if row.source == UNKNOWN else row.source
+            path = str(corpus.audio_path(row).resolve())
+            rows.append(replace(row, path=path, source=source))
+    return Corpus(Path("/"), rows)
+
+
+def require_both_labels(corpus: Corpus, where: str) -> None:
+    """Check that a corpus has both labels: nothing can be learned from one.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The rows to look at.
+    where : str
+        The corpus's name, for the message.
+
+    Raises
+    ------
+    CorpusError
+        ``one_class`` if a label has no row.
+    """
+    seen = {row.label for row in corpus}
+    missing = [label for label in LABELS if label not in seen]
+    if missing:
+        raise CorpusError(
+            "one_class",
+            f"{where}: rows 2 to {len(corpus) + 1} are all {', '.join(sorted(seen))}; "
+            f"at least one {missing[0]} is needed",
+        )

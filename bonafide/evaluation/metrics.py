@@ -2,18 +2,21 @@
 
 Arrays have one row per recording: ``llr`` (n,) float, finite, the natural-log likelihood ratio,
 HIGHER = more bona fide, or ``p_spoof`` (n,) float, the probability of spoof, 0 to 1; ``is_spoof``
-(n,) bool; ``weights`` (n,) float, finite, 0 or more, or None for ones: 2 counts as two equal rows.
+(n,) bool; ``weights`` (n,) float, finite, at least 0, or None for ones: 2 counts as two equal rows.
 A row is accepted when ``llr >= threshold``. Rates are fractions, 0 to 1: a *miss* is a bona fide
 row rejected, a *false alarm* a spoof accepted. Equal scores are accepted or rejected together.
 
 Every function raises `BonafideError`: ``bad_scores`` for arrays that are empty, differ in shape or
-hold values not allowed, ``one_class`` where not both classes have weight; and `ConfigError`
+hold values that are not allowed, ``one_class`` unless both classes have weight; and `ConfigError`
 ``bad_metric_option`` for an option out of range.
 
-References: [1] Wang et al., "ASVspoof 5", 2024, and its evaluation package (EER, DCF);
-[2] Bruemmer and du Preez, "Application-independent evaluation of speaker detection", 2006 (Cllr);
-[3] Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", 2015 (ECE);
-[4] Field and Welsh, "Bootstrapping clustered data", 2007.
+References
+----------
+.. [1] Wang et al., "ASVspoof 5", 2024, and its evaluation package (EER, DCF).
+.. [2] Bruemmer and du Preez, "Application-independent evaluation of speaker detection", 2006
+   (Cllr).
+.. [3] Naeini et al., "Obtaining well calibrated probabilities using Bayesian binning", 2015 (ECE).
+.. [4] Field and Welsh, "Bootstrapping clustered data", 2007.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,13 +24,12 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bonafide.errors import BonafideError, ConfigError
+from bonafide.types import Floats, Mask
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Rows = tuple[Floats, Bools, Floats]
+Rows = tuple[Floats, Mask, Floats]
 Curve = tuple[Floats, Floats, Floats]
 Weights = ArrayLike | None
 MAX_DRAWS = 100  # of one resample, before giving up on both classes being in it
@@ -74,9 +76,17 @@ def _by_score(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights) -> Curve:
 
 
 def det_curve(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> Curve:
-    """Return false_alarm (1 to 0), miss (0 to 1), thresholds (the distinct scores, then infinity).
+    """Return both error rates at every threshold, from accepting all rows to rejecting all.
 
-    Each is (n_distinct + 1,) float64, from accepting all rows to rejecting all.
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    false_alarm, miss, thresholds : ndarray of float64, shape (n_distinct + 1,)
+        Falling from 1 to 0; rising from 0 to 1; the distinct scores, rising, then infinity.
     """
     scores, real, fake = _by_score(llr, is_spoof, weights)
     real_below, fake_below = np.r_[0.0, np.cumsum(real)], np.r_[0.0, np.cumsum(fake)]
@@ -85,7 +95,23 @@ def det_curve(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> C
 
 
 def eer(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Return mean(miss, false alarm), in [0, 1], where they differ least first [1]."""
+    """Return the equal error rate: mean(miss, false alarm) where they first differ least [1]_.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Examples
+    --------
+    >>> eer([2.0, 1.0, -0.5, 0.5, -1.0, -2.0], [False, False, False, True, True, True])
+    0.3333333333333333
+    """
     false_alarm, miss, _ = det_curve(llr, is_spoof, weights)
     nearest = np.argmin(np.abs(miss - false_alarm))
     return float((miss[nearest] + false_alarm[nearest]) / 2)
@@ -108,11 +134,24 @@ def min_dcf(
     c_miss: float = 1.0,
     c_fa: float = 10.0,
 ) -> float:
-    """Return the detection cost at the best threshold for these rows, 0 to 1 [1].
+    """Return the detection cost at the best threshold for these rows [1]_.
 
-    The cost is ``c_miss (1 - p_spoof) miss + c_fa p_spoof false_alarm`` over the smaller of its
-    values for accepting all rows and for rejecting all: 1 is no better than not listening.
-    ``p_spoof`` is the prior of spoof, above 0 and below 1; the costs are above 0.
+    The cost is ``c_miss (1 - p_spoof) miss + c_fa p_spoof false_alarm``, divided by the smaller of
+    its values for accepting all rows and for rejecting all: 1 is no better than not listening.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+    p_spoof : float
+        Prior of spoof, above 0 and below 1.
+    c_miss, c_fa : float
+        Costs of a miss and of a false alarm, above 0.
+
+    Returns
+    -------
+    float
+        0 to 1.
     """
     reject_all, accept_all = _costs(p_spoof, c_miss, c_fa)
     false_alarm, miss, _ = det_curve(llr, is_spoof, weights)
@@ -129,7 +168,22 @@ def act_dcf(
     c_miss: float = 1.0,
     c_fa: float = 10.0,
 ) -> float:
-    """Return `min_dcf`'s cost, 0 or more, at ``log(c_fa p_spoof / (c_miss (1 - p_spoof)))`` [1]."""
+    """Return `min_dcf`'s cost at the threshold that calibrated scores would have [1]_.
+
+    The threshold is ``log(c_fa p_spoof / (c_miss (1 - p_spoof)))``.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+    p_spoof, c_miss, c_fa : float
+        As in `min_dcf`.
+
+    Returns
+    -------
+    float
+        At least 0; above 1 is worse than not listening.
+    """
     reject_all, accept_all = _costs(p_spoof, c_miss, c_fa)
     rates = error_rates(llr, is_spoof, weights, threshold=float(np.log(accept_all / reject_all)))
     cost = reject_all * rates["miss"] + accept_all * rates["false_alarm"]
@@ -139,7 +193,20 @@ def act_dcf(
 def error_rates(
     llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None, *, threshold: float = 0.0
 ) -> dict[str, float]:
-    """Return ``miss`` and ``false_alarm``, 0 to 1, accepting at ``llr >= threshold`` (not NaN)."""
+    """Return both error rates at one threshold.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+    threshold : float
+        Rows with ``llr >= threshold`` are accepted; not NaN.
+
+    Returns
+    -------
+    dict of str to float
+        ``miss`` and ``false_alarm``, 0 to 1.
+    """
     _option(not np.isnan(threshold), "threshold", threshold, "a number")
     values, spoof, mass = _read(llr, is_spoof, weights)
     accepted = values >= threshold
@@ -149,13 +216,40 @@ def error_rates(
 
 
 def auc(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Return the probability, 0 to 1, that a bona fide row scores above a spoof; ties half."""
+    """Return the probability that a bona fide row scores above a spoof; ties count half.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     _, real, fake = _by_score(llr, is_spoof, weights)
     return float(real @ (np.cumsum(fake) - fake / 2) / (real.sum() * fake.sum()))
 
 
 def cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Return the cost of the log-likelihood ratio in bits, at least 0; llr = 0 gives 1 [2]."""
+    """Return the cost of the log-likelihood ratio [2]_.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    float
+        Bits, at least 0; scores that say nothing (llr = 0) cost 1.
+
+    Examples
+    --------
+    >>> cllr([0.0, 0.0], [True, False])
+    1.0
+    """
     values, spoof, mass = _read(llr, is_spoof, weights)
     bits = np.logaddexp(0.0, np.where(spoof, values, -values)) / np.log(2.0)
     real = np.average(bits[~spoof], weights=mass[~spoof])
@@ -176,7 +270,18 @@ def _pool(real: Floats, fake: Floats) -> Floats:
 
 
 def min_cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Return `cllr`, 0 to 1 bits, after the best rising recalibration of these rows (PAV) [2]."""
+    """Return `cllr` after the best rising recalibration of these rows (PAV) [2]_.
+
+    Parameters
+    ----------
+    llr, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    float
+        Bits, 0 to 1.
+    """
     blocks = _pool(*_by_score(llr, is_spoof, weights)[1:])
     share = blocks / blocks.sum(axis=0)  # (n_blocks, 2): of the bona fide and of the spoof weight
     ratio = np.ones_like(share)  # kept where a class is absent from a block: it pays nothing there
@@ -187,7 +292,22 @@ def min_cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> fl
 def ece(
     p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None, *, n_bins: int = 15
 ) -> float:
-    """Return the mean ``|mean p_spoof - share of spoofs|`` of ``n_bins`` equal-width bins [3]."""
+    """Return the expected calibration error [3]_.
+
+    That is the mean over bins of ``|mean p_spoof - share of spoofs|``, weighted by their rows.
+
+    Parameters
+    ----------
+    p_spoof, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+    n_bins : int
+        Number of bins of equal width, at least 1.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     _option(n_bins >= 1, "n_bins", n_bins, "at least 1")
     values, spoof, mass = _read(p_spoof, is_spoof, weights, "p_spoof")
     in_bin = np.minimum((values * n_bins).astype(np.int64), n_bins - 1)
@@ -195,7 +315,18 @@ def ece(
 
 
 def log_loss(p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
-    """Return the mean negative log likelihood in nats; ``p_spoof`` is kept 2.2e-16 from 0 and 1."""
+    """Return the mean negative log likelihood.
+
+    Parameters
+    ----------
+    p_spoof, is_spoof, weights : array_like, shape (n,)
+        One row per recording, as above.
+
+    Returns
+    -------
+    float
+        Nats, at least 0; ``p_spoof`` is kept 2.2e-16 away from 0 and 1.
+    """
     values, spoof, mass = _read(p_spoof, is_spoof, weights, "p_spoof")
     tiny = np.finfo(np.float64).eps
     of_truth = np.where(spoof, values, 1.0 - values).clip(tiny, 1.0 - tiny)
@@ -204,7 +335,15 @@ def log_loss(p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -
 
 @dataclass(frozen=True)
 class Interval:
-    """A point estimate on all rows with the ends of its interval, in the metric's unit."""
+    """A metric with its interval.
+
+    Parameters
+    ----------
+    value : float
+        The metric of all rows, in its unit.
+    low, high : float
+        The ends of the interval.
+    """
 
     value: float
     low: float
@@ -237,12 +376,30 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Return percentile intervals of metrics, resampling whole clusters [4].
+    """Return percentile intervals of metrics, resampling whole clusters [4]_.
 
-    ``clusters`` (n,) str or int is each row's speaker or source: 2 or more, dozens for ends to be
-    trusted. ``metrics`` are called as ``f(llr, is_spoof, weights)``, rows by rising llr; the ends
-    span the share ``level`` of ``n_resamples``. A draw without both classes is drawn again.
-    Resamples repeat rows: their `min_cllr` leans down, their `ece` up, even above its own value.
+    A resample without both classes is drawn again. Resamples repeat rows: their `min_cllr` leans
+    down and their `ece` up, so that an interval of `ece` can lie above its value.
+
+    Parameters
+    ----------
+    llr, is_spoof : array_like, shape (n,)
+        One row per recording, as above.
+    clusters : array_like of str or int, shape (n,)
+        Each row's speaker or source: at least 2 distinct ones, dozens for ends to be trusted.
+    metrics : mapping of str to callable
+        Called as ``f(llr, is_spoof, weights)``, rows by rising llr.
+    n_resamples : int
+        At least 1.
+    seed : int
+        The same seed gives the same ends.
+    level : float
+        Share of the resamples between the ends, above 0 and below 1.
+
+    Returns
+    -------
+    dict of str to Interval
+        By the names of `metrics`.
     """
     _option(n_resamples >= 1, "n_resamples", n_resamples, "at least 1")
     _option(0.0 < level < 1.0, "level", level, "above 0 and below 1")
@@ -263,7 +420,7 @@ def bootstrap(
 def _at_prior(metric: Callable[..., float], prior_spoof: float) -> Callable[..., float]:
     """Turn a metric of ``p_spoof`` into one of ``llr``, with that share of spoofs in the rows."""
 
-    def of_llr(llr: Floats, is_spoof: Bools, weights: Floats) -> float:
+    def of_llr(llr: Floats, is_spoof: Mask, weights: Floats) -> float:
         against = llr + np.log1p(-prior_spoof) - np.log(prior_spoof)  # log odds of bona fide
         real, fake = weights[~is_spoof].sum(), weights[is_spoof].sum()
         share = np.where(is_spoof, prior_spoof / fake, (1.0 - prior_spoof) / real)
@@ -282,11 +439,28 @@ def summarise(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return every metric of this file with its 95 % interval by `bootstrap`.
+    """Return every metric of this module with its 95 % interval by `bootstrap`.
 
     ``ece`` and ``log_loss`` judge ``p_spoof = sigmoid(logit(prior_spoof) - llr)`` with the classes
-    weighted to the share ``prior_spoof`` (above 0 and below 1): on rows of another share even
-    perfect scores would look badly calibrated. ``miss`` and ``false_alarm`` are at ``threshold``.
+    weighted to the share `prior_spoof`: on rows of another share even perfect scores would look
+    badly calibrated.
+
+    Parameters
+    ----------
+    llr, is_spoof, clusters : array_like, shape (n,)
+        As in `bootstrap`.
+    prior_spoof : float
+        Prior of spoof, above 0 and below 1.
+    threshold : float
+        Where ``miss`` and ``false_alarm`` are measured.
+    n_resamples, seed : int
+        As in `bootstrap`.
+
+    Returns
+    -------
+    dict of str to Interval
+        ``eer``, ``min_dcf``, ``act_dcf``, ``cllr``, ``min_cllr``, ``auc``, ``ece``, ``log_loss``,
+        ``miss`` and ``false_alarm``.
     """
     _option(0.0 < prior_spoof < 1.0, "prior_spoof", prior_spoof, "above 0 and below 1")
     metrics: dict[str, Callable[..., float]] = {

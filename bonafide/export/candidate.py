@@ -9,104 +9,28 @@ from typing import Any
 
 import numpy as np
 import onnx
-import xgboost
 from numpy.typing import NDArray
 
-from bonafide.bundle import MODELS, Bundle, write_bundle
+from bonafide.bundle import META_MODELS, Bundle, write_bundle
 from bonafide.detector import p_spoof_of, verdict_of
-from bonafide.display import reporter
-from bonafide.errors import BonafideError
 from bonafide.export.chain import Chain
 from bonafide.export.fused import detector_graph
-from bonafide.export.tables import (
-    meta_logistic_graph,
-    meta_trees_graph,
-    scaler_graph,
-    trees_graph,
-)
+from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
+from bonafide.export.models import export_models, samples_of
+from bonafide.export.parity import largest, require_parity
+from bonafide.export.scaler import scaler_graph
 from bonafide.features.frontend import build_frontend
-from bonafide.features.spec import META_MODELS, STATISTICS, FeatureSpec
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models.examples import Features, Standard
 from bonafide.models.xgboost import load_booster
-from bonafide.process.isolate import run_isolated
 from bonafide.runtime import Graph
-from bonafide.training.base import FittedBase
 from bonafide.training.config import Config
 from bonafide.training.extraction import FeatureStore, training_windows
+from bonafide.training.fitting import FittedBase
 from bonafide.training.ingest import Recordings
-from bonafide.training.sampling import Standard
 from bonafide.training.stacking import Calibration, Stack
 
-MAX_DIFFERENCE = 1e-4
 PARITY_ROWS = 64
-Features = NDArray[np.float32]
-
-
-def _largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]]) -> float:
-    return float(np.abs(seen.astype(np.float64) - source).max())
-
-
-def export_networks(
-    models: Mapping[str, Path],
-    config: Config,
-    samples: Mapping[str, dict[str, Features]],
-    folder: Path,
-) -> None:
-    """Export .keras files: ``<name>.onnx`` and ``<name>.npy``, see `bonafide.export.networks`.
-
-    Parameters
-    ----------
-    models : mapping of str to Path
-        The .keras file of each network.
-    config : Config
-    samples : mapping
-        Standardised ``frames`` and ``statistics`` of some rows, by network.
-    folder : Path
-    """
-    jobs = []
-    for name, model in models.items():
-        path = folder / f"{name}_samples.npz"
-        np.savez(path, allow_pickle=False, **samples[name])
-        jobs.append(
-            {
-                "name": name,
-                "config": getattr(config.models, name).model_dump(mode="json"),
-                "model": str(model),
-                "samples": str(path),
-                "folder": str(folder),
-            }
-        )
-    run_isolated("bonafide.export.networks:export_networks", {"jobs": jobs}, reporter("export"))
-
-
-def _export_networks(
-    fitted: Mapping[str, FittedBase],
-    config: Config,
-    samples: Mapping[str, dict[str, Features]],
-    folder: Path,
-    work: Path,
-) -> dict[str, float]:
-    """Write the networks' .onnx; return their largest differences from Keras and from tf2onnx."""
-    models = {name: work / f"{name}.keras" for name in fitted}
-    for name, path in models.items():
-        path.write_bytes(fitted[name].content)
-    export_networks(models, config, samples, work)
-    parity: dict[str, float] = {}
-    for name in fitted:
-        content = (work / f"{name}.onnx").read_bytes()
-        (folder / f"{name}.onnx").write_bytes(content)
-        seen = Graph(content)(samples[name])["p_spoof"]
-        source, witness = np.load(work / f"{name}.npy")
-        parity |= {name: _largest(seen, source), f"{name}_tf2onnx": _largest(seen, witness)}
-    return parity
-
-
-def _export_trees(fitted: FittedBase, statistics: Features, folder: Path) -> float:
-    """Write the trees' .onnx; return its largest difference from XGBoost."""
-    booster = load_booster(fitted.content)
-    onnx.save(trees_graph(booster), str(folder / "xgboost.onnx"))
-    source = load_booster(fitted.content).predict(xgboost.DMatrix(statistics))
-    seen = Graph(folder / "xgboost.onnx")({STATISTICS: statistics})["p_spoof"]
-    return _largest(seen, source)
 
 
 def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
@@ -117,9 +41,8 @@ def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, flo
     for column, (name, graph) in enumerate(zip(META_MODELS, graphs, strict=True)):
         path = folder / f"meta_{name}.onnx"
         onnx.save(graph, str(path))
-        parity[f"meta_{name}"] = _largest(
-            Graph(path)({"models": models})["p_spoof"], source[:, column]
-        )
+        seen = Graph(path)({"models": models})["p_spoof"]
+        parity[f"meta_{name}"] = largest(seen, source[:, column])
     return parity
 
 
@@ -140,6 +63,16 @@ def build_candidate(
     ----------
     folder : Path
         Receives the bundle; must not exist.
+    config : Config
+    recordings : Recordings
+    store : FeatureStore
+        Of these recordings.
+    scaler : mapping of str to Standard
+        By view, and of the statistics.
+    fitted : sequence of FittedBase
+        In the order of the bundle's `models`.
+    stack : Stack
+    calibration : Calibration
 
     Returns
     -------
@@ -161,21 +94,9 @@ def build_candidate(
     onnx.save(build_frontend(spec), str(folder / "frontend.onnx"))
     rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_ROWS).astype(np.intp))
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
-
-    by_name = {base.name: base for base in fitted}
-    statistics = scaler[STATISTICS](store.view(STATISTICS)[rows])
-    trees = by_name.pop("xgboost")
-    samples = {
-        name: {
-            "frames": scaler[base.view](store.view(base.view)[rows]),
-            STATISTICS: statistics,
-        }
-        for name, base in by_name.items()
-    }
-    parity |= _export_networks(by_name, config, samples, folder, work)
-    parity["xgboost"] = _export_trees(trees, statistics, folder)
-    models = np.stack([base.oof for base in fitted], axis=1)
-    parity |= _export_stack(stack, folder, models)
+    samples = samples_of({base.name: base.view for base in fitted}, store, scaler, rows.tolist())
+    parity |= export_models(fitted, samples, folder, work)
+    parity |= _export_stack(stack, folder, np.stack([base.oof for base in fitted], axis=1))
     manifest = _manifest(config, recordings, store, fitted, stack, calibration)
     fuse(folder, spec, scaler, manifest)
     bundle = write_bundle(folder, manifest)
@@ -190,7 +111,7 @@ def _export_scaler(
     onnx.save(scaler_graph(store.spec, scaler), str(folder / "scaler.onnx"))
     features = {name: store.view(name)[rows] for name in (*store.spec.views, STATISTICS)}
     seen = Graph(folder / "scaler.onnx")(features)
-    return max(_largest(seen[f"scaled_{n}"], scaler[n](values)) for n, values in features.items())
+    return max(largest(seen[f"scaled_{n}"], scaler[n](values)) for n, values in features.items())
 
 
 def fuse(
@@ -200,10 +121,13 @@ def fuse(
     manifest: Mapping[str, Any],
 ) -> None:
     """Write detector.onnx, made of the graphs that lie in the folder."""
+    models = list(manifest["models"])
+    parts = (*models, *(f"meta_{name}" for name in META_MODELS))
     fused = detector_graph(
         spec,
         scaler,
-        {name: onnx.load(folder / f"{name}.onnx") for name in MODELS},
+        models,
+        {name: onnx.load(folder / f"{name}.onnx") for name in parts},
         manifest["views"],
         choice=manifest["choice"],
         calibration=Calibration(**manifest["calibration"]),
@@ -217,7 +141,10 @@ def fused_parity(
 ) -> dict[str, float]:
     """Hold detector.onnx against the chain on these rows' recordings.
 
-    Return the largest difference of any p_spoof, and how many verdicts differ.
+    Returns
+    -------
+    dict of str to float
+        The largest difference of any p_spoof, and how many verdicts differ.
     """
     corpus, manifest = recordings.corpus, bundle.manifest
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
@@ -231,19 +158,9 @@ def fused_parity(
         for side in (fused["p_spoof"], p_spoof)
     ]
     return {
-        "detector": max(_largest(fused[name], source) for name, source in sources.items()),
+        "detector": max(largest(fused[name], source) for name, source in sources.items()),
         "detector, verdicts": float(sum(a != b for a, b in zip(*verdicts, strict=True))),
     }
-
-
-def require_parity(parity: Mapping[str, float]) -> None:
-    """Refuse differences that are too large, or not numbers."""
-    bad = {name: value for name, value in parity.items() if not value <= MAX_DIFFERENCE}
-    if bad:
-        raise BonafideError(
-            "parity_failed",
-            f"exported models differ from their sources by {bad}; must be at most {MAX_DIFFERENCE}",
-        )
 
 
 def _manifest(
@@ -261,6 +178,8 @@ def _manifest(
         "version": "0",  # given when it is kept
         "feature_spec": store.spec.to_json(),
         "feature_spec_sha256": store.spec.sha256,
+        "models": [base.name for base in fitted],
+        "labels": {base.name: base.label for base in fitted},
         "views": {base.name: base.view for base in fitted if base.view},
         "corpus": {"rows_sha256": recordings.rows_sha256, "rows": len(recordings.corpus)},
         "config": values,

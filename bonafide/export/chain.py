@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import PARTS, Bundle
+from bonafide.bundle import META_MODELS, Bundle
 from bonafide.detector import Scores
-from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS
+from bonafide.features.spec import STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.stacking import Calibration
 
@@ -22,7 +22,8 @@ class Chain:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._graph = {name: Graph(bundle.graph_path(name)) for name in PARTS}
+        self._graph = {name: Graph(bundle.graph_path(name)) for name in bundle.parts}
+        self._models = bundle.models
         self._view = bundle.manifest["views"]
         self._calibration = Calibration(**bundle.manifest["calibration"])
         self._choice = META_MODELS.index(bundle.manifest["choice"])
@@ -37,7 +38,7 @@ class Chain:
         """Score windows from what `frontend.onnx` gives of them: views and statistics."""
         scaled = self._graph["scaler"](features)
         columns = []
-        for name in BASE_MODELS:
+        for name in self._models:
             inputs = {STATISTICS: scaled[f"scaled_{STATISTICS}"]}
             if name in self._view:
                 inputs["frames"] = scaled[f"scaled_{self._view[name]}"]

@@ -1,16 +1,18 @@
 """The whole detector as one graph: a waveform in, a verdict out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 
-from bonafide.export.tables import add_limits, add_log_odds, add_standard
+from bonafide.bundle import META_MODELS
+from bonafide.export.meta import add_log_odds
+from bonafide.export.scaler import add_limits, add_standard
 from bonafide.features.frontend import add_features
-from bonafide.features.graph import GraphBuilder, inline
-from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS, FeatureSpec
-from bonafide.training.sampling import Standard
+from bonafide.features.graph import GraphBuilder
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models.examples import Standard
 from bonafide.training.stacking import Calibration
 
 Graphs = Mapping[str, onnx.ModelProto]
@@ -19,6 +21,7 @@ Graphs = Mapping[str, onnx.ModelProto]
 def detector_graph(
     spec: FeatureSpec,
     standards: Mapping[str, Standard],
+    models: Sequence[str],
     graphs: Graphs,
     views: Mapping[str, str],
     *,
@@ -33,11 +36,13 @@ def detector_graph(
     spec : FeatureSpec
     standards : mapping of str to Standard
         The scaler, by view, and of the statistics.
+    models : sequence of str
+        Names of the base models, in the order of the output ``models``.
     graphs : mapping of str to onnx.ModelProto
-        The exported base models (``statistics``, of networks ``frames`` too, to ``p_spoof``) and
+        The exported base models (``statistics``, of some ``frames`` too, to ``p_spoof``) and
         meta-models, ``meta_<name>`` (``models`` to ``p_spoof``).
     views : mapping of str to str
-        Which view each network hears; others are not computed.
+        Which view a base model hears, if it hears one; others are not computed.
     choice : {"logistic", "xgboost"}
         The meta-model that decides.
     calibration : Calibration
@@ -48,8 +53,8 @@ def detector_graph(
     -------
     onnx.ModelProto
         Input ``waveform``, float32 [batch, window_samples], 16 kHz, any level. Outputs, float32:
-        ``llr`` [batch]; ``p_spoof`` [batch]; ``models`` [batch, 5], p_spoof in the order of
-        `BASE_MODELS`; ``stack`` [batch, 2], in that of `META_MODELS`.
+        ``llr`` [batch]; ``p_spoof`` [batch]; ``models`` [batch, n_models], p_spoof of each;
+        ``stack`` [batch, 2], in the order of `META_MODELS`.
     """
     graph = GraphBuilder("detector")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
@@ -59,19 +64,19 @@ def detector_graph(
     }
     known = add_standard(graph, statistics, standards[STATISTICS])
     scores = []
-    for name in BASE_MODELS:
+    for name in models:
         heard = {"frames": frames[views[name]]} if name in views else {}
-        scores.append(inline(graph, graphs[name], {**heard, STATISTICS: known})["p_spoof"])
-    models = _side_by_side(graph, scores)
+        scores.append(graph.inline(graphs[name], {**heard, STATISTICS: known})["p_spoof"])
+    base = _side_by_side(graph, scores)
     stacked = [
-        inline(graph, graphs[f"meta_{name}"], {"models": models})["p_spoof"] for name in META_MODELS
+        graph.inline(graphs[f"meta_{name}"], {"models": base})["p_spoof"] for name in META_MODELS
     ]
     llr = _calibrated(graph, stacked[META_MODELS.index(choice)], calibration)
     prior = graph.constant(math.log(prior_spoof / (1 - prior_spoof)))
     p_spoof = graph.add("Sigmoid", graph.add("Sub", prior, llr))  # Bayes
     graph.output("llr", llr, ["batch"])
     graph.output("p_spoof", p_spoof, ["batch"])
-    graph.output("models", models, ["batch", len(BASE_MODELS)])
+    graph.output("models", base, ["batch", len(models)])
     graph.output("stack", _side_by_side(graph, stacked), ["batch", len(META_MODELS)])
     return graph.model()
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.features.spec import CEPSTRA, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.errors import ConfigError
+from bonafide.features.spec import SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.features.statistics import Frames, add_statistics
 
 if TYPE_CHECKING:
@@ -26,49 +27,52 @@ def _step_hz(view: ViewSpec) -> float:
     return SAMPLE_RATE_HZ / view.n_fft
 
 
-def linear_filters(view: ViewSpec) -> Table:
-    """Return triangular filters at equal steps of frequency, shape (n_filters, 1 + n_fft // 2).
-
-    The construction is that of `librosa.filters.mel` (each filter of unit area in Hz) with
-    ``linspace`` in place of the mel scale.
-    """
-    hz = np.fft.rfftfreq(view.n_fft, 1 / SAMPLE_RATE_HZ)
-    corners = np.linspace(view.low_hz, view.high_hz, view.n_filters + 2)
-    rise = (hz[None] - corners[:-2, None]) / np.diff(corners)[:-1, None]
-    fall = (corners[2:, None] - hz[None]) / np.diff(corners)[1:, None]
-    triangles = np.maximum(0, np.minimum(rise, fall))
-    return (triangles * 2 / (corners[2:] - corners[:-2])[:, None]).astype(np.float32)
-
-
 def filters(view: ViewSpec) -> Table:
-    """Return the view's filters, shape (n_filters, 1 + n_fft // 2)."""
-    if view.kind not in ("mfcc", "logmel"):
-        return linear_filters(view)
-    from librosa.filters import mel
+    """Return the view's filters: the weights of the power spectrum's bins.
 
-    table = mel(
-        sr=SAMPLE_RATE_HZ,
-        n_fft=view.n_fft,
-        n_mels=view.n_filters,
-        fmin=view.low_hz,
-        fmax=view.high_hz,
-    )
-    return np.asarray(table, dtype=np.float32)
+    Parameters
+    ----------
+    view : ViewSpec
+
+    Returns
+    -------
+    ndarray of float32, shape (n_filters, 1 + n_fft // 2)
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if the view's kind gives another shape, weights that are negative or not
+        finite, or weight to the first or the last bin, which the front end does not compute.
+    """
+    table = view.view_kind.filters(view.bands)
+    _check_shape(view, "filters", table, (view.n_filters, 1 + view.n_fft // 2))
+    if not (np.isfinite(table).all() and (table >= 0).all() and not table[:, [0, -1]].any()):
+        message = "filters must be finite and at least 0, and 0 at the first and the last bin"
+        raise ConfigError("bad_view_kind", f"kind={view.kind!r}: {message}")
+    return table
 
 
-def cosine_table(view: ViewSpec) -> Table:
-    """Return the orthonormal DCT-II, shape (n_coefficients, n_filters)."""
-    import scipy.fft
-
-    table = scipy.fft.dct(np.eye(view.n_filters), axis=0, norm="ortho")
-    return np.asarray(table[: view.n_coefficients], dtype=np.float32)
+def _check_shape(view: ViewSpec, what: str, table: Table, shape: tuple[int, int]) -> None:
+    if table.shape != shape:
+        message = f"{what} of shape {table.shape}: must be {shape}"
+        raise ConfigError("bad_view_kind", f"kind={view.kind!r}: {message}")
 
 
 def delta_taps(spec: FeatureSpec, order: int) -> Table:
-    """Return `librosa.feature.delta` away from the edges as weights of frames, (delta_frames,).
+    """Return `librosa.feature.delta` away from the edges, as weights of frames.
 
     Librosa fits a polynomial of degree `order` and takes its `order`-th derivative: a constant of
     the fit. So the first and last frames, where one fit serves several, repeat their neighbour.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    order : int
+        1 or 2, of the derivative.
+
+    Returns
+    -------
+    ndarray of float32, shape (delta_frames,)
     """
     from librosa.feature import delta
 
@@ -80,7 +84,14 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
 def n_rest(view: ViewSpec) -> int:
     """Return the points of the second sum of a view's DFT, see `fourier_tables`.
 
-    About the root of half a frame, which makes the fewest multiply-adds, and a divisor of the hop.
+    Parameters
+    ----------
+    view : ViewSpec
+
+    Returns
+    -------
+    int
+        About the root of half a frame, which makes the fewest multiply-adds; divides the hop.
     """
     return math.gcd(view.hop_samples, 2 ** (int(math.log2(view.n_fft // 2)) // 2))
 
@@ -92,6 +103,13 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
     over n1 is one matrix per n2, which takes in the twiddle factors, and the sum over n2 one
     matrix for all k1. Frames are real, so k1 from 0 to the half of ``n_fft / rest`` suffice.
 
+    Parameters
+    ----------
+    n_fft : int
+        Samples of a frame.
+    rest : int
+        Points of the second sum; divides `n_fft`.
+
     Returns
     -------
     first : ndarray of float32, shape (rest, 2, n_k1, n_fft / rest)
@@ -100,7 +118,11 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
         To (real, imaginary) per k2 from (real, imaginary) per n2.
     bins : ndarray of int, shape (rest * n_k1,)
         Which bin stands in which row, k2 after k2; 0 marks rows that repeat another. Bins 0 and
-        n_fft / 2 are marked like that too: no filter inside the band gives them weight.
+        n_fft / 2 are marked like that too: no filter gives them weight.
+
+    References
+    ----------
+    Cooley & Tukey, "An algorithm for the machine calculation of complex Fourier series", 1965.
     """
     radix = n_fft // rest
     k1 = np.arange(radix // 2 + 1)
@@ -139,6 +161,11 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
         Input ``waveform``, float32 [batch, window_samples], any level. One output per view under
         its name, float32 [batch, n_frames, n_features], and ``statistics``, float32
         [batch, n_statistics]. Standard operators of opset 17 only.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if a view's kind gives tables that make no view.
     """
     from bonafide.features.graph import GraphBuilder
 
@@ -156,11 +183,20 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 def add_features(
     graph: "GraphBuilder", spec: FeatureSpec, waveform: str, sequences: Iterable[str]
 ) -> tuple[dict[str, str], str]:
-    """Add the named views and the statistics.
+    """Add the named views and the statistics to a graph.
 
     Time comes last all the way: both products of the DFT, the filters and what convolves over time
     then need no transposition. Views that share a resolution share the spectrum, and a view that
     stands among the sequences and among the statistics is computed once.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    spec : FeatureSpec
+    waveform : str
+        The value that holds the windows, [batch, window_samples].
+    sequences : iterable of str
+        Names of the views that are wanted frame by frame.
 
     Returns
     -------
@@ -168,6 +204,11 @@ def add_features(
         View -> value, [batch, n_features, n_frames].
     str
         The statistics, [batch, n_statistics].
+
+    Raises
+    ------
+    ConfigError
+        ``bad_view_kind`` if a view's kind gives tables that make no view.
     """
     named = {name: spec.views[name] for name in sequences}
     wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))
@@ -295,10 +336,13 @@ DECIBELS = 10 / np.log(10)  # of a neper of power
 
 def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:
     """Add one view: logarithms of its filters -> [batch, n_features, n_frames]."""
-    if view.kind in CEPSTRA:
-        static = graph.add("MatMul", graph.constant(DECIBELS * cosine_table(view)), logs)
-    else:
+    transform = view.view_kind.transform
+    if transform is None:
         static = graph.add("Mul", logs, graph.constant(DECIBELS))
+    else:
+        table = transform(view.n_filters, view.n_coefficients)
+        _check_shape(view, "transform", table, (view.n_static, view.n_filters))
+        static = graph.add("MatMul", graph.constant(DECIBELS * table), logs)
     if not view.deltas:
         return static
     derivatives = [

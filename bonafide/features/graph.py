@@ -1,10 +1,10 @@
 """A few lines over onnx.helper, so that graphs read like formulas. Needs onnx (extra ``train``)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx.compose
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
@@ -37,12 +37,31 @@ class GraphBuilder:
         return f"{self.name}/{kind}_{self._count}"
 
     def input(self, name: str, shape: Shape) -> str:
-        """Declare a float32 input."""
+        """Declare a float32 input.
+
+        Parameters
+        ----------
+        name : str
+        shape : sequence of int or str
+            A string names a size that is free, such as ``"batch"``.
+
+        Returns
+        -------
+        str
+            The same name, as a value to compute with.
+        """
         self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         return name
 
     def output(self, name: str, value: str, shape: Shape) -> None:
-        """Return a value to the outside as a float32 output.
+        """Declare a float32 output.
+
+        Parameters
+        ----------
+        name : str
+        value : str
+            What it gives.
+        shape : sequence of int or str
 
         Raises
         ------
@@ -60,28 +79,124 @@ class GraphBuilder:
         return name
 
     def constant(self, value: ArrayLike) -> str:
-        """Add a float32 constant."""
+        """Add a float32 constant.
+
+        Parameters
+        ----------
+        value : array_like
+            Copied.
+
+        Returns
+        -------
+        str
+            Its name.
+        """
         return self._initializer(value, np.float32)
 
     def integers(self, value: ArrayLike) -> str:
-        """Add an int64 constant, as shapes, axes and indices are."""
+        """Add an int64 constant, as shapes, axes and indices are.
+
+        Parameters
+        ----------
+        value : array_like
+            Copied.
+
+        Returns
+        -------
+        str
+            Its name.
+        """
         return self._initializer(value, np.int64)
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output; return its name."""
+        """Add a node with one output.
+
+        Parameters
+        ----------
+        operator : str
+            ONNX's name of it, such as ``MatMul``.
+        *inputs : str
+            Values; empty for an optional one that is left out.
+        domain : str
+            Empty for the standard operators, ``ai.onnx.ml`` for those of trees.
+        **attributes
+            Those of the operator.
+
+        Returns
+        -------
+        str
+            The output's name.
+        """
         return self.add_many(operator, 1, *inputs, domain=domain, **attributes)[0]
 
     def add_many(
         self, operator: str, n_outputs: int, *inputs: str, domain: str = "", **attributes: Any
     ) -> list[str]:
-        """Add a node with several outputs; return their names."""
+        """Add a node with several outputs.
+
+        Parameters
+        ----------
+        operator : str
+            As in `add`, like all but the next.
+        n_outputs : int
+        *inputs : str
+        domain : str
+        **attributes
+
+        Returns
+        -------
+        list of str
+            The outputs' names.
+        """
         names = [self._fresh(operator) for _ in range(n_outputs)]
         node = helper.make_node(operator, inputs, names, names[0], domain=domain, **attributes)
         self._nodes.append(node)
         return names
 
+    def inline(self, model: onnx.ModelProto, inputs: Mapping[str, str]) -> dict[str, str]:
+        """Copy another model's nodes into this graph.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            Its opsets must not be newer than this module's; older ones are converted first.
+        inputs : mapping of str to str
+            Input name of `model` -> value in this graph.
+
+        Returns
+        -------
+        dict of str to str
+            Output name of `model` -> value in this graph.
+        """
+        versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+        version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
+        if version != OPSET:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        prefix = f"{self._fresh('inline')}/"
+        # An input that nobody gives gets the prefix too: it must not meet an outer value.
+        names = {value.name: f"{prefix}{value.name}" for value in model.graph.input} | {**inputs}
+        # onnx.compose renames subgraphs too; its merge_graphs would need two finished graphs.
+        part = onnx.compose.add_prefix_graph(
+            model.graph, prefix, rename_inputs=False, name_map=names
+        )
+        self._constants += part.initializer
+        self._nodes += part.node
+        return {value.name: names[value.name] for value in model.graph.output}
+
     def model(self) -> onnx.ModelProto:
-        """Check the graph and give it as a model: the same graph, the same bytes."""
+        """Return the graph as a model, checked: the same graph, the same bytes.
+
+        Returns
+        -------
+        onnx.ModelProto
+
+        Raises
+        ------
+        onnx.checker.ValidationError
+            If it is no graph: an operator that does not exist, a value that nothing gives.
+        onnx.shape_inference.InferenceError
+            If the shapes do not fit.
+        """
         nodes, constants = self._in_canonical_form()
         graph = helper.make_graph(nodes, self.name, self._inputs, self._outputs, constants)
         model = helper.make_model(
@@ -106,23 +221,11 @@ class GraphBuilder:
         names = {value.name: value.name for value in (*self._inputs, *self._outputs)}
         nodes: list[onnx.NodeProto] = []
         used: list[onnx.TensorProto] = []
-        pending = [value.name for value in reversed(self._outputs)]
-        done: set[str] = set()
-        while pending:  # depth first, without recursion: graphs are deep
-            name = pending[-1]
-            node = made_by.get(name)
-            waiting = [n for n in reversed(node.input) if n and n not in done] if node else []
-            if waiting and name not in done:
-                pending += waiting
-                continue
-            pending.pop()
-            if name in done:
-                continue
-            done.update(node.output if node else [name])
+        for name in self._values_in_order(made_by):
             if name in constants:
                 names[name] = f"{self.name}/constant_{len(used)}"
                 used.append(constants[name])
-            elif node:
+            elif node := made_by.get(name):
                 for number, output in enumerate(node.output):
                     names.setdefault(output, f"{self.name}/{node.op_type}_{len(nodes)}_{number}")
                 nodes.append(node)
@@ -133,6 +236,22 @@ class GraphBuilder:
             ],
             [_named(tensor, names[tensor.name]) for tensor in used],
         )
+
+    def _values_in_order(self, made_by: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
+        """Yield a value of every node, constant and input in use, what it is made of before it."""
+        pending = [value.name for value in reversed(self._outputs)]
+        done: set[str] = set()
+        while pending:  # depth first, without recursion: graphs are deep
+            name = pending[-1]
+            node = made_by.get(name)
+            waiting = [n for n in reversed(node.input) if n and n not in done] if node else []
+            if waiting and name not in done:
+                pending += waiting
+                continue
+            pending.pop()
+            if name not in done:
+                done.update(node.output if node else [name])
+                yield name
 
 
 def _renamed(node: onnx.NodeProto, name: str, names: dict[str, str]) -> onnx.NodeProto:
@@ -151,45 +270,3 @@ def _named(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     copy.name = name
     copy.ClearField("doc_string")
     return copy
-
-
-def inline(graph: GraphBuilder, model: onnx.ModelProto, inputs: dict[str, str]) -> dict[str, str]:
-    """Copy another model's nodes into a graph that is being built.
-
-    Parameters
-    ----------
-    graph : GraphBuilder
-        Receives the nodes.
-    model : onnx.ModelProto
-        Its opsets must not be newer than this module's; older ones are converted first.
-    inputs : dict
-        Input name of `model` -> value in `graph`.
-
-    Returns
-    -------
-    dict
-        Output name of `model` -> value in `graph`.
-    """
-    versions = (o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
-    version = next(versions, OPSET)  # a model of ai.onnx.ml nodes alone names no other
-    if version != OPSET:
-        model = onnx.version_converter.convert_version(model, OPSET)
-    prefix = graph._fresh("inline")
-    known = dict(inputs)
-
-    def renamed(name: str) -> str:
-        return known.get(name, f"{prefix}/{name}") if name else ""
-
-    for tensor in model.graph.initializer:
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.name = renamed(tensor.name)
-        graph._constants.append(copy)
-    for node in model.graph.node:
-        copy_node = onnx.NodeProto()
-        copy_node.CopyFrom(node)
-        copy_node.name = f"{prefix}/{node.name or node.output[0]}"
-        copy_node.input[:] = [renamed(name) for name in node.input]
-        copy_node.output[:] = [renamed(name) for name in node.output]
-        graph._nodes.append(copy_node)
-    return {value.name: renamed(value.name) for value in model.graph.output}

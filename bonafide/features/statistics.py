@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonafide.features.spec import BY_FEATURE, N_CLASSES, FeatureSpec, ViewSpec
 
@@ -53,7 +54,7 @@ class Frames(NamedTuple):
 
 
 def add_statistics(graph: "GraphBuilder", views: Sequence[Frames], spec: FeatureSpec) -> str:
-    """Add the time statistics of views: [batch, n], view after view.
+    """Add the time statistics of views to a graph, view after view.
 
     All but the mean are of the frames that have neighbours on both sides. Feature by feature: mean;
     logarithms of the deviation and of the mean absolute difference between frames (change); how
@@ -70,6 +71,23 @@ def add_statistics(graph: "GraphBuilder", views: Sequence[Frames], spec: Feature
 
     A node takes its time however little it does: views with as many frames go through the passes
     over frames as one, and what is left to do after them is done for all views at once.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+    views : sequence of Frames
+        One that stands here twice is worked on once.
+    spec : FeatureSpec
+
+    Returns
+    -------
+    str
+        The statistics, [batch, n].
+
+    References
+    ----------
+    Gauvain & Lee, "Maximum a posteriori estimation for multivariate Gaussian mixture observations
+    of Markov chains", 1994 (`PRIOR`).
     """
     passes: dict[int, list[Frames]] = {}
     for view in dict.fromkeys(views):
@@ -137,9 +155,7 @@ def _over_frames(
         by_class += range(start, start + view.n_features) if view.view.by_class else ()
         start += view.n_features
     values = graph.add("Reshape", moves, graph.integers([-1, n_moves * n_features, n_frames - 2]))
-    first = graph.add("Gather", values, graph.integers(n_moves * np.array(rows)), axis=1)
-    pairs = graph.add("MatMul", first, graph.add("Transpose", first, perm=[0, 2, 1]))
-    pairs = graph.add("Mul", pairs, graph.constant(1 / (n_frames - 2)))
+    pairs = _pairs(graph, values, n_moves * np.array(rows), n_frames - 2)
     classes = ""
     if by_class:
         shape = graph.integers([-1, n_features, n_moves, n_frames - 2])
@@ -147,7 +163,15 @@ def _over_frames(
         if len(by_class) < n_features:
             absolute = graph.add("Gather", absolute, graph.integers(by_class), axis=1)
         classes = _by_class(graph, moves, absolute, squares, by_class[0], n_frames - 2)
-    return mean, squares, absolutes, graph.add("Flatten", pairs, axis=1), classes
+    return mean, squares, absolutes, pairs, classes
+
+
+def _pairs(graph: "GraphBuilder", values: str, rows: NDArray[np.intp], n_frames: int) -> str:
+    """Add mean products of rows with each other: [batch, n, n_frames] -> [batch, n_rows**2]."""
+    chosen = graph.add("Gather", values, graph.integers(rows), axis=1)
+    products = graph.add("MatMul", chosen, graph.add("Transpose", chosen, perm=[0, 2, 1]))
+    means = graph.add("Mul", products, graph.constant(1 / n_frames))
+    return graph.add("Flatten", means, axis=1)
 
 
 def _by_class(
@@ -188,7 +212,7 @@ def _by_class(
 def _places(
     passes: Sequence[Sequence[Frames]], spec: FeatureSpec
 ) -> tuple[list[int], list[int], list[int], dict[Frames, list[int]]]:
-    """Tell where things stand after the passes over frames.
+    """Return where things stand after the passes over frames.
 
     Returns
     -------

@@ -1,21 +1,18 @@
-"""The four Keras networks. Each hears one view and the statistics. Imports tensorflow."""
+"""The Keras side of `bonafide.models.network`: layers, batches, training. Imports tensorflow."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.process.pool import Progress, silent
-from bonafide.training.config import FitConfig, NetworkConfig
-from bonafide.training.sampling import BatchSampler, Examples, Features, Rows
+from bonafide.features.spec import STATISTICS
+from bonafide.models.config import FitConfig
+from bonafide.models.examples import BatchSampler, Examples, Features, Rows
+from bonafide.models.network import NetworkConfig, Recurrence
+from bonafide.process.pool import Progress
 
 layers = keras.layers
 Tensor = Any
-
-PREDICT_ROWS = 64
 
 
 def _normed(x: Tensor) -> Tensor:
@@ -33,19 +30,20 @@ def _convolved(frames: Tensor, config: NetworkConfig) -> Tensor:
     return layers.Dropout(config.dropout)(x)
 
 
-RECURRENT: dict[str, Callable[[int], Any]] = {
-    "rnn": lambda width: layers.SimpleRNN(width, return_sequences=True),
-    "bilstm": lambda width: layers.Bidirectional(layers.LSTM(width, return_sequences=True)),
-    "gru": lambda width: layers.GRU(width, return_sequences=True),
-}
+def _recurrent(recurrence: Recurrence, width: int) -> Any:
+    layer = getattr(layers, recurrence.layer)(width, return_sequences=True)
+    return layers.Bidirectional(layer) if recurrence.bidirectional else layer
 
 
 def build_network(
-    kind: str,
+    name: str,
+    recurrence: Recurrence | None,
     config: NetworkConfig,
     n_features: int,
     n_statistics: int,
     n_frames: int | None = None,
+    *,
+    seed: int | None = None,
 ) -> keras.Model:
     """Build one network.
 
@@ -54,13 +52,17 @@ def build_network(
 
     Parameters
     ----------
-    kind : {"cnn", "rnn", "bilstm", "gru"}
+    name : str
+        Name of the Keras model.
+    recurrence : Recurrence or None
     config : NetworkConfig
     n_features : int
         Features of one frame of its view.
     n_statistics : int
     n_frames : int or None
         Fixed number of frames, for export; None takes any, as training on crops needs.
+    seed : int or None
+        Decides the first weights, and what Keras draws from then on; None leaves both to chance.
 
     Returns
     -------
@@ -68,11 +70,13 @@ def build_network(
         From standardised ``frames`` (batch, n_frames, n_features) and ``statistics``
         (batch, n_statistics) to p_spoof (batch, 1) in [0, 1].
     """
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
     frames = keras.Input((n_frames, n_features), name="frames")
-    statistics = keras.Input((n_statistics,), name="statistics")
+    statistics = keras.Input((n_statistics,), name=STATISTICS)
     x = _convolved(frames, config)
-    if kind in RECURRENT:
-        x = RECURRENT[kind](config.width)(x)
+    if recurrence is not None:
+        x = _recurrent(recurrence, config.width)(x)
     over_time = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
     heard = layers.Dropout(config.dropout)(layers.Concatenate()(over_time))
     known = statistics
@@ -80,7 +84,7 @@ def build_network(
         known = _normed(layers.Dense(config.statistics_width, use_bias=False)(known))
         known = layers.Dropout(config.statistics_dropout)(known)
     p_spoof = layers.Dense(1, activation="sigmoid")(layers.Concatenate()([heard, known]))
-    return keras.Model([frames, statistics], p_spoof, name=kind)
+    return keras.Model([frames, statistics], p_spoof, name=name)
 
 
 class _Batches(keras.utils.PyDataset):
@@ -91,7 +95,7 @@ class _Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, index: int) -> tuple[tuple[Features, Features], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> tuple[tuple[Features, Features], NDArray[Any]]:
         return self._sampler.draw()
 
 
@@ -104,71 +108,32 @@ class _Report(keras.callbacks.Callback):
         self._progress(epoch + 1, self._epochs)
 
 
-class Network:
-    """A Keras network as a base model.
-
-    Parameters
-    ----------
-    kind : {"cnn", "rnn", "bilstm", "gru"}
-    config : NetworkConfig
-    fit_config : FitConfig
-    seed : int
-
-    Attributes
-    ----------
-    model_ : keras.Model
-    history_ : dict of str to list of float
-        Loss on training batches by epoch.
-    """
-
-    suffix = ".keras"
-
-    def __init__(self, kind: str, config: NetworkConfig, fit_config: FitConfig, seed: int) -> None:
-        self.kind, self.config, self.fit_config, self.seed = kind, config, fit_config, seed
-
-    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "Network":
-        """Fit on `rows` and their copies for as many steps as the configuration says."""
-        keras.utils.set_random_seed(self.seed)
-        fit = self.fit_config
-        assert examples.frames is not None
-        self.model_ = build_network(
-            self.kind,
-            self.config,
-            examples.frames.features.shape[2],
-            examples.statistics.features.shape[1],
-        )
-        steps = fit.epochs * fit.steps_per_epoch
-        self.model_.compile(
-            keras.optimizers.AdamW(
-                keras.optimizers.schedules.CosineDecay(fit.learning_rate, steps),
-                weight_decay=fit.weight_decay,
-                clipnorm=1.0,
-                use_ema=fit.average_momentum > 0.0,
-                ema_momentum=fit.average_momentum,
-            ),
-            loss="binary_crossentropy",
-            jit_compile=False,
-        )
-        history = self.model_.fit(
-            _Batches(BatchSampler(examples, rows, fit, self.seed), fit.steps_per_epoch),
-            epochs=fit.epochs,
-            callbacks=[_Report(progress, fit.epochs)],
-            verbose=0,
-            shuffle=False,
-        )
-        self.history_ = {"loss": [float(v) for v in history.history["loss"]]}
-        return self
-
-    def predict(self, examples: Examples, rows: Rows) -> NDArray[np.float32]:
-        """Return p_spoof of whole windows, shape (len(rows),)."""
-        assert examples.frames is not None
-        scores = [np.zeros((0, 1), np.float32)]
-        for start in range(0, len(rows), PREDICT_ROWS):
-            chunk = rows[start : start + PREDICT_ROWS]
-            inputs = [examples.frames.take(chunk), examples.statistics.take(chunk)]
-            scores.append(np.asarray(self.model_(inputs, training=False)))
-        return np.concatenate(scores)[:, 0]
-
-    def save(self, path: Path) -> None:
-        """Write the .keras file."""
-        self.model_.save(path)
+def train_network(
+    model: keras.Model,
+    examples: Examples,
+    rows: Rows,
+    fit: FitConfig,
+    seed: int,
+    progress: Progress,
+) -> dict[str, list[float]]:
+    """Train a network in place; return its losses by epoch under ``loss``."""
+    steps = fit.epochs * fit.steps_per_epoch
+    model.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(fit.learning_rate, steps),
+            weight_decay=fit.weight_decay,
+            clipnorm=1.0,
+            use_ema=fit.average_momentum > 0.0,
+            ema_momentum=fit.average_momentum,
+        ),
+        loss="binary_crossentropy",
+        jit_compile=False,
+    )
+    history = model.fit(
+        _Batches(BatchSampler(examples, rows, fit, seed), fit.steps_per_epoch),
+        epochs=fit.epochs,
+        callbacks=[_Report(progress, fit.epochs)],
+        verbose=0,
+        shuffle=False,
+    )
+    return {"loss": [float(value) for value in history.history["loss"]]}

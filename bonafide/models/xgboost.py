@@ -1,25 +1,50 @@
-"""XGBoost on the statistics. Imports xgboost."""
+"""Gradient-boosted trees on the statistics (Chen and Guestrin, 2016)."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import xgboost
 from numpy.typing import NDArray
+from pydantic import Field
 
+from bonafide.features.spec import STATISTICS
+from bonafide.models.base import BaseModel, Inputs, Scores
+from bonafide.models.config import ModelConfig
+from bonafide.models.examples import Examples, Rows
 from bonafide.process.pool import Progress, silent
-from bonafide.training.config import TreesConfig
-from bonafide.training.sampling import Examples, Rows
+
+if TYPE_CHECKING:
+    import onnx
+    import xgboost
+    from optuna.trial import Trial
+
+    from bonafide.features.graph import GraphBuilder
+
+ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
+REPORT_EVERY = 20  # rounds
 
 
-def load_booster(content: bytes) -> xgboost.Booster:
+class XGBoostConfig(ModelConfig):
+    """XGBoost on the statistics."""
+
+    trees: int = Field(700, ge=1)
+    depth: int = Field(4, ge=1, le=12)
+    learning_rate: float = Field(0.05, gt=0.0, le=1.0)
+    row_share: float = Field(0.8, gt=0.0, le=1.0)
+    column_share: float = Field(0.1, gt=0.0, le=1.0)
+
+
+def load_booster(content: bytes) -> "xgboost.Booster":
     """Read a booster from UBJSON or JSON."""
+    import xgboost
+
     booster = xgboost.Booster()
     booster.load_model(bytearray(content))
     return booster
 
 
-def halfway(booster: xgboost.Booster, x: NDArray[np.float32]) -> xgboost.Booster:
+def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Booster":
     """Move every split to the middle between the training values on either side of it.
 
     XGBoost splits exactly at a value of some row. There the last bit of that feature decides, and
@@ -45,52 +70,60 @@ def halfway(booster: xgboost.Booster, x: NDArray[np.float32]) -> xgboost.Booster
     return load_booster(json.dumps(model).encode())
 
 
-class _Report(xgboost.callback.TrainingCallback):
-    def __init__(self, progress: Progress, rounds: int) -> None:
-        self._progress, self._rounds = progress, rounds
+def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
+    """Add a booster, as onnxmltools converts it: [batch, n_inputs] -> p_spoof [batch]."""
+    from onnxmltools.convert import convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
 
-    def after_iteration(self, model: object, epoch: int, evals_log: object) -> bool:
-        if epoch % 20 == 19:
-            self._progress(epoch + 1, self._rounds)
-        return False
+    n_inputs, booster = booster.num_features(), booster.copy()  # names stay with the copy
+    booster.feature_names = [f"f{number}" for number in range(n_inputs)]
+    part = convert_xgboost(
+        booster,
+        initial_types=[("x", FloatTensorType([None, n_inputs]))],
+        target_opset=ONNXMLTOOLS_OPSET,
+    )
+    outputs = graph.inline(part, {"x": x})
+    return graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
 
 
-class Trees:
+class XGBoost(BaseModel):
     """XGBoost as a base model, rows and copies weighted by `Examples.with_augmentation`.
-
-    Parameters
-    ----------
-    config : TreesConfig
-    seed : int
 
     Attributes
     ----------
     model_ : xgboost.Booster
-    history_ : dict of str to list of float
-        Log loss on the training rows by number of trees.
     """
 
-    suffix = ".ubj"
+    name, label, suffix, Config = "xgboost", "XGBoost", ".ubj", XGBoostConfig
+    model_: "xgboost.Booster"
 
-    def __init__(self, config: TreesConfig, seed: int) -> None:
-        self.config, self.seed = config, seed
-
-    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> "Trees":
-        """Fit on `rows` and their copies."""
-        config = self.config
-        parameters = {
+    def _parameters(self) -> dict[str, Any]:
+        return {
             "objective": "binary:logistic",
             "eval_metric": "logloss",
             "base_score": 0.5,
-            "eta": config.learning_rate,
-            "max_depth": config.depth,
+            "eta": self.config.learning_rate,
+            "max_depth": self.config.depth,
             "max_bin": 64,
-            "subsample": config.row_share,
-            "colsample_bytree": config.column_share,
+            "subsample": self.config.row_share,
+            "colsample_bytree": self.config.column_share,
             "tree_method": "hist",
             "nthread": 1,
             "seed": self.seed,
         }
+
+    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> Self:
+        """Fit on `rows` and their augmented copies; see `BaseModel.fit`."""
+        import xgboost
+
+        rounds = self.config.trees
+
+        class Report(xgboost.callback.TrainingCallback):
+            def after_iteration(self, model: object, epoch: int, evals_log: object) -> bool:
+                if epoch % REPORT_EVERY == REPORT_EVERY - 1:
+                    progress(epoch + 1, rounds)
+                return False
+
         log: dict[str, dict[str, list[float]]] = {}
         every, is_spoof, weight = examples.with_augmentation(rows)
         x = examples.statistics.take(every)
@@ -98,25 +131,49 @@ class Trees:
         if (gain := examples.statistics.standard.gain) is not None:
             matrix.set_info(feature_weights=gain)  # a column is drawn as often as it counts
         booster = xgboost.train(
-            parameters,
+            self._parameters(),
             matrix,
-            config.trees,
+            rounds,
             evals=[(matrix, "training")],
             evals_result=log,
             verbose_eval=False,
-            callbacks=[_Report(progress, config.trees)],
+            callbacks=[Report()],
         )
         self.model_ = halfway(booster, x)
         self.history_ = {"loss": [float(v) for v in log["training"]["logloss"]]}
         return self
 
-    def predict(self, examples: Examples, rows: Rows) -> NDArray[np.float32]:
-        """Return p_spoof, shape (len(rows),)."""
-        if not len(rows):
-            return np.zeros(0, np.float32)
-        matrix = xgboost.DMatrix(examples.statistics.take(rows))
-        return np.asarray(self.model_.predict(matrix), np.float32)
+    def score(self, inputs: Inputs) -> Scores:
+        """Return p_spoof of standardised statistics; see `BaseModel.score`."""
+        import xgboost
+
+        return np.asarray(self.model_.predict(xgboost.DMatrix(inputs[STATISTICS])), np.float32)
 
     def save(self, path: Path) -> None:
         """Write the UBJSON file."""
         self.model_.save_model(path)
+
+    def load(self, path: Path) -> Self:
+        """Read the UBJSON file."""
+        self.model_ = load_booster(path.read_bytes())
+        return self
+
+    def to_onnx(self, inputs: Inputs) -> "onnx.ModelProto":
+        """Convert with onnxmltools; see `BaseModel.to_onnx`."""
+        from bonafide.features.graph import GraphBuilder
+
+        graph = GraphBuilder(self.name)
+        statistics = graph.input(STATISTICS, ["batch", inputs[STATISTICS].shape[1]])
+        graph.output("p_spoof", add_trees(graph, self.model_, statistics), ["batch"])
+        return graph.model()
+
+    @classmethod
+    def suggest(cls, trial: "Trial") -> dict[str, Any]:
+        """Draw how many trees, how deep, and how they are boosted."""
+        return {
+            "trees": trial.suggest_int("trees", 200, 1200, step=100),
+            "depth": trial.suggest_int("depth", 2, 6),
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+            "row_share": trial.suggest_float("row_share", 0.5, 1.0),
+            "column_share": trial.suggest_float("column_share", 0.03, 0.4, log=True),
+        }

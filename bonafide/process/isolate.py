@@ -51,7 +51,7 @@ def run_isolated(
     Parameters
     ----------
     target : str
-        An `Isolated` function, as ``bonafide.training.base:fit_base``.
+        An `Isolated` function, as ``bonafide.training.fitting:fit_base``.
     arguments : dict
         JSON values.
     progress : callable

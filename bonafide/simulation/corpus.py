@@ -23,7 +23,7 @@ from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import STEP_SAMPLES, Room, Voice, speak
 
-VERSION = 2  # to be raised whenever the same parameters would give other bytes
+VERSION = 3  # to be raised whenever the same parameters would give other bytes
 N_SOURCES = 6
 GENERATORS_PER_SOURCE = 3
 MIN_CLIPS, MAX_CLIPS, MIN_SPEAKERS, MAX_SPEAKERS = 48, 100_000, N_SOURCES, 100
@@ -37,7 +37,18 @@ on it says nothing about real recordings or real generators. Licence: CC0-1.0.
 
 
 def generators_of(source: int) -> tuple[str, ...]:
-    """Name the generators of one source: each has three, and each generator several sources."""
+    """Return the generators of one source; each has three, and each generator several sources.
+
+    Parameters
+    ----------
+    source : int
+        Number of the source, from 0.
+
+    Returns
+    -------
+    tuple of str
+        Names in `bonafide.simulation.vocoders.GENERATORS`.
+    """
     order = (source + np.arange(GENERATORS_PER_SOURCE)) % len(GENERATOR_NAMES)
     return tuple(GENERATOR_NAMES[i] for i in order)
 
@@ -165,8 +176,8 @@ def simulate(
     """Write the simulated corpus, on all cores, or find it already written.
 
     Processes are spawned: a script that calls this needs ``if __name__ == "__main__":``. The
-    bytes depend on the arguments (and on the versions of NumPy and libsndfile), never on the
-    number of processes.
+    bytes depend on the arguments (and on the versions of NumPy, librosa and libsndfile), never on
+    the number of processes.
 
     Parameters
     ----------
@@ -193,6 +204,8 @@ def simulate(
     CorpusError
         ``bad_simulation`` if a number is not allowed, ``folder_not_empty`` if the folder holds
         something else.
+    ModuleNotFoundError
+        Without librosa (extra ``train``).
     """
     rows = plan(clips, speakers)
     if seed < 0:

@@ -3,7 +3,8 @@
 Each generator turns genuine speech into its vocoded twin: same words, length and level, another
 voice production. They make spoofed training material from any recording, and the spoofed half of
 the simulated corpus. All work on overlapping frames of 32 ms (Allen & Rabiner, "A unified
-approach to short-time Fourier analysis and synthesis", 1977), whole arrays at a time.
+approach to short-time Fourier analysis and synthesis", 1977), whole arrays at a time. Needs librosa
+(extra ``train``), imported when a vocoder runs.
 """
 
 import functools
@@ -30,7 +31,7 @@ _SILENT_RMS = 1e-10
 
 
 def _generator(method: Generator) -> Generator:
-    """Return a vocoder its contract: inputs checked, level kept, silence left silent.
+    """Hold a vocoder to its contract: inputs checked, level kept, silence left silent.
 
     Parameters
     ----------
@@ -69,53 +70,28 @@ def _rms(x: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
-@functools.cache
-def _window() -> Waveform:
-    """Periodic Hann window, shape (FRAME_SAMPLES,)."""
-    return np.hanning(FRAME_SAMPLES + 1)[:-1].astype(np.float32)
-
-
-def _frames(x: Floats, size: int, hop: int) -> Floats:
-    """Cut overlapping frames: (n,) -> (n_frames, size), whose centres do not depend on size."""
-    side = (FRAME_SAMPLES + size) // 2
-    return sliding_window_view(np.pad(x, (side, side + hop)), size)[::hop]
-
-
-def _overlap_add(frames: Floats, hop: int, n: int) -> Waveform:
-    """Add frames where `_frames` cut them: (n_frames, FRAME_SAMPLES) -> (n,)."""
-    parts = FRAME_SAMPLES // hop
-    out = np.zeros((len(frames) + parts - 1, hop), dtype=np.float32)
-    for part in range(parts):
-        out[part : part + len(frames)] += frames[:, part * hop : (part + 1) * hop]
-    return out.reshape(-1)[FRAME_SAMPLES : FRAME_SAMPLES + n]
-
-
 def _stft(x: Floats) -> Spectrum:
-    """Short-time spectrum: (n,) -> (n_frames, 257)."""
-    return np.fft.rfft(_frames(x, FRAME_SAMPLES, HOP_SAMPLES) * _window())
+    """Short-time spectrum of centred frames: (n,) -> (n_frames, 257)."""
+    from librosa import stft
+
+    spectrum = stft(x, n_fft=FRAME_SAMPLES, hop_length=HOP_SAMPLES, pad_mode="constant")
+    return np.asarray(spectrum.T)
 
 
-def _istft(spectrum: Spectrum, n: int) -> Waveform:
+def _istft(spectrum: Spectrum, n: int, hop: int = HOP_SAMPLES) -> Waveform:
     """Least-squares inverse of `_stft`: (n_frames, 257) -> (n,)."""
-    # Squared Hann windows at 75 % overlap add to 1.5 everywhere.
-    frames = np.fft.irfft(spectrum, FRAME_SAMPLES) * _window() / np.float32(1.5)
-    return _overlap_add(frames, HOP_SAMPLES, n)
+    from librosa import istft
+
+    return np.asarray(istft(spectrum.T, hop_length=hop, length=n), dtype=np.float32)
 
 
 @functools.cache
 def _mel_bands(n_bands: int) -> Waveform:
     """Triangular bands of peak 1, evenly spaced in mel (O'Shaughnessy 1987): (n_bands, 257)."""
-    top_mel = 2595.0 * np.log10(1.0 + SAMPLE_RATE_HZ / 2 / 700.0)
-    edges_hz = 700.0 * (10.0 ** (np.linspace(0.0, top_mel, n_bands + 2) / 2595.0) - 1.0)
-    # Narrower than a bin, a triangle would fall between two bins and stay empty.
-    bin_hz = SAMPLE_RATE_HZ / FRAME_SAMPLES
-    left = np.minimum(edges_hz[:-2], edges_hz[1:-1] - bin_hz)[:, None]
-    right = np.maximum(edges_hz[2:], edges_hz[1:-1] + bin_hz)[:, None]
-    centre = edges_hz[1:-1, None]
-    hz = np.arange(FRAME_SAMPLES // 2 + 1) * bin_hz
-    rising, falling = (hz - left) / (centre - left), (right - hz) / (right - centre)
-    bands: Waveform = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
-    return bands
+    from librosa.filters import mel
+
+    bands = mel(sr=SAMPLE_RATE_HZ, n_fft=FRAME_SAMPLES, n_mels=n_bands, htk=True, norm=None)
+    return np.asarray(bands, dtype=np.float32)
 
 
 @functools.cache
@@ -130,16 +106,17 @@ def _pitch(x: Floats) -> tuple[Floats, Floats]:
     Return the fundamental in Hz, 60 to 400, as medians of five frames of `_stft`, and its
     strength, 0 (noise, silence) to 1 (periodic), of a waveform of unit RMS.
     """
+    from librosa import autocorrelate
+    from librosa.util import frame
+
     size = 2 * FRAME_SAMPLES
     shortest, longest = (round(SAMPLE_RATE_HZ / hz) for hz in (HIGHEST_PITCH_HZ, LOWEST_PITCH_HZ))
     window = np.hanning(size).astype(np.float32)
+    frames = frame(np.pad(x, FRAME_SAMPLES), frame_length=size, hop_length=HOP_SAMPLES).T
     # The window's own decay is divided out; a longer lag must be clearly better (octave cost).
-    own = np.correlate(window, window, "full")[size - 1 :][: longest + 1]
-    frames = _frames(x, size, HOP_SAMPLES)
-    power = np.abs(np.fft.rfft(frames * window, 1296)) ** 2  # 1296 >= 1024 + 267, factors 2 and 3
-    correlation = np.fft.irfft(power, 1296)[:, : longest + 1] / own
-    energy = np.maximum(correlation[:, :1], 1e-6)
-    correlation = (correlation / energy)[:, shortest:]  # (n_frames, n_lags)
+    correlation, own = (autocorrelate(y, max_size=longest + 1) for y in (frames * window, window))
+    energy = np.maximum(correlation[:, :1] / own[0], 1e-6)
+    correlation = (correlation / own / energy)[:, shortest:]  # (n_frames, n_lags)
     lags = np.arange(shortest, longest + 1)
     best = np.argmax(correlation - 0.03 * np.log2(lags / shortest), axis=1)
     strength = np.clip(np.take_along_axis(correlation, best[:, None], 1)[:, 0], 0.0, 1.0)
@@ -152,7 +129,7 @@ def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
     """Pulse train of unit power, free of DC, that follows f0 in Hz, (n_frames,) -> (n,)."""
     if not voiced.any():
         return np.zeros(n, dtype=np.float32)
-    centres = np.arange(len(f0)) * HOP_SAMPLES - FRAME_SAMPLES // 2
+    centres = np.arange(len(f0)) * HOP_SAMPLES
     hz = np.interp(np.arange(n), centres[voiced], f0[voiced])
     cycle = np.floor(np.cumsum(hz / SAMPLE_RATE_HZ))
     height = (np.diff(cycle, prepend=-1.0) > 0.0) * np.sqrt(SAMPLE_RATE_HZ / hz)
@@ -176,15 +153,18 @@ def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
     Griffin & Lim, "Signal estimation from modified short-time Fourier transform", 1984.
     Perraudin, Balazs & Sondergaard, "A fast Griffin-Lim algorithm", 2013 (the momentum).
     """
+    from librosa import griffinlim
+
     magnitude = np.maximum(np.abs(_stft(x)) @ _through_mel(40), 1e-6)
-    turn = rng.random(magnitude.shape, dtype=np.float32) * np.float32(2.0 * np.pi)
-    guess: Spectrum = magnitude * np.exp(1j * turn)  # (n_frames, 257)
-    before = np.zeros_like(guess)
-    for _ in range(16):
-        after = _stft(_istft(guess, len(x)))
-        ahead, before = after + np.float32(0.99) * (after - before), after
-        guess = magnitude * (ahead / np.maximum(np.abs(ahead), 1e-9))
-    return _istft(guess, len(x))
+    made = griffinlim(
+        magnitude.T,
+        n_iter=16,
+        hop_length=HOP_SAMPLES,
+        pad_mode="constant",
+        length=len(x),
+        random_state=rng,
+    )
+    return np.asarray(made, dtype=np.float32)
 
 
 def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
@@ -193,6 +173,7 @@ def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
     Autocorrelations (n_frames, order + 1), positive at lag 0, give inverse filters of the same
     shape with first coefficient 1, and the power of the prediction error, (n_frames,).
     """
+    # librosa.lpc takes 17 times as long, 2 s to compile, and leaves the error to be worked out.
     a = np.eye(1, order + 1).repeat(len(r), axis=0)
     error = r[:, 0].copy()
     for i in range(1, order + 1):
@@ -265,6 +246,8 @@ def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     ----------
     McAulay & Quatieri, "Speech analysis/synthesis based on a sinusoidal representation", 1986.
     """
+    from librosa.filters import get_window
+
     hop = FRAME_SAMPLES // 2
     spectrum = _stft(x)[:: hop // HOP_SAMPLES]  # (n_frames, 257)
     size = np.abs(spectrum)
@@ -286,7 +269,7 @@ def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     for peak in np.stack([amplitude, radians, phase % (2.0 * np.pi)]).astype(np.float32).T:
         level, step, start = peak.T[:, :, None]  # each (n_frames, 1)
         frames += level * np.cos(step * time + start)
-    return _overlap_add(frames * _window(), hop, len(x))
+    return _istft(np.fft.rfft(frames * get_window("hann", FRAME_SAMPLES)), len(x), hop)
 
 
 GENERATORS: dict[str, Generator] = {

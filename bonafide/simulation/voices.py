@@ -81,7 +81,16 @@ class Voice:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Voice":
-        """Draw a speaker; short vocal tracts mostly come with high pitch."""
+        """Draw a speaker; short vocal tracts mostly come with high pitch.
+
+        Parameters
+        ----------
+        rng : Generator
+
+        Returns
+        -------
+        Voice
+        """
         smallness = rng.uniform()
         return cls(
             tract=0.95 + 0.25 * smallness,
@@ -264,7 +273,16 @@ class Room:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Room":
-        """Draw a room that reverberates for 0.15 to 0.4 s, 20 to 30 dB under the direct sound."""
+        """Draw a room that reverberates for 0.15 to 0.4 s, 20 to 30 dB under the direct sound.
+
+        Parameters
+        ----------
+        rng : Generator
+
+        Returns
+        -------
+        Room
+        """
         n_echo = round(rng.uniform(0.15, 0.4) * SAMPLE_RATE_HZ)
         echo = rng.standard_normal(n_echo) * 10.0 ** (-3.0 * np.arange(n_echo) / n_echo)
         echo *= 10.0 ** (-rng.uniform(20.0, 30.0) / 20.0) / np.linalg.norm(echo)
@@ -278,7 +296,20 @@ class Room:
         )
 
     def record(self, sound: Floats, rng: np.random.Generator) -> Floats:
-        """Record a sound here: echo, channel, noise, level; full scale 1, shape (n,) kept."""
+        """Record a sound here: add echo, channel and noise, and set the level.
+
+        Parameters
+        ----------
+        sound : ndarray, shape (n_samples,)
+            At 16 kHz, of any level but silence.
+        rng : Generator
+            Draws the noise, and how far its ratio and the level lie from the room's middle.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            Full scale is 1; nothing is clipped.
+        """
         n = len(sound)
         n_fft = 1 << (n + len(self.echo)).bit_length()  # other lengths can take ten times longer
         hz = np.fft.rfftfreq(n_fft, 1.0 / SAMPLE_RATE_HZ)

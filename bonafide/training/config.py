@@ -1,31 +1,29 @@
 """The configuration of a training run: YAML in, validated values out."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from bonafide.errors import ConfigError
-from bonafide.features.spec import NETWORKS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
+from bonafide.models import BUILT_IN, family
+from bonafide.models.config import FitConfig, ModelConfig, Section, view_of
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
-    With a ``test_share`` of 0 no row is held out: the final models learn from all of them, and the
+    At least three, so that what stacks are judged on can be nested (`fit_stack`). With a
+    ``test_share`` of 0 no row is held out: the final models learn from all of them, and the
     candidate is judged by its out-of-fold scores alone.
     """
 
-    count: int = Field(4, ge=2, le=20)
+    count: int = Field(4, ge=3, le=20)
     test_share: float = Field(0.2, ge=0.0, lt=1.0)
 
 
@@ -56,88 +54,9 @@ class AugmentationConfig(Section):
     second_share: float = Field(0.35, ge=0.0, le=1.0)
 
 
-class FeatureWeights(Section):
-    """What the statistics of a view count, by what they are; only ratios matter.
-
-    The names are those of `FeatureSpec.kinds_of`; `bonafide.features.statistics` explains them.
-    """
-
-    mean: float = Field(1.0, gt=0.0)
-    deviation: float = Field(1.0, gt=0.0)
-    change: float = Field(1.0, gt=0.0)
-    smoothness: float = Field(1.0, gt=0.0)
-    spikiness: float = Field(1.0, gt=0.0)
-    pairs: float = Field(1.0, gt=0.0)
-    classes: float = Field(1.0, gt=0.0)
-
-
-def default_feature_weights() -> dict[str, FeatureWeights]:
-    """Return the default statistics' weights, rounded from what suited a kernel machine."""
-    table = {
-        "mfcc": (0.75, 1.0, 1.5, 0.75, 0.75, 0.5, 0.5),
-        "lfcc": (1.0, 1.0, 3.0, 1.0, 1.0, 0.25, 0.5),
-        "lfcc_high": (0.5, 1.5, 1.5, 1.5, 1.0, 0.5, 0.5),
-        "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5, 0.5),
-    }
-    names = FeatureWeights.model_fields
-    return {
-        view: FeatureWeights(**dict(zip(names, row, strict=True))) for view, row in table.items()
-    }
-
-
-class FitConfig(Section):
-    """How base models are fitted.
-
-    ``augmentation_weight`` is what an augmented copy counts beside its recording.
-    ``feature_weights`` says by view how far apart networks see standardised statistics, and how
-    often trees are offered them; views that are not named count 1. All else is of the networks: a
-    fixed number of steps, weights averaged over the last of them.
-    """
-
-    augmentation_weight: float = Field(0.1, ge=0.0)
-    feature_weights: dict[str, FeatureWeights] = Field(default_factory=default_feature_weights)
-
-    epochs: int = Field(70, ge=1)
-    steps_per_epoch: int = Field(50, ge=1)
-    batch_rows: int = Field(48, ge=2)
-    learning_rate: float = Field(2e-3, gt=0.0)
-    weight_decay: float = Field(1e-2, ge=0.0)
-    average_momentum: float = Field(0.99, ge=0.0, lt=1.0)
-    label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
-    crop_share: float = Field(0.25, gt=0.0, le=1.0)
-    offset_scale: float = Field(0.3, ge=0.0)
-    statistics_noise: float = Field(0.6, ge=0.0)
-
-
-class NetworkConfig(Section):
-    """One Keras network: what it hears frame by frame, beside the statistics."""
-
-    view: str
-    width: int = Field(32, ge=4, le=512)
-    strides: tuple[Annotated[int, Field(ge=1, le=16)], ...] = Field((2, 2, 2), min_length=1)
-    dropout: float = Field(0.3, ge=0.0, lt=1.0)
-    statistics_width: int = Field(128, ge=4, le=1024)
-    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
-
-
-class TreesConfig(Section):
-    """XGBoost on the statistics."""
-
-    trees: int = Field(700, ge=1)
-    depth: int = Field(4, ge=1, le=12)
-    learning_rate: float = Field(0.05, gt=0.0, le=1.0)
-    row_share: float = Field(0.8, gt=0.0, le=1.0)
-    column_share: float = Field(0.1, gt=0.0, le=1.0)
-
-
-class ModelsConfig(Section):
-    """The five base models, and the view that each network takes."""
-
-    cnn: NetworkConfig = NetworkConfig(view="lfcc_high", strides=(4, 2, 2))
-    rnn: NetworkConfig = NetworkConfig(view="lfcc_top")
-    bilstm: NetworkConfig = NetworkConfig(view="mfcc", width=24)
-    gru: NetworkConfig = NetworkConfig(view="lfcc", strides=(4, 4, 2))
-    xgboost: TreesConfig = TreesConfig()
+def default_models() -> dict[str, ModelConfig]:
+    """Return the base models that are trained where the configuration names none."""
+    return {name: family(name).Config() for name in BUILT_IN}
 
 
 class CostsConfig(Section):
@@ -193,11 +112,13 @@ class Config(Section):
     name: str = Field("bonafide", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
     seed: int = Field(1, ge=0, lt=2**31)
     resamples: int = Field(1000, ge=50, le=100_000)
-    features: dict[str, Any] = {}
+    features: dict[str, Any] = Field(default_factory=dict)
     augmentation: AugmentationConfig = AugmentationConfig()
     folds: FoldsConfig = FoldsConfig()
     fit: FitConfig = FitConfig()
-    models: ModelsConfig = ModelsConfig()
+    models: dict[str, SerializeAsAny[ModelConfig]] = Field(
+        default_factory=default_models, min_length=1
+    )
     decision: DecisionConfig = DecisionConfig()
     gate: GateConfig = GateConfig()
 
@@ -206,11 +127,19 @@ class Config(Section):
         """The front end's numbers: the defaults with what `features` sets."""
         return FeatureSpec.from_json({**FeatureSpec().to_json(), **self.features})
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _by_family(cls, sections: Any) -> Any:
+        """Read each base model's section as its own family does."""
+        if not isinstance(sections, Mapping):
+            return sections
+        return {name: _section_of(name, section) for name, section in sections.items()}
+
     @model_validator(mode="after")
     def _views_exist(self) -> "Config":
-        for name in NETWORKS:
-            view = getattr(self.models, name).view
-            if view not in self.spec.views:
+        for name, model in self.models.items():
+            view = view_of(model)
+            if view and view not in self.spec.views:
                 raise ValueError(
                     f"models.{name}.view={view!r}: must be one of {', '.join(self.spec.views)}"
                 )
@@ -224,6 +153,38 @@ class Config(Section):
         return self
 
 
+class _SectionError(ValueError):
+    """What is wrong with one base model's section, kept apart for `_problems`."""
+
+    def __init__(self, name: str, error: ValidationError) -> None:
+        super().__init__(str(error))
+        self.name, self.error = name, error
+
+
+def _section_of(name: str, section: Any) -> Any:
+    """Validate one base model's section; a family that is not known is a wrong value."""
+    if isinstance(section, ModelConfig):
+        return section
+    try:
+        return family(str(name)).Config.model_validate(section or {})
+    except ValidationError as error:
+        raise _SectionError(name, error) from error
+    except ConfigError as error:
+        raise ValueError(error.message) from error
+
+
+def _problems(error: ValidationError, *prefix: str) -> Iterator[str]:
+    """Word every wrong value: where, what is allowed, what was seen."""
+    for item in error.errors():
+        where = (*prefix, *map(str, item["loc"]))
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, _SectionError):
+            yield from _problems(cause.error, *where, cause.name)
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            yield f"{'.'.join(where) or 'config'}: {message} (seen: {item['input']!r:.80})"
+
+
 def parse_config(values: Any, where: str) -> Config:
     """Check plain values.
 
@@ -235,12 +196,7 @@ def parse_config(values: Any, where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}"
-            f" (seen: {item['input']!r:.80})"
-            for item in error.errors()
-        )
-        raise ConfigError("bad_config", f"{where}: {problems}") from error
+        raise ConfigError("bad_config", f"{where}: {'; '.join(_problems(error))}") from error
 
 
 def read_config(path: Path) -> Config:

@@ -21,8 +21,7 @@ from bonafide.audio import (
     speech_seconds,
     too_short,
 )
-from bonafide.corpora.readers import require_both_labels
-from bonafide.corpora.schema import Corpus, Row
+from bonafide.corpora.schema import Corpus, Row, require_both_labels
 from bonafide.errors import AudioError, CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.process.pool import Progress, map_parallel, silent

@@ -1,14 +1,14 @@
 """What a training run ends in: verdicts on the candidate, the gate, the report and the card."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import Bundle
+from bonafide.bundle import META_MODELS, Bundle
 from bonafide.corpora.schema import UNKNOWN
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, percent, simulated_note
 from bonafide.evaluation.report import (
@@ -21,7 +21,7 @@ from bonafide.evaluation.report import (
     title_line,
 )
 from bonafide.export.chain import Chain
-from bonafide.features.spec import BASE_MODELS, META_MODELS, STATISTICS
+from bonafide.features.spec import STATISTICS
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
 from bonafide.training.extraction import FeatureStore
@@ -106,13 +106,15 @@ def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> d
         taken = {name: values[chunk] for name, values in features.items()}
         parts.append(chain.score_features(taken))
     llr, models, stack = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return systems(models, stack, llr)
+    return systems(models, stack, llr, names=bundle.models)
 
 
-def systems(models: Floats, stack: Floats, llr: Floats) -> dict[str, Floats]:
+def systems(
+    models: Floats, stack: Floats, llr: Floats, *, names: Sequence[str]
+) -> dict[str, Floats]:
     """Name every system that is compared, each as llr: base models, mean, stacks, decision."""
     return {
-        **{name: -log_odds(models[:, column]) for column, name in enumerate(BASE_MODELS)},
+        **{name: -log_odds(models[:, column]) for column, name in enumerate(names)},
         "mean of the five": -log_odds(models.mean(axis=1)),
         **{f"stack {name}": -log_odds(stack[:, column]) for column, name in enumerate(META_MODELS)},
         DECISION: np.asarray(llr),
@@ -155,7 +157,9 @@ def evaluate_candidate(
     # The calibration's two numbers know these rows. A line a fold would keep them apart, but the
     # pair behind each fold is another, and scores of unlike lines do not compare.
     scores = {
-        "out_of_fold": systems(models[side], cross_fitted[side], calibration.llr(chosen[side]))
+        "out_of_fold": systems(
+            models[side], cross_fitted[side], calibration.llr(chosen[side]), names=bundle.models
+        )
     }
     if len(test):
         parts = {"held_out": test, **parts}

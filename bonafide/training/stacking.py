@@ -1,18 +1,22 @@
 """Stacking: two meta-models on out-of-fold scores, the better one chosen, then calibrated."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from bonafide.bundle import META_MODELS
 from bonafide.evaluation.metrics import log_loss
-from bonafide.features.spec import META_MODELS
 from bonafide.training.folds import Folds
+
+if TYPE_CHECKING:
+    from bonafide.training.fitting import FittedBase
 
 Scores = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -70,7 +74,7 @@ class Stack:
     Parameters
     ----------
     logistic : Linear
-        On the log odds of the base models' p_spoof, in the order of `BASE_MODELS`.
+        On the log odds of the base models' p_spoof, in the order of the configuration.
     trees : bytes
         An XGBoost booster as UBJSON, on the base models' p_spoof.
     choice : {"logistic", "xgboost"}
@@ -85,7 +89,7 @@ class Stack:
     log_loss: dict[str, float] = field(default_factory=dict)
 
     def predict(self, models: Scores) -> Scores:
-        """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, 5)."""
+        """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, n_models)."""
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
         boosted = booster.predict(xgboost.DMatrix(models))
@@ -99,33 +103,43 @@ def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
     return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")
 
 
-def fit_stack(models: Scores, is_spoof: Mask, folds: Folds, seed: int) -> tuple[Stack, Scores]:
+def fit_stack(
+    oof: Scores, nested: Scores, is_spoof: Mask, folds: Folds, seed: int
+) -> tuple[Stack, Scores]:
     """Fit both meta-models on out-of-fold scores and choose one.
+
+    Each row's own meta-model scores come from a pair that never saw its fold, nor did the base
+    models whose scores that pair was fitted on. With ordinary out-of-fold scores in their place,
+    which models fitted on the judged fold gave, pure noise reads better than chance.
 
     Parameters
     ----------
-    models : ndarray of float32, shape (n_rows, 5)
+    oof : ndarray of float32, shape (n_rows, n_models)
         Out-of-fold p_spoof of each base model; test rows hold the final models' scores.
+    nested : ndarray of float32, shape (n_rows, n_folds, n_models)
+        [r, k]: p_spoof of row r by models that saw neither its fold nor fold k.
     is_spoof : ndarray of bool, shape (n_rows,)
     folds : Folds
+        Three or more.
     seed : int
 
     Returns
     -------
     Stack
+        Fitted on the whole training side.
     ndarray of float32, shape (n_rows, 2)
-        p_spoof of both meta-models, each row by a pair that never saw its fold; test rows by the
-        final pair, which never saw them either.
+        Cross-fitted p_spoof of both meta-models; test rows by the final pair, which never saw
+        them either.
     """
-    cross_fitted = np.empty((len(models), len(META_MODELS)), dtype=np.float32)
+    cross_fitted = np.empty((len(oof), len(META_MODELS)), dtype=np.float32)
     for fold in range(folds.count):
-        rest = ~folds.is_test & (folds.fold != fold)
-        pair = _fit_pair(models[rest], is_spoof[rest], seed)
-        cross_fitted[folds.fold == fold] = pair.predict(models[folds.fold == fold])
+        own, rest = folds.fold == fold, ~folds.is_test & (folds.fold != fold)
+        pair = _fit_pair(nested[rest, fold], is_spoof[rest], seed)
+        cross_fitted[own] = pair.predict(oof[own])
     side = ~folds.is_test
-    pair = _fit_pair(models[side], is_spoof[side], seed)
+    pair = _fit_pair(oof[side], is_spoof[side], seed)
     if folds.is_test.any():
-        cross_fitted[folds.is_test] = pair.predict(models[folds.is_test])
+        cross_fitted[folds.is_test] = pair.predict(oof[folds.is_test])
     weights = even_weights(is_spoof[side])
     losses = {
         name: float(log_loss(cross_fitted[side, column], is_spoof[side], weights))
@@ -153,7 +167,36 @@ def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
     Both classes count alike, so that the log posterior odds are the log likelihood ratio.
     """
     line = fit_linear(log_odds(p_spoof)[:, None], is_spoof, strength=1e6)
+    if line.coefficients[0] <= 0.0:  # a score that points the wrong way says nothing
+        return Calibration(0.0, 0.0)
     return Calibration(line.coefficients[0], line.intercept)
+
+
+def stack_models(
+    fitted: Sequence["FittedBase"], is_spoof: Mask, folds: Folds, seed: int
+) -> tuple[Scores, Stack, Scores]:
+    """Fit the meta-models on what base models say; see `fit_stack`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_models)
+        Out-of-fold p_spoof of the base models, a column each.
+    Stack
+    ndarray of float32, shape (n_rows, 2)
+        Cross-fitted p_spoof of both meta-models.
+    """
+    oof = np.stack([base.oof for base in fitted], axis=1)
+    nested = np.stack([base.nested for base in fitted], axis=2)
+    return oof, *fit_stack(oof, nested, is_spoof, folds, seed)
+
+
+def calibrate_stack(
+    stack: Stack, cross_fitted: Scores, is_spoof: Mask, folds: Folds
+) -> Calibration:
+    """Calibrate the chosen meta-model on the training side; see `fit_calibration`."""
+    side = ~folds.is_test
+    chosen = cross_fitted[side, META_MODELS.index(stack.choice)]
+    return fit_calibration(chosen, is_spoof[side])
 
 
 def save_stack(stack: Stack, folder: Path) -> None:

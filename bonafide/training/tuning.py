@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import log_loss
+from bonafide.models import family
 from bonafide.process.pool import Progress, silent
-from bonafide.training.base import STEPS, train_base
-from bonafide.training.config import Config, NetworkConfig, TreesConfig
+from bonafide.training.config import Config
 from bonafide.training.extraction import FeatureStore
+from bonafide.training.fitting import STEPS, train_base
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import Recordings
 from bonafide.training.stacking import even_weights
@@ -20,27 +21,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Values = dict[str, Any]
-
-
-def suggest_network(trial: "Trial") -> Values:
-    """Draw what a network's section of the configuration may hold."""
-    return {
-        "width": trial.suggest_categorical("width", [32, 48, 64, 96]),
-        "dropout": trial.suggest_float("dropout", 0.1, 0.5),
-        "statistics_width": trial.suggest_categorical("statistics_width", [48, 96, 128]),
-        "statistics_dropout": trial.suggest_float("statistics_dropout", 0.2, 0.7),
-    }
-
-
-def suggest_trees(trial: "Trial") -> Values:
-    """Draw what the trees' section of the configuration may hold."""
-    return {
-        "trees": trial.suggest_int("trees", 200, 1200, step=100),
-        "depth": trial.suggest_int("depth", 2, 6),
-        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
-        "row_share": trial.suggest_float("row_share", 0.5, 1.0),
-        "column_share": trial.suggest_float("column_share", 0.03, 0.4, log=True),
-    }
 
 
 @dataclass(frozen=True)
@@ -68,7 +48,7 @@ class Study:
 def _study_name(name: str, config: Config, store: FeatureStore, folds: Folds) -> str:
     """Name studies so that only trials of the same question are counted together."""
     question = [
-        getattr(config.models, name).model_dump(mode="json"),
+        config.models[name].model_dump(mode="json"),
         config.fit.model_dump(mode="json"),
         config.seed,
         store.sha256,
@@ -96,7 +76,7 @@ def tune(
     Parameters
     ----------
     name : str
-        One of `BASE_MODELS`.
+        One of the configuration's base models.
     trials : int
         How many trials the study holds when it is done.
     folder : Path
@@ -108,15 +88,20 @@ def tune(
 
     Raises
     ------
+    ConfigError
+        ``unknown_model`` if the configuration does not name it.
     IsolatedError
         ``training_failed``.
     """
+    if name not in config.models:
+        raise ConfigError(
+            "unknown_model", f"model {name!r}: must be one of {', '.join(config.models)}"
+        )
     import optuna
     from optuna.trial import TrialState
 
     folder.mkdir(parents=True, exist_ok=True)
-    section = getattr(config.models, name)
-    suggest: Callable[[Trial], Values] = suggest_trees if name == "xgboost" else suggest_network
+    section, chosen = config.models[name], family(name)
     side, is_spoof = ~folds.is_test, recordings.corpus.is_spoof
     even = even_weights(is_spoof[side])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -130,8 +115,7 @@ def tune(
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + ended)
 
     def loss_of(trial: "Trial") -> float:
-        kind = TreesConfig if name == "xgboost" else NetworkConfig
-        model = kind.model_validate({**section.model_dump(), **suggest(trial)})
+        model = chosen.Config.model_validate({**section.model_dump(), **chosen.suggest(trial)})
         done = STEPS * len(study.get_trials(states=(TrialState.COMPLETE,)))
 
         def report(now: int, total: int) -> None:
@@ -145,6 +129,7 @@ def tune(
             folds,
             recordings.corpus,
             seed=config.seed,
+            nested=False,
             progress=report,
         )
         return log_loss(fitted.oof[side], is_spoof[side], even)

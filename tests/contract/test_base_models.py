@@ -17,17 +17,21 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.evaluation.metrics import auc
-from bonafide.export.tables import trees_graph
-from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.models import BUILT_IN, family
+from bonafide.models.config import FitConfig
+from bonafide.models.examples import Examples, Part
+from bonafide.models.network import NetworkConfig
+from bonafide.models.xgboost import XGBoostConfig
 from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph
-from bonafide.training.base import FittedBase, make_base_model, model_seed, train_base
-from bonafide.training.config import FitConfig, NetworkConfig, TreesConfig
 from bonafide.training.extraction import FeatureStore
+from bonafide.training.fitting import FittedBase, left_out, model_seed, train_base
 from bonafide.training.folds import Folds, make_folds
-from bonafide.training.sampling import Examples, Part, fit_standard
+from bonafide.training.scaling import fit_standard
 
 HELPERS = Path(__file__).parents[1] / "helpers"
+BASE_MODELS = tuple(BUILT_IN)
 NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")
 VIEW = "lfcc"
 SPEC = FeatureSpec(
@@ -52,14 +56,14 @@ FIT = FitConfig(
     feature_weights={},
 )
 SEED = 7
-MODELS: dict[str, NetworkConfig | TreesConfig] = {
+MODELS: dict[str, NetworkConfig | XGBoostConfig] = {
     **{
         name: NetworkConfig(
             view=VIEW, width=8, dropout=0.1, statistics_width=8, statistics_dropout=0.2
         )
         for name in NETWORKS
     },
-    "xgboost": TreesConfig(trees=40, depth=3, column_share=0.5, learning_rate=0.2),
+    "xgboost": XGBoostConfig(trees=40, depth=3, column_share=0.5, learning_rate=0.2),
 }
 Scores = NDArray[np.float32]
 
@@ -142,7 +146,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     corpus = make_corpus(labels, sources.tolist())
     store = FeatureStore(tmp_path_factory.mktemp("contract") / "store")
     write_store(store.folder, easy_features(corpus.is_spoof, sources))
-    return Case(store, corpus, make_folds(corpus, count=2, test_share=0.25, seed=1))
+    return Case(store, corpus, make_folds(corpus, count=3, test_share=0.25, seed=1))
 
 
 def write_table(case: Case, corpus: Corpus, folder: Path) -> None:
@@ -165,13 +169,19 @@ class Fits:
     """
 
     first: dict[str, FittedBase]
-    again: dict[str, Scores]
+    again: dict[str, tuple[Scores, Scores]]
     unseen: dict[str, NDArray[np.bool_]]
     progress: list[tuple[int, int]]
     folder: Path
 
     def scores(self, name: str) -> dict[str, NDArray[Any]]:
-        return dict(np.load(self.folder / name / "scores.npz"))
+        return dict(np.load(self.folder / name / "seen.npz"))
+
+
+def fitted_scores(folder: Path) -> tuple[Scores, Scores]:
+    """Read what `fit_base` left: scores out of fold, and nested ones."""
+    with np.load(folder / "scores.npz") as scores:
+        return scores["oof"], scores["nested"]
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +208,7 @@ def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPa
         "fit": FIT.model_dump(mode="json"),
         "store": str(case.store.folder),
         "seed": SEED,
+        "nested": True,
     }
     again = {
         "models": models,
@@ -214,8 +225,8 @@ def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPa
         trees = pool.submit(case.fit, "xgboost", corpus=case.flipped(unseen["xgboost"]))
         first = {"gru": alone} | {name: future.result() for name, future in others.items()}
         refit.result()
-    second = {name: np.load(folder / name / "oof.npy") for name in NETWORKS}
-    second["xgboost"] = trees.result().oof
+    second = {name: fitted_scores(folder / name) for name in NETWORKS}
+    second["xgboost"] = (trees.result().oof, trees.result().nested)
     return Fits(first, second, unseen, progress, folder)
 
 
@@ -274,16 +285,19 @@ class TestFit:
     @every_model
     def test_one_fit_a_fold_and_a_final_one(self, case: Case, fits: Fits, name: str) -> None:
         history = fits.first[name].history
-        assert list(history) == [*(f"fold {k}" for k in range(case.folds.count)), "final"]
+        assert list(history) == [
+            *("fold 0", "fold 1", "fold 2", "final"),
+            *("fold 0 and 1", "fold 0 and 2", "fold 1 and 2"),
+        ]
         model = MODELS[name]
-        length = model.trees if isinstance(model, TreesConfig) else FIT.epochs
+        length = model.trees if isinstance(model, XGBoostConfig) else FIT.epochs
         for losses in history.values():
             assert list(losses) == ["loss"]
             assert len(losses["loss"]) == length
             assert np.isfinite(losses["loss"]).all()
             assert losses["loss"][-1] < losses["loss"][0]
         losses_seen = {tuple(losses["loss"]) for losses in history.values()}
-        assert len(losses_seen) == case.folds.count + 1
+        assert len(losses_seen) == len(history)
 
     @every_model
     def test_own_format(self, fits: Fits, name: str) -> None:
@@ -294,10 +308,10 @@ class TestFit:
 
     def test_progress_rises_to_the_total(self, fits: Fits) -> None:
         done = [number for number, _ in fits.progress]
-        assert {total for _, total in fits.progress} == {3000}
+        assert {total for _, total in fits.progress} == {7000}
         assert done == sorted(done)
-        assert done[-1] == 3000
-        assert len(set(done)) > 3  # not the ends of the fits alone
+        assert done[-1] == 7000
+        assert len(set(done)) > 7  # not the ends of the fits alone
 
 
 class TestNoRowByAModelThatSawIt:
@@ -306,17 +320,17 @@ class TestNoRowByAModelThatSawIt:
         """Also: same seed, same numbers to the last bit, whatever runs beside it."""
         own = case.folds.fold == case.folds.count - 1
         assert own.sum() >= 10
-        np.testing.assert_array_equal(fits.first[name].oof[own], fits.again[name][own])
+        np.testing.assert_array_equal(fits.first[name].oof[own], fits.again[name][0][own])
 
     @pytest.mark.parametrize("name", [name for name in BASE_MODELS if name != "gru"])
     def test_labels_of_other_folds_do(self, case: Case, fits: Fits, name: str) -> None:
         other = case.folds.fold == 0
-        assert np.any(fits.first[name].oof[other] != fits.again[name][other])
+        assert np.any(fits.first[name].oof[other] != fits.again[name][0][other])
         test = case.folds.is_test
-        assert np.any(fits.first[name].oof[test] != fits.again[name][test])
+        assert np.any(fits.first[name].oof[test] != fits.again[name][0][test])
 
     def test_labels_of_test_rows_decide_nothing(self, case: Case, fits: Fits) -> None:
-        np.testing.assert_array_equal(fits.first["gru"].oof, fits.again["gru"])
+        np.testing.assert_array_equal(fits.first["gru"].oof, fits.again["gru"][0])
         seen = fits.scores("gru")["batch"][case.folds.is_test]
         np.testing.assert_allclose(
             seen, fits.first["gru"].oof[case.folds.is_test], rtol=0, atol=1e-6
@@ -349,10 +363,48 @@ class TestNoRowByAModelThatSawIt:
         np.testing.assert_array_equal(fitted.oof[folds.is_test], seen[folds.is_test])
 
 
+class TestNested:
+    @every_model
+    def test_every_training_row_is_scored_for_every_fold(
+        self, case: Case, fits: Fits, name: str
+    ) -> None:
+        fitted, side = fits.first[name], ~case.folds.is_test
+        assert fitted.nested.shape == (N_ROWS, case.folds.count)
+        assert fitted.nested.dtype == np.float32
+        assert np.isfinite(fitted.nested[side]).all()
+        assert np.isnan(fitted.nested[~side]).all()
+        own = fitted.nested[np.flatnonzero(side), case.folds.fold[side]]
+        np.testing.assert_array_equal(own, fitted.oof[side])
+
+    @every_model
+    def test_labels_of_the_judged_fold_do_not_matter(
+        self, case: Case, fits: Fits, name: str
+    ) -> None:
+        """The last fold's labels are flipped in the second fits: its column must not move."""
+        judged, test = case.folds.count - 1, case.folds.is_test
+        first, again = fits.first[name].nested, fits.again[name][1]
+        np.testing.assert_array_equal(first[~test, judged], again[~test, judged])
+        others = case.folds.fold == 0
+        flipped = fits.unseen[name] & ~test
+        assert np.any(first[others, 1] != again[others, 1]) == flipped.any()
+
+    def test_a_search_does_without(self, case: Case) -> None:
+        fitted = case.fit("xgboost", nested=False)
+        assert list(fitted.history) == ["fold 0", "fold 1", "fold 2", "final"]
+        assert np.isnan(fitted.nested[case.folds.fold == 0, 1:]).all()
+        assert np.isfinite(fitted.oof).all()
+
+    def test_every_fit_leaves_out_what_it_says(self) -> None:
+        assert list(left_out(3, nested=False)) == [(0,), (1,), (2,), (-1,)]
+        assert list(left_out(4, nested=True))[5:] == [
+            *((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+        ]
+
+
 class TestSeeds:
     def test_networks_differ(self, case: Case, fits: Fits) -> None:
         other = np.load(fits.folder / "other_seed.npy")
-        assert np.all(other != fits.again["rnn"][case.folds.is_test])
+        assert np.all(other != fits.again["rnn"][0][case.folds.is_test])
 
     def test_trees_differ(self, case: Case, fits: Fits) -> None:
         other = case.fit("xgboost", seed=SEED + 1)
@@ -360,12 +412,12 @@ class TestSeeds:
 
     def test_every_model_and_fold_has_its_own(self) -> None:
         seeds = {
-            model_seed(seed, name, fold)
+            model_seed(seed, name, *folds)
             for seed in (1, 2)
             for name in BASE_MODELS
-            for fold in (-1, 0, 1, 2)
+            for folds in ((-1,), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
         }
-        assert len(seeds) == 2 * 5 * 4
+        assert len(seeds) == 2 * 5 * 7
         assert all(0 <= seed < 2**31 for seed in seeds)
 
 
@@ -393,7 +445,7 @@ class TestPredict:
     def test_trees_batch_equals_single(self, case: Case, fits: Fits) -> None:
         rows, no_source = np.arange(N_ROWS), np.zeros(N_ROWS, np.int64)
         examples = Examples(case.statistics(), case.corpus.is_spoof, no_source)
-        trees: Any = make_base_model("xgboost", MODELS["xgboost"].model_dump(), FIT, 0)
+        trees: Any = family("xgboost")(MODELS["xgboost"], FIT, 0)
         trees.model_ = booster_of(fits.first["xgboost"].content)
         single = [trees.predict(examples, rows[i : i + 1]) for i in rows]
         batch = trees.predict(examples, rows)
@@ -405,18 +457,22 @@ class TestPredict:
 
 @pytest.fixture(scope="module")
 def graphs(fits: Fits) -> dict[str, onnx.ModelProto]:
-    booster = booster_of(fits.first["xgboost"].content)
-    return {name: onnx.load(fits.folder / name / f"{name}.onnx") for name in NETWORKS} | {
-        "xgboost": trees_graph(booster)
+    trees: Any = family("xgboost")(MODELS["xgboost"], FIT, 0)
+    trees.model_ = booster_of(fits.first["xgboost"].content)
+    shapes = {STATISTICS: np.zeros((1, SPEC.n_statistics), np.float32)}
+    return {
+        **{name: onnx.load(fits.folder / name / f"{name}.onnx") for name in NETWORKS},
+        "xgboost": trees.to_onnx(shapes),
     }
 
 
 class TestOnnx:
     def source(self, name: str, fits: Fits, samples: dict[str, Scores]) -> NDArray[Any]:
         if name != "xgboost":
-            scores: NDArray[Any] = np.load(fits.folder / name / f"{name}.npy")
-            assert np.abs(scores[0] - scores[1]).max() <= MAX_DIFFERENCE  # Keras and tf2onnx
-            return scores[0]
+            with np.load(fits.folder / name / f"{name}_scores.npz") as scores:
+                keras, tf2onnx = scores["source"], scores["tf2onnx"]
+            assert np.abs(keras - tf2onnx).max() <= MAX_DIFFERENCE
+            return keras
         inputs = xgboost.DMatrix(samples[STATISTICS])
         return np.asarray(booster_of(fits.first[name].content).predict(inputs))
 

@@ -15,16 +15,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bonafide.audio import MAX_SAMPLE, Waveform, decode, tile
-from bonafide.features.frontend import (
-    _taps,
-    build_frontend,
-    cosine_table,
-    filters,
-    fourier_tables,
-    linear_filters,
-)
+from bonafide.features.frontend import _taps, build_frontend, filters, fourier_tables
 from bonafide.features.graph import OPSET, GraphBuilder
-from bonafide.features.spec import CEPSTRA, N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.kinds import cosine_table
+from bonafide.features.kinds.linear import linear_filters
+from bonafide.features.spec import N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.features.statistics import Frames, add_statistics
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
@@ -41,6 +36,7 @@ STATISTICS_TOLERANCE = 1e-3  # from float64 on the same float32 frames
 # Where nothing changes, deviations are the rounding of a mean of -506 beside a floor of 1e-2.
 SILENT_TOLERANCE = 0.05
 
+CEPSTRA = ("mfcc", "lfcc")
 DEFAULT = FeatureSpec()
 LOGMEL = ViewSpec("logmel", 64, 0)
 ALL = FeatureSpec(
@@ -350,7 +346,7 @@ def test_linear_filters_are_librosas_at_equal_steps(
         seen = filters(replace(view, kind=kind, n_coefficients=kept))
         assert seen.dtype == np.float32 and wanted.max() > 0
         np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=1e-9)
-    np.testing.assert_array_equal(linear_filters(view), seen)
+    np.testing.assert_array_equal(linear_filters(view.bands), seen)
 
 
 @pytest.mark.filterwarnings("ignore:Empty filters:UserWarning")
@@ -516,7 +512,7 @@ def test_a_resolution_and_a_view_are_computed_once(monkeypatch: pytest.MonkeyPat
     )
     view = ViewSpec("lfcc", 20, 7, n_fft=128, hop_samples=48)
     band = ViewSpec("logband", 12, 0, n_fft=128, hop_samples=48)
-    spectrum, cepstra = _taps(view), 10 / np.log(10) * cosine_table(view)
+    spectrum, cepstra = _taps(view), 10 / np.log(10) * cosine_table(20, 7)
     both = FeatureSpec(views={"a": view}, statistics={"b": band, "c": replace(view)})
     model = build_frontend(both)
     assert made == [view, band]
@@ -529,7 +525,8 @@ def test_a_resolution_and_a_view_are_computed_once(monkeypatch: pytest.MonkeyPat
         assert count(model, _taps(view)) == 1
     for name in ("lfcc_high", "lfcc_top"):  # in the sequences and in the statistics
         assert DEFAULT.views[name] == DEFAULT.statistics[name]
-        assert count(model, 10 / np.log(10) * cosine_table(DEFAULT.views[name])) == 1
+        cosines = cosine_table(DEFAULT.views[name].n_filters, DEFAULT.views[name].n_coefficients)
+        assert count(model, 10 / np.log(10) * cosines) == 1
 
 
 # --- what stands behind the views, alone ----------------------------------------------------------

@@ -12,16 +12,17 @@ import onnxruntime as ort
 import pytest
 import soundfile
 
-from bonafide.bundle import Bundle
+from bonafide.bundle import META_MODELS, Bundle
 from bonafide.detector import Detector, p_spoof_of, verdict_of
 from bonafide.errors import BonafideError
 from bonafide.export.candidate import fused_parity, require_parity
 from bonafide.export.chain import Chain
 from bonafide.features.graph import ML_OPSET, OPSET
-from bonafide.features.spec import BASE_MODELS, META_MODELS, SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
+from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
+from bonafide.models import BUILT_IN
+from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
-from bonafide.training.config import FitConfig
-from bonafide.training.sampling import STATISTICS_LIMIT, feature_weights_of
+from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
 Scores = dict[str, np.ndarray]
@@ -151,7 +152,7 @@ def test_it_equals_the_chain(bundle: Bundle, scores: Scores, waveforms: np.ndarr
 def test_trees_see_the_same_bits(bundle: Bundle, scores: Scores, waveforms: np.ndarray) -> None:
     """A tree jumps at a threshold, however small the difference that crosses it."""
     _, models, _ = Chain(bundle).score_windows(waveforms)
-    column = BASE_MODELS.index("xgboost")
+    column = list(BUILT_IN).index("xgboost")
     np.testing.assert_array_equal(scores["models"][:, column], models[:, column])
 
 

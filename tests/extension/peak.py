@@ -11,4 +11,4 @@ def answer(detector: Detector, stream: AudioStream) -> Segment:
     return max(usable(detector.score(stream)).segments, key=lambda each: each.p_spoof)
 
 
-ENDPOINT = ScoringEndpoint("/v1/peak", "The segment that sounds most generated.", answer)
+ENDPOINT = ScoringEndpoint("peak", "The segment that sounds most generated.", answer)

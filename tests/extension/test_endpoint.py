@@ -14,7 +14,7 @@ from benchmarks.sounds import encode, speech
 from bonafide.detector import Detector
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle
-from serving.http.endpoints import built_in, find_endpoints
+from serving.http.endpoints import ScoringEndpoint, find_endpoints
 from tests.helpers.servers import Server, private_home, server
 
 PEAK = Path(__file__).with_name("peak.py")  # the one file that adds the endpoint
@@ -100,24 +100,38 @@ def test_it_is_documented_with_the_type_of_its_answer(service: Server) -> None:
 # --- what is switched on --------------------------------------------------------------------------
 
 BAD = {
-    "unknown": ("detect,peek", "endpoint 'peek': must be one of detect, model, peak, text, twice"),
-    "no endpoint": ("text", "endpoint 'text': must be an Endpoint"),
-    "a path twice": ("peak,twice", "endpoint 'twice': path '/v1/peak': must start with /v1/"),
+    "unknown": ("detect,peek", "bad_endpoint", "endpoint 'peek': must be one of detect, model,"),
+    "another thing": ("text", "bad_plugin", "must be a Endpoint called 'text'"),
+    "another's name": ("twice", "bad_plugin", "must be a Endpoint called 'twice'"),
+    "no module": ("gone", "bad_plugin", "cannot be imported: ModuleNotFoundError"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = "peak:ENDPOINT"
-    site = install(tmp_path, peak=target, twice=target, text="peak:__doc__")
+    site = install(
+        tmp_path,
+        peak="peak:ENDPOINT",
+        twice="peak:ENDPOINT",
+        text="peak:__doc__",
+        gone="of_yesterday:ENDPOINT",
+    )
     monkeypatch.syspath_prepend(site)
-    names, message = BAD[name]
+    names, code, message = BAD[name]
     with pytest.raises(ConfigError, match=message) as raised:
         find_endpoints(names.split(","))
-    assert raised.value.code == "bad_endpoint"
+    assert raised.value.code == code
 
 
-def test_all_that_are_built_in_unless_told_otherwise() -> None:
-    assert tuple(find_endpoints()) == built_in()
-    assert {"detect", "model"} <= set(built_in())
-    assert tuple(find_endpoints(["model"])) == ("model",)
+def test_all_that_are_built_in_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(install(tmp_path, peak="peak:ENDPOINT"))
+    assert {"detect", "model"} <= set(find_endpoints()) and "peak" not in find_endpoints()
+    assert tuple(find_endpoints(["model", "peak"])) == ("model", "peak")
+
+
+@pytest.mark.parametrize("name", ["", "Peak", "peak/all", "p" * 33])
+def test_names_of_endpoints_are_parts_of_a_path(name: str) -> None:
+    with pytest.raises(ConfigError, match="the name must match"):
+        ScoringEndpoint(name, "It peaks.", len)

@@ -127,16 +127,17 @@ def refit_networks(
     """
     from dataclasses import replace
 
-    import keras
     import numpy as np
 
-    from bonafide.export.networks import export_network
+    from bonafide.export.models import convert_models
     from bonafide.features.spec import STATISTICS
-    from bonafide.training.base import fit_base, make_base_model, model_seed
-    from bonafide.training.config import FitConfig
+    from bonafide.models import family
+    from bonafide.models.config import FitConfig
+    from bonafide.models.examples import Examples, Part
     from bonafide.training.extraction import FeatureStore
+    from bonafide.training.fitting import fit_base, fit_one, model_seed
     from bonafide.training.folds import TEST
-    from bonafide.training.sampling import Examples, Part, fit_standard
+    from bonafide.training.scaling import fit_standard
 
     fit_config = FitConfig.model_validate(common["fit"])
     store = FeatureStore(Path(common["store"]))
@@ -155,29 +156,32 @@ def refit_networks(
         fit_base(progress=progress, name=name, model=model, folder=str(own), **common)
         columns = np.load(own / "table.npz")
         examples = examples_of(name, np.flatnonzero(columns["fold"] != TEST), columns)
-        saved: Any = make_base_model(name, model, fit_config, 0)
-        saved.model_ = keras.saving.load_model(str(own / "model.keras"))
+        chosen = family(name)
+        saved: Any = chosen(chosen.Config.model_validate(model), fit_config, 0)
+        saved.load(own / "model.keras")
         rows = np.arange(len(columns["fold"]))
         singles = [saved.predict(examples, rows[i : i + 1]) for i in rows[:4]]
         other_statistics = replace(examples, statistics=turned(examples.statistics))
         other_frames = replace(examples, frames=turned(examples.frames))
+        with np.load(own / "scores.npz") as fitted:
+            oof = fitted["oof"]
         np.savez(
-            own / "scores.npz",
-            oof=np.load(own / "oof.npy"),
+            own / "seen.npz",
+            oof=oof,
             batch=saved.predict(examples, rows),
             single=np.concatenate(singles),
             empty=saved.predict(examples, rows[:0]),
             other_statistics=saved.predict(other_statistics, rows),
             other_frames=saved.predict(other_frames, rows),
         )
-        config = {"name": name, "config": model, "model": str(own / "model.keras")}
-        export_network(progress=progress, samples=samples, folder=str(own), **config)
+        (own / f"{name}_samples.npz").write_bytes(Path(samples).read_bytes())
+        job = {"name": name, "model": model, "path": str(own / "model.keras")}
+        convert_models(progress=progress, jobs=[job], folder=str(own))
     columns = np.load(Path(folder) / "rnn" / "table.npz")
     side = np.flatnonzero(columns["fold"] != TEST)
     examples = examples_of("rnn", side, columns)
     other_seed = model_seed(common["seed"], "rnn", TEST) + 1
-    other = make_base_model("rnn", models["rnn"], fit_config, other_seed)
-    other.fit(examples, side)
+    other = fit_one("rnn", models["rnn"], fit_config, examples, side, other_seed)
     scores = other.predict(examples, np.flatnonzero(columns["fold"] == TEST))
     np.save(Path(folder) / "other_seed.npy", scores)
     return {}

@@ -17,7 +17,7 @@ CONFIG = """
 name: tiny
 seed: 3
 resamples: 50
-folds: {count: 2, test_share: 0.2}
+folds: {count: 3, test_share: 0.2}
 augmentation: {count: 1}
 fit: {epochs: 3, steps_per_epoch: 8, batch_rows: 16, average_momentum: 0.8}
 models:

@@ -12,13 +12,16 @@ import xgboost
 
 from bonafide.bundle import Bundle, write_bundle
 from bonafide.export.candidate import fuse
-from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph, trees_graph
+from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
+from bonafide.export.scaler import scaler_graph
 from bonafide.features.frontend import build_frontend
-from bonafide.features.spec import BASE_MODELS, STATISTICS, FeatureSpec
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models import BUILT_IN, family
+from bonafide.models.config import FitConfig
+from bonafide.models.examples import Standard
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
-from bonafide.training.config import FitConfig, ModelsConfig
-from bonafide.training.sampling import STATISTICS_LIMIT, Standard, feature_weights_of
+from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of
 from bonafide.training.stacking import Linear
 
 VIEWS = {"cnn": "lfcc_high", "rnn": "lfcc_top", "bilstm": "mfcc", "gru": "lfcc"}
@@ -57,8 +60,8 @@ def untrained_bundle(
     """Export random networks, trees fitted to noise and a made-up stack; `entries` replace ours."""
     import keras
 
-    from bonafide.export.networks import convert_network
     from bonafide.models.networks import build_network
+    from bonafide.models.networks_onnx import convert_network
 
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(1)
@@ -74,6 +77,8 @@ def untrained_bundle(
         "name": "untrained",
         "version": "0",
         "feature_spec": spec.to_json(),
+        "models": list(BUILT_IN),
+        "labels": {name: family(name).label for name in BUILT_IN},
         "views": VIEWS,
         "prior_spoof": 0.3,
         "thresholds": {"bonafide_to": 0.26, "spoof_from": 0.35},
@@ -83,12 +88,13 @@ def untrained_bundle(
     }
     for name, heard in manifest["views"].items():
         sizes = {"width": width, "statistics_width": width}
-        config = getattr(ModelsConfig(), name).model_copy(update=sizes)
+        chosen = family(name)
+        config = chosen.Config().model_copy(update=sizes)
         view = spec.views[heard]
-        network = build_network(
-            name, config, view.n_features, spec.n_statistics, spec.n_frames(view)
-        )
-        onnx.save(convert_network(_shaken(network, rng)), folder / f"{name}.onnx")
+        numbers = (view.n_features, spec.n_statistics, spec.n_frames(view))
+        network = build_network(name, chosen.recurrence, config, *numbers)
+        graph = convert_network(_shaken(network, rng), chosen.recurrence)
+        onnx.save(graph, folder / f"{name}.onnx")
     _save_tables(folder, scaler[STATISTICS](statistics), rng)
     fuse(folder, spec, scaler, manifest)
     return write_bundle(folder, manifest)
@@ -97,10 +103,11 @@ def untrained_bundle(
 def _save_tables(folder: Path, rows: np.ndarray, rng: np.random.Generator) -> None:
     """Save trees and stack; `rows` are standardised statistics."""
     noisy = np.repeat(rows, 20, axis=0) + rng.normal(0, 0.1, (20 * len(rows), rows.shape[1]))
-    trees = trees_graph(_booster(noisy, rng, 20))
-    scores = rng.uniform(0.2, 0.8, (200, len(BASE_MODELS)))
+    trees = family("xgboost")(family("xgboost").Config(), FitConfig(), 0)
+    trees.model_ = _booster(noisy, rng, 20)
+    scores = rng.uniform(0.2, 0.8, (200, len(BUILT_IN)))
     graphs = {
-        "xgboost": trees,
+        "xgboost": trees.to_onnx({STATISTICS: noisy}),
         "meta_xgboost": meta_trees_graph(_booster(scores, rng, 10)),
         "meta_logistic": meta_logistic_graph(Linear((2.0, 1.0, -1.0, 1.5, 0.7), 0.2)),
     }

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonafide.bundle import GRAPHS, read_bundle
-from bonafide.features.spec import BASE_MODELS
+from bonafide.bundle import read_bundle
+from tests.helpers.bundles import BASE_MODELS, GRAPHS
 from tests.helpers.homes import Home, Trained
 from tests.helpers.servers import wait_for
 

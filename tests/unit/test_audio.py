@@ -1,4 +1,4 @@
-"""Decoding: every codec against its original, every api_error, every kind of damage."""
+"""Decoding: every codec against its original, every error, every kind of damage."""
 
 import functools
 import io
@@ -316,7 +316,7 @@ def test_unusual_rates_in_range_are_taken(rate: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "rate"), [("wav", 16_000), ("flac", 44_100), ("m4a", 48_000)])
-def test_too_long_is_told_while_decoding(name: str, rate: int) -> None:
+def test_too_long_is_noticed_while_decoding(name: str, rate: int) -> None:
     samples = np.tile(original(rate, 1), (10, 1))  # 30 s
     if name in SOUNDFILE:
         content = sound_bytes(samples, rate, name)
@@ -350,7 +350,7 @@ def opposite_infinities() -> bytes:
     return wav(samples, subtype="FLOAT")
 
 
-REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
+ERRORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "empty": (lambda: b"", "empty", r"the upload: the file is empty \(0 bytes\)"),
     "no sample": (
         lambda: wav(np.zeros(0, dtype=np.int16)),
@@ -408,8 +408,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "code", "message"), REFUSED.values(), ids=REFUSED)
-def test_refusals(content: Callable[[], bytes], code: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "code", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors(content: Callable[[], bytes], code: str, message: str, tmp_path: Path) -> None:
     data = content()
     with pytest.raises(AudioError, match=message) as of_bytes:
         decode(data)
@@ -525,7 +525,7 @@ def test_trailing_bytes_do_no_harm() -> None:
 FUZZED = ("wav-float", "aiff", "flac", "mp3", "ogg", "opus", "m4a", "webm", "mp4-video", "aac")
 
 
-# soundfile's callbacks print seeks that a bent header asks for and the file refuses; harmless.
+# soundfile's callbacks print seeks that a bent header asks for and the file cannot make; harmless.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", FUZZED)
 @settings(max_examples=7, deadline=None)

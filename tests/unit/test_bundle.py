@@ -14,7 +14,6 @@ import pytest
 from bonafide.bundle import (
     CIRCUMSTANCES,
     FORMAT,
-    GRAPHS,
     MANIFEST,
     Bundle,
     content_sha256,
@@ -34,6 +33,7 @@ from bonafide.home import (
     promote,
     work_folder,
 )
+from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 SPEC = FeatureSpec(window_s=2.0)
 ENTRIES: dict[str, Any] = {
@@ -45,6 +45,7 @@ ENTRIES: dict[str, Any] = {
     "thresholds": {},
     "choice": "logistic",
     "calibration": {},
+    "models": list(BASE_MODELS),
     "prior_spoof": 0.5,
     "code": "abc",
     "zenml": {"run": "r1"},
@@ -80,9 +81,34 @@ def store(folder: Path, manifest: Any) -> None:
 # --- write and read -------------------------------------------------------------------------------
 
 
-def test_the_contracts_files_are_named() -> None:
-    wanted = "detector frontend scaler cnn rnn bilstm gru xgboost meta_logistic meta_xgboost"
-    assert " ".join(GRAPHS) == wanted
+def test_the_contracts_files_are_named(tmp_path: Path) -> None:
+    wanted = "frontend scaler cnn rnn bilstm gru xgboost meta_logistic meta_xgboost"
+    assert " ".join(make(tmp_path / "b").parts) == wanted
+
+
+def test_base_models_are_those_that_the_manifest_names(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "b")
+    (folder / "xgboost.onnx").unlink()
+    (folder / "gru.onnx").rename(folder / "tcn.onnx")
+    write_bundle(folder, {**ENTRIES, "models": ["tcn", "cnn", "rnn", "bilstm"]})
+    bundle = read_bundle(folder)
+    assert bundle.models == ("tcn", "cnn", "rnn", "bilstm")
+    assert bundle.parts[2:6] == bundle.models
+    (folder / "tcn.onnx").unlink()
+    with pytest.raises(BundleError, match=r"tcn\.onnx is missing"):
+        read_bundle(folder)
+
+
+def test_a_bundle_of_format_1_holds_the_five(tmp_path: Path) -> None:
+    bundle = make(tmp_path / "b")
+    old = {key: value for key, value in bundle.manifest.items() if key != "models"} | {"format": 1}
+    store(bundle.folder, {**old, "sha256": content_sha256(old)})
+    read = read_bundle(bundle.folder)
+    assert read.models == BASE_MODELS
+    assert read.manifest["labels"]["bilstm"] == "BiLSTM"
+    assert read.identity["sha256"] == content_sha256(
+        old
+    )  # of what is written, not of what is added
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -222,8 +248,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "files null": (edit(files=None), "bad_manifest", "not a bundle's manifest: "),
     "files a number": (edit(files=3), "bad_manifest", "not a bundle's manifest: "),
     "files a text": (edit(files="abc"), "bad_manifest", "not a bundle's manifest: "),
-    "later format": (edit(format=2), "bad_manifest", "format 2; must be 1"),
-    "format a text": (edit(format="1"), "bad_manifest", "format '1'; must be 1"),
+    "later format": (edit(format=3), "bad_manifest", "format 3; must be 1 or 2"),
+    "format a text": (edit(format="1"), "bad_manifest", "format '1'; must be 1 or 2"),
     "no name": (without("name", "sha256"), "bad_manifest", "not a bundle's manifest: 'name'"),
     "unlisted graph": (unlisted("gru.onnx"), "missing_file", "lists no gru.onnx"),
     "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),

@@ -1,6 +1,7 @@
-"""Reading corpora: manifests, folders of classes, recognition, and every api_error."""
+"""Reading corpora: manifests, folders of classes, recognition, and every error."""
 
 import csv
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus
-from bonafide.corpora.readers import (
-    LABEL_NAMES,
-    join,
-    read_folder,
-    read_manifest,
-    recognise,
-    require_both_labels,
-)
-from bonafide.corpora.schema import describe
-from bonafide.errors import CorpusError
+from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus, recognise
+from bonafide.corpora.folder import read as read_folder
+from bonafide.corpora.manifest import read as read_manifest
+from bonafide.corpora.schema import LABEL_NAMES, describe, join, require_both_labels
+from bonafide.errors import ConfigError, CorpusError
 
-LABELS_TOLD = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
+LABEL_WORDS = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
 BONAFIDE = ("bonafide", "bona-fide", "real", "genuine", "human")
 SPOOF = ("spoof", "fake", "deepfake", "generated")
 
@@ -85,7 +80,7 @@ def test_the_real_manifest(corpus_folder: Path) -> None:
     assert {row.attack_type for row in corpus} == {"-", "tts", "vc", "vocoder"}
     assert describe(corpus)["sources"] == len({line["source"] for line in lines})
     assert all(corpus.audio_path(row).is_file() for row in corpus.rows[::50])
-    assert read_corpus(corpus_folder) == corpus  # the folder is read through its manifest
+    assert read_corpus(str(corpus_folder)) == corpus  # the folder is read through its manifest
 
 
 def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
@@ -154,6 +149,14 @@ def test_parquet_numbers_and_nulls_become_texts(tmp_path: Path) -> None:
     assert read_manifest(path).rows == [wanted]
 
 
+def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet_file(tmp_path, {"path": ["a.wav"], "label": ["real"]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pyarrow is missing: pip install .bonafide.train.") as e:
+        read_corpus(path)
+    assert e.value.code == "not_installed"
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".CSV", ".parquet", ".Parquet", ".PARQUET"])
 def test_the_suffix_in_any_case(suffix: str, tmp_path: Path) -> None:
     if suffix.lower() == ".csv":
@@ -181,7 +184,7 @@ def bent_parquet(folder: Path) -> Path:
     return path
 
 
-REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
+ERRORS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "nothing there": (
         lambda d: d / "no.csv",
         "no_corpus",
@@ -216,12 +219,12 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "unknown label": (
         lambda d: csv_file(d, "path,label\na.wav,real\nb.wav,synthetic\n"),
         "bad_label",
-        rf"m\.csv, row 3: label 'synthetic' is not known; must be one of {LABELS_TOLD}",
+        rf"m\.csv, row 3: label 'synthetic' is not known; must be one of {LABEL_WORDS}",
     ),
     "label of a number": (
         lambda d: csv_file(d, "path,label\na.wav,1\n"),
         "bad_label",
-        rf"row 2: label '1' is not known; must be one of {LABELS_TOLD}",
+        rf"row 2: label '1' is not known; must be one of {LABEL_WORDS}",
     ),
     "empty label": (
         lambda d: csv_file(d, "path,label\na.wav,\n"),
@@ -284,7 +287,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "empty folder": (
         lambda d: d,
         "bad_folder",
-        rf"no subfolder names a class, one of {LABELS_TOLD}",
+        rf"no subfolder names a class, one of {LABEL_WORDS}",
     ),
     "folder of other folders": (
         lambda d: touch(d, "train/real/a.wav", "notes/x.wav"),
@@ -300,8 +303,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "code", "message"), REFUSED.values(), ids=REFUSED)
-def test_refusals(make: Callable[[Path], Path], code: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "code", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors(make: Callable[[Path], Path], code: str, message: str, tmp_path: Path) -> None:
     path = make(tmp_path)
     with pytest.raises(CorpusError, match=message) as error:
         read_corpus(path)
@@ -328,7 +331,7 @@ def test_a_format_that_does_not_fit_is_a_corpus_error(
     assert error.value.code == code
 
 
-def test_an_unknown_format_is_told(tmp_path: Path) -> None:
+def test_an_unknown_format_lists_the_known(tmp_path: Path) -> None:
     message = "corpus format 'mlaad2': must be one of manifest, folder"
     with pytest.raises(CorpusError, match=message) as error:
         read_corpus(touch(tmp_path, "real/a.wav"), "mlaad2")

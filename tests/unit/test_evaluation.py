@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import BundleIdentity, Caution, Detection, Segment
 from bonafide.errors import AudioError, ConfigError, CorpusError
@@ -28,13 +29,15 @@ from bonafide.evaluation.evaluate import (
     percent,
 )
 from bonafide.evaluation.metrics import Interval, eer
-from bonafide.features.spec import BASE_MODELS, META_MODELS, NETWORKS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
+from bonafide.models.config import view_of
 from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files, unusable
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
 from bonafide.training.ingest import MEASURES, Recordings
 from bonafide.training.judgement import Outcome, gate
+from tests.helpers.bundles import BASE_MODELS
 
 Floats = NDArray[np.float64]
 
@@ -309,9 +312,7 @@ class TestConfig:
         config = read_config(path)
         assert isinstance(config, Config)
         assert config.spec == FeatureSpec()
-        assert all(
-            getattr(config.models, network).view in config.spec.views for network in NETWORKS
-        )
+        assert all(view_of(model) in (*config.spec.views, "") for model in config.models.values())
 
     def test_an_empty_file_is_all_defaults(self, tmp_path: Path) -> None:
         path = tmp_path / "c.yaml"
@@ -321,7 +322,7 @@ class TestConfig:
     def test_a_view_of_ones_own(self) -> None:
         view = {"kind": "lfcc", "n_filters": 20, "n_coefficients": 8, "deltas": True}
         features = {"views": {"mine": view}, "correlated": 4}
-        models = {name: {"view": "mine"} for name in NETWORKS}
+        models = {name: {"view": "mine"} for name in BASE_MODELS if name != "xgboost"}
         config = parse_config({"features": features, "models": models}, "x")
         assert config.spec.views["mine"].n_features == 24
         assert config.spec.correlated == 4
@@ -358,7 +359,7 @@ class TestConfig:
             ({"folds": {"counts": 3}}, r"folds\.counts: Extra inputs .*seen: 3"),
             ({"seed": "one"}, r"seed: .*valid integer.* \(seen: 'one'\)"),
             ({"seed": -1}, r"seed: .*greater than or equal to 0 \(seen: -1\)"),
-            ({"folds": {"count": 1}}, r"folds\.count: .*greater than or equal to 2 \(seen: 1\)"),
+            ({"folds": {"count": 1}}, r"folds\.count: .*greater than or equal to 3 \(seen: 1\)"),
             ({"folds": {"test_share": 1.0}}, r"folds\.test_share: .*less than 1 \(seen: 1\.0\)"),
             ({"folds": {"test_share": -0.1}}, r"folds\.test_share: .*equal to 0 \(seen: -0\.1\)"),
             ({"folds": {"validation_share": 0.2}}, r"folds\.validation_share: Extra inputs"),
@@ -377,7 +378,10 @@ class TestConfig:
                 {"models": {"cnn": {"view": "lfcc", "width": 2}}},
                 r"models\.cnn\.width: .*greater than or equal to 4 \(seen: 2\)",
             ),
-            ({"models": {"cnn": {"width": 8}}}, r"models\.cnn\.view: Field required"),
+            (
+                {"models": {"tcn": {}}},
+                r"models: base model 'tcn': must be one of cnn, rnn, .*xgboost",
+            ),
             (
                 {"models": {"cnn": {"view": "lfcc", "strides": []}}},
                 r"models\.cnn\.strides: .*at least 1 item.* \(seen: \[\]\)",

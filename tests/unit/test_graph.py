@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bonafide.features.graph import IR_VERSION, ML_OPSET, OPSET, GraphBuilder, inline
+from bonafide.features.graph import IR_VERSION, ML_OPSET, OPSET, GraphBuilder
 from bonafide.runtime import Graph
 
 Floats = NDArray[np.float32]
@@ -173,9 +173,9 @@ def test_the_model_is_checked(operator: str, inputs: list[str], message: str) ->
 def test_two_copies_of_a_model_do_not_meet() -> None:
     graph = GraphBuilder("outer")
     x = graph.input("x", ["n", 3])
-    first = inline(graph, scaler(2.0), {"x": x})
-    second = inline(graph, scaler(5.0), {"x": first["y"]})
-    third = inline(graph, scaler(2.0), {"x": x})
+    first = graph.inline(scaler(2.0), {"x": x})
+    second = graph.inline(scaler(5.0), {"x": first["y"]})
+    third = graph.inline(scaler(2.0), {"x": x})
     graph.output("y", graph.add("Add", second["y"], third["y"]), ["n", 3])
     model = graph.model()
     names = [node.name for node in model.graph.node]
@@ -187,14 +187,14 @@ def test_the_model_that_is_copied_stays_as_it_was() -> None:
     model = scaler(3.0)
     before = model.SerializeToString()
     graph = GraphBuilder("outer")
-    inline(graph, model, {"x": graph.input("x", ["n", 3])})
+    graph.inline(model, {"x": graph.input("x", ["n", 3])})
     assert model.SerializeToString() == before
 
 
 def test_outer_values_may_bear_the_inner_names() -> None:
     graph = GraphBuilder("outer")
     k, t = graph.input("k", ["n", 3]), graph.input("t", ["n", 3])
-    inner = inline(graph, scaler(3.0), {"x": t})
+    inner = graph.inline(scaler(3.0), {"x": t})
     graph.output("y", graph.add("Sub", inner["y"], k), ["n", 3])
     np.testing.assert_array_equal(run(graph.model(), k=X, t=2 * X)["y"], 5 * X)
 
@@ -205,7 +205,7 @@ def test_every_output_is_given_by_its_name() -> None:
         helper.make_node("Abs", ["x"], ["z"]),
     ]
     graph = GraphBuilder("outer")
-    inner = inline(graph, made(nodes, outputs=("y", "z")), {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(made(nodes, outputs=("y", "z")), {"x": graph.input("x", ["n", 3])})
     assert set(inner) == {"y", "z"}
     for name, value in inner.items():
         graph.output(f"{name}_out", value, ["n", 3])
@@ -219,7 +219,7 @@ def test_left_out_inputs_stay_left_out() -> None:
         [helper.make_node("Clip", ["x", "", "top"], ["y"])], constants={"top": np.float32(1)}
     )
     graph = GraphBuilder("outer")
-    inner = inline(graph, clip, {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(clip, {"x": graph.input("x", ["n", 3])})
     graph.output("y", inner["y"], ["n", 3])
     np.testing.assert_array_equal(run(graph.model(), x=X)["y"], np.minimum(X, 1))
 
@@ -233,7 +233,7 @@ def test_an_older_opset_is_converted() -> None:
         helper.make_node("Squeeze", ["product"], ["y"], axes=[0]),
     ]
     graph = GraphBuilder("outer")
-    inner = inline(graph, made(nodes, opset=12), {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(made(nodes, opset=12), {"x": graph.input("x", ["n", 3])})
     graph.output("y", inner["y"], ["n", 3])
     model = graph.model()
     assert {o.domain: o.version for o in model.opset_import}[""] == OPSET
@@ -249,7 +249,7 @@ def test_conversion_keeps_what_an_operator_meant() -> None:
     ]
     shapes = {"cube": np.array([-1, 3, 1], np.int64), "flat": np.array([-1, 3], np.int64)}
     graph = GraphBuilder("outer")
-    inner = inline(graph, made(nodes, 11, shapes), {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(made(nodes, 11, shapes), {"x": graph.input("x", ["n", 3])})
     graph.output("y", inner["y"], ["n", 3])
     wanted = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(run(graph.model(), x=X)["y"], wanted, rtol=1e-5)
@@ -268,7 +268,7 @@ def test_a_model_of_ml_operators_alone() -> None:
         opset_imports=[helper.make_opsetid("ai.onnx.ml", 1)],
     )
     graph = GraphBuilder("outer")
-    inner = inline(graph, ml, {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(ml, {"x": graph.input("x", ["n", 3])})
     graph.output("y", inner["y"], ["n", 3])
     wanted = X / np.abs(X).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(run(graph.model(), x=X)["y"], wanted, rtol=1e-6)
@@ -277,7 +277,7 @@ def test_a_model_of_ml_operators_alone() -> None:
 def test_a_missing_input_is_told() -> None:
     graph = GraphBuilder("outer")
     graph.input("x", ["n", 3])
-    inner = inline(graph, scaler(2.0), {"wrong": "x"})
+    inner = graph.inline(scaler(2.0), {"wrong": "x"})
     graph.output("y", inner["y"], ["n", 3])
     with pytest.raises(onnx.checker.ValidationError, match="inline_1/x"):
         graph.model()
@@ -285,7 +285,7 @@ def test_a_missing_input_is_told() -> None:
 
 def test_an_unknown_output_is_no_value() -> None:
     graph = GraphBuilder("outer")
-    inner = inline(graph, scaler(2.0), {"x": graph.input("x", ["n", 3])})
+    inner = graph.inline(scaler(2.0), {"x": graph.input("x", ["n", 3])})
     assert list(inner) == ["y"]
 
 
@@ -310,7 +310,7 @@ def test_names_and_order_given_by_a_converter_do_not_matter() -> None:
         )
         graph = GraphBuilder("outer")
         x = graph.input("x", [3])
-        graph.output("y", inline(graph, inner, {"x": x})["z"], [3])
+        graph.output("y", graph.inline(inner, {"x": x})["z"], [3])
         return bytes(graph.model().SerializeToString())
 
     assert outer("a", reverse=False) == outer("fold__7", reverse=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonafide.bundle import GRAPHS, Bundle, read_bundle, write_bundle
+from bonafide.bundle import META_MODELS, Bundle, read_bundle, write_bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.evaluation.evaluate import DECISION
-from bonafide.features.spec import META_MODELS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
 from bonafide.home import production_folder
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.config import Config
@@ -20,6 +20,7 @@ from bonafide.training.ingest import MEASURES, Quarantine, Recordings
 from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, model_card
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
+from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 N_ROWS = 240
 
@@ -63,6 +64,7 @@ def candidate(folder: Path, config: Config, calibration: Calibration, choice: st
             "name": config.name,
             "version": "0",
             "feature_spec": FeatureSpec().to_json(),
+            "models": list(BASE_MODELS),
             "views": {},
             "config": config.model_dump(mode="json"),
             "prior_spoof": config.decision.prior_spoof,
@@ -87,7 +89,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     folds = make_folds(rows, count=config.folds.count, test_share=config.folds.test_share, seed=1)
     odds = np.where(rows.is_spoof, 1.5, -1.5)[:, None] + 2 * rng.normal(size=(N_ROWS, 5))
     models = (1 / (1 + np.exp(-odds))).astype(np.float32)
-    stack, cross_fitted = fit_stack(models, rows.is_spoof, folds, 1)
+    nested = np.repeat(models[:, None], folds.count, axis=1)
+    stack, cross_fitted = fit_stack(models, nested, rows.is_spoof, folds, 1)
     chosen = cross_fitted[:, META_MODELS.index(stack.choice)]
     calibration = fit_calibration(chosen, rows.is_spoof)
     bundle = candidate(folder / "candidate", config, calibration, stack.choice)

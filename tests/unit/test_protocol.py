@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from benchmarks.sounds import speech
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
-from bonafide.features.spec import BASE_MODELS
-from bonafide.training.config import FeatureWeights, read_config
+from bonafide.models.config import FeatureWeights
+from bonafide.training.config import read_config
 from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import Recordings
@@ -31,6 +31,7 @@ from research.protocol import (
     speaker_folds,
     stacked,
 )
+from tests.helpers.bundles import BASE_MODELS
 
 ZEROS = "0.1 s of zeros at both ends"
 OTHER_LENGTH = {"trimmed silence", ZEROS, "2 s", "1 s", "matched level, length, silence"}

@@ -10,18 +10,12 @@ from numpy.typing import NDArray
 
 from bonafide.errors import ConfigError
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
-from bonafide.training.config import FeatureWeights, FitConfig, parse_config
+from bonafide.models.config import FeatureWeights, FitConfig
+from bonafide.models.examples import BatchSampler, Examples, Part, Standard
+from bonafide.training.config import parse_config
 from bonafide.training.extraction import FeatureStore
 from bonafide.training.folds import TEST, Folds
-from bonafide.training.sampling import (
-    BatchSampler,
-    Examples,
-    Part,
-    Standard,
-    feature_weights_of,
-    fit_scaler,
-    fit_standard,
-)
+from bonafide.training.scaling import feature_weights_of, fit_scaler, fit_standard
 
 N_ROWS, N_FRAMES, N_FEATURES, N_STATISTICS = 120, 40, 3, 5
 STILL: dict[str, Any] = {

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from bonafide.bundle import META_MODELS
 from bonafide.evaluation.metrics import auc, cllr, log_loss
-from bonafide.export.tables import meta_logistic_graph, meta_trees_graph, scaler_graph
-from bonafide.features.spec import META_MODELS, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
+from bonafide.export.scaler import scaler_graph
+from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
-from bonafide.training.config import FitConfig
 from bonafide.training.folds import TEST, Folds
-from bonafide.training.sampling import STATISTICS_LIMIT, feature_weights_of, fit_standard
+from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of, fit_standard
 from bonafide.training.stacking import (
     CLIP,
     Calibration,
@@ -40,6 +42,14 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-np.asarray(x, dtype=np.float64)))
 
 
+def fit_on(
+    models: NDArray[np.float32], is_spoof: Bools, folds: Folds, seed: int
+) -> tuple[Stack, NDArray[np.float32]]:
+    """Fit on base scores that are the same whichever fold was left out too."""
+    nested = np.repeat(models[:, None], folds.count, axis=1)
+    return fit_stack(models, nested, is_spoof, folds, seed)
+
+
 def case(seed: int = 0, signal: float = 1.0) -> tuple[NDArray[np.float32], Bools, Folds]:
     """Return base scores that tell somewhat, labels of 1 : 2, three folds and a test side."""
     rng = np.random.default_rng(seed)
@@ -58,7 +68,7 @@ def booster_of(stack: Stack) -> xgboost.Booster:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Stack, NDArray[np.float32]]:
     models, is_spoof, folds = case()
-    return fit_stack(models, is_spoof, folds, 1)
+    return fit_on(models, is_spoof, folds, 1)
 
 
 class TestFitStack:
@@ -80,7 +90,7 @@ class TestFitStack:
     ) -> None:
         models, is_spoof, folds = case()
         own = folds.fold == fold
-        _, cross_fitted = fit_stack(models, is_spoof ^ own, folds, 1)
+        _, cross_fitted = fit_on(models, is_spoof ^ own, folds, 1)
         np.testing.assert_array_equal(cross_fitted[own], fitted[1][own])
         for column in range(2):  # the others learned from them
             assert np.mean(cross_fitted[~own, column] != fitted[1][~own, column]) > 0.9
@@ -94,12 +104,12 @@ class TestFitStack:
         row = int(np.flatnonzero(folds.fold == fold)[0])
         others = (folds.fold == fold) & (np.arange(N_ROWS) != row)
         changed = np.where(others[:, None], 1 - models, models)
-        _, cross_fitted = fit_stack(changed, is_spoof, folds, 1)
+        _, cross_fitted = fit_on(changed, is_spoof, folds, 1)
         np.testing.assert_array_equal(cross_fitted[row], fitted[1][row])
 
     def test_test_rows_decide_nothing(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, is_spoof, folds = case()
-        stack, cross_fitted = fit_stack(models, is_spoof ^ folds.is_test, folds, 1)
+        stack, cross_fitted = fit_on(models, is_spoof ^ folds.is_test, folds, 1)
         assert stack == fitted[0]
         np.testing.assert_array_equal(cross_fitted, fitted[1])
 
@@ -116,7 +126,7 @@ class TestFitStack:
         models, is_spoof, folds = case()
         side = ~folds.is_test
         alone = Folds(folds.group[side], folds.fold[side])
-        stack, cross_fitted = fit_stack(models[side], is_spoof[side], alone, 1)
+        stack, cross_fitted = fit_on(models[side], is_spoof[side], alone, 1)
         assert stack == fitted[0]
         np.testing.assert_array_equal(cross_fitted, fitted[1][side])
 
@@ -126,7 +136,7 @@ class TestFitStack:
         models = rng.random((N_ROWS, 5)).astype(np.float32)
         is_spoof = rng.permutation(np.arange(N_ROWS) % 2 == 0)
         _, _, folds = case()
-        stack, cross_fitted = fit_stack(models, is_spoof, folds, 1)
+        stack, cross_fitted = fit_on(models, is_spoof, folds, 1)
         side = ~folds.is_test
         seen = stack.predict(models)
         assert auc(-seen[side, 1].astype(np.float64), is_spoof[side]) > 0.8
@@ -134,10 +144,10 @@ class TestFitStack:
 
     def test_seed_decides(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, is_spoof, folds = case()
-        again, cross_fitted = fit_stack(models, is_spoof, folds, 1)
+        again, cross_fitted = fit_on(models, is_spoof, folds, 1)
         assert again == fitted[0]
         np.testing.assert_array_equal(cross_fitted, fitted[1])
-        other, _ = fit_stack(models, is_spoof, folds, 2)
+        other, _ = fit_on(models, is_spoof, folds, 2)
         assert other.trees != again.trees
         assert other.logistic == again.logistic
 
@@ -163,7 +173,7 @@ class TestFitStack:
             odds = np.stack([high, high ^ is_spoof], axis=1) * 4.0 - 2.0
             models[:, :2] = sigmoid(odds + 0.3 * rng.normal(size=odds.shape))
             models[:, 2:] = 0.5
-        stack, _ = fit_stack(models, is_spoof, folds, 1)
+        stack, _ = fit_on(models, is_spoof, folds, 1)
         assert stack.choice == {"line": "logistic", "xor": "xgboost"}[kind]
         assert stack.log_loss[stack.choice] == min(stack.log_loss.values())
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xgboost
 
-from bonafide.models.xgboost import Trees, halfway
-from bonafide.training.config import TreesConfig
-from bonafide.training.sampling import Examples, Part, Standard
+from bonafide.models.config import FitConfig
+from bonafide.models.examples import Examples, Part, Standard
+from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
@@ -39,7 +39,7 @@ def test_classes_count_alike_however_many_rows_they_have(n_spoof: int) -> None:
     n_rows = 400
     silence = np.zeros((n_rows, 3))  # nothing tells the classes apart
     examples = examples_of(silence, np.arange(n_rows) < n_spoof, np.arange(n_rows))
-    trees = Trees(TreesConfig(trees=30, column_share=1.0, row_share=1.0), 0)
+    trees = XGBoost(XGBoostConfig(trees=30, column_share=1.0, row_share=1.0), FitConfig(), 0)
     p_spoof = trees.fit(examples, np.arange(n_rows)).predict(examples, np.arange(n_rows))
     np.testing.assert_allclose(p_spoof, 0.5, atol=1e-3)
     assert len(trees.history_["loss"]) == 30
@@ -53,9 +53,9 @@ def test_big_sources_do_not_rule() -> None:
         [np.repeat(0, 64), np.arange(1, 17), np.repeat(17, 64), 18 + np.arange(16)]
     )
     examples = examples_of(np.tile(high[:, None], (1, 2)), is_spoof, source)
-    config = TreesConfig(trees=100, learning_rate=0.3, column_share=1.0, row_share=1.0)
+    config = XGBoostConfig(trees=100, learning_rate=0.3, column_share=1.0, row_share=1.0)
     rows = np.arange(len(source))
-    p_spoof = Trees(config, 0).fit(examples, rows).predict(examples, rows)
+    p_spoof = XGBoost(config, FitConfig(), 0).fit(examples, rows).predict(examples, rows)
     # a source of 64 weighs as 8 of one row do: two thirds to one third, by rows it would be 1 to 4
     np.testing.assert_allclose(p_spoof, np.where(high, 2 / 3, 1 / 3), atol=0.02)
 
@@ -68,7 +68,9 @@ def test_copies_teach_what_recordings_do_not(weight: float, learned: float) -> N
         examples_of(np.concatenate([silence, told]), is_spoof, np.arange(200)),
         augmentation_weight=weight,
     )
-    trees = Trees(TreesConfig(trees=50, learning_rate=0.3, column_share=1.0, row_share=1.0), 0)
+    trees = XGBoost(
+        XGBoostConfig(trees=50, learning_rate=0.3, column_share=1.0, row_share=1.0), FitConfig(), 0
+    )
     p_spoof = trees.fit(examples, np.arange(200)).predict(examples, np.array([200, 201]))
     np.testing.assert_allclose(p_spoof, [learned, 1 - learned], atol=0.1)
 
@@ -81,8 +83,8 @@ def test_columns_are_offered_as_often_as_they_count() -> None:
     gain = np.array([3, 1, 1, 1], np.float32)
     standard = replace(examples.statistics.standard, gain=gain)
     examples = replace(examples, statistics=replace(examples.statistics, standard=standard))
-    config = TreesConfig(trees=300, depth=1, learning_rate=0.01, column_share=0.25)
-    trees = Trees(config, 0).fit(examples, np.arange(400))
+    config = XGBoostConfig(trees=300, depth=1, learning_rate=0.01, column_share=0.25)
+    trees = XGBoost(config, FitConfig(), 0).fit(examples, np.arange(400))
     asked = trees.model_.get_score(importance_type="weight")
     shares = np.array([asked[f"f{column}"] for column in range(4)]) / sum(asked.values())
     np.testing.assert_allclose(shares, gain / gain.sum(), atol=0.08)

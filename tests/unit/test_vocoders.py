@@ -1,5 +1,6 @@
 """Copy synthesis: one contract for every generator, and what each must keep of the voice."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,10 +174,21 @@ class TestGenerators:
         assert caught.value.code == code
 
 
-def test_needs_only_the_base_install() -> None:
+def test_voices_need_only_the_base_install() -> None:
     absent = ("scipy", "librosa", "sklearn", "tensorflow", "zenml", "pyarrow")
     code = f"import sys\nfor name in {absent}: sys.modules[name] = None\n"
     code += "import numpy as np, bonafide.simulation.corpus as s\n"
-    code += "r = np.random.default_rng(0); x = r.standard_normal(1600).astype(np.float32)\n"
-    code += "assert all(np.isfinite(g(x, r)).all() for g in s.GENERATORS.values())"
+    code += "r = np.random.default_rng(0); x = s.speak(r, s.Voice.draw(r), 16000)\n"
+    code += "assert np.isfinite(s.Room.draw(r).record(x, r)).all()"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+@every_generator
+def test_without_librosa_its_name_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line, to which workers pass the error on, says what to install."""
+    for module in [module for module in sys.modules if module.split(".")[0] == "librosa"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "librosa", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        remake(name, speech(1))
+    assert pickle.loads(pickle.dumps(caught.value)).name.split(".")[0] == "librosa"

@@ -1,55 +1,72 @@
-"""Endpoints by name: each module here is one, and other packages add theirs.
+"""Endpoints by name: each module here has one, and other packages bring theirs.
 
-To add an endpoint that scores, say ``/v1/peak``, write one file::
+To add an endpoint that scores, say ``POST /v1/peak``, write one file::
 
     def answer(detector: Detector, stream: AudioStream) -> Segment:
         return max(usable(detector.score(stream)).segments, key=lambda each: each.p_spoof)
 
-    ENDPOINT = ScoringEndpoint("/v1/peak", "The segment that sounds most generated.", answer)
+    ENDPOINT = ScoringEndpoint("peak", "The segment that sounds most generated.", answer)
 
-Uploads, limits, keys, the queue, metrics and OpenAPI follow from it. In this folder the file's name
-is the endpoint's, and that is all. In another package, an entry point of the group
-``bonafide.endpoints`` names it (``peak = "package.peak:ENDPOINT"``), and it is served where it is
-asked for: ``BONAFIDE_ENDPOINTS=detect,model,peak``.
+Uploads, limits, keys, the queue, metrics and OpenAPI follow from it. In this folder, that is all.
+In another package, an entry point of the group ``bonafide.endpoints`` names it
+(``peak = "package.peak:ENDPOINT"``), and it is served where it is asked for:
+``BONAFIDE_ENDPOINTS=detect,model,peak``.
 """
 
 import pkgutil
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, is_dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, get_type_hints
 
 from bonafide.audio import AudioStream
 from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 from bonafide.errors import ConfigError
+from bonafide.plugins import Registry
 
 GROUP = "bonafide.endpoints"
-ATTRIBUTE = "ENDPOINT"
-MAX_NAME_BYTES = 32  # of a ticket in the queue
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")  # a part of a path, and of a ticket of the queue
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What the service answers at a path.
+    """What the service answers at ``/v1/NAME``.
 
     Parameters
     ----------
-    path : str
-        Starts with ``/v1/``, so that API keys guard it.
+    name : str
+        Lower-case letters, digits, ``_`` and ``-``; at most 32.
     summary : str
         One sentence, for the OpenAPI document.
     answer : callable
         Makes the answer: a dataclass or plain JSON values. Its return annotation becomes the
         schema in the OpenAPI document.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_endpoint`` for another name.
     """
 
-    path: str
+    name: str
     summary: str
     answer: Callable[..., Any]
 
     method: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        if not NAME.fullmatch(self.name):
+            raise ConfigError(
+                "bad_endpoint", f"endpoint {self.name!r}: the name must match {NAME.pattern}"
+            )
+
+    @property
+    def path(self) -> str:
+        """Where it is answered."""
+        return f"/v1/{self.name}"
 
     @property
     def answer_type(self) -> Any:
@@ -84,9 +101,9 @@ def plain(answer: Any) -> Any:
     return asdict(answer) if is_dataclass(answer) and not isinstance(answer, type) else answer
 
 
-def built_in() -> tuple[str, ...]:
-    """Return the names of the endpoints that come with the service, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+def _built_in() -> list[Endpoint]:
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return [import_module(f"{__name__}.{name}").ENDPOINT for name in names]
 
 
 def find_endpoints(names: Iterable[str] = ()) -> dict[str, Endpoint]:
@@ -105,34 +122,16 @@ def find_endpoints(names: Iterable[str] = ()) -> dict[str, Endpoint]:
     Raises
     ------
     ConfigError
-        ``bad_endpoint`` for a name that nobody has, an object that is no endpoint, or a path that
-        is not under ``/v1/`` or is taken.
+        ``bad_endpoint`` for a name that nobody has; ``bad_plugin`` if another package's endpoint
+        cannot be imported or is not one.
     """
+    built_in = _built_in()
+    registry = Registry(GROUP, Endpoint, built_in)
     endpoints: dict[str, Endpoint] = {}
-    for name in tuple(names) or built_in():
-        endpoint = _load(name)
-        taken = {other.path for other in endpoints.values()}
-        if not endpoint.path.startswith("/v1/") or endpoint.path in taken:
-            allowed = "must start with /v1/ and belong to no other endpoint"
-            raise ConfigError(
-                "bad_endpoint", f"endpoint {name!r}: path {endpoint.path!r}: {allowed}"
-            )
-        endpoints[name] = endpoint
-    return endpoints
-
-
-def _load(name: str) -> Endpoint:
-    if name in built_in():
-        found = getattr(import_module(f"{__name__}.{name}"), ATTRIBUTE, None)
-    else:
-        others = {entry.name: entry for entry in entry_points(group=GROUP)}
-        if name not in others:
-            known = ", ".join((*built_in(), *sorted(others)))
+    for name in tuple(names) or [endpoint.name for endpoint in built_in]:
+        found = registry.find(name)
+        if found is None:
+            known = ", ".join(registry.names())
             raise ConfigError("bad_endpoint", f"endpoint {name!r}: must be one of {known}")
-        found = others[name].load()
-    if not isinstance(found, Endpoint) or len(name.encode()) > MAX_NAME_BYTES:
-        raise ConfigError(
-            "bad_endpoint",
-            f"endpoint {name!r}: must be an Endpoint with a name of at most {MAX_NAME_BYTES} bytes",
-        )
-    return found
+        endpoints[name] = found
+    return endpoints

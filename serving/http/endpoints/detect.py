@@ -28,4 +28,4 @@ def answer(detector: Detector, stream: AudioStream) -> Detection:
     return usable(detector.score(stream))
 
 
-ENDPOINT = ScoringEndpoint("/v1/detect", "Score one recording.", answer)
+ENDPOINT = ScoringEndpoint("detect", "Score one recording.", answer)

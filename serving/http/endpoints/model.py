@@ -52,5 +52,5 @@ def answer(bundle: Bundle) -> Model:
 
 
 ENDPOINT = BundleEndpoint(
-    "/v1/model", "Manifest, card, thresholds and lineage of the bundle that answers.", answer
+    "model", "Manifest, card, thresholds and lineage of the bundle that answers.", answer
 )

@@ -1,0 +1,53 @@
+"""Meta-models to ONNX: skl2onnx, onnxmltools and a few nodes around them."""
+
+import numpy as np
+import onnx
+import xgboost
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.linear_model import LogisticRegression
+
+from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder
+from bonafide.models.xgboost import add_trees
+from bonafide.training.stacking import CLIP, Linear
+
+
+def meta_trees_graph(booster: xgboost.Booster) -> onnx.ModelProto:
+    """Build the XGBoost meta-model: ``models`` [batch, n_models] -> ``p_spoof`` [batch]."""
+    graph = GraphBuilder("meta_xgboost")
+    models = graph.input("models", ["batch", booster.num_features()])
+    graph.output("p_spoof", add_trees(graph, booster, models), ["batch"])
+    return graph.model()
+
+
+def add_log_odds(graph: GraphBuilder, p: str) -> str:
+    """Add `bonafide.training.stacking.log_odds`, element by element."""
+    clipped = graph.add("Clip", p, graph.constant(CLIP), graph.constant(1 - CLIP))
+    odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
+    return graph.add("Log", odds)
+
+
+def meta_logistic_graph(linear: Linear) -> onnx.ModelProto:
+    """Build the logistic meta-model on log odds: ``models`` [batch, n] -> ``p_spoof`` [batch]."""
+    graph = GraphBuilder("meta_logistic")
+    n_models = len(linear.coefficients)
+    models = graph.input("models", ["batch", n_models])
+    part = to_onnx(
+        _as_sklearn(linear),
+        initial_types=[("x", FloatTensorType([None, n_models]))],
+        options={"zipmap": False},
+        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+    )
+    outputs = graph.inline(part, {"x": add_log_odds(graph, models)})
+    spoof = graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
+    graph.output("p_spoof", spoof, ["batch"])
+    return graph.model()
+
+
+def _as_sklearn(linear: Linear) -> LogisticRegression:
+    model = LogisticRegression()
+    model.classes_ = np.array([0, 1])
+    model.coef_ = np.array([linear.coefficients])
+    model.intercept_ = np.array([linear.intercept])
+    model.n_features_in_ = len(linear.coefficients)
+    return model

@@ -1,0 +1,123 @@
+"""Base models to ONNX, in a process of their own, and held against their sources."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from bonafide.display import reporter
+from bonafide.export.parity import largest
+from bonafide.features.spec import STATISTICS
+from bonafide.models import family
+from bonafide.models.base import Inputs
+from bonafide.models.config import FitConfig
+from bonafide.models.examples import Standard
+from bonafide.process.isolate import run_isolated
+from bonafide.process.pool import Progress
+from bonafide.runtime import Graph
+from bonafide.training.extraction import FeatureStore
+from bonafide.training.fitting import FittedBase
+
+SOURCE = "source"
+Samples = Mapping[str, Inputs]
+
+
+def samples_of(
+    views: Mapping[str, str],
+    store: FeatureStore,
+    scaler: Mapping[str, Standard],
+    rows: Sequence[int],
+) -> Samples:
+    """Return standardised features of some rows, as each base model takes them.
+
+    Parameters
+    ----------
+    views : mapping of str to str
+        View of each base model; empty for one on statistics alone.
+    store : FeatureStore
+    scaler : mapping of str to Standard
+    rows : sequence of int
+    """
+    chosen = list(rows)
+    known = scaler[STATISTICS](store.view(STATISTICS)[chosen])
+    frames = {view: scaler[view](store.view(view)[chosen]) for view in set(views.values()) if view}
+    return {
+        name: {STATISTICS: known, **({"frames": frames[view]} if view else {})}
+        for name, view in views.items()
+    }
+
+
+def export_models(
+    fitted: Sequence[FittedBase], samples: Samples, folder: Path, work: Path
+) -> dict[str, float]:
+    """Write ``<name>.onnx`` of every base model.
+
+    Parameters
+    ----------
+    fitted : sequence of FittedBase
+    samples : mapping
+        See `samples_of`.
+    folder : Path
+        Receives the graphs.
+    work : Path
+        Receives what is on its way.
+
+    Returns
+    -------
+    dict of str to float
+        Largest difference of each graph's p_spoof from its source's, and, as
+        ``<name>_<converter>``, from what another converter makes of it.
+
+    Raises
+    ------
+    IsolatedError
+        ``training_failed`` if the process that converts them fails.
+    """
+    jobs = []
+    for base in fitted:
+        source, inputs = work / f"{base.name}{base.suffix}", work / f"{base.name}_samples.npz"
+        source.write_bytes(base.content)
+        np.savez(inputs, allow_pickle=False, **samples[base.name])
+        jobs.append({"name": base.name, "model": base.config, "path": str(source)})
+    arguments = {"jobs": jobs, "folder": str(work)}
+    run_isolated("bonafide.export.models:convert_models", arguments, reporter("export"))
+    parity: dict[str, float] = {}
+    for base in fitted:
+        content = (work / f"{base.name}.onnx").read_bytes()
+        (folder / f"{base.name}.onnx").write_bytes(content)
+        seen = Graph(content)(samples[base.name])["p_spoof"]
+        with np.load(work / f"{base.name}_scores.npz") as sources:
+            for name in sources.files:
+                key = base.name if name == SOURCE else f"{base.name}_{name}"
+                parity[key] = largest(seen, sources[name])
+    return parity
+
+
+def convert_models(
+    *, progress: Progress, jobs: list[dict[str, Any]], folder: str
+) -> dict[str, Any]:
+    """Convert base models (an `Isolated` function).
+
+    One process for all: importing tensorflow takes longer than the work.
+
+    Parameters
+    ----------
+    jobs : list of dict
+        ``name`` of the family, ``model``, its configuration as JSON, and ``path`` of its file.
+    folder : str
+        Holds ``<name>_samples.npz``; receives ``<name>.onnx`` and ``<name>_scores.npz``: p_spoof of
+        the samples by the ``source``, under that name, and by each of its `witnesses`.
+    """
+    for done, job in enumerate(jobs, start=1):
+        chosen, place = family(job["name"]), Path(folder) / job["name"]
+        base = chosen(chosen.Config.model_validate(job["model"]), FitConfig(), 0)
+        base.load(Path(job["path"]))
+        with np.load(f"{place}_samples.npz") as arrays:
+            inputs = dict(arrays)
+        onnx.save(base.to_onnx(inputs), f"{place}.onnx")
+        scores = {SOURCE: base.score(inputs), **base.witnesses(inputs)}
+        np.savez(f"{place}_scores.npz", allow_pickle=False, **scores)
+        progress(done, len(jobs))
+    return {}

@@ -1,0 +1,43 @@
+"""The scaler to ONNX."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from bonafide.features.graph import GraphBuilder
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models.examples import Standard
+
+
+def add_standard(graph: GraphBuilder, value: str, standard: Standard) -> str:
+    """Add `Standard.__call__`, of features [..., d].
+
+    Division is kept a division, so that the graph equals its source to the last bit.
+    """
+    centred = graph.add("Sub", value, graph.constant(standard.mean))
+    scaled = add_limits(graph, graph.add("Div", centred, graph.constant(standard.scale)), standard)
+    if standard.gain is None:
+        return scaled
+    return graph.add("Mul", scaled, graph.constant(standard.gain))
+
+
+def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:
+    """Keep standardised values within the limit, if there is one."""
+    if np.isinf(standard.limit):
+        return scaled
+    limits = (graph.constant(-standard.limit), graph.constant(standard.limit))
+    return graph.add("Clip", scaled, *limits)
+
+
+def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
+    """Standardise every view and the statistics: input ``<name>``, output ``scaled_<name>``."""
+    graph = GraphBuilder("scaler")
+    shapes: dict[str, list[int | str]] = {
+        name: ["batch", spec.n_frames(view), view.n_features] for name, view in spec.views.items()
+    }
+    shapes[STATISTICS] = ["batch", spec.n_statistics]
+    for name, shape in shapes.items():
+        scaled = add_standard(graph, graph.input(name, shape), standards[name])
+        graph.output(f"scaled_{name}", scaled, shape)
+    return graph.model()

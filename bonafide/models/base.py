@@ -1,0 +1,130 @@
+"""The contract of a base model: what every family does, and what follows from it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.models.config import FitConfig, ModelConfig
+from bonafide.models.examples import Examples, Features, Rows
+from bonafide.process.pool import Progress, silent
+
+if TYPE_CHECKING:
+    import onnx
+    from optuna.trial import Trial
+
+Inputs = Mapping[str, Features]
+Scores = NDArray[np.float32]
+SCORE_ROWS = 64
+
+
+class BaseModel(ABC):
+    """One fit of one family; probabilities are of spoof, in [0, 1].
+
+    A subclass is a plug-in: it states `name`, `label`, `suffix` and `Config`, and does what is
+    abstract here. Its module imports no training library before a method needs it.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        An instance of the family's own `Config`.
+    fit_config : FitConfig
+        How base models are fitted.
+    seed : int
+        Decides every random number of the fit.
+
+    Attributes
+    ----------
+    name, label : str
+        As the configuration names it, and as people read it.
+    suffix : str
+        Usual end of the name of a file in the model's own format.
+    Config : type
+        The family's part of the configuration; its defaults are what is trained by default.
+        A field ``view`` names the view that is heard frame by frame.
+    history_ : dict of str to list of float
+        Losses of the fit, by epoch or by round.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    suffix: ClassVar[str]
+    Config: ClassVar[type[ModelConfig]]
+    history_: dict[str, list[float]]
+
+    def __init__(self, config: ModelConfig, fit_config: FitConfig, seed: int) -> None:
+        self.config: Any = config
+        self.fit_config, self.seed = fit_config, seed
+
+    @classmethod  # noqa: B027  # most libraries need nothing
+    def fix_threads(cls) -> None:
+        """Fix what could make two runs differ, such as thread counts, before anything is fitted."""
+
+    @abstractmethod
+    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> Self:
+        """Fit on some rows of the examples and on their augmented copies.
+
+        Parameters
+        ----------
+        examples : Examples
+        rows : ndarray of int64, shape (n_training_rows,)
+        progress : callable
+            Told (done, total).
+        """
+
+    @abstractmethod
+    def score(self, inputs: Inputs) -> Scores:
+        """Score standardised features.
+
+        Parameters
+        ----------
+        inputs : mapping of str to ndarray of float32
+            ``statistics`` (n, n_statistics), and ``frames`` (n, n_frames, n_features) where the
+            model hears a view.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            p_spoof.
+        """
+
+    def predict(self, examples: Examples, rows: Rows) -> Scores:
+        """Return p_spoof of whole windows, shape (len(rows),)."""
+        starts = range(0, len(rows), SCORE_ROWS)
+        chunks = [self.score(examples.take(rows[at : at + SCORE_ROWS])) for at in starts]
+        return np.concatenate([np.zeros(0, np.float32), *chunks])
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the fitted model in its own format."""
+
+    @abstractmethod
+    def load(self, path: Path) -> Self:
+        """Take over what `save` wrote; `score` and `to_onnx` work then."""
+
+    @abstractmethod
+    def to_onnx(self, inputs: Inputs) -> "onnx.ModelProto":
+        """Convert the fitted model.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As `score` takes them; only their shapes matter.
+
+        Returns
+        -------
+        onnx.ModelProto
+            Inputs as in `score`, with a free first dimension ``batch``; output ``p_spoof`` [batch].
+        """
+
+    def witnesses(self, inputs: Inputs) -> dict[str, Scores]:
+        """Score samples by other converters, by their name, to hold `to_onnx` against."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def suggest(cls, trial: "Trial") -> dict[str, Any]:
+        """Draw values of `Config` in a search for hyper-parameters."""

@@ -1,0 +1,18 @@
+"""A bidirectional LSTM (Hochreiter and Schmidhuber, 1997; Schuster and Paliwal, 1997)."""
+
+from bonafide.models.network import Network, NetworkConfig, Recurrence, Width
+
+
+class BiLSTMConfig(NetworkConfig):
+    """What the BiLSTM is by default."""
+
+    view: str = "mfcc"
+    width: Width = 24
+
+
+class BiLSTM(Network):
+    """Convolutions and an LSTM in both directions; see `Network`."""
+
+    name, label, Config = "bilstm", "BiLSTM", BiLSTMConfig
+    # Keras keeps the gates as i, f, c, o; ONNX as i, o, f, c.
+    recurrence = Recurrence("LSTM", "LSTM", gates=(0, 3, 1, 2), bidirectional=True)

@@ -1,0 +1,16 @@
+"""A CNN: convolutions over time and nothing after them."""
+
+from bonafide.models.network import Network, NetworkConfig, Strides
+
+
+class CNNConfig(NetworkConfig):
+    """What the CNN is by default."""
+
+    view: str = "lfcc_high"
+    strides: Strides = (4, 2, 2)
+
+
+class CNN(Network):
+    """Convolutions, mean and maximum over time; see `Network`."""
+
+    name, label, Config = "cnn", "CNN", CNNConfig

@@ -1,0 +1,75 @@
+"""What is set of base models: how all are fitted, and the fields that their families share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Section):
+    """What a family's own configuration derives from."""
+
+
+def view_of(model: ModelConfig | Mapping[str, Any]) -> str:
+    """Return the view that a model hears frame by frame; empty for one on statistics alone."""
+    values = model if isinstance(model, Mapping) else vars(model)
+    return str(values.get("view", ""))
+
+
+class FeatureWeights(Section):
+    """What the statistics of a view count, by what they are; only ratios matter.
+
+    The names are those of `FeatureSpec.kinds_of`; `bonafide.features.statistics` explains them.
+    """
+
+    mean: float = Field(1.0, gt=0.0)
+    deviation: float = Field(1.0, gt=0.0)
+    change: float = Field(1.0, gt=0.0)
+    smoothness: float = Field(1.0, gt=0.0)
+    spikiness: float = Field(1.0, gt=0.0)
+    pairs: float = Field(1.0, gt=0.0)
+    classes: float = Field(1.0, gt=0.0)
+
+
+def default_feature_weights() -> dict[str, FeatureWeights]:
+    """Return the default statistics' weights, rounded from what suited a kernel machine."""
+    table = {
+        "mfcc": (0.75, 1.0, 1.5, 0.75, 0.75, 0.5, 0.5),
+        "lfcc": (1.0, 1.0, 3.0, 1.0, 1.0, 0.25, 0.5),
+        "lfcc_high": (0.5, 1.5, 1.5, 1.5, 1.0, 0.5, 0.5),
+        "lfcc_top": (1.0, 1.5, 2.5, 0.5, 0.5, 0.5, 0.5),
+    }
+    names = FeatureWeights.model_fields
+    return {
+        view: FeatureWeights(**dict(zip(names, row, strict=True))) for view, row in table.items()
+    }
+
+
+class FitConfig(Section):
+    """How base models are fitted.
+
+    ``augmentation_weight`` is what an augmented copy counts beside its recording.
+    ``feature_weights`` says by view how far apart networks see standardised statistics, and how
+    often trees are offered them; views that are not named count 1. All else is of the networks: a
+    fixed number of steps, weights averaged over the last of them.
+    """
+
+    augmentation_weight: float = Field(0.1, ge=0.0)
+    feature_weights: dict[str, FeatureWeights] = Field(default_factory=default_feature_weights)
+
+    epochs: int = Field(70, ge=1)
+    steps_per_epoch: int = Field(50, ge=1)
+    batch_rows: int = Field(48, ge=2)
+    learning_rate: float = Field(2e-3, gt=0.0)
+    weight_decay: float = Field(1e-2, ge=0.0)
+    average_momentum: float = Field(0.99, ge=0.0, lt=1.0)
+    label_smoothing: float = Field(0.1, ge=0.0, lt=0.5)
+    crop_share: float = Field(0.25, gt=0.0, le=1.0)
+    offset_scale: float = Field(0.3, ge=0.0)
+    statistics_noise: float = Field(0.6, ge=0.0)

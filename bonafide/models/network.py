@@ -1,0 +1,153 @@
+"""What the networks share: each hears one view and the statistics, in Keras.
+
+Keras is imported where a network is built, so that a configuration can be read without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from bonafide.features.spec import STATISTICS
+from bonafide.models.base import BaseModel, Inputs, Scores
+from bonafide.models.config import ModelConfig
+from bonafide.models.examples import Examples, Rows
+from bonafide.process.pool import Progress, silent
+
+if TYPE_CHECKING:
+    import onnx
+    from optuna.trial import Trial
+
+
+Width = Annotated[int, Field(ge=4, le=512)]
+Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1)]
+
+
+class NetworkConfig(ModelConfig):
+    """One Keras network: what it hears frame by frame, beside the statistics."""
+
+    view: str
+    width: Width = 32
+    strides: Strides = (2, 2, 2)
+    dropout: float = Field(0.3, ge=0.0, lt=1.0)
+    statistics_width: int = Field(128, ge=4, le=1024)
+    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A recurrent layer of Keras, and the ONNX operator that its weights go into.
+
+    Parameters
+    ----------
+    layer : str
+        Name in ``keras.layers``.
+    operator : str
+        Name in ONNX.
+    gates : tuple of int
+        Where Keras keeps the gates, in ONNX's order.
+    attributes : mapping of str to int
+        Of the ONNX node.
+    recurrent_bias : bool
+        Keras's bias has two rows, the second for the recurrent weights.
+    bidirectional : bool
+    """
+
+    layer: str
+    operator: str
+    gates: tuple[int, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    recurrent_bias: bool = False
+    bidirectional: bool = False
+
+
+class Network(BaseModel):
+    """A Keras network as a base model; families differ in their recurrence and their defaults.
+
+    Attributes
+    ----------
+    recurrence : Recurrence or None
+        What follows the convolutions.
+    model_ : keras.Model
+    """
+
+    suffix = ".keras"
+    recurrence: ClassVar[Recurrence | None] = None
+    model_: Any
+
+    @classmethod
+    def fix_threads(cls) -> None:
+        """Have tensorflow use one thread and one order of reductions."""
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        tf.config.experimental.enable_op_determinism()
+
+    def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> Self:
+        """Fit for as many steps as the configuration says; see `BaseModel.fit`."""
+        from bonafide.models.networks import build_network, train_network
+
+        assert examples.frames is not None
+        n_features = examples.frames.features.shape[2]
+        n_statistics = examples.statistics.features.shape[1]
+        self.model_ = build_network(
+            self.name, self.recurrence, self.config, n_features, n_statistics, seed=self.seed
+        )
+        self.history_ = train_network(
+            self.model_, examples, rows, self.fit_config, self.seed, progress
+        )
+        return self
+
+    def score(self, inputs: Inputs) -> Scores:
+        """Return p_spoof of standardised frames and statistics; see `BaseModel.score`."""
+        scores = self.model_([inputs["frames"], inputs[STATISTICS]], training=False)
+        return np.asarray(scores, np.float32)[:, 0]
+
+    def save(self, path: Path) -> None:
+        """Write the .keras file."""
+        self.model_.save(path)
+
+    def load(self, path: Path) -> Self:
+        """Read the .keras file."""
+        import keras
+
+        self.model_ = keras.saving.load_model(path)
+        return self
+
+    def _of_fixed_length(self, inputs: Inputs) -> Any:
+        """Return the network for windows of the inputs' length alone, as converters want it."""
+        from bonafide.models.networks import build_network
+
+        (_, n_frames, n_features), (_, n_statistics) = (
+            inputs[name].shape for name in ("frames", STATISTICS)
+        )
+        sizes = (n_features, n_statistics, n_frames)
+        fixed = build_network(self.name, self.recurrence, self.config, *sizes)
+        fixed.set_weights(self.model_.get_weights())
+        return fixed
+
+    def to_onnx(self, inputs: Inputs) -> "onnx.ModelProto":
+        """Convert layer by layer from the weights; see `BaseModel.to_onnx`."""
+        from bonafide.models.networks_onnx import convert_network
+
+        return convert_network(self._of_fixed_length(inputs), self.recurrence)
+
+    def witnesses(self, inputs: Inputs) -> dict[str, Scores]:
+        """Score samples with what tf2onnx makes of the network."""
+        from bonafide.models.networks_onnx import score_by_tf2onnx
+
+        return {"tf2onnx": score_by_tf2onnx(self._of_fixed_length(inputs), inputs)}
+
+    @classmethod
+    def suggest(cls, trial: "Trial") -> dict[str, Any]:
+        """Draw widths and dropouts."""
+        return {
+            "width": trial.suggest_categorical("width", [32, 48, 64, 96]),
+            "dropout": trial.suggest_float("dropout", 0.1, 0.5),
+            "statistics_width": trial.suggest_categorical("statistics_width", [48, 96, 128]),
+            "statistics_dropout": trial.suggest_float("statistics_dropout", 0.2, 0.7),
+        }

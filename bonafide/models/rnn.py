@@ -1,0 +1,16 @@
+"""A plain recurrent network (Elman, 1990) over convolved frames."""
+
+from bonafide.models.network import Network, NetworkConfig, Recurrence
+
+
+class RNNConfig(NetworkConfig):
+    """What the RNN is by default."""
+
+    view: str = "lfcc_top"
+
+
+class RNN(Network):
+    """Convolutions and Keras's SimpleRNN; see `Network`."""
+
+    name, label, Config = "rnn", "RNN", RNNConfig
+    recurrence = Recurrence("SimpleRNN", "RNN", gates=(0,))

@@ -1,0 +1,256 @@
+"""Fitting a base model: once for every fold, and once on all of the training side for export."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.corpora.schema import Corpus
+from bonafide.features.spec import STATISTICS
+from bonafide.models import family
+from bonafide.models.base import BaseModel, Scores
+from bonafide.models.config import FitConfig, ModelConfig, view_of
+from bonafide.models.examples import Examples
+from bonafide.process.isolate import run_isolated
+from bonafide.process.pool import Progress, silent
+from bonafide.training.extraction import FeatureStore
+from bonafide.training.folds import TEST, Folds
+from bonafide.training.scaling import feature_weights_of, standardised
+
+STEPS = 1000  # of progress that one fit is reported in
+Ints = NDArray[np.int64]
+
+
+def model_seed(seed: int, name: str, *folds: int) -> int:
+    """Return a seed of its own for each model and set of folds left out; -1 is the final fit."""
+    entropy = [seed, *(fold + 1 for fold in folds), *name.encode()]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+
+@dataclass(frozen=True)
+class FittedBase:
+    """A base model fitted on the whole training side, and its scores out of fold.
+
+    Parameters
+    ----------
+    name, label : str
+        Its family, and what people read.
+    view : str
+        The view that it hears beside the statistics; empty for one on statistics alone.
+    config : dict
+        Its section of the configuration, as JSON.
+    content : bytes
+        The model in its own format.
+    suffix : str
+        Usual end of that format's file names.
+    oof : ndarray of float32, shape (n_rows,)
+        p_spoof of every row by a model that never saw its fold; of test rows by the final one.
+    nested : ndarray of float32, shape (n_rows, n_folds)
+        Column k: p_spoof of every row by a model that saw neither the row's fold nor fold k, so
+        that what is fitted on it can be judged on fold k. NaN for test rows.
+    history : dict
+        Losses of the final fit and of each other one.
+    """
+
+    name: str
+    label: str
+    view: str
+    config: dict[str, Any]
+    content: bytes
+    suffix: str
+    oof: Scores
+    nested: Scores
+    history: dict[str, Any]
+
+
+def train_base(
+    name: str,
+    model: ModelConfig | Mapping[str, Any],
+    fit: FitConfig,
+    store: FeatureStore,
+    folds: Folds,
+    corpus: Corpus,
+    *,
+    seed: int,
+    nested: bool = True,
+    progress: Progress = silent,
+) -> FittedBase:
+    """Fit one base model in a process of its own; see `fit_base` for what it does.
+
+    Parameters
+    ----------
+    name : str
+        A family of `bonafide.models`.
+    model : ModelConfig or mapping
+        Its section of the configuration, or that as JSON.
+    fit : FitConfig
+    store : FeatureStore
+        Of the corpus's rows, in their order.
+    folds : Folds
+    corpus : Corpus
+    seed : int
+    nested : bool
+        Fit what `FittedBase.nested` needs, a model for every two folds. Without it the column of a
+        row's own fold alone is filled; the others are NaN.
+    progress : callable
+        Told (done, total).
+
+    Raises
+    ------
+    ConfigError
+        ``unknown_model``.
+    IsolatedError
+        ``training_failed``.
+    """
+    chosen = family(name)
+    values = model.model_dump(mode="json") if isinstance(model, ModelConfig) else dict(model)
+    with TemporaryDirectory() as name_of_folder:
+        folder = Path(name_of_folder)
+        np.savez(
+            folder / "table.npz",
+            is_spoof=corpus.is_spoof,
+            source=np.unique(corpus.column("source"), return_inverse=True)[1],
+            fold=folds.fold,
+        )
+        arguments = {
+            "name": name,
+            "model": values,
+            "fit": fit.model_dump(mode="json"),
+            "store": str(store.folder),
+            "folder": str(folder),
+            "seed": seed,
+            "nested": nested,
+        }
+        result = run_isolated("bonafide.training.fitting:fit_base", arguments, progress)
+        content = (folder / f"model{chosen.suffix}").read_bytes()
+        with np.load(folder / "scores.npz") as scores:
+            oof, inner = scores["oof"], scores["nested"]
+    return FittedBase(
+        *(name, chosen.label, view_of(values), values, content, chosen.suffix, oof, inner),
+        history=result["history"],
+    )
+
+
+def left_out(n_folds: int, *, nested: bool) -> Iterator[tuple[int, ...]]:
+    """Go through the fits of one base model: which folds each does not see.
+
+    One fold each, then none (`TEST`), then every two.
+    """
+    yield from ((fold,) for fold in range(n_folds))
+    yield (TEST,)
+    if nested:
+        yield from combinations(range(n_folds), 2)
+
+
+def fit_one(
+    name: str, model: Mapping[str, Any], fit: FitConfig, examples: Examples, rows: Ints, seed: int,
+    progress: Progress = silent,
+) -> BaseModel:  # fmt: skip
+    """Fit one base model on some rows.
+
+    Parameters
+    ----------
+    name : str
+        A family of `bonafide.models`.
+    model : mapping
+        Its section of the configuration, as JSON.
+    fit : FitConfig
+    examples : Examples
+    rows : ndarray of int64, shape (n_training_rows,)
+    seed : int
+        Of this very fit; see `model_seed`.
+    progress : callable
+        Told (done, total).
+    """
+    chosen = family(name)
+    return chosen(chosen.Config.model_validate(model), fit, seed).fit(examples, rows, progress)
+
+
+def fit_base(
+    *,
+    progress: Progress,
+    name: str,
+    model: dict[str, Any],
+    fit: dict[str, Any],
+    store: str,
+    folder: str,
+    seed: int,
+    nested: bool,
+) -> dict[str, Any]:
+    """Fit one base model on every side that `left_out` names (an `Isolated` function).
+
+    Parameters
+    ----------
+    name : str
+        A family of `bonafide.models`.
+    model, fit : dict
+        Sections of the configuration, as JSON.
+    store : str
+        Folder of a `FeatureStore`.
+    folder : str
+        Holds ``table.npz`` with ``is_spoof``, ``source`` and ``fold``, each (n_rows,); receives
+        ``model<suffix>`` and ``scores.npz`` with `FittedBase.oof` and `FittedBase.nested`.
+    seed : int
+    nested : bool
+
+    Returns
+    -------
+    dict
+        ``history``.
+    """
+    family(name).fix_threads()
+    with np.load(Path(folder) / "table.npz") as columns:
+        fold_of, is_spoof, source = columns["fold"], columns["is_spoof"], columns["source"]
+    n_folds, fit_config = int(fold_of.max()) + 1, FitConfig.model_validate(fit)
+    features, view = FeatureStore(Path(store)), view_of(model)
+    frames = features.view(view) if view else None
+    gain = feature_weights_of(features.spec, fit_config.feature_weights)
+    oof = np.full(len(fold_of), np.nan, dtype=np.float32)
+    inner = np.full((len(fold_of), n_folds), np.nan, dtype=np.float32)
+    history: dict[str, Any] = {}
+    fits = list(left_out(n_folds, nested=nested))
+    for done, out in enumerate(fits):
+        side = np.flatnonzero(~np.isin(fold_of, (TEST, *out)))
+        examples = standardised(
+            side,
+            features.view(STATISTICS),
+            is_spoof,
+            source,
+            frames,
+            gain=gain,
+            augmentation_weight=fit_config.augmentation_weight,
+        )
+        part = _part(progress, done, len(fits))
+        own_seed = model_seed(seed, name, *out)
+        base = fit_one(name, model, fit_config, examples, side, own_seed, part)
+        for fold, column in zip(out, reversed(out), strict=True):  # of two, each is judged
+            rows = np.flatnonzero(fold_of == fold)
+            scores = base.predict(examples, rows)
+            if fold != TEST:
+                inner[rows, column] = scores
+            if len(out) == 1:
+                oof[rows] = scores
+        if out == (TEST,):
+            base.save(Path(folder) / f"model{base.suffix}")
+        history[_title(out)] = base.history_
+        progress(STEPS * (done + 1), STEPS * len(fits))
+    np.savez(Path(folder) / "scores.npz", allow_pickle=False, oof=oof, nested=inner)
+    return {"history": history}
+
+
+def _title(out: tuple[int, ...]) -> str:
+    return "final" if out == (TEST,) else f"fold {' and '.join(map(str, out))}"
+
+
+def _part(progress: Progress, part: int, parts: int) -> Progress:
+    """Report one of several equal parts."""
+
+    def report(done: int, total: int) -> None:
+        progress(STEPS * part + STEPS * done // total, STEPS * parts)
+
+    return report

@@ -1,0 +1,127 @@
+"""The whole training job without an orchestrator: from corpora to a bundle that is kept."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bonafide.bundle import Bundle
+from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import Corpus, join
+from bonafide.display import reporter
+from bonafide.export.candidate import build_candidate
+from bonafide.home import clean_work, home, work_folder
+from bonafide.process.pool import Progress
+from bonafide.training.audit import audit_shortcuts
+from bonafide.training.config import Config
+from bonafide.training.extraction import FeatureStore, cached_extract
+from bonafide.training.fitting import train_base
+from bonafide.training.folds import Folds, make_folds
+from bonafide.training.ingest import Recordings, ingest
+from bonafide.training.judgement import Judgement, evaluate_candidate
+from bonafide.training.promotion import keep_and_promote
+from bonafide.training.scaling import fit_scaler
+from bonafide.training.stacking import calibrate_stack, stack_models
+
+
+def train(
+    config: Config,
+    corpora: Sequence[str | Path | Corpus] | str | Path | Corpus,
+    *,
+    root: Path | None = None,
+    progress: Callable[[str], Progress] = reporter,
+) -> Bundle:
+    """Train, judge, export and keep a detector; promote it if the gate lets it.
+
+    The same steps as the ZenML pipeline's, on the same functions: the same configuration and
+    recordings give a bundle of the same content hash. Nothing is cached but the features.
+
+    Parameters
+    ----------
+    config : Config
+        Such as `bonafide.read_config` reads.
+    corpora : Corpus, path, or sequence of these
+        What `bonafide.read_corpus` reads.
+    root : Path or None
+        Where bundles, features and reports are kept; None takes `bonafide.home.home`.
+    progress : callable
+        Called with the name of a part, returns what that part tells (done, total).
+
+    Returns
+    -------
+    Bundle
+        As kept, with metrics and model card.
+
+    Raises
+    ------
+    BonafideError
+        What reading, ingesting, fitting and exporting raise.
+    """
+    root = root or home()
+    given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
+    corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
+    recordings, quarantine = ingest(corpus, progress=progress("ingest"))
+    count, test_share = config.folds.count, config.folds.test_share
+    folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
+    stores, report = root / "features", progress("extract")
+    store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
+    try:
+        candidate, judgement = _candidate(config, recordings, store, folds, root, progress)
+        bundle, _ = keep_and_promote(
+            root, candidate, judgement, recordings, quarantine, config, run={}
+        )
+    finally:
+        clean_work(root)
+    return bundle
+
+
+def _candidate(
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    folds: Folds,
+    root: Path,
+    progress: Callable[[str], Progress],
+) -> tuple[Bundle, Judgement]:
+    """Fit, export and judge, base models side by side."""
+    corpus, seed = recordings.corpus, config.seed
+    with ThreadPoolExecutor(len(config.models) + 1) as pool:
+        auditing = pool.submit(
+            audit_shortcuts, recordings, folds, resamples=config.resamples, seed=seed
+        )
+        fits = [
+            pool.submit(
+                train_base,
+                *(name, model, config.fit, store, folds, corpus),
+                seed=seed,
+                progress=progress(name),
+            )
+            for name, model in config.models.items()
+        ]
+        fitted, audit = [fit.result() for fit in fits], auditing.result()
+    scaler = fit_scaler(store, folds, config.fit.feature_weights)
+    oof, stack, cross_fitted = stack_models(fitted, corpus.is_spoof, folds, seed)
+    calibration = calibrate_stack(stack, cross_fitted, corpus.is_spoof, folds)
+    candidate, parity = build_candidate(
+        work_folder(root) / "candidate",
+        config=config,
+        recordings=recordings,
+        store=store,
+        scaler=scaler.standards,
+        fitted=fitted,
+        stack=stack,
+        calibration=calibration,
+    )
+    judgement = evaluate_candidate(
+        candidate,
+        recordings,
+        store,
+        folds,
+        models=oof,
+        cross_fitted=cross_fitted,
+        calibration=calibration,
+        stack=stack,
+        audit=audit,
+        parity=parity,
+        config=config,
+    )
+    return candidate, judgement

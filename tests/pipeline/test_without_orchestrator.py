@@ -1,0 +1,49 @@
+"""`bonafide.train` does the pipeline's work on the pipeline's functions."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import bonafide
+from bonafide.bundle import read_bundle
+from tests.helpers.homes import Trained
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_on_your_corpus.py"
+
+
+def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_path: Path) -> None:
+    """Run as the example that trains, which is all there is to it."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, trained.corpus, trained.config],
+        env={**os.environ, "BONAFIDE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[0])
+    assert folder == tmp_path / "home" / "bundles" / "tiny" / "1"
+    assert "base models: cnn, rnn, bilstm, gru, xgboost\nEER " in done.stdout
+    made = read_bundle(folder).manifest
+    piped = read_bundle(trained.home.folder / "bundles" / "tiny" / "1").manifest
+    assert made["files"] == piped["files"] | {"card.md": made["files"]["card.md"]}
+    assert made["sha256"] == piped["sha256"]
+    assert not list((tmp_path / "home" / "work").glob("*"))
+    assert (tmp_path / "home" / "production.json").is_file()
+
+
+def test_the_public_names_are_there_and_cost_nothing_before_they_are_used() -> None:
+    script = (
+        "import sys, bonafide; before = set(sys.modules)\n"
+        "assert 'numpy' not in before and 'bonafide.detector' not in before\n"
+        "print([name for name in bonafide.__all__ if not getattr(bonafide, name)])\n"
+        "print({'tensorflow', 'zenml', 'xgboost'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "[]\nset()\n", done.stderr
+    assert set(bonafide.__all__) <= set(dir(bonafide))
+    silence = bonafide.Detector().score(np.zeros(16_000, np.float32))
+    assert isinstance(silence, bonafide.Detection)
