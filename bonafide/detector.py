@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,21 +23,73 @@ from bonafide.bundle import META_MODELS, Bundle, read_bundle
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
-from bonafide.runtime import Graph
 
 Verdict = Literal["bonafide", "spoof", "inconclusive"]
+CautionCode = Literal["damaged", "silent_windows", "no_speech", "too_short"]
+NO_VERDICT: tuple[CautionCode, ...] = ("no_speech", "too_short")  # too little sound for any
 Scores = NDArray[np.float32]
 BATCH_WINDOWS = 16
 
 
+# Bounds of numbers, for the JSON schemas that are derived from these types.
+_PROBABILITY = {"ge": 0, "le": 1}
+_SECONDS = {"ge": 0}
+_LLR = {"description": "natural log, higher for bona fide"}
+
+
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a recording with its own score."""
+    """A stretch of a recording with its own score.
 
-    start_s: float
-    end_s: float
-    llr: float
-    p_spoof: float
+    Parameters
+    ----------
+    start_s : float
+        From the start of the recording.
+    end_s : float
+        From the start of the recording.
+    llr : float
+        Natural-log likelihood ratio, higher for bona fide.
+    p_spoof : float
+        Probability of spoof at the bundle's prior, in [0, 1].
+    """
+
+    start_s: float = field(metadata=_SECONDS)
+    end_s: float = field(metadata=_SECONDS)
+    llr: float = field(metadata=_LLR)
+    p_spoof: float = field(metadata=_PROBABILITY)
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something about a recording that a reader of its result should know.
+
+    Parameters
+    ----------
+    code : {"damaged", "silent_windows", "no_speech", "too_short"}
+        What programs go by.
+    message : str
+        For people.
+    """
+
+    code: CautionCode
+    message: str
+
+
+@dataclass(frozen=True)
+class BundleIdentity:
+    """Which bundle decided.
+
+    Parameters
+    ----------
+    name : str
+    version : str
+    sha256 : str
+        Hash of its content.
+    """
+
+    name: str
+    version: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -57,32 +109,48 @@ class Detection:
     models, stack : dict of str to float or None
         p_spoof of each base model and of each meta-model, averaged over segments; None where
         nothing could be scored.
-    warnings : tuple of str
-    bundle : dict of str to str
+    warnings : tuple of Caution
+    bundle : BundleIdentity
         Name, version and hash of the bundle that decided.
     """
 
     verdict: Verdict
-    llr: float
-    p_spoof: float
-    duration_s: float
+    llr: float = field(metadata=_LLR)
+    p_spoof: float = field(metadata=_PROBABILITY)
+    duration_s: float = field(metadata=_SECONDS)
     segments: tuple[Segment, ...]
     models: dict[str, float | None]
     stack: dict[str, float | None]
-    warnings: tuple[str, ...]
-    bundle: dict[str, str]
+    warnings: tuple[Caution, ...]
+    bundle: BundleIdentity
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, numbers rounded to what they are worth."""
-        return _rounded(asdict(self))
+        return rounded(asdict(self))
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return plain values with every number rounded to five digits, and tuples as lists.
+
+    Parameters
+    ----------
+    value : Any
+        Numbers, strings, and dicts, lists and tuples of them.
+
+    Returns
+    -------
+    Any
+
+    Examples
+    --------
+    >>> rounded({"p_spoof": 0.123456789, "of": ("a", 2)})
+    {'p_spoof': 0.12346, 'of': ['a', 2]}
+    """
     if isinstance(value, float):
         return round(value, 5)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> Any:
@@ -151,6 +219,8 @@ class Detector:
     """
 
     def __init__(self, bundle: Path | Bundle | None = None) -> None:
+        from bonafide.runtime import Graph  # with onnxruntime, which the service's workers spare
+
         if not isinstance(bundle, Bundle):
             bundle = read_bundle(bundle) if bundle else find_bundle(home())
         self.bundle = bundle
@@ -186,6 +256,10 @@ class Detector:
         ----------
         source : ndarray of float32, Path, bytes or AudioStream
             A mono waveform at 16 kHz, a file, a file's content, or either with limits.
+
+        Returns
+        -------
+        Detection
 
         Raises
         ------
@@ -235,20 +309,24 @@ class Detector:
         self, heard: list[tuple[int, Any]], n_samples: int, silent: int, damage: str
     ) -> Detection:
         duration_s = n_samples / SAMPLE_RATE_HZ
-        warnings = [f"damaged: {damage}"] if damage else []
+        warnings = [Caution("damaged", damage)] if damage else []
         if silent and heard:
-            warnings.append(f"{silent} of {silent + len(heard)} windows hold no speech-like sound")
+            message = (
+                f"{silent} of {silent + len(heard)} stretches hold no speech-like sound and were "
+                "left out"
+            )
+            warnings.append(Caution("silent_windows", message))
         llrs = np.array([float(row[0]) for _, row in heard])
         llr = float(llrs.mean()) if heard else 0.0
         p_spoof = float(p_spoof_of(llr, self._prior))
         if not heard:
             verdict: Verdict = "inconclusive"
-            warnings.append("no_speech: nothing in it sounds like speech, so nothing was scored")
+            message = "nothing in it sounds like speech, so nothing was scored"
+            warnings.append(Caution("no_speech", message))
         elif too_short(n_samples):
             verdict = "inconclusive"
-            warnings.append(
-                f"too_short: {duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
-            )
+            message = f"{duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
+            warnings.append(Caution("too_short", message))
         else:
             verdict = verdict_of(p_spoof, self._thresholds)
         size = self.bundle.spec.window_samples
@@ -270,7 +348,7 @@ class Detector:
             models=_means(self.bundle.models, [row[1] for _, row in heard]),
             stack=_means(META_MODELS, [row[2] for _, row in heard]),
             warnings=tuple(warnings),
-            bundle=self.bundle.identity,
+            bundle=BundleIdentity(**self.bundle.identity),
         )
 
 

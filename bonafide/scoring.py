@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import Detector
+from bonafide.detector import NO_VERDICT, Detection, Detector
 from bonafide.errors import AudioError, CorpusError
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 
@@ -21,7 +21,21 @@ CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "e
 
 
 def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
-    """Score each file: ``Detection.to_json`` with its path, or ``path`` and ``error``."""
+    """Score files one by one, each when its result is asked for.
+
+    Parameters
+    ----------
+    detector : Detector
+        Scores.
+    paths : iterable of str
+        Audio or video files.
+
+    Yields
+    ------
+    dict
+        ``Detection.to_json`` with ``path``; or ``path`` and ``error``, with ``code`` and
+        ``message``.
+    """
     for path in paths:
         try:
             yield {"path": path, **detector.score(Path(path)).to_json()}
@@ -31,8 +45,37 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
 
 def unusable(result: Result) -> bool:
     """Return whether a file failed: an error, or too little sound for any verdict."""
-    codes = [warning.partition(":")[0] for warning in result.get("warnings", [])]
-    return "error" in result or "too_short" in codes or "no_speech" in codes
+    return "error" in result or any(
+        warning["code"] in NO_VERDICT for warning in result.get("warnings", ())
+    )
+
+
+def usable(detection: Detection) -> Detection:
+    """Return a detection as it is, unless there was too little sound for any verdict.
+
+    Parameters
+    ----------
+    detection : Detection
+        What `Detector.score` returned.
+
+    Returns
+    -------
+    Detection
+        The same.
+
+    Raises
+    ------
+    AudioError
+        ``no_speech`` or ``too_short``.
+    """
+    for caution in detection.warnings:
+        if caution.code in NO_VERDICT:
+            raise AudioError(caution.code, caution.message)
+    return detection
+
+
+def _warnings(result: Result) -> list[str]:
+    return [f"{each['code']}: {each['message']}" for each in result.get("warnings", ())]
 
 
 def _jsonl(file: TextIO) -> Write:
@@ -50,7 +93,7 @@ def _csv(file: TextIO) -> Write:
     def write(result: Result) -> None:
         error = result.get("error")
         said = {
-            "warnings": "; ".join(result.get("warnings", [])),
+            "warnings": "; ".join(_warnings(result)),
             "error": f"{error['code']}: {error['message']}" if error else "",
         }
         writer.writerow({**result, **said})
@@ -70,7 +113,7 @@ def _table(file: TextIO) -> Write:
                 f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
                 f"{result['duration_s']:>9.1f}  {result['path']}"
             )
-            line += "".join(f"\n{'':<42}{warning}" for warning in result["warnings"])
+            line += "".join(f"\n{'':<42}{warning}" for warning in _warnings(result))
         file.write(line + "\n")
         file.flush()
 
@@ -104,6 +147,19 @@ def evaluate_corpus(
     detector: Detector, corpus: Corpus, *, progress: Callable[[int, int], None]
 ) -> JudgedCorpus:
     """Score every row through the same path as `score_files` and judge the decision.
+
+    Parameters
+    ----------
+    detector : Detector
+        Scores.
+    corpus : Corpus
+        Rows with labels, of both kinds.
+    progress : callable
+        Called with the number of rows done and of all rows.
+
+    Returns
+    -------
+    JudgedCorpus
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A Bento with a bundle inside: what BentoML deploys, made of the installed packages.
+"""A Bento with a bundle inside: what BentoML deploys, built from the installed packages.
 
     python -m serving.bento [--bundle DIR]
 
@@ -23,12 +23,17 @@ REQUIREMENTS = "requirements-serving.lock"
 
 
 def build(bundle: Bundle) -> str:
-    """Build a Bento that answers with a bundle; return its tag.
+    """Build a Bento that answers with a bundle.
 
     Parameters
     ----------
     bundle : Bundle
-        Goes into the place of the bundle that the project ships.
+        Takes the place of the bundle that the project ships.
+
+    Returns
+    -------
+    str
+        The Bento's tag, ``name:version``.
     """
     with tempfile.TemporaryDirectory() as name:
         context = Path(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle, home
+from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.settings import Settings, is_loopback
 from serving.workers.queue import sweep
@@ -20,10 +21,12 @@ def check(settings: Settings, host: str) -> Bundle:
     Raises
     ------
     ConfigError
-        ``keys_required`` for an address that other machines reach, without keys; ``bad_keys``.
+        ``keys_required`` for an address that other machines reach, without keys; ``bad_keys``;
+        ``bad_endpoint``.
     BundleError
         What `bonafide.home.find_bundle` raises.
     """
+    find_endpoints(settings.endpoint_names)
     if settings.keys:
         read_keys(Path(settings.keys))
     elif not (is_loopback(host) or settings.anonymous):

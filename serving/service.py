@@ -1,7 +1,7 @@
-"""The BentoML service: workers, health, metrics and OpenAPI around `serving.http.routes`.
+"""The BentoML service: workers, health and metrics around the endpoints of `serving.http`.
 
-The routes are an ASGI application and not BentoML methods: those read a body whole into memory
-before any limit, and fetch a URL that is sent in a file's place (docs/decisions/service.md).
+They are an ASGI application and not BentoML methods: those read a whole body into memory before
+any limit applies, and fetch a URL that is sent in place of a file (docs/decisions/service.md).
 """
 
 from typing import Any
@@ -9,20 +9,22 @@ from typing import Any
 import bentoml
 from bentoml._internal.server.http import instruments
 
+from serving.http.endpoints import find_endpoints
 from serving.http.guard import Guard
-from serving.http.routes import application
+from serving.http.routes import application, scoring_paths
 from serving.settings import Settings
 
 SETTINGS = Settings.from_environment()
-ROUTES = application()
+ENDPOINTS = find_endpoints(SETTINGS.endpoint_names)
+ROUTES = application(ENDPOINTS)
 PATHS = {*("/", "/livez", "/readyz"), *(route.path for route in ROUTES.routes)}
 
 
 class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
-    """BentoML's counts by path, of paths that exist: others would be kept as clients wrote them."""
+    """BentoML's metrics by path, for paths that exist: made-up ones would be kept as written."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Count one request, or let it pass."""
+        """Count a request, or let it pass."""
         known = scope.get("path") in PATHS
         await (super().__call__ if known else self.app)(scope, receive, send)
 
@@ -33,19 +35,19 @@ instruments.RunnerTrafficMetricsMiddleware = CountKnown
 @bentoml.service(
     name="bonafide",
     workers=SETTINGS.n_workers,
-    # Longer than our own limits: BentoML's would stop waiting, and let the work go on.
+    # Longer than our own limits: BentoML would stop waiting and let the work go on.
     traffic={"timeout": SETTINGS.upload_s + SETTINGS.deadline_s + 5},
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
     # An access log would keep what clients write into a path; the metrics count.
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": "v1/detect"},
+    tracing={"excluded_urls": ",".join(path.lstrip("/") for path in scoring_paths(ENDPOINTS))},
 )
 @bentoml.asgi_app(ROUTES, path="/")
 class Bonafide:
-    """Tells machine-generated speech from human speech."""
+    """The detector of machine-generated speech, over HTTP."""
 
     def __is_ready__(self) -> bool:
-        """Return whether a scorer stands by."""
+        """Return whether a scorer is ready."""
         return bool(ROUTES.state.scoring.ready)
 
 

@@ -1,4 +1,7 @@
-"""What the service is told from outside: one frozen set of settings, carried by the environment."""
+"""The service's settings: one frozen set, carried by the environment.
+
+A dataclass and not pydantic: the scorer reads it, and the messages would have to be turned back.
+"""
 
 import os
 from collections.abc import Mapping
@@ -19,33 +22,39 @@ class Settings:
     Parameters
     ----------
     bundle : str
-        Folder of a bundle; empty for the one in production, which is then followed: a promotion
-        is picked up without a restart.
+        Folder of a bundle; empty to follow the one in production: a promotion is picked up
+        without a restart.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     anonymous : bool
-        Serve without keys on an address that other machines reach.
+        Serve without keys on an address that other machines can reach.
     workers : int
-        Worker processes; 0 for one a core.
+        Worker processes; 0 for one per core.
     max_body_mb : float
         Largest request body, in 10^6 bytes.
     max_duration_s : float
-        Longest sound, watched while decoding.
-    max_rate_hz, max_channels : int
-        Highest sample rate and most channels, watched while decoding.
+        Longest recording, checked while decoding.
+    max_rate_hz : int
+        Highest sample rate, checked while decoding.
+    max_channels : int
+        Most channels, checked while decoding.
     max_uploads : int
-        Requests whose body a worker takes in at one time.
+        Request bodies that a worker receives at one time.
     queue : int
-        Requests that may wait beside the one that is scored; one more is answered 429. Longer
-        takes bursts, shorter keeps answers quick when there are too many (`benchmarks.overload`).
+        Requests that may wait beside the one being scored; one more is answered 429. A longer
+        queue absorbs bursts, a shorter one keeps answers quick under overload
+        (`benchmarks.overload`).
     upload_s : float
-        A body that takes longer to arrive is given up.
+        Longest time for a body to arrive.
     deadline_s : float
-        Scoring that takes longer, waiting included, is stopped.
+        Longest time for scoring, waiting included.
     scorer_mb : float
         Address space of a scorer process, in 10^6 bytes.
     watch_s : float
-        How often the bundle in production is looked up.
+        How often to look for a promotion.
+    endpoints : str
+        Names of the endpoints to serve (`serving.http.endpoints`), separated by commas; empty for
+        all that are built in.
 
     Raises
     ------
@@ -67,9 +76,10 @@ class Settings:
     deadline_s: float = 30.0
     scorer_mb: float = 4_000.0
     watch_s: float = 1.0
+    endpoints: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no service."""
+        """Reject numbers out of range."""
         for item in fields(self):
             value, may_be_zero = getattr(self, item.name), item.name in ("workers", "queue")
             if isinstance(value, (str, bool)):
@@ -100,7 +110,7 @@ class Settings:
 
     @property
     def n_workers(self) -> int:
-        """Worker processes."""
+        """Number of worker processes."""
         return self.workers or len(os.sched_getaffinity(0))
 
     @property
@@ -109,8 +119,13 @@ class Settings:
         return Path(self.bundle) if self.bundle else None
 
     @property
+    def endpoint_names(self) -> tuple[str, ...]:
+        """Names of the endpoints to serve; none for all that are built in."""
+        return tuple(name.strip() for name in self.endpoints.split(",") if name.strip())
+
+    @property
     def max_body_bytes(self) -> int:
-        """Largest request body."""
+        """Largest request body, in bytes."""
         return round(self.max_body_mb * 1e6)
 
 
@@ -128,7 +143,7 @@ def _value(name: str, kind: type, text: str) -> object:
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Return whether an address or name is reached from this machine alone."""
+    """Return whether an address or name can be reached from this machine alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

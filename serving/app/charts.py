@@ -17,10 +17,8 @@ from serving.app.wording import percent
 PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes lie on each other
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
-LOWEST = 0.03  # a bar of nothing would look like a stretch that was left out
+LOWEST = 0.03  # a bar without height would look like a stretch that was left out
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
-MODEL_NAMES = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
-STACK_NAMES = {"logistic": "Stack, logistic", "xgboost": "Stack, XGBoost"}
 
 
 def _colour(field: str, thresholds: Mapping[str, float]) -> alt.Color:
@@ -82,10 +80,15 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
     Parameters
     ----------
     drawing : Drawing
+        What `serving.app.drawing.reduce` made of the recording.
     duration_s : float
         End of the time axis.
     is_last : bool
-        Write seconds below, where no other chart does.
+        Label the time axis, as no chart below does.
+
+    Returns
+    -------
+    altair.Chart
     """
     khz = SAMPLE_RATE_HZ / 2000
     rows = [{"start_s": 0.0, "khz": khz, "image": _png(drawing)}]
@@ -110,7 +113,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
 def timeline_chart(
     segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, float]
 ) -> Any:
-    """Draw each segment's probability over time, between the lines of the undecided band."""
+    """Draw each segment's probability over time, with the edges of the undecided band."""
     rows, end_s = [], 0.0
     for segment in segments:  # the last one may overlap the one before
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
@@ -143,17 +146,36 @@ def timeline_chart(
     return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
-def opinions_chart(result: Mapping[str, Any], choice: str, thresholds: Mapping[str, float]) -> Any:
-    """Draw what each model and each stack says, the one that decides marked."""
-    rows = [
-        {"name": MODEL_NAMES.get(name, name), "p": p, "kind": "model"}
-        for name, p in result["models"].items()
-    ]
+def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    labels, choice = manifest.get("labels", {}), manifest.get("choice")
+    rows = [(labels.get(name, name), p, "model") for name, p in result["models"].items()]
     for name, p in result["stack"].items():
         decides = " (decides)" if name == choice else ""
-        rows.append({"name": STACK_NAMES.get(name, name) + decides, "p": p, "kind": "stack"})
-    rows = [{**row, "chance": percent(row["p"])} for row in rows if row["p"] is not None]
-    y = alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, labelOverlap=False))
+        rows.append((f"Stack, {labels.get(name, name)}{decides}", p, "stack"))
+    return [
+        {"name": name, "p": p, "kind": kind, "chance": percent(p)}
+        for name, p, kind in rows
+        if p is not None
+    ]
+
+
+def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
+    """Draw what each model and each stack says, the one that decides marked.
+
+    Parameters
+    ----------
+    result : mapping
+        What ``/v1/detect`` answers; a model or stack that was not asked (None) is left out.
+    model : mapping
+        What ``/v1/model`` answers; its manifest may give ``labels`` to names.
+
+    Returns
+    -------
+    altair.LayerChart
+    """
+    thresholds, rows = model["thresholds"], _opinions(result, model.get("manifest", {}))
+    axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
+    y = alt.Y("name:N", sort=None, title=None, axis=axis)
     x = alt.X(
         "p:Q",
         title="chance of a deepfake",

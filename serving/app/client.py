@@ -12,19 +12,21 @@ from bonafide.errors import BonafideError, ConfigError
 from serving.settings import is_loopback
 
 URL, KEY = "BONAFIDE_SERVICE", "BONAFIDE_API_KEY"
-# A large upload and a full queue both take their time; the service itself gives up before this.
+# A large upload and a full queue both take time; the service itself gives up before this.
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
 
 class ServiceError(BonafideError):
-    """What the service answered instead of a result, or that it did not answer.
+    """An error that the service answered, or that it did not answer.
 
     Parameters
     ----------
-    code, message : str
-        The service's own; ``unreachable`` or ``bad_answer`` where there are none.
+    code : str
+        The service's own; ``unreachable`` or ``bad_answer`` where there is none.
+    message : str
+        The service's own, or what went wrong.
     retry_after_s : int
-        When to come again; 0 where that is unsaid.
+        Seconds after which to try again; 0 where the service named none.
     """
 
     def __init__(self, code: str, message: str, retry_after_s: int = 0) -> None:
@@ -42,11 +44,13 @@ class Service:
         Its address, ``http://host:port``.
     key : str
         API key; empty for a service without keys.
+    transport : httpx.BaseTransport, optional
+        Used in place of the network.
 
     Raises
     ------
     ConfigError
-        ``bad_service`` for what is no address.
+        ``bad_service`` for what is not an address.
     """
 
     url: str
@@ -54,20 +58,25 @@ class Service:
     transport: httpx.BaseTransport | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what is no address."""
+        """Reject what is not an address."""
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
-                "bad_service", f"service {self.url!r}: needed is an address, http://host:port"
+                "bad_service", f"service {self.url!r}: must be an address, http://host:port"
             )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Service":
-        """Read the address and the key that `serving.app.launch` was given."""
+        """Return the service that `serving.app.launch` wrote into the environment."""
         return cls(environment.get(URL, ""), environment.get(KEY, ""))
 
     def model(self) -> dict[str, Any]:
-        """Tell what the service decides with: bundle, thresholds, card, manifest.
+        """Return what the service decides with: bundle, thresholds, card, manifest.
+
+        Returns
+        -------
+        dict
+            The answer of ``GET /v1/model``.
 
         Raises
         ------
@@ -76,7 +85,17 @@ class Service:
         return self._ask("GET", "/v1/model")
 
     def detect(self, content: bytes) -> dict[str, Any]:
-        """Score a recording; the name of its file stays here.
+        """Score a recording; the name of its file is not sent.
+
+        Parameters
+        ----------
+        content : bytes
+            An audio or video file.
+
+        Returns
+        -------
+        dict
+            The answer of ``POST /v1/detect``.
 
         Raises
         ------
@@ -107,6 +126,8 @@ def _read(reply: httpx.Response) -> dict[str, Any]:
             return dict(answer)
         code, message = str(answer["error"]["code"]), str(answer["error"]["message"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ServiceError("bad_answer", f"status {reply.status_code}, not in JSON") from error
+        raise ServiceError(
+            "bad_answer", f"status {reply.status_code}, not the JSON expected"
+        ) from error
     wait = reply.headers.get("retry-after", "")
     raise ServiceError(code, message, int(wait) if wait.isdecimal() else 0)

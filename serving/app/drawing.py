@@ -1,4 +1,4 @@
-"""A recording reduced to what is drawn of it, in a process of its own.
+"""A recording reduced to what is drawn of it, in a separate process.
 
 Decoders read what strangers made, so a crash or a hang in one must not reach the page.
 """
@@ -32,8 +32,10 @@ class Drawing:
 
     Parameters
     ----------
-    low, high : ndarray of float32, shape (n_columns,)
-        The envelope: smallest and largest sample.
+    low : ndarray of float32, shape (n_columns,)
+        The envelope: the smallest sample of each column.
+    high : ndarray of float32, shape (n_columns,)
+        The largest sample of each column.
     level : ndarray of uint8, shape (128, n_columns)
         Power from 70 dB below the loudest point (0) to it (255); row 0 is the highest frequency.
     drawn_s : float
@@ -57,6 +59,10 @@ def reduce(waveform: Waveform) -> Drawing:
     ----------
     waveform : ndarray of float32, shape (n_samples,)
         Mono at 16 kHz, not empty.
+
+    Returns
+    -------
+    Drawing
     """
     n_columns = max(1, min(MAX_COLUMNS, 2 * len(waveform) // FRAME_SAMPLES))
     edges = np.linspace(0, len(waveform), n_columns + 1).astype(int)
@@ -79,6 +85,16 @@ def reduce(waveform: Waveform) -> Drawing:
 
 def first_minutes(content: bytes) -> Waveform:
     """Decode the first ten minutes.
+
+    Parameters
+    ----------
+    content : bytes
+        An audio or video file.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Mono at 16 kHz, not empty.
 
     Raises
     ------

@@ -29,14 +29,14 @@ def _draw(sha256: str, _content: bytes) -> Drawing | None:
         return None
 
 
-def _say_failure(error: ServiceError) -> None:
+def _show_failure(error: ServiceError) -> None:
     st.error(wording.plain(wording.failure(error)), icon=":material/error:")
     if error.retry_after_s or error.code in ("unreachable", "not_ready", "upload_too_slow"):
         st.button("Try again", icon=":material/refresh:")
 
 
 def _note(model: Json) -> None:
-    """Say what the detector can be trusted with, before anything else."""
+    """Show what the detector can be trusted with, before anything else."""
     if wording.is_simulated(model):
         st.warning(
             "**Demonstration only.** This detector was trained on simulated sounds, not on real "
@@ -51,8 +51,8 @@ def _show_verdict(result: Json, model: Json) -> None:
     st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
     if result["verdict"] == "inconclusive":
         st.markdown(wording.undecided(thresholds))
-    for text in result["warnings"]:
-        st.info(wording.plain(wording.warning(text)), icon=":material/info:")
+    for caution in result["warnings"]:
+        st.info(wording.plain(wording.warning(caution)), icon=":material/info:")
 
 
 def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
@@ -70,8 +70,8 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
         chart = charts.timeline_chart(segments, duration_s, model["thresholds"])
         st.altair_chart(chart, width="stretch")
         st.caption(
-            "Each bar is a stretch of the recording: low and blue sounds real, high and orange "
-            "like a deepfake; between the dashed lines, in grey, the detector does not decide."
+            "Each bar is a stretch of the recording: a low, blue one sounds real, a high, orange "
+            "one like a deepfake; a grey one, between the dashed lines, is undecided."
         )
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(f"Drawn: the first {drawing.drawn_s / 60:.0f} minutes.")
@@ -79,13 +79,8 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
 
 def _show_opinions(result: Json, model: Json) -> None:
     st.subheader("What each model says", anchor=False)
-    choice = str(model.get("manifest", {}).get("choice", ""))
-    chart = charts.opinions_chart(result, choice, model["thresholds"])
-    st.altair_chart(chart, width="stretch")
-    st.caption(
-        "Five models listen on their own (circles); two stacks weigh what they say (diamonds). "
-        "The verdict's chance is that of the stack that decides, corrected for overconfidence."
-    )
+    st.altair_chart(charts.opinions_chart(result, model), width="stretch")
+    st.caption(wording.opinions(result))
 
 
 def _about(model: Json) -> None:
@@ -111,13 +106,13 @@ def _judge(service: Service, model: Json, content: bytes, media_type: str) -> No
             result = _detect(sha256, model["bundle"]["sha256"], service, content)
         except ServiceError as error:
             if error.code not in wording.NOTHING_TO_JUDGE:
-                _say_failure(error)
+                _show_failure(error)
                 return
             st.html(headline("inconclusive"))
             st.markdown(wording.NOTHING_TO_JUDGE[error.code])
     if result:
         _show_verdict(result, model)
-    # Played as the kind of media that it says it is, and never as a page.
+    # Played as the media type that it claims to have, and never as a page.
     is_media = media_type.startswith(("audio/", "video/"))
     st.audio(content, format=media_type if is_media else "audio/wav")
     _show_pictures(drawing, result, model)
@@ -130,14 +125,14 @@ def main() -> None:
     st.set_page_config(page_title="Bonafide", page_icon=icon())
     st.title("Real voice or deepfake?", anchor=False)
     st.markdown(
-        "Choose a recording in which somebody speaks, and read how likely it is that a machine "
+        "Choose a recording in which somebody speaks, and see how likely it is that a machine "
         "made the voice."
     )
     service = Service.from_environment()
     try:
         model = service.model()
     except ServiceError as error:
-        _say_failure(error)
+        _show_failure(error)
         return
     _note(model)
     upload = st.file_uploader("An audio or video file")

@@ -14,14 +14,18 @@ VERDICTS = {
     "inconclusive": "Inconclusive",
 }
 
-# Answers of the service that are no failure: there is too little to judge.
+# Errors of the service that are no failure: there is too little to judge.
 NOTHING_TO_JUDGE = {
     "too_short": f"The recording is too short: a verdict needs at least {MIN_SOUND_S:g} s of "
     "sound. Please choose a longer one.",
     "no_speech": "Nothing in the recording sounds like speech, and only speech can be judged. "
-    "Please choose one in which somebody talks.",
+    "Please choose one in which somebody speaks.",
 }
 
+NUMBERS = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 _TRY_AGAIN = "Please try again in a moment."
 ERRORS = {
     "empty": "The file is empty, or there is no sound in it.",
@@ -31,64 +35,78 @@ ERRORS = {
     "bad_format": "The sound is stored in an unusual way that is not supported.",
     "damaged": "The file is damaged: no sound can be read from it.",
     "not_finite": "The file is damaged: its samples are not valid.",
-    "decoder_crashed": "The file could not be read: reading it makes the decoder stop.",
+    "decoder_crashed": "The file cannot be read: it crashes the decoder.",
     "too_large": "The file is too large.",
     "too_long": "The recording is too long.",
     "busy": "The detector is busy with other recordings.",
     "over_rate": "Too many recordings were sent in a short time.",
     "not_ready": f"The detector is still starting. {_TRY_AGAIN}",
-    "no_room": f"The detector has no room for recordings left. {_TRY_AGAIN}",
+    "no_room": f"The detector has no room left for recordings. {_TRY_AGAIN}",
     "deadline": "Judging this recording took too long and was stopped. A shorter one may work.",
     "upload_too_slow": f"Sending the file to the detector took too long. {_TRY_AGAIN}",
     "unauthorized": "The detector refuses this page: its API key is missing or not known. "
     "Please ask whoever started the page.",
     "keys_required": "The detector answers only the machine that it runs on. "
     "Please ask whoever started the page.",
-    "bad_host": "The detector is not reached by this address. Please ask whoever started the page.",
+    "bad_host": "The detector does not answer at this address. "
+    "Please ask whoever started the page.",
     "unreachable": "The detector cannot be reached. Is it running?",
     "bad_answer": "The detector gave an answer that this page does not understand.",
 }
-_UNKNOWN = "Something went wrong at the detector."
-# Their messages hold the number that helps.
+_UNKNOWN = "Something went wrong in the detector."
+# Their messages hold a number that helps.
 _WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
 
 
 def percent(share: float) -> str:
-    """Write a probability as people read it; what is not certain is never 0 % or 100 %."""
+    """Return a probability as people read it; never 0 % or 100 %, as nothing is certain."""
     if share < 0.01:
         return "under 1 %"
     return "over 99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
 def chance(p_spoof: float, prior_spoof: float) -> str:
-    """Put the probability, and what it assumes, into one sentence."""
+    """Return the probability, and what it assumes, in one sentence."""
     return (
-        f"The detector sees a **{percent(p_spoof)}** chance that this is a deepfake, supposing "
-        f"that {percent(prior_spoof)} of all recordings were."
+        f"The detector sees a **{percent(p_spoof)}** chance that this is a deepfake, assuming "
+        f"that {percent(prior_spoof)} of all recordings are."
     )
 
 
 def undecided(thresholds: Mapping[str, float]) -> str:
-    """Say what an inconclusive verdict means where the score lies in the undecided band."""
+    """Return what an inconclusive verdict means where the score lies in the undecided band."""
     low, high = percent(thresholds["bonafide_to"]), percent(thresholds["spoof_from"])
     return (
         f"The chance lies between {low} and {high}, where this detector errs too often to "
-        "decide. This is no hint either way."
+        "decide. This is not a hint either way."
     )
 
 
-def warning(text: str) -> str:
-    """Put one of a result's warnings into plain words."""
-    if text.startswith("damaged"):
+def warning(caution: Mapping[str, str]) -> str:
+    """Return one of a result's warnings in plain words."""
+    if caution["code"] == "damaged":  # its message is the decoder's
         return "The file is damaged or breaks off; only what could be read of it was judged."
-    if found := re.match(r"(\d+) of (\d+) windows hold no speech", text):
-        silent, total = found.groups()
-        return f"{silent} of {total} stretches hold no speech-like sound and were left out."
-    return text
+    return f"{caution['message'][:1].upper()}{caution['message'][1:]}."
+
+
+def _count(things: Mapping[str, float | None], one: str, many: str) -> str:
+    asked = sum(p_spoof is not None for p_spoof in things.values())
+    number = NUMBERS[asked] if asked < len(NUMBERS) else str(asked)
+    return f"{number} {one if asked == 1 else many}"
+
+
+def opinions(result: Mapping[str, Any]) -> str:
+    """Return the caption of what each model says; models that were not asked do not count."""
+    models = _count(result["models"], "model listens on its own", "models listen on their own")
+    stacks = _count(result["stack"], "stack weighs", "stacks weigh")
+    return (
+        f"{models.capitalize()} (circles); {stacks} what they say (diamonds). The verdict's chance "
+        "is that of the stack that decides, corrected for overconfidence."
+    )
 
 
 def failure(error: ServiceError) -> str:
-    """Put an error into plain words, and say when to try again."""
+    """Return an error in plain words, and when to try again."""
     words = ERRORS.get(error.code, _UNKNOWN)
     if error.code in _WITH_DETAIL:
         words += f" ({error.message})"
@@ -104,15 +122,15 @@ def is_simulated(model: Mapping[str, Any]) -> bool:
 
 
 def trained_on(model: Mapping[str, Any]) -> str:
-    """Say what the bundle learned from, and how often it errs on what it has not heard."""
+    """Return what the bundle learned from, and how often it errs on what it has not heard."""
     manifest = model.get("manifest", {})
     words = []
     if rows := manifest.get("corpus", {}).get("rows"):
         words.append(f"This detector was trained on {rows} recordings.")
     if eer := manifest.get("metrics", {}).get("eer"):
         words.append(
-            f"On sources that it had never heard it erred in about {round(100 * eer['value'])} of "
-            f"100; on others it can err more often."
+            f"On sources it had never heard, it was wrong about {round(100 * eer['value'])} times "
+            "in 100; on others it can be wrong more often."
         )
     return " ".join([*words, "A verdict is a statistical statement, not proof."])
 
@@ -127,5 +145,5 @@ def brief_card(card: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Take from a text what Markdown would read as markup."""
+    """Return a text with everything escaped that Markdown would read as markup."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)

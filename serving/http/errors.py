@@ -1,4 +1,6 @@
-"""What the service says no with: one shape, a status, and a code for programs."""
+"""API errors: one shape, a status, and a code for programs."""
+
+from dataclasses import asdict, dataclass
 
 from starlette.responses import JSONResponse
 
@@ -18,8 +20,23 @@ STATUS = {
 }
 
 
-class ApiError(Exception):  # an answer, not an error of ours
-    """An answer other than 200.
+@dataclass(frozen=True)
+class Reason:
+    """Why a request has no answer: a code for programs, a message for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Error:
+    """The body of every answer that is an error."""
+
+    error: Reason
+
+
+class ApiError(Exception):
+    """A request that has no answer but an error.
 
     Parameters
     ----------
@@ -28,7 +45,7 @@ class ApiError(Exception):  # an answer, not an error of ours
     message : str
         What was seen and what is allowed.
     retry_after_s : int
-        When to come again; 0 leaves it unsaid.
+        Seconds after which to try again; 0 for no ``Retry-After``.
     close : bool
         Close the connection, because the body is not read to its end.
     """
@@ -42,11 +59,11 @@ class ApiError(Exception):  # an answer, not an error of ours
 
     @property
     def status(self) -> int:
-        """HTTP status."""
+        """The HTTP status."""
         return STATUS[self.code]
 
     def response(self) -> JSONResponse:
-        """Return the answer."""
+        """Return the response."""
         headers = {}
         if self.retry_after_s:
             headers["retry-after"] = str(self.retry_after_s)
@@ -63,4 +80,4 @@ def error_response(
     status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Return ``{"error": {"code", "message"}}``."""
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    return JSONResponse(asdict(Error(Reason(code, message))), status, headers)

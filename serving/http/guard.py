@@ -1,4 +1,4 @@
-"""What every request passes first: where it comes from, its key, and the headers of its answer."""
+"""What every request passes first: checks of its origin and key, and the headers of its answer."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from serving.http.errors import ApiError, error_response
 from serving.http.keys import Gate
-from serving.http.routes import detect
+from serving.http.routes import score, scoring_paths
 from serving.settings import is_loopback
 
 log = logging.getLogger("bonafide.serve")
@@ -36,23 +36,23 @@ API_HEADERS, PAGE_HEADERS = (
     Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
     for policy in (API_POLICY, PAGE_POLICY)
 )
-DETECT = "/v1/detect"
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
 class Guard:
-    """ASGI middleware: refuses before a body is read, and words every error the same way.
+    """ASGI middleware: rejects before a body is read, and gives every error the same shape.
 
     Parameters
     ----------
     app : ASGI application
     state : State
-        ``gate``, a Gate, or None to serve without keys; ``anonymous``, whether to do so on an
-        address that other machines reach.
+        ``endpoints``, by name; ``gate``, a Gate, or None to serve without keys; ``anonymous``,
+        whether to do so on an address that other machines reach.
     """
 
     def __init__(self, app: Any, state: State) -> None:
         self._app, self._state = app, state
+        self._scoring = scoring_paths(state.endpoints)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,11 +62,11 @@ class Guard:
         answer = _Answer(scope["path"], send)
         try:
             self._check(scope)
-            if scope["path"] == DETECT:
+            if name := self._scoring.get(scope["path"]):
                 if scope["method"] != "POST":
-                    raise ApiError("method_not_allowed", f"{DETECT} takes POST alone")
+                    raise ApiError("method_not_allowed", f"{scope['path']} takes POST alone")
                 # A dozen layers of routing would take as long as reading the body.
-                response = await detect(Request(scope, receive), self._state)
+                response = await score(name, Request(scope, receive), self._state)
                 await response(scope, receive, answer.send)
             else:
                 await self._app(scope, receive, answer.send)
@@ -87,12 +87,12 @@ class Guard:
             self._check_key(self._state.gate, headers)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
-        """Without keys: this machine alone, and no web page that points a name at it."""
+        """Without keys, serve this machine alone, and no web page that points a name at it."""
         if self._state.anonymous:
             return
         server = scope.get("server") or ("127.0.0.1", 0)
         if not is_loopback(server[0]):
-            message = "no API keys are set, so only this machine is answered"
+            message = "no API keys are set, so only this machine is served"
             raise ApiError("keys_required", message, close=True)
         named = headers.get("host", "localhost")
         host = named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
@@ -114,7 +114,7 @@ class Guard:
 
 
 class _Answer:
-    """Passes an answer on, with our headers, and in our words where it is another's error."""
+    """Passes an answer on with our headers; an error of BentoML's gets our shape."""
 
     def __init__(self, path: str, send: Send) -> None:
         self._path, self._send = path, send
@@ -131,12 +131,12 @@ class _Answer:
             status = message["status"]
             self._replaced = status >= 400 and headers.get("content-type") != "application/json"
             if self._replaced:
-                await self._say(status, headers)
+                await self._send_error(status, headers)
                 return
         if not self._replaced:
             await self._send(message)
 
-    async def _say(self, status: int, headers: MutableHeaders) -> None:
+    async def _send_error(self, status: int, headers: MutableHeaders) -> None:
         code = CODES.get(status, "error")
         response = error_response(status, code, code.replace("_", " "))
         headers["content-type"], headers["content-length"] = (

@@ -1,4 +1,7 @@
-"""API keys: hashed at rest, compared in constant time, each with a rate of its own."""
+"""API keys: hashed at rest, compared in constant time, each with its own rate.
+
+A dataclass and not pydantic: its errors would have to be turned back into the messages here.
+"""
 
 import fcntl
 import hashlib
@@ -22,16 +25,16 @@ BURST_S = 10.0  # a key may spend this much of its rate at once
 
 @dataclass(frozen=True)
 class Key:
-    """A key as it is kept.
+    """A key as it is stored.
 
     Parameters
     ----------
     name : str
-        Whose it is; stands in metrics.
+        Whose it is.
     sha256 : str
         Hash of the key. Keys are random and 256 bits long, so a plain hash cannot be turned back.
     rate_per_minute : float
-        Requests allowed, on average.
+        Requests allowed per minute, on average; above 0.
     """
 
     name: str
@@ -40,7 +43,17 @@ class Key:
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """Read the key file: JSON, a list of `Key`.
+    """Read a key file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON: a list of objects with the fields of `Key`.
+
+    Returns
+    -------
+    tuple of Key
+        At least one.
 
     Raises
     ------
@@ -69,7 +82,21 @@ def _is_valid(key: Key) -> bool:
 
 
 def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MINUTE) -> str:
-    """Add a key to the file, which is made where it is missing; return the key, once.
+    """Add a key to a key file, which is created where it is missing.
+
+    Parameters
+    ----------
+    path : Path
+        The key file.
+    name : str
+        Whose key it is; each name has one key.
+    rate_per_minute : float
+        Requests allowed per minute, on average; above 0.
+
+    Returns
+    -------
+    str
+        The key itself, which is stored nowhere.
 
     Raises
     ------
@@ -78,9 +105,9 @@ def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MIN
     """
     keys = read_keys(path) if path.exists() else ()
     if any(key.name == name for key in keys):
-        raise ConfigError("bad_keys", f"{path}: has a key for {name!r}; names are given once")
+        raise ConfigError("bad_keys", f"{path}: has a key for {name!r}; names must be unique")
     if not rate_per_minute > 0:
-        raise ConfigError("bad_keys", f"rate {rate_per_minute}: must be above 0 a minute")
+        raise ConfigError("bad_keys", f"rate {rate_per_minute}: must be above 0 per minute")
     secret = secrets.token_urlsafe(KEY_BYTES)
     entry = Key(name, hashlib.sha256(secret.encode()).hexdigest(), rate_per_minute)
     draft = path.with_name(f".{path.name}")
@@ -91,15 +118,15 @@ def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MIN
 
 
 class Gate:
-    """Knows the keys, and counts each one's requests across all workers.
+    """Checks keys, and counts the requests of each across all workers.
 
     Parameters
     ----------
     keys : tuple of Key
     counters : Path
-        A file that the workers share; made where it is missing.
+        A file that the workers share; created where it is missing.
     clock : callable
-        Seconds, the same for every worker.
+        Returns seconds, the same for every worker.
     """
 
     def __init__(
@@ -115,12 +142,12 @@ class Gate:
         self._counters = mmap.mmap(self._file.fileno(), _ENTRY.size * len(keys))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._counters.close()
         self._file.close()
 
     def find(self, secret: str) -> int | None:
-        """Return the number of the key, or None; looks at every key, so time tells nothing."""
+        """Return the number of a key, or None; compares all, so that timing reveals nothing."""
         seen = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
         found = None
         for number, expected in enumerate(self._hashes):
@@ -129,11 +156,11 @@ class Gate:
         return found
 
     def name(self, number: int) -> str:
-        """Return the key's name."""
+        """Return the name of a key."""
         return self._keys[number].name
 
     def take(self, number: int) -> float:
-        """Count one request of a key (a token bucket); return the seconds to wait, 0 for none."""
+        """Count a request of a key (a token bucket); return the seconds to wait, 0 for none."""
         per_second = self._keys[number].rate_per_minute / 60
         most = max(1.0, per_second * BURST_S)
         now = self._clock()
@@ -148,7 +175,7 @@ class Gate:
         return 0.0 if allowed else (1 - tokens) / per_second
 
 
-_ENTRY = struct.Struct("dd")  # tokens left, and when they were counted
+_ENTRY = struct.Struct("dd")  # tokens left, and the clock when they were counted
 
 
 class _locked:  # noqa: N801  # reads as a statement

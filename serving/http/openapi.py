@@ -1,140 +1,113 @@
-"""The OpenAPI document of the service."""
+"""The OpenAPI document of the service: paths from its endpoints, schemas from their types."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import bonafide
-from bonafide.features.spec import BASE_MODELS, META_MODELS
+from serving.http.endpoints import Endpoint, ScoringEndpoint
+from serving.http.errors import Error
+from serving.http.uploads import FIELD
 
-JSON = "application/json"
-_PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
-_TEXT = {"type": "string"}
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
-def _answer(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, "content": {JSON: {"schema": schema}}}
-
-
-_BUNDLE = _object({"name": _TEXT, "version": _TEXT, "sha256": _TEXT})
-_SECOND = {"type": "number", "minimum": 0}
-_DETECTION = _object(
-    {
-        "verdict": {"type": "string", "enum": ["bonafide", "spoof", "inconclusive"]},
-        "llr": {"type": "number", "description": "natural log, higher for bona fide"},
-        "p_spoof": _PROBABILITY,
-        "duration_s": _SECOND,
-        "segments": {
-            "type": "array",
-            "items": _object(
-                {
-                    "start_s": _SECOND,
-                    "end_s": _SECOND,
-                    "llr": {"type": "number"},
-                    "p_spoof": _PROBABILITY,
-                }
-            ),
-        },
-        "models": _object(dict.fromkeys(BASE_MODELS, _PROBABILITY)),
-        "stack": _object(dict.fromkeys(META_MODELS, _PROBABILITY)),
-        "warnings": {"type": "array", "items": _TEXT},
-        "bundle": _BUNDLE,
-    }
-)
-_ERROR = _object({"error": _object({"code": _TEXT, "message": _TEXT})})
-_ERRORS = {
-    "400": "malformed: no audio field, not multipart, an empty or too slow upload",
-    "401": "no API key, or one that is not known",
+REFERENCE = "#/components/schemas/{model}"
+ERRORS = {
+    "400": "malformed: no audio field, not multipart, or an upload that is empty or too slow",
+    "401": "no API key, or an unknown one",
     "403": "no API keys are set, and the request does not come from this machine",
     "413": "the body is too large",
     "415": "not audio that can be decoded",
-    "422": "audio, but too short, too long, silent, damaged or out of format",
+    "422": "audio, but too short, too long, silent, damaged or of an unsupported format",
     "429": "busy, or a key over its rate; see Retry-After",
     "503": "not ready yet",
     "504": "the deadline has passed; the work was stopped",
 }
+OF_ANY_PATH = ("401", "403", "429", "503")
+HEALTH = {
+    "/livez": "The worker is alive.",
+    "/readyz": "A scorer is ready.",
+    "/metrics": "Counters for Prometheus.",
+}
+GUARDED: dict[str, Any] = {"security": [{}, {"bearer": []}]}
+_BINARY = {"type": "string", "format": "binary"}
+_FORM = {"type": "object", "required": [FIELD], "properties": {FIELD: _BINARY}}
+BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {"schema": _FORM},
+        "application/octet-stream": {"schema": _BINARY},
+    },
+}
 
 
-def document() -> dict[str, Any]:
-    """Build the document, OpenAPI 3.0.3, as plain JSON values."""
+def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
+    """Build the OpenAPI 3.1 document.
+
+    Parameters
+    ----------
+    endpoints : mapping of str to Endpoint
+        What `serving.http.endpoints.find_endpoints` returns.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
+    """
+    schemas, components = _schemas(endpoints)
     errors = {
-        status: _answer(text, {"$ref": "#/components/schemas/Error"})
-        for status, text in _ERRORS.items()
+        status: _response(text, schemas["Error"], "application/json")
+        for status, text in ERRORS.items()
     }
-    model = _object(
-        {
-            "bundle": _BUNDLE,
-            "thresholds": {"type": "object"},
-            "prior_spoof": _PROBABILITY,
-            "lineage": {"type": "object"},
-            "card": _TEXT,
-            "manifest": {"type": "object"},
-        }
-    )
-    form = _object({"audio": {"type": "string", "format": "binary"}})
-    guarded = {"security": [{}, {"bearer": []}]}
-    detect = {
-        "operationId": "detect",
-        "summary": "Score one recording.",
-        "description": "Any codec that libsndfile or FFmpeg reads, as a form or as the body.",
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": form},
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
-        "responses": {
-            "200": _answer("verdict and scores", {"$ref": "#/components/schemas/Detection"}),
-            **errors,
-        },
-        **guarded,
+    paths = {
+        endpoint.path: {endpoint.method.lower(): _call(name, endpoint, schemas[name], errors)}
+        for name, endpoint in endpoints.items()
     }
-    show = {
-        "operationId": "model",
-        "summary": "Manifest, card, thresholds and lineage of the bundle that answers.",
-        "responses": {
-            "200": _answer("the bundle", model),
-            **{status: errors[status] for status in ("401", "403", "429", "503")},
-        },
-        **guarded,
-    }
+    general = {status: errors[status] for status in OF_ANY_PATH}
+    for path, text in HEALTH.items():
+        answer = _response(text, {"type": "string"}, "text/plain")
+        paths[path] = {"get": {"summary": text, "responses": {"200": answer, **general}}}
     return {
-        "openapi": "3.0.3",
+        "openapi": "3.1.0",
         "info": {
             "title": "Bonafide",
             "version": bonafide.__version__,
-            "description": "Tells machine-generated speech from human speech.",
+            "description": "Detects machine-generated speech.",
         },
         "servers": [{"url": "."}],
-        "paths": {
-            "/v1/detect": {"post": detect},
-            "/v1/model": {"get": show},
-            **{path: {"get": _plain(text)} for path, text in _HEALTH.items()},
-        },
+        "paths": paths,
         "components": {
-            "schemas": {"Detection": _DETECTION, "Error": _ERROR},
+            "schemas": components,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-_HEALTH = {
-    "/livez": "The worker is alive.",
-    "/readyz": "A scorer stands by.",
-    "/metrics": "Counters for Prometheus.",
-}
+def _schemas(endpoints: Mapping[str, Endpoint]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schema of each endpoint's answer and of errors, and what they refer to."""
+    from pydantic import TypeAdapter  # the scorer and `bonafide score` go without it
+
+    types = {name: endpoint.answer_type for name, endpoint in endpoints.items()} | {"Error": Error}
+    found, rest = TypeAdapter.json_schemas(
+        [(name, "serialization", TypeAdapter(kind)) for name, kind in types.items()],
+        ref_template=REFERENCE,
+    )
+    components = rest.get("$defs", {})
+    for schema in components.values():
+        if "description" in schema:  # the first line of a docstring
+            schema["description"] = schema["description"].partition("\n")[0]
+    return {name: schema for (name, _), schema in found.items()}, components
 
 
-def _plain(text: str) -> dict[str, Any]:
-    refused = {
-        status: _answer(_ERRORS[status], {"$ref": "#/components/schemas/Error"})
-        for status in ("401", "403", "429", "503")
-    }
-    content = {"text/plain": {"schema": _TEXT}}
-    return {
-        "summary": text,
-        "responses": {"200": {"description": text, "content": content}, **refused},
-    }
+def _call(
+    name: str, endpoint: Endpoint, schema: dict[str, Any], errors: dict[str, Any]
+) -> dict[str, Any]:
+    call = {"operationId": name, "summary": endpoint.summary, **GUARDED}
+    statuses = tuple(errors) if isinstance(endpoint, ScoringEndpoint) else OF_ANY_PATH
+    if isinstance(endpoint, ScoringEndpoint):
+        call["description"] = "Any codec that libsndfile or FFmpeg reads, as a form or as the body."
+        call["requestBody"] = BODY
+    answer = _response("the answer", schema, "application/json")
+    responses = {"200": answer, **{status: errors[status] for status in statuses}}
+    return {**call, "responses": responses}
+
+
+def _response(text: str, schema: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {"description": text, "content": {kind: {"schema": schema}}}

@@ -1,11 +1,11 @@
-"""The routes under /v1, and what is written about them."""
+"""What is done with a request: the calls of the endpoints, and the application around them."""
 
 import contextlib
 import gc
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,7 +14,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bonafide.bundle import Bundle
 from bonafide.home import home
+from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
 from serving.http.errors import ApiError
 from serving.http.keys import Gate, read_keys
 from serving.http.metrics import Metrics
@@ -27,27 +29,41 @@ from serving.workers.scoring import Scoring
 CLIENT_GONE = 499  # as nginx counts it; nobody is there to read it
 
 
-async def detect(request: Request, state: State) -> Response:
-    """Answer ``POST /v1/detect``."""
+async def score(name: str, request: Request, state: State) -> Response:
+    """Answer a call of a scoring endpoint, errors included, and count it.
+
+    Parameters
+    ----------
+    name : str
+        The endpoint's.
+    request : Request
+        Its body is not read yet.
+    state : State
+        The application's, as `lifespan` fills it.
+
+    Returns
+    -------
+    Response
+    """
     metrics: Metrics = state.metrics
     start = time.perf_counter()
     code = "ok"
     try:
-        response = await _detect(request, state)
+        response = await _score(name, request, state)
     except ApiError as api_error:
         code, response = api_error.code, api_error.response()
     except ClientDisconnect:
         code, response = "client_gone", Response(status_code=CLIENT_GONE)
-    metrics.answered(response.status_code, code, time.perf_counter() - start)
+    metrics.answered(name, response.status_code, code, time.perf_counter() - start)
     return response
 
 
-async def _detect(request: Request, state: State) -> Response:
+async def _score(name: str, request: Request, state: State) -> Response:
     scoring: Scoring = state.scoring
     bundle = scoring.bundle
     scoring.check_room()
     if state.uploads >= scoring.settings.max_uploads:
-        raise ApiError("busy", f"{state.uploads} uploads are arriving", retry_after_s=1)
+        raise ApiError("busy", f"{state.uploads} uploads are arriving; try again", retry_after_s=1)
     start = time.perf_counter()
     upload = scoring.new_upload()
     try:
@@ -58,41 +74,29 @@ async def _detect(request: Request, state: State) -> Response:
             state.uploads -= 1
         received_s = time.perf_counter() - start
         with state.metrics.queued():
-            reply = await scoring.score(upload)
+            reply = await scoring.score(name, upload)
     finally:
         upload.close()
         state.metrics.answers_with(bundle)
     notes = reply.notes
     if error := notes.get("error"):
         raise ApiError(error["code"], error["message"])
-    state.metrics.scored(notes["verdict"], {"receive": received_s, **notes["timings"]})
+    timings = {"receive": received_s, **notes["timings"]}
+    state.metrics.scored(name, notes["verdict"], timings)
     return Response(reply.body, media_type="application/json")
 
 
-async def model(request: Request) -> Response:
-    """Return the manifest, card and thresholds of the bundle that answers."""
-    scoring: Scoring = request.app.state.scoring
-    try:
-        bundle = scoring.bundle
-    except ApiError as api_error:
-        return api_error.response()
-    card = bundle.folder / "card.md"
-    manifest = bundle.manifest
-    return JSONResponse(
-        {
-            "bundle": bundle.identity,
-            "thresholds": manifest["thresholds"],
-            "prior_spoof": manifest["prior_spoof"],
-            "lineage": {key: manifest.get(key) for key in ("corpus", "code", "zenml", "created")},
-            "card": card.read_text(encoding="utf-8") if card.is_file() else "",
-            "manifest": manifest,
-        }
-    )
+def _handler(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def describe(request: Request) -> Response:
+        bundle: Bundle = request.app.state.scoring.bundle
+        return JSONResponse(plain(endpoint.answer(bundle)))
+
+    return describe
 
 
 async def docs(request: Request) -> Response:
     """Return the OpenAPI document."""
-    return JSONResponse(document())
+    return JSONResponse(document(request.app.state.endpoints))
 
 
 def _gate(settings: Settings) -> Gate | None:
@@ -103,7 +107,7 @@ def _gate(settings: Settings) -> Gate | None:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Start the scorer with the worker, and end it with it."""
+    """Start the scorer with the worker, and end both together."""
     logging.getLogger("bonafide").setLevel(logging.INFO)
     settings = Settings.from_environment()
     app.state.uploads = 0
@@ -114,7 +118,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
         await app.state.scoring.start()
         app.state.metrics.answers_with(app.state.scoring.bundle)
-        gc.freeze()  # what is loaded stays; looking through it again and again costs time
+        gc.freeze()  # what is loaded stays; the collector need not look at it
         yield
     finally:
         await app.state.scoring.close()
@@ -122,12 +126,29 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             app.state.gate.close()
 
 
-def application() -> Starlette:
-    """Build the application that BentoML mounts; `detect` is called before it, by the guard."""
-    return Starlette(
-        routes=[
-            Route("/v1/model", model, methods=["GET"]),
-            Route("/docs.json", docs, methods=["GET"]),
-        ],
-        lifespan=lifespan,
-    )
+def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
+    """Build the application that BentoML mounts.
+
+    Scoring endpoints have no route in it: the guard, which every request passes, calls `score`.
+
+    Parameters
+    ----------
+    endpoints : mapping of str to Endpoint
+        What `find_endpoints` returns.
+
+    Returns
+    -------
+    Starlette
+    """
+    describing = [each for each in endpoints.values() if isinstance(each, BundleEndpoint)]
+    routes = [Route(each.path, _handler(each), methods=[each.method]) for each in describing]
+    app = Starlette(routes=[*routes, Route("/docs.json", docs, methods=["GET"])], lifespan=lifespan)
+    app.state.endpoints = dict(endpoints)
+    return app
+
+
+def scoring_paths(endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
+    """Return the path of each scoring endpoint -> its name."""
+    return {
+        each.path: name for name, each in endpoints.items() if isinstance(each, ScoringEndpoint)
+    }

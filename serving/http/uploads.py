@@ -1,4 +1,4 @@
-"""Taking in a body: multipart or raw, counted while it arrives, and written to a file."""
+"""Receiving a body: multipart or raw, counted while it arrives, and written to a file."""
 
 import asyncio
 import logging
@@ -21,12 +21,12 @@ MAX_HEADER_BYTES = 8_192
 
 
 class Upload:
-    """Audio as it comes in: a file, which is gone when the request is.
+    """The audio of a request as it arrives: a file that is removed with the request.
 
     Parameters
     ----------
     path : Path
-        Where it is written, once there is something to write.
+        Where it is written; created with the first byte.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class Upload:
         self._file: FileIO | None = None
 
     def add(self, piece: bytes | memoryview) -> None:
-        """Take in the next bytes."""
+        """Write the next bytes."""
         if self._file is None:
             self._file = FileIO(
                 os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
@@ -44,18 +44,27 @@ class Upload:
             pass
 
     def seal(self) -> None:
-        """Close the file; it stays."""
+        """Close the file and leave it in place."""
         if self._file is not None:
             self._file.close()
 
     def close(self) -> None:
-        """Remove the file, whoever has it."""
+        """Remove the file."""
         self.seal()
         self.path.unlink(missing_ok=True)
 
 
 async def read_upload(request: Request, settings: Settings, upload: Upload) -> None:
     """Read the audio of a request: the field ``audio`` of a form, or else the body itself.
+
+    Parameters
+    ----------
+    request : Request
+        Its body is not read yet.
+    settings : Settings
+        The limits on size and time.
+    upload : Upload
+        Where the audio goes.
 
     Raises
     ------
@@ -66,7 +75,9 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
         If the client goes away.
     """
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise ApiError("bad_encoding", "the body is compressed; send it as it is", close=True)
+        raise ApiError(
+            "bad_encoding", "the body is compressed; it must be sent uncompressed", close=True
+        )
     kind, options = parse_options_header(request.headers.get("content-type"))
     pieces = _limited(request, settings.max_body_bytes)
     try:
@@ -77,19 +88,19 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
                 async for piece in pieces:
                     upload.add(piece)
     except TimeoutError as error:
-        message = f"the body took more than {settings.upload_s:g} s to arrive"
+        message = f"the body took longer than the {settings.upload_s:g} s limit to arrive"
         raise ApiError("upload_too_slow", message, close=True) from error
     except OSError as error:
         log.error("an upload could not be kept: %s", error.strerror)
-        raise ApiError("no_room", "no room for uploads is left", close=True) from error
+        raise ApiError("no_room", "no room is left for uploads", close=True) from error
     if not upload.size:
         raise ApiError("empty", "the upload is empty (0 bytes)")
     upload.seal()
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
-    """Go through the body; stop where it is larger than allowed."""
-    message = f"the body is larger than the {most} bytes that are allowed"
+    """Yield the body; stop where it is larger than allowed."""
+    message = f"the body is larger than the {most} bytes allowed"
     promised = request.headers.get("content-length", "0")
     if promised.isdecimal() and int(promised) > most:
         raise ApiError("too_large", message, close=True)
@@ -115,12 +126,12 @@ async def _read_form(pieces: AsyncIterator[bytes], boundary: bytes, upload: Uplo
         raise ApiError("bad_multipart", "the multipart body breaks off before its last boundary")
     if form.found != 1:
         raise ApiError(
-            "no_audio_field", f"the form has {form.found} fields named {FIELD!r}; needed is one"
+            "no_audio_field", f"the form has {form.found} fields named {FIELD!r}; must have one"
         )
 
 
 class _Form:
-    """Listens to the parser; keeps the bytes of the one field and nothing of the others."""
+    """Follows the parser; keeps the bytes of the one field and nothing of the others."""
 
     def __init__(self, upload: Upload) -> None:
         self.found, self.ended = 0, False

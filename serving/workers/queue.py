@@ -1,9 +1,9 @@
-"""The line before the scorers: one for all workers of a server, so that none idles beside a queue.
+"""The queue before the scorers: one for all workers of a server, so that no scorer idles.
 
-A worker takes connections as the kernel hands them out, and one worker may get most of them. So
-scorers are not asked, they ask: a request is a file with audio and a ticket in a named pipe.
-Whichever scorer is free draws the next ticket, puts its name on the file, and sends the answer to
-the worker's socket.
+The kernel hands connections to workers, and one worker may get most of them. So scorers are not
+assigned requests, they fetch them: a request is a file with audio and a ticket in a named pipe.
+Whichever scorer is free takes the next ticket, renames the file to its own process number, and
+sends the answer to the worker's socket.
 """
 
 import contextlib
@@ -17,19 +17,25 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 from bonafide.process.lifetime import process_is_gone
 
-TICKET = struct.Struct("<qqd")  # process of the worker, number of the request, time of writing
+# process of the worker, number of the request, time of writing, name of the endpoint
+TICKET = struct.Struct("<qqd32s")
 HELLO = struct.Struct("<q")  # process of the scorer, once a connection
 ANSWER = struct.Struct("<qII")  # number of the request, bytes of the notes and of the body
 PREFIX = "bonafide-"
+PIPE = "queue"
 
 
 def run_folder(server: int) -> Path:
-    """Return the folder that the workers of a server share; made where it is missing.
+    """Return the folder that the workers of a server share; created where it is missing.
 
     Parameters
     ----------
     server : int
-        Process of the server.
+        Process number of the server.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -45,22 +51,22 @@ def run_folder(server: int) -> Path:
         private = stat.S_ISDIR(seen.st_mode) and not stat.S_IMODE(seen.st_mode) & 0o077
         if not private or seen.st_uid != os.getuid():
             raise ConfigError(
-                "bad_run_folder", f"{folder}: is not a folder of this user alone; remove it"
+                "bad_run_folder", f"{folder}: must be a folder of this user alone; remove it"
             ) from None
-    pipe = folder / "line"
+    pipe = folder / PIPE
     if not pipe.exists():
         with contextlib.suppress(FileExistsError):  # the other worker was faster
             os.mkfifo(pipe, mode=0o600)
     return folder
 
 
-def open_line(folder: Path) -> int:
+def open_queue(folder: Path) -> int:
     """Open the pipe for both ends, so that it never reports an end; does not block."""
-    return os.open(folder / "line", os.O_RDWR | os.O_NONBLOCK)
+    return os.open(folder / PIPE, os.O_RDWR | os.O_NONBLOCK)
 
 
 def socket_path(folder: Path, worker: int) -> Path:
-    """Return the socket where a worker takes answers."""
+    """Return the socket where a worker receives answers."""
     return folder / f"{worker}.sock"
 
 
@@ -75,16 +81,16 @@ def taken_path(audio: Path, scorer: int) -> Path:
 
 
 def taken_by(audio: Path) -> dict[int, Path]:
-    """Return the scorers that have a request's file, and where it is."""
+    """Return the scorers that work on a request's file -> its path."""
     found = audio.parent.glob(f"{audio.stem}.*")
     return {int(path.suffix[1:]): path for path in found if path.suffix[1:].isdecimal()}
 
 
 def leave(folder: Path, worker: int) -> None:
-    """Remove what a worker has in the folder, and the folder with the last of them."""
+    """Remove what a worker has in the folder; the last worker removes the folder."""
     clear(folder, {worker})
     if not list(folder.glob("*.sock")):
-        (folder / "line").unlink(missing_ok=True)
+        (folder / PIPE).unlink(missing_ok=True)
         (folder / "rates").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another worker left as well, or one came
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""One worker's side of scoring: its requests in the line, and the scorer that it keeps running."""
+"""One worker's side of scoring: its requests in the queue, and the scorer that it keeps running."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from serving.workers.queue import (
     audio_path,
     clear,
     leave,
-    open_line,
+    open_queue,
     run_folder,
     socket_path,
     taken_by,
@@ -43,7 +43,7 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True)
 class Reply:
-    """What a scorer says: see `serving.workers.scorer.answer`."""
+    """What a scorer answers: see `serving.workers.scorer.answer`."""
 
     notes: dict[str, Any]
     body: bytes
@@ -73,7 +73,7 @@ async def start_scorer(
 
 
 class Scoring:
-    """Requests in, replies out; a scorer that is replaced when it ends; a bundle that is followed.
+    """Scores requests; replaces the scorer when it ends; follows the bundle in production.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Scoring:
         self._opened = contextlib.ExitStack()  # what `close` closes, however far the start came
 
     async def start(self) -> None:
-        """Load the bundle, open the line and start the scorer.
+        """Load the bundle, open the queue and start the scorer.
 
         Raises
         ------
@@ -106,8 +106,8 @@ class Scoring:
         self._folder = run_folder(os.getppid())
         self._opened.callback(leave, self._folder, os.getpid())
         clear(self._folder)  # what a worker left that was killed
-        self._line = open_line(self._folder)
-        self._opened.callback(os.close, self._line)
+        self._queue = open_queue(self._folder)
+        self._opened.callback(os.close, self._queue)
         path = socket_path(self._folder, os.getpid())
         server = await asyncio.start_unix_server(self._take_answers, path)
         self._opened.callback(server.close)
@@ -118,7 +118,7 @@ class Scoring:
             self._in_background(self._follow())
 
     async def close(self) -> None:
-        """End the scorer and all that runs beside it, and leave nothing behind."""
+        """End the scorer and the background work, and leave nothing behind."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -140,11 +140,17 @@ class Scoring:
 
     @property
     def waiting(self) -> int:
-        """Requests in the line or with a scorer."""
+        """How many requests are in the queue or with a scorer."""
         return len(self._requests)
 
     def check_room(self) -> None:
-        """Raise the api_error ``busy`` where one more request would wait too long."""
+        """Check that one more request may wait.
+
+        Raises
+        ------
+        ApiError
+            ``busy``.
+        """
         if self.waiting > self.settings.queue:
             wait_s = max(1, math.ceil(self.waiting * self._service_s))
             raise ApiError(
@@ -156,8 +162,19 @@ class Scoring:
         self._numbers += 1
         return Upload(audio_path(self._folder, os.getpid(), self._numbers))
 
-    async def score(self, upload: Upload) -> Reply:
-        """Score an upload from `new_upload`.
+    async def score(self, endpoint: str, upload: Upload) -> Reply:
+        """Have an upload scored.
+
+        Parameters
+        ----------
+        endpoint : str
+            Name of the endpoint that it was sent to.
+        upload : Upload
+            From `new_upload`.
+
+        Returns
+        -------
+        Reply
 
         Raises
         ------
@@ -168,25 +185,26 @@ class Scoring:
         start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                reply = await self._until_answered(upload)
+                reply = await self._until_answered(endpoint.encode(), upload)
         except TimeoutError as error:
-            message = f"not done within {self.settings.deadline_s:g} s, so the work was stopped"
+            message = f"scoring took longer than the {self.settings.deadline_s:g} s limit"
             raise ApiError("deadline", message) from error
         took_s = time.monotonic() - start - reply.notes["timings"]["wait"]
         self._service_s += 0.1 * (took_s - self._service_s)
         return reply
 
-    async def _until_answered(self, upload: Upload) -> Reply:
-        """Ask; once more, if the scorer ends over it, which may not be the upload's fault."""
+    async def _until_answered(self, endpoint: bytes, upload: Upload) -> Reply:
+        """Ask, and once more if the scorer ends meanwhile: that may not be the upload's fault."""
         number = int(upload.path.stem.partition("-")[2])
         for _ in range(ATTEMPTS):
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()
             try:
-                os.write(self._line, TICKET.pack(os.getpid(), number, time.monotonic()))
+                ticket = TICKET.pack(os.getpid(), number, time.monotonic(), endpoint)
+                os.write(self._queue, ticket)
                 reply = await waiter
             except asyncio.CancelledError:
                 for scorer, path in taken_by(upload.path).items():
-                    log.warning("a scorer is ended at the deadline")
+                    log.warning("a scorer is killed at the deadline")
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(scorer, signal.SIGKILL)
                     path.unlink(missing_ok=True)
@@ -196,12 +214,12 @@ class Scoring:
             if reply is not None:
                 return reply
             log.warning("a scorer ended over a request")
-        raise ApiError("decoder_crashed", "decoding the upload ends the decoder; it is refused")
+        raise ApiError("decoder_crashed", "decoding the upload crashes the decoder")
 
     async def _take_answers(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Listen to one scorer until it ends; what it then had in hand is given back."""
+        """Receive the answers of one scorer until it ends; what it worked on is queued again."""
         scorer = 0
         try:
             (scorer,) = HELLO.unpack(await reader.readexactly(HELLO.size))
@@ -234,7 +252,7 @@ class Scoring:
             log.error("background work ended: %r", error)
 
     async def _keep_running(self) -> None:
-        """Start another scorer whenever the one at work ends."""
+        """Start another scorer whenever this one ends."""
         while True:
             process = self._scorer
             await process.wait()
@@ -247,7 +265,7 @@ class Scoring:
                 await asyncio.sleep(PAUSE_S)
 
     async def _follow(self) -> None:
-        """Put a bundle that is promoted into service, without a request being lost."""
+        """Serve a bundle that is promoted, without losing a request."""
         while True:
             await asyncio.sleep(self.settings.watch_s)
             if (stamp := production_stamp(self._home)) == self._stamp:
@@ -261,7 +279,7 @@ class Scoring:
                 continue
             old, self._scorer, self._bundle = self._scorer, fresh, bundle
             if old.returncode is None:
-                old.terminate()  # it ends what it has in hand first
+                old.terminate()  # it finishes its request first
             log.info("now serving bundle %s version %s", *_name(bundle))
 
 

@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from benchmarks.sounds import mux
 from bonafide.audio import decode
@@ -29,6 +29,7 @@ from bonafide.simulation.corpus import simulate
 CHROMIUM = "/usr/bin/chromium"
 MARK = "BONAFIDE_TEST_MARK"
 START_S = 90.0
+WAIT_MS = 60_000  # a busy machine draws slowly
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         assert not os.environ.get("CI"), f"{CHROMIUM} is missing"
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]

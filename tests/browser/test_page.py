@@ -13,10 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 from bonafide.detector import Detector
 from bonafide.home import find_bundle
 from serving.app.wording import ERRORS, NOTHING_TO_JUDGE, VERDICTS, percent
-from tests.browser.conftest import App, Stub, running_app
+from tests.browser.conftest import WAIT_MS, App, Stub, running_app
 
 WIDTHS = {"wide": 1280, "phone": 390}
-WAIT_MS = 60_000
 KEY = "a-key-of-the-test"
 Open = Callable[..., Page]
 
@@ -104,7 +103,7 @@ def test_a_recording_is_judged_heard_and_drawn(
     expected = Detector(find_bundle(bundle_home)).score(recordings["wav"])
     page = open_page(app, scheme=scheme, width=WIDTHS[width])
     choose(page, recordings["wav"])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict], timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict])
     said = f"{percent(expected.p_spoof)} chance that this is a deepfake"
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("Demonstration only.")).to_be_visible()
@@ -128,7 +127,7 @@ def test_other_kinds_of_files_are_judged_too(
     expected = Detector(find_bundle(bundle_home)).score(recordings[kind])
     page = open_page(app)
     choose(page, recordings[kind])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict], timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict])
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
 
 
@@ -143,7 +142,7 @@ def test_what_cannot_be_judged_is_said_in_words(
         "short": NOTHING_TO_JUDGE["too_short"],
         "silent": NOTHING_TO_JUDGE["no_speech"],
     }
-    expect(page.get_by_text(said[kind])).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text(said[kind])).to_be_visible()
     expect(page.get_by_test_id("verdict")).to_have_count(0 if kind == "text" else 1)
     if kind != "text":
         expect(page.get_by_test_id("verdict")).to_have_text("Inconclusive")
@@ -157,7 +156,7 @@ def test_names_of_files_stay_on_the_page(
     named.write_bytes(recordings["wav"].read_bytes())
     page = open_page(app)
     choose(page, named)
-    expect(page.get_by_test_id("verdict")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_be_visible()
     expect(page.get_by_role("button", name=f"Remove {named.name}")).to_be_visible()
     assert "secret" not in app.log.read_text()
 
@@ -182,7 +181,7 @@ MODEL = {
 }
 
 
-def result(verdict: str, p_spoof: float, *warnings: str) -> dict[str, Any]:
+def result(verdict: str, p_spoof: float, *warnings: dict[str, str]) -> dict[str, Any]:
     segment = {"start_s": 0.0, "end_s": 4.0, "llr": 0.0, "p_spoof": p_spoof}
     return {
         "verdict": verdict,
@@ -200,7 +199,7 @@ def result(verdict: str, p_spoof: float, *warnings: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("verdict", "p_spoof", "said"),
     [
-        ("bonafide", 0.02, "2 % chance that this is a deepfake, supposing that 10 % of all"),
+        ("bonafide", 0.02, "2 % chance that this is a deepfake, assuming that 10 % of all"),
         ("spoof", 0.998, "over 99 % chance that this is a deepfake"),
         ("inconclusive", 0.5, "between 30 % and 80 %, where this detector errs too often"),
     ],
@@ -217,10 +216,14 @@ def test_each_verdict_in_words(
 ) -> None:
     bundle = {**MODEL["bundle"], "sha256": verdict}  # what is cached is kept by bundle
     stub.model = (200, {**MODEL, "bundle": bundle})
-    stub.answer = (200, result(verdict, p_spoof, "1 of 3 windows hold no speech-like sound", "*"))
+    warnings = (
+        {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"},
+        {"code": "of_tomorrow", "message": "*"},
+    )
+    stub.answer = (200, result(verdict, p_spoof, *warnings))
     page = open_page(told_app)
     choose(page, recordings["wav"])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[verdict], timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[verdict])
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("1 of 3 stretches hold no speech-like sound")).to_be_visible()
     expect(page.get_by_text("trained on 5000 recordings")).to_be_visible()
@@ -243,10 +246,10 @@ def test_busy_says_when_to_try_again_and_does(
     stub.answer, stub.headers = (429, error("busy")), {"retry-after": "7"}
     page = open_page(told_app)
     choose(page, recordings["wav"])
-    expect(page.get_by_text("Please try again in 7 s.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("Please try again in 7 s.")).to_be_visible()
     stub.answer, stub.headers = (200, result("spoof", 0.9)), {}
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["spoof"], timeout=WAIT_MS)
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["spoof"])
 
 
 def test_service_that_refuses_or_is_gone(
@@ -254,10 +257,10 @@ def test_service_that_refuses_or_is_gone(
 ) -> None:
     stub.model = (401, error("unauthorized"))
     page = open_page(told_app)
-    expect(page.get_by_text("its API key is missing or not known")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("its API key is missing or not known")).to_be_visible()
     with running_app(tmp_path, tmp_path / "log", "--service", "http://127.0.0.1:9") as app:
         gone = open_page(app)
-        expect(gone.get_by_text(ERRORS["unreachable"])).to_be_visible(timeout=WAIT_MS)
+        expect(gone.get_by_text(ERRORS["unreachable"])).to_be_visible()
         expect(gone.get_by_role("button", name="Try again")).to_be_visible()
 
 

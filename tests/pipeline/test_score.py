@@ -99,11 +99,13 @@ def test_files_that_cannot_be_scored_are_reported_and_the_others_scored(
     assert "text.wav: not an audio file" in by_name["text.wav"]["error"]["message"]
     for name, warning in (("short.wav", "too_short"), ("silence.wav", "no_speech")):
         assert by_name[name]["verdict"] == "inconclusive"
-        assert by_name[name]["warnings"][0].startswith(warning)
+        assert by_name[name]["warnings"][0]["code"] == warning
     assert by_name["silence.wav"]["llr"] == 0.0
     assert by_name["silence.wav"]["models"]["cnn"] is None
     assert by_name["cut.wav"]["duration_s"] == pytest.approx(2.0, abs=0.01)
-    assert by_name["cut.wav"]["warnings"][0].startswith("damaged: the file is cut short")
+    (damaged,) = by_name["cut.wav"]["warnings"]
+    assert damaged["code"] == "damaged"
+    assert damaged["message"].startswith("the file is cut short")
     assert by_name["good.wav"]["llr"] == by_name["./--help.wav"]["llr"]
 
 

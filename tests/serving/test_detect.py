@@ -1,4 +1,4 @@
-"""What the service answers to one upload: every format, every api_error, and nothing more."""
+"""What the service answers to one upload: every format, every API error, and nothing more."""
 
 import gzip
 import io

@@ -18,7 +18,7 @@ from tests.helpers.servers import Server, load, private_home, server, wait_for
 SOUND = encode(speech(5.0), "flac")
 LONG = encode(np.tile(speech(5.0), 240), "flac")  # twenty minutes: seconds of work
 QUEUE, CLIENTS = 3, 4
-OK = 'bonafide_requests_total{code="ok",status="200"}'
+OK = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"}'
 ENDED = "a scorer ended over a request"
 HEAD = "POST /v1/detect HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -83,7 +83,7 @@ def test_a_scorer_that_hangs_is_ended_at_the_deadline(hasty: Server) -> None:
     check_unharmed(hasty)
 
 
-def test_a_line_that_does_not_move_is_answered_at_the_deadline(hasty: Server) -> None:
+def test_a_queue_that_does_not_move_is_answered_at_the_deadline(hasty: Server) -> None:
     (scorer,) = hasty.scorers()
     scorer.suspend()
     with asked(hasty, SOUND) as (answer,):
@@ -138,7 +138,7 @@ def test_an_upload_that_takes_too_much_memory_is_refused(service: Server, home: 
         check_unharmed(running)
 
 
-def test_a_full_line_is_refused_at_once_and_recovers(service: Server) -> None:
+def test_a_full_queue_is_refused_at_once_and_recovers(service: Server) -> None:
     (scorer,) = wait_for(service.scorers, "a scorer")
     scorer.suspend()
     with asked(service, SOUND, QUEUE + 5) as answers:
@@ -180,7 +180,7 @@ def test_a_body_that_does_not_come_is_given_up(hasty: Server) -> None:
 
 
 def test_a_client_that_goes_away_leaves_nothing(service: Server) -> None:
-    line = 'bonafide_requests_total{code="client_gone",status="499"}'
+    line = 'bonafide_requests_total{code="client_gone",endpoint="detect",status="499"}'
     before = service.metric(line)
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(f"{HEAD}Content-Length: 9000000\r\n\r\n".encode() + bytes(3_000_000))

@@ -75,7 +75,7 @@ def test_files_that_are_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rate", "message"),
-    [("ana", 60, "names are given once"), ("ben", 0, "above 0"), ("ben", float("nan"), "above 0")],
+    [("ana", 60, "names must be unique"), ("ben", 0, "above 0"), ("ben", float("nan"), "above 0")],
 )
 def test_keys_that_are_not_made(tmp_path: Path, name: str, rate: float, message: str) -> None:
     path = tmp_path / "keys.json"

@@ -1,5 +1,7 @@
 """The OpenAPI document is valid, and the service does what it says of itself."""
 
+import subprocess
+import sys
 from typing import Any
 
 import jsonschema
@@ -10,14 +12,16 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from benchmarks.sounds import Samples, encode
+from serving.http.endpoints import find_endpoints
 from serving.http.errors import STATUS
 from serving.http.openapi import document
 from tests.helpers.servers import Server
 
+DOCUMENT = document(find_endpoints())
 ALL = list(HealthCheck)
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CALLS = [
-    *((path, method, POSITIVE) for path, item in document()["paths"].items() for method in item),
+    *((path, method, POSITIVE) for path, item in DOCUMENT["paths"].items() for method in item),
     ("/v1/detect", "post", NEGATIVE),
 ]
 NOT_OURS = [positive_data_acceptance]  # the schema says bytes; which bytes are audio it cannot say
@@ -50,11 +54,11 @@ def test_whatever_is_called_is_answered_as_the_document_says(
 
 def test_the_document_is_valid_and_the_one_that_is_served(api: Any, service: Server) -> None:
     api.validate()
-    assert service.get("/docs.json").json() == document()
+    assert service.get("/docs.json").json() == DOCUMENT
 
 
-def test_every_refusal_has_its_status_in_the_document() -> None:
-    responses = document()["paths"]["/v1/detect"]["post"]["responses"]
+def test_every_error_has_its_status_in_the_document() -> None:
+    responses = DOCUMENT["paths"]["/v1/detect"]["post"]["responses"]
     possible = set(STATUS.values()) - {405}  # of other methods than the one described
     assert {str(status) for status in possible} == set(responses) - {"200"}
 
@@ -76,9 +80,8 @@ def test_answers_are_what_is_written_and_no_more(
     service: Server, voice: Samples, path: str
 ) -> None:
     method = "post" if path == "/v1/detect" else "get"
-    said = document()
-    responses = said["paths"][path][method]["responses"]
-    schemas = said["components"]["schemas"]
+    responses = DOCUMENT["paths"][path][method]["responses"]
+    schemas = DOCUMENT["components"]["schemas"]
 
     def check(status: str, answer: Any) -> None:
         written = responses[status]["content"]["application/json"]["schema"]
@@ -89,3 +92,21 @@ def test_answers_are_what_is_written_and_no_more(
     else:
         check("200", service.detect(encode(voice, "flac")).json())
         check("415", service.detect(b"not audio").json())
+
+
+def test_the_scorer_goes_without_what_only_the_worker_needs() -> None:
+    script = (
+        "import sys, serving.workers.scorer as scorer; scorer.find_endpoints();"
+        "print([n for n in ('pydantic', 'starlette', 'bentoml') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_models_are_a_map_of_names_and_may_be_null() -> None:
+    detection = DOCUMENT["components"]["schemas"]["Detection"]["properties"]
+    number_or_null = [{"type": "number"}, {"type": "null"}]
+    for name in ("models", "stack"):
+        assert detection[name]["additionalProperties"]["anyOf"] == number_or_null
+    codes = DOCUMENT["components"]["schemas"]["Caution"]["properties"]["code"]["enum"]
+    assert set(codes) == {"damaged", "silent_windows", "no_speech", "too_short"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bonafide.errors import ConfigError
-from serving.workers.queue import TICKET, leave, open_line, run_folder, socket_path, sweep
+from serving.workers.queue import TICKET, leave, open_queue, run_folder, socket_path, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_the_folder_is_its_users_alone(temp: Path) -> None:
         os.umask(old)
     assert folder == place(temp, 42) == run_folder(42)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    pipe = (folder / "line").stat().st_mode
+    pipe = (folder / "queue").stat().st_mode
     assert stat.S_ISFIFO(pipe) and stat.S_IMODE(pipe) == 0o600
 
 
@@ -67,14 +67,16 @@ def test_another_users_folder_is_refused(temp: Path, monkeypatch: pytest.MonkeyP
 
 
 def refused() -> None:
-    with pytest.raises(ConfigError, match="not a folder of this user alone; remove it") as raised:
+    with pytest.raises(
+        ConfigError, match="must be a folder of this user alone; remove it"
+    ) as raised:
         run_folder(42)
     assert raised.value.code == "bad_run_folder"
 
 
-def test_workers_share_one_line_that_does_not_block() -> None:
+def test_workers_share_one_queue_that_does_not_block() -> None:
     folder = run_folder(42)
-    ends = [open_line(folder), open_line(folder)]
+    ends = [open_queue(folder), open_queue(folder)]
     with pytest.raises(BlockingIOError):
         os.read(ends[0], TICKET.size)
     tickets = [bytes([number]) * TICKET.size for number in range(3)]
@@ -91,7 +93,7 @@ def test_the_last_worker_that_leaves_removes_the_folder() -> None:
     for worker in (*workers, dead):
         socket_path(folder, worker).touch()
     leave(folder, workers[0])
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["line", f"{workers[1]}.sock"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(["queue", f"{workers[1]}.sock"])
     leave(folder, workers[1])
     assert not folder.exists()
     leave(folder, workers[1])  # as when both leave at once

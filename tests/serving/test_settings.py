@@ -12,7 +12,7 @@ from serving.settings import PREFIX, Settings, is_loopback
 def test_settings_travel_in_the_environment() -> None:
     changed = Settings(
         *("/bundles/a b", "keys.json", True, 3, 1.5, 60.25, 48_000, 2),
-        *(7, 0, 12.5, 3.25, 1_500.0, 0.5),
+        *(7, 0, 12.5, 3.25, 1_500.0, 0.5, "detect"),
     )
     names = [item.name for item in fields(Settings)]
     assert all(getattr(changed, name) != getattr(Settings(), name) for name in names)
@@ -66,3 +66,8 @@ LOOPBACK = {
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_addresses_of_this_machine(host: str) -> None:
     assert is_loopback(host) is LOOPBACK[host]
+
+
+def test_names_of_endpoints_stand_between_commas() -> None:
+    assert Settings(endpoints="detect, model,").endpoint_names == ("detect", "model")
+    assert Settings().endpoint_names == ()

@@ -31,22 +31,22 @@ def test_metrics_count(service: Server, detector: Detector, voice: Samples) -> N
     content = encode(voice, "mp3")
     verdict = detector.score(content).verdict
     counters = {
-        'bonafide_requests_total{code="ok",status="200"}': 2,
-        'bonafide_requests_total{code="not_audio",status="415"}': 1,
-        f'bonafide_verdicts_total{{verdict="{verdict}"}}': 2,
-        "bonafide_request_seconds_count": 3,
+        'bonafide_requests_total{code="ok",endpoint="detect",status="200"}': 2,
+        'bonafide_requests_total{code="not_audio",endpoint="detect",status="415"}': 1,
+        f'bonafide_verdicts_total{{endpoint="detect",verdict="{verdict}"}}': 2,
+        'bonafide_request_seconds_count{endpoint="detect"}': 3,
         **{
-            f'bonafide_stage_seconds_count{{stage="{stage}"}}': 2
+            f'bonafide_stage_seconds_count{{endpoint="detect",stage="{stage}"}}': 2
             for stage in ("receive", "wait", "decode", "resample", "infer")
         },
     }
     before = {line: service.metric(line) for line in counters}
-    spent = service.metric('bonafide_stage_seconds_sum{stage="infer"}')
+    spent = service.metric('bonafide_stage_seconds_sum{endpoint="detect",stage="infer"}')
     for upload in (content, content, b"not audio"):
         service.detect(upload)
     moved = {line: service.metric(line) - seen for line, seen in before.items()}
     assert moved == counters
-    assert service.metric('bonafide_stage_seconds_sum{stage="infer"}') > spent
+    assert service.metric('bonafide_stage_seconds_sum{endpoint="detect",stage="infer"}') > spent
     labels = ",".join(f'{key}="{identity[key]}"' for key in ("name", "sha256", "version"))
     assert service.metric(f"bonafide_bundle{{{labels}}}") == 1
     assert service.metric("bonafide_queue") == 0

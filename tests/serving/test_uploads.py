@@ -89,8 +89,8 @@ def test_whatever_is_sent_as_a_form_is_taken_or_refused(
     body = b"".join(parts)
     try:
         content = receive(cut(body, places), FORM)
-    except ApiError as api_error:
-        assert api_error.code in ("empty", "no_audio_field", "bad_multipart")
+    except ApiError as error:
+        assert error.code in ("empty", "no_audio_field", "bad_multipart")
     else:
         assert content in body
 
@@ -100,8 +100,8 @@ def test_whatever_is_sent_as_a_form_is_taken_or_refused(
 def test_whatever_a_content_type_says_is_read_or_refused(kind: bytes) -> None:
     try:
         receive([BOUND + AUDIO + b"x\r\n--bound--\r\n"], kind)
-    except ApiError as api_error:
-        assert api_error.status == 400
+    except ApiError as error:
+        assert error.status == 400
 
 
 @pytest.mark.parametrize("kind", [FORM, "audio/wav"])

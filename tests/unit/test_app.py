@@ -12,6 +12,7 @@ from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from serving.app import drawing as drawings
 from serving.app import wording
+from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import DrawingError, draw, reduce
 from serving.app.launch import check_port, options
@@ -29,7 +30,7 @@ def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") 
     return Service(URL, key, httpx.MockTransport(answer))
 
 
-def test_every_refusal_of_the_service_is_put_into_words() -> None:
+def test_every_error_of_the_service_is_put_into_words() -> None:
     worded = wording.ERRORS.keys() | wording.NOTHING_TO_JUDGE.keys()
     assert (STATUS.keys() | {CODES[503]}) - OURS <= worded
 
@@ -64,6 +65,35 @@ def test_what_markdown_would_read_is_escaped() -> None:
     assert escaped.replace("\\", "") == text
     for mark in "![(<*`$:":
         assert f"\\{mark}" in escaped
+
+
+def test_warnings_in_words() -> None:
+    silent = {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"}
+    assert wording.warning(silent) == f"{silent['message']}."
+    damaged = {"code": "damaged", "message": "codec 7"}
+    assert "codec" not in wording.warning(damaged) and "damaged" in wording.warning(damaged)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ({"cnn": 0.1, "rnn": None}, "One model listens on its own (circles); one stack weighs"),
+        (dict.fromkeys("abcdef", 0.5), "Six models listen on their own (circles); one stack"),
+        (dict.fromkeys("abcdefghijklmnop", 0.5), "16 models listen on their own"),
+    ],
+)
+def test_models_that_were_asked_are_counted(models: dict[str, float | None], said: str) -> None:
+    assert wording.opinions({"models": models, "stack": {"logistic": 0.2}}).startswith(said)
+
+
+def test_models_are_drawn_under_their_labels() -> None:
+    result = {"models": {"cnn": 0.1, "rnn": None, "sixth": 0.7}, "stack": {"xgboost": 0.2}}
+    manifest = {"labels": {"cnn": "CNN", "xgboost": "XGBoost"}, "choice": "xgboost"}
+    model = {"thresholds": {"bonafide_to": 0.3, "spoof_from": 0.8}, "manifest": manifest}
+    drawn = opinions_chart(result, model).to_dict()
+    (rows,) = (rows for name, rows in drawn["datasets"].items() if name.startswith("data-"))
+    seen = [(row["name"], row["p"]) for row in rows]
+    assert seen == [("CNN", 0.1), ("sixth", 0.7), ("Stack, XGBoost (decides)", 0.2)]
 
 
 def test_only_the_simulated_corpus_makes_a_demonstration() -> None:
@@ -133,7 +163,7 @@ def test_client_gives_the_service_s_errors(
 
 @pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://host", "http://"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="needed is an address"):
+    with pytest.raises(ConfigError, match="must be an address"):
         Service(url)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import Detection, Segment
+from bonafide.detector import BundleIdentity, Caution, Detection, Segment
 from bonafide.errors import AudioError, ConfigError, CorpusError
 from bonafide.evaluation import figures, report
 from bonafide.evaluation.evaluate import (
@@ -561,6 +561,9 @@ class TestGate:
         assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
 
 
+CAUTIONS = (Caution("too_short", "under a second"), Caution("damaged", "low, level"))
+
+
 class FakeBundle:
     identity = {"name": "fake", "version": "3", "sha256": "abc"}  # noqa: RUF012
     manifest = {"prior_spoof": 0.5}  # noqa: RUF012
@@ -585,8 +588,8 @@ class FakeDetector:
             segments=(Segment(0.0, 4.0, llr, 0.5),),
             models=dict.fromkeys(BASE_MODELS, 0.5),
             stack=dict.fromkeys(META_MODELS, 0.5),
-            warnings=("too_short: under a second", "low, level") if short else (),
-            bundle=self.bundle.identity,
+            warnings=CAUTIONS if short else (),
+            bundle=BundleIdentity(**self.bundle.identity),
         )
 
 
@@ -637,8 +640,8 @@ class TestScoreFiles:
 
     def test_unusable(self, results: list[dict[str, Any]]) -> None:
         assert [unusable(result) for result in results] == [False, True, False, True]
-        assert unusable({"warnings": ["no_speech: none"]})
-        assert not unusable({"warnings": ["quiet: no_speech is no prefix"]})
+        assert unusable({"warnings": [{"code": "no_speech", "message": "none"}]})
+        assert not unusable({"warnings": [{"code": "damaged", "message": "no_speech: no code"}]})
 
     def test_errors_that_are_no_audio_errors_are_not_swallowed(self) -> None:
         class Broken(FakeDetector):
@@ -684,7 +687,7 @@ class TestWriters:
         }
         assert rows[1]["error"] == "not_audio: bad.txt: not an audio file"
         assert rows[1]["verdict"] == rows[1]["llr"] == ""
-        assert rows[3]["warnings"] == "too_short: under a second; low, level"
+        assert rows[3]["warnings"] == "too_short: under a second; damaged: low, level"
         assert len(file.flushed) >= 4
 
     def test_table(self, results: list[dict[str, Any]]) -> None:
@@ -694,7 +697,8 @@ class TestWriters:
         assert lines[1].split() == ["spoof", "0.961", "-3.21", "7.4", "spoof.wav"]
         assert lines[2].split(maxsplit=1) == ["error", "bad.txt: not an audio file [not_audio]"]
         assert lines[3].endswith('real, "a".wav')
-        assert [line.strip() for line in lines[5:]] == ["too_short: under a second", "low, level"]
+        said = ["too_short: under a second", "damaged: low, level"]
+        assert [line.strip() for line in lines[5:]] == said
         assert (
             len(
                 {
