@@ -1,4 +1,4 @@
-"""What people read: tables in plain text and Markdown, the HTML report, the model card.
+"""What people read: tables in Markdown, the HTML report, the model card.
 
 Figures need matplotlib (extra ``train``), imported when one is drawn.
 """
@@ -38,19 +38,6 @@ figure svg { max-width: 100%; height: auto; } figcaption { color: #444; font-siz
 """
 
 
-def text_table(headings: Sequence[str], rows: Cells) -> str:
-    """Lay out a table for a terminal, first column to the left, the others to the right."""
-    lines = [list(headings), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    out = []
-    for line in lines:
-        first = line[0].ljust(widths[0])
-        rest = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        out.append("  ".join([first, *rest]).rstrip())
-    out.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(out)
-
-
 def markdown_table(headings: Sequence[str], rows: Cells) -> str:
     """Lay out a Markdown table."""
     rule = ["---", *["---:"] * (len(headings) - 1)]
@@ -88,15 +75,6 @@ def system_rows(evaluation: Evaluation) -> list[list[str]]:
         shares = [percent(metrics[m]) for m in ("miss", "false_alarm")]
         rows.append([name, percent(metrics["eer"]), *numbers, *shares])
     return rows
-
-
-def brief_table(evaluation: Evaluation) -> str:
-    """Lay out what fits a terminal: EER, Cllr and AUC of each system; the report has the rest."""
-    rows = [
-        [name, percent(metrics["eer"]), _number(metrics["cllr"]), _number(metrics["auc"])]
-        for name, metrics in evaluation.systems.items()
-    ]
-    return text_table(("system", "EER", "Cllr, bits", "AUC"), rows)
 
 
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -222,28 +200,3 @@ def evaluation_page(
 ) -> str:
     """Write one evaluation as a page of its own."""
     return html_page(evaluation.title, [evaluation_section(evaluation, scores, is_spoof)])
-
-
-def show_lines(value: Any, depth: int = 0) -> list[str]:
-    """Lay out nested values for a terminal, one a line, indented."""
-    pad = "  " * depth
-    lines: list[str] = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            lines += [f"{pad}{key}:", *show_lines(item, depth + 1)]
-        else:
-            lines.append(f"{pad}{key}: {item}")
-    return lines
-
-
-def tree_lines(tree: Mapping[str, Any], lead: str = "", rest: str = "") -> list[str]:
-    """Draw a tree of ``{"name", "facts", "children"}`` with box characters."""
-    facts = ", ".join(f"{key} {value}" for key, value in tree.get("facts", {}).items())
-    lines = [f"{lead}{tree['name']}{f' ({facts})' if facts else ''}"]
-    children = tree.get("children", [])
-    for number, child in enumerate(children):
-        last = number == len(children) - 1
-        lines += tree_lines(
-            child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  ")
-        )
-    return lines
