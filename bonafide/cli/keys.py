@@ -13,7 +13,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.argument("file", metavar="FILE", type=options.PATH)
+@click.argument("file", metavar="FILE", type=options.OutputFile())
 @click.argument("name", metavar="NAME")
 @click.option("--rate", type=float, metavar="N", help="requests a minute; default: 600")
 def add(file: Path, name: str, rate: float | None) -> None:
