@@ -34,9 +34,11 @@ def inspect(path: Path, corpus_format: str | None, as_json: bool) -> None:
 
 @corpus.command()
 @click.argument("folder", metavar="DIR", type=options.PATH)
-@click.option("--clips", type=int, default=240, metavar="N")
-@click.option("--speakers", type=int, default=12, metavar="N")
-@click.option("--seed", type=int, default=0, metavar="N")
+@click.option("--clips", type=int, default=240, metavar="N", help="clips, half of them spoof")
+@click.option(
+    "--speakers", type=int, default=12, metavar="N", help="speakers, shared by both labels"
+)
+@click.option("--seed", type=int, default=0, metavar="N", help="same seed, same bytes")
 @options.quiet
 def simulate(folder: Path, clips: int, speakers: int, seed: int, quiet: bool) -> None:
     """Make the simulated corpus in the folder DIR.

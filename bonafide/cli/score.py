@@ -33,7 +33,13 @@ class FilesFirst(click.Command):
 @click.command(cls=FilesFirst)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @options.bundle
-@click.option("--format", "style", type=click.Choice(["table", "jsonl", "csv"]), default="table")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "jsonl", "csv"]),
+    default="table",
+    help="one line, JSON object or row a file",
+)
 @click.option(
     "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
 )

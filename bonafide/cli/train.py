@@ -65,7 +65,7 @@ def train(
 
 
 @click.command()
-@click.option("--model", required=True, type=click.Choice(BASE_MODELS))
+@click.option("--model", required=True, type=click.Choice(BASE_MODELS), help="which base model")
 @click.option(
     "--trials",
     type=int,

@@ -53,7 +53,8 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
 def command(traces: Path, status: int = 0, seconds: float = 0.0) -> list[str]:
     """Append start and end to a file, say something, and leave with a status."""
     code = (
-        f"import sys, time; file = open({str(traces)!r}, 'a', buffering=1); file.write('start\\n'); "
+        f"import sys, time; file = open({str(traces)!r}, 'a', buffering=1); "
+        "file.write('start\\n'); "
         "print('on its way'); print('in doubt', file=sys.stderr); "
         f"time.sleep({seconds}); file.write('end\\n'); file.close(); sys.exit({status})"
     )
