@@ -44,5 +44,5 @@ corpora = click.option(
     help="manifest or folder; may be repeated; default: a simulated corpus",
 )
 corpus_format = click.option(
-    "--corpus-format", metavar="NAME", help="manifest or folder; default: recognised"
+    "--corpus-format", metavar="NAME", help="such as manifest or folder; default: recognised"
 )

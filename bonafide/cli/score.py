@@ -5,10 +5,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
+
+if TYPE_CHECKING:
+    from bonafide.detector import Detector
+    from bonafide.scoring import JudgedCorpus
 
 
 class FilesFirst(click.Command):
@@ -38,7 +43,7 @@ class FilesFirst(click.Command):
     "style",
     type=click.Choice(["table", "jsonl", "csv"]),
     default="table",
-    help="one line, JSON object or row a file",
+    help="what each file becomes: a line, a JSON object or a row",
 )
 @click.option(
     "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
@@ -117,11 +122,17 @@ def evaluate(
     for failure in judged.failed:
         click.echo(failure["error"]["message"], err=True)
     if figures:
-        content = {**judged.evaluation.to_json(), "bundle": detector.bundle.identity}
-        figures.write_text(json.dumps({**content, "failed": judged.failed}, indent=1))
+        figures.write_text(_metrics(judged, detector), encoding="utf-8")
     if report:
         from bonafide.evaluation.report import evaluation_page
 
         page = evaluation_page(judged.evaluation, judged.scores, judged.is_spoof)
         report.write_text(page, encoding="utf-8")
     return options.SOME_FAILED if judged.failed else 0
+
+
+def _metrics(judged: "JudgedCorpus", detector: "Detector") -> str:
+    bundle = detector.bundle.identity
+    return json.dumps(
+        {**judged.evaluation.to_json(), "bundle": bundle, "failed": judged.failed}, indent=1
+    )

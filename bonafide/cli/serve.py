@@ -17,7 +17,7 @@ import click
 def serve(host: str, port: int, **given: Any) -> None:
     """Serve a bundle over HTTP.
 
-    More settings, all of them environment variables, are in docs/operating.md.
+    What is not given here is read from the environment: docs/operating.md lists all settings.
     """
     from dataclasses import replace
 
