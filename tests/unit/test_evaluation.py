@@ -219,18 +219,6 @@ EVIL = "<script>alert('&')</script>"
 
 
 class TestTables:
-    def test_text(self) -> None:
-        table = report.text_table(("system", "EER"), [("cnn", "12.3 %"), ("decision", "9 %")])
-        assert table.splitlines() == [
-            "system       EER",
-            "--------  ------",
-            "cnn       12.3 %",
-            "decision     9 %",
-        ]
-
-    def test_text_without_rows(self) -> None:
-        assert report.text_table(("a", "bc"), []).splitlines() == ["a  bc", "-  --"]
-
     def test_markdown(self) -> None:
         table = report.markdown_table(("system", "EER"), [("cnn", "1 %")])
         assert table.splitlines() == ["| system | EER |", "| --- | ---: |", "| cnn | 1 % |"]
@@ -734,16 +722,3 @@ class TestEvaluateCorpus:
         with pytest.raises(CorpusError, match="corpus: 1 rows could be scored; both") as caught:
             evaluate_corpus(detector, corpus, progress=lambda *_: None)
         assert caught.value.code == "nothing_usable"
-
-
-def test_lines_for_a_terminal() -> None:
-    values = {"a": 1, "b": {"c": "x", "d": {"e": 2}}}
-    assert report.show_lines(values) == ["a: 1", "b:", "  c: x", "  d:", "    e: 2"]
-    tree = {
-        "name": "root",
-        "children": [
-            {"name": "one", "facts": {"rows": 3, "of": "x"}, "children": [{"name": "leaf"}]},
-            {"name": "two"},
-        ],
-    }
-    assert report.tree_lines(tree) == ["root", "├─ one (rows 3, of x)", "│  └─ leaf", "└─ two"]
