@@ -162,9 +162,7 @@ def test_what_is_left_out_decides_nothing(small: Workspace) -> None:
     with np.load(small.folder / "sources.npz") as table:
         assert 0 < table["left_out"].sum() < 48
     spoof = small.recordings.corpus.is_spoof
-    whole, less = (
-        small.scores(run, "xgboost") for run in (replace(NESTED, nested=False), without)
-    )
+    whole, less = (small.scores(run, "xgboost") for run in (replace(NESTED, nested=False), without))
     assert whole[spoof].mean() - whole[~spoof].mean() > 0.05
     assert abs(less[spoof].mean() - less[~spoof].mean()) < 0.03
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ def made(results: Results) -> str:
 def headings(text: str) -> list[str]:
     """Lines that tell what stands below them: titles, and the first row of each table."""
     lines = text.splitlines()
-    heads = [a for a, b in zip(lines, lines[1:], strict=False) if b.startswith("| --- |")]
+    heads = [a for a, b in pairwise(lines) if b.startswith("| --- |")]
     summaries = re.findall(r"<summary>(.*) \(\d+\)</summary>", text)
     return [*(line for line in lines if line.startswith("#")), *heads, *summaries]
 
@@ -134,11 +136,9 @@ def test_outcomes_are_shares_of_what_was_decided() -> None:
 def test_a_card_is_completed_once(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Known:
-        manifest = {"name": "x", "format": 1, "files": {}, "sha256": "0"}
-
+    known = SimpleNamespace(manifest={"name": "x", "format": 1, "files": {}, "sha256": "0"})
     written = list[dict[str, object]]()
-    monkeypatch.setattr("research.results.read_bundle", lambda folder: Known)
+    monkeypatch.setattr("research.results.read_bundle", lambda folder: known)
     monkeypatch.setattr(
         "research.results.write_bundle", lambda folder, manifest: written.append(manifest)
     )
