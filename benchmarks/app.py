@@ -1,4 +1,4 @@
-"""Today's app path: librosa features, then ``predict`` of each model in Python.
+"""The usual app: librosa features, then ``predict`` of each model in Python.
 
 What published apps of this kind do for one clip, with the same features and statistics, the same
 network architectures and as many trees as the bundle that it is compared with. The weights are

@@ -74,12 +74,12 @@ class Results:
 
     @cached_property
     def by_seed(self) -> list[dict[str, Floats]]:
-        """Llr of every system, by seed that was run."""
+        """The llr of every system, by seed that was run."""
         return [self.systems(seed) for seed in SEEDS if f"seed {seed}|{MODELS[0]}" in self.scores]
 
     @property
     def decision(self) -> Floats:
-        """Llr of the first seed's decision, shape (n_rows,)."""
+        """The llr of the first seed's decision, shape (n_rows,)."""
         return self.by_seed[0][DECISION]
 
     def systems(self, seed: int) -> dict[str, Floats]:

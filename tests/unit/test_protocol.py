@@ -187,7 +187,7 @@ def test_new_sources_get_folds_and_known_ones_keep_theirs(tmp_path: Path) -> Non
     assert path.read_text() == once
 
 
-def test_what_the_protocol_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_a_corpus_that_does_not_fit_the_protocol_raises(tmp_path: Path) -> None:
     path = protocol_of(tmp_path / "folds.csv", a=0, b=1)
     folds = read_protocol(corpus_of(("a", "x"), ("b", "y"), ("a", "z")), path)
     assert folds.fold.tolist() == [0, 1, 0]

@@ -155,7 +155,7 @@ def test_a_card_is_completed_once(
     assert written == [{"name": "x"}] * 2
 
 
-def test_scores_of_other_recordings_are_refused(results: Results, tmp_path: Path) -> None:
+def test_scores_of_other_recordings_raise(results: Results, tmp_path: Path) -> None:
     path, sound = tmp_path / "scores.npz", results.workspace.recordings.sha256
     np.savez(path, sound=sound.astype("U16"), **results.scores)
     assert set(read_scores(path, sound)) == set(results.scores)
