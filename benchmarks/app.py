@@ -37,7 +37,7 @@ Moves = tuple[Array, Array, Array]  # see `_moves`
 
 
 class App:
-    """Scores one clip the way that notebooks turned into apps do.
+    """Score one clip in the way of apps that were notebooks.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ class App:
             view = self._spec.views[self._view_of[name]]
             sizes = (view.n_features, n_statistics, self._spec.n_frames(view))
             self._networks[name] = build_network(name, getattr(models, name), *sizes)
-        rng = np.random.default_rng(0)
+        rng, n_models = np.random.default_rng(0), len(BASE_MODELS)
         trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
         self._trees = _random_booster(rng, n_statistics, trees, models.xgboost.depth)
         meta_trees = count_trees(onnx.load(bundle.graph_path("meta_xgboost")))
-        self._meta_trees = _random_booster(rng, len(BASE_MODELS), meta_trees, 2)
+        self._meta_trees = _random_booster(rng, n_models, meta_trees, 2)
         self._meta = LogisticRegression().fit(
-            rng.standard_normal((40, len(BASE_MODELS))), np.arange(40) % 2
+            rng.standard_normal((40, n_models)), np.arange(40) % 2
         )
 
     def score(self, content: bytes) -> float:
-        """Decode, extract, predict five times, stack; return a p_spoof."""
+        """Decode, extract, predict with each base model, stack; return a p_spoof."""
         waveform, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         waveform = np.resize(waveform, self._spec.window_samples)
         views, vector = extract(self._spec, waveform, set(self._view_of.values()))

@@ -68,7 +68,8 @@ class Outcome:
             )
         if not self.recovery_s <= MAX_RECOVERY_S:
             faults.append(
-                f"recovery takes {self.recovery_s:.1f} s, longer than the {MAX_RECOVERY_S:g} s limit"
+                f"recovery takes {self.recovery_s:.1f} s, "
+                f"longer than the {MAX_RECOVERY_S:g} s limit"
             )
         return faults
 
