@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from research.ablations import MODELS, runs
 from research.folds import extend_protocol
 from research.workspace import Workspace

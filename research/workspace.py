@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.display import reporter
 from bonafide.features.spec import META_MODELS
 from bonafide.process.isolate import run_isolated

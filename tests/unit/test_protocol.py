@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.sounds import speech
-from bonafide.corpora.readers import read_corpus
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.features.spec import STATISTICS, FeatureSpec
