@@ -33,7 +33,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--config", type=Path, default=CONFIG, help="YAML; default: the shipped")
     parser.add_argument("--work", type=Path, required=True, help="folder for features and fits")
     parser.add_argument("--scores", type=Path, default=SCORES, help="folder for the scores")
     return parser

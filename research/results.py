@@ -70,9 +70,11 @@ def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[np.fl
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the page."""
     parser = options(__doc__)
-    parser.add_argument("--output", type=Path, default=SCORES.with_suffix(".md"))
+    output = SCORES.with_suffix(".md")
+    parser.add_argument("--output", type=Path, default=output, help="the page")
     parser.add_argument("--bundle", type=Path, help="bundle whose model card is completed")
-    parser.add_argument("--bench", type=Path, default=SCORES / "bench.json")
+    bench = SCORES / "bench.json"
+    parser.add_argument("--bench", type=Path, default=bench, help="of bonafide bench --json")
     chosen = parser.parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
     scores = read_scores(chosen.scores / "scores.npz", workspace.recordings.sha256)
