@@ -13,28 +13,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bonafide.evaluation.metrics import auc
-from bonafide.features.spec import META_MODELS
 from bonafide.training.folds import Folds
-from bonafide.training.stacking import Stack, _fit_pair
+from bonafide.training.stacking import fit_stack
 
 Scores = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 N_GROUPS, ROWS_OF_A_GROUP, N_FEATURES, N_MODELS, N_FOLDS = 18, 4, 100, 5, 3
 REPEATS = 48
-
-
-def reference(
-    oof: Scores, nested: Scores, is_spoof: Mask, folds: Folds, seed: int
-) -> tuple[Stack, Scores]:
-    cross_fitted = np.empty((len(oof), len(META_MODELS)), np.float32)
-    for fold in range(folds.count):
-        own = folds.fold == fold
-        pair = _fit_pair(nested[~own, fold], is_spoof[~own], seed)
-        cross_fitted[own] = pair.predict(oof[own])
-    return _fit_pair(oof, is_spoof, seed), cross_fitted
-
-
-fit_stack = reference
 
 
 def draw(rng: np.random.Generator, signal: float = 0.0) -> tuple[NDArray[Any], Mask, Folds]:
