@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from bonafide.bundle import Bundle, read_bundle
     from bonafide.corpora import read_corpus
     from bonafide.corpora.schema import Corpus
-    from bonafide.detector import Detection, Detector
+    from bonafide.detection import Detection
+    from bonafide.detector import Detector
     from bonafide.errors import BonafideError
     from bonafide.training.config import Config, read_config
     from bonafide.training.run import train
@@ -41,7 +42,7 @@ _HOME_OF = {
     "Bundle": "bundle",
     "Config": "training.config",
     "Corpus": "corpora.schema",
-    "Detection": "detector",
+    "Detection": "detection",
     "Detector": "detector",
     "read_bundle": "bundle",
     "read_config": "training.config",

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,137 +19,13 @@ from bonafide.audio import (
     too_short,
 )
 from bonafide.bundle import META_MODELS, Bundle, read_bundle
+from bonafide.detection import BundleIdentity, Caution, Detection, Segment, Verdict
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
 
-Verdict = Literal["bonafide", "spoof", "inconclusive"]
-CautionCode = Literal["damaged", "silent_windows", "no_speech", "too_short"]
-NO_VERDICT: tuple[CautionCode, ...] = ("no_speech", "too_short")  # too little sound for any
 Scores = NDArray[np.float32]
 BATCH_WINDOWS = 16
-
-
-# Bounds of numbers, for the JSON schemas that are derived from these types.
-_PROBABILITY = {"ge": 0, "le": 1}
-_SECONDS = {"ge": 0}
-_LLR = {"description": "natural log, higher for bona fide"}
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a recording with its own score.
-
-    Parameters
-    ----------
-    start_s : float
-        From the start of the recording.
-    end_s : float
-        From the start of the recording.
-    llr : float
-        Natural-log likelihood ratio, higher for bona fide.
-    p_spoof : float
-        Probability of spoof at the bundle's prior, in [0, 1].
-    """
-
-    start_s: float = field(metadata=_SECONDS)
-    end_s: float = field(metadata=_SECONDS)
-    llr: float = field(metadata=_LLR)
-    p_spoof: float = field(metadata=_PROBABILITY)
-
-
-@dataclass(frozen=True)
-class Caution:
-    """Something about a recording that a reader of its result should know.
-
-    Parameters
-    ----------
-    code : {"damaged", "silent_windows", "no_speech", "too_short"}
-        What programs go by.
-    message : str
-        For people.
-    """
-
-    code: CautionCode
-    message: str
-
-
-@dataclass(frozen=True)
-class BundleIdentity:
-    """Which bundle decided.
-
-    Parameters
-    ----------
-    name : str
-    version : str
-    sha256 : str
-        Hash of its content.
-    """
-
-    name: str
-    version: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What is known about one recording.
-
-    Parameters
-    ----------
-    verdict : {"bonafide", "spoof", "inconclusive"}
-    llr : float
-        Natural-log likelihood ratio, higher for bona fide; 0 where nothing could be scored.
-    p_spoof : float
-        Calibrated probability of spoof at the bundle's prior, in [0, 1].
-    duration_s : float
-    segments : tuple of Segment
-        The windows that hold speech-like sound.
-    models, stack : dict of str to float or None
-        p_spoof of each base model and of each meta-model, averaged over segments; None where
-        nothing could be scored.
-    warnings : tuple of Caution
-    bundle : BundleIdentity
-        Name, version and hash of the bundle that decided.
-    """
-
-    verdict: Verdict
-    llr: float = field(metadata=_LLR)
-    p_spoof: float = field(metadata=_PROBABILITY)
-    duration_s: float = field(metadata=_SECONDS)
-    segments: tuple[Segment, ...]
-    models: dict[str, float | None]
-    stack: dict[str, float | None]
-    warnings: tuple[Caution, ...]
-    bundle: BundleIdentity
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, numbers rounded to what they are worth."""
-        return rounded(asdict(self))
-
-
-def rounded(value: Any) -> Any:
-    """Return plain values with every number rounded to five digits, and tuples as lists.
-
-    Parameters
-    ----------
-    value : Any
-        Numbers, strings, and dicts, lists and tuples of them.
-
-    Returns
-    -------
-    Any
-
-    Examples
-    --------
-    >>> rounded({"p_spoof": 0.123456789, "of": ("a", 2)})
-    {'p_spoof': 0.12346, 'of': ['a', 2]}
-    """
-    if isinstance(value, float):
-        return round(value, 5)
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import NO_VERDICT, Detection, Detector
+from bonafide.detection import NO_VERDICT, Detection
+from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 

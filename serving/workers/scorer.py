@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from bonafide.audio import AudioStream, Limits
-from bonafide.detector import Detector, rounded
+from bonafide.detection import rounded
+from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.process.confine import confine
 from serving.http.endpoints import Endpoint, find_endpoints, plain

@@ -1,7 +1,8 @@
 """``POST /v1/peak``: the segment that sounds most generated."""
 
 from bonafide.audio import AudioStream
-from bonafide.detector import Detector, Segment
+from bonafide.detection import Segment
+from bonafide.detector import Detector
 from bonafide.scoring import usable
 from serving.http.endpoints import ScoringEndpoint
 

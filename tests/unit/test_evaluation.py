@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import BundleIdentity, Caution, Detection, Segment
+from bonafide.detection import BundleIdentity, Caution, Detection, Segment
 from bonafide.errors import AudioError, ConfigError, CorpusError
 from bonafide.evaluation import figures, report
 from bonafide.evaluation.evaluate import (

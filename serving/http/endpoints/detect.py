@@ -1,7 +1,8 @@
 """``POST /v1/detect``: the verdict on a recording."""
 
 from bonafide.audio import AudioStream
-from bonafide.detector import Detection, Detector
+from bonafide.detection import Detection
+from bonafide.detector import Detector
 from bonafide.scoring import usable
 from serving.http.endpoints import ScoringEndpoint
 

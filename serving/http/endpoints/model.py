@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bonafide.bundle import Bundle
-from bonafide.detector import BundleIdentity
+from bonafide.detection import BundleIdentity
 from serving.http.endpoints import BundleEndpoint
 
 LINEAGE = ("corpus", "code", "zenml", "created")
