@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -27,14 +27,19 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1))
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, the first column aligned left and the others right."""
+def show_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    justify: Literal["left", "right"] = "right",
+) -> None:
+    """Print a table, its first column aligned left and the others as `justify` says."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        table.add_column(heading, justify=justify if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     show(table)
@@ -45,7 +50,8 @@ def show_records(records: Sequence[Mapping[str, Any]], keys: Sequence[str], as_j
     if as_json:
         show_json(records)
     else:
-        show_table(keys, [[str(record[key]) for key in keys] for record in records])
+        rows = [[str(record[key]) for key in keys] for record in records]
+        show_table(keys, rows, justify="left")
 
 
 def show_values(name: str, values: Mapping[str, Any]) -> None:
