@@ -4,7 +4,7 @@ from bonafide.models.network import Network, NetworkConfig, Recurrence, Width
 
 
 class BiLSTMConfig(NetworkConfig):
-    """What the BiLSTM is by default."""
+    """Configuration of the BiLSTM, with its defaults."""
 
     view: str = "mfcc"
     width: Width = 24

@@ -4,7 +4,7 @@ from bonafide.models.network import Network, NetworkConfig, Recurrence, Strides
 
 
 class GRUConfig(NetworkConfig):
-    """What the GRU is by default."""
+    """Configuration of the GRU, with its defaults."""
 
     view: str = "lfcc"
     strides: Strides = (4, 4, 2)
