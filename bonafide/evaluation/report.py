@@ -1,4 +1,4 @@
-"""What people read: tables in Markdown, and pages from ``templates/``."""
+"""Reports for people: tables in Markdown, and pages from ``templates/``."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,7 +21,19 @@ TILES = ("EER", "Cllr", "AUC", "miss", "false alarm")
 
 
 def markdown_table(headings: Sequence[str], rows: Cells) -> str:
-    """Return a Markdown table, first column to the left, the others to the right.
+    """Return a Markdown table, its first column aligned left, the rest right.
+
+    Parameters
+    ----------
+    headings : sequence of str
+        One for each column.
+    rows : sequence of sequence of str
+        As many cells in each.
+
+    Returns
+    -------
+    str
+        Without a final line break.
 
     Examples
     --------
@@ -57,7 +69,7 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
 
 def title_line(evaluation: Evaluation) -> str:
-    """Return which rows the numbers stand on, in words."""
+    """Return in words which rows the numbers are of."""
     c = evaluation.counts
     return (
         f"{evaluation.title}: {c['rows']} recordings ({c['bonafide']} bona fide, {c['spoof']} "
@@ -87,9 +99,14 @@ def render(template: str, **values: Any) -> str:
     Parameters
     ----------
     template : str
-        A file of ``templates/``. What goes into ``.html.j2`` is escaped, into ``.md.j2`` it is not.
+        A file of ``templates/``. Values are escaped in ``.html.j2`` and not in ``.md.j2``.
     **values
         Plain values, by the names that the template uses.
+
+    Returns
+    -------
+    str
+        Without leading white space.
     """
     return _environment().get_template(template).render(**values).lstrip()
 
@@ -105,8 +122,14 @@ def tables_page(title: str, tables: Mapping[str, tuple[Sequence[str], Cells]]) -
     Parameters
     ----------
     title : str
+        Of the page.
     tables : mapping of str to tuple
         Heading, which may be empty -> headings of the columns, rows.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     listed = [(heading, *table) for heading, table in tables.items()]
     return render("tables.html.j2", title=title, tables=listed)
@@ -120,14 +143,21 @@ def figure_page(title: str, svg: str, caption: str) -> str:
 def evaluation_values(
     evaluation: Evaluation, scores: Mapping[str, Floats], is_spoof: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Return what the templates show of an evaluation, figures drawn.
+    """Return what the templates show of an evaluation, with its figures drawn.
 
     Parameters
     ----------
     evaluation : Evaluation
+        The metrics.
     scores : mapping of str to ndarray, shape (n_rows,)
-        System -> llr of the rows that were judged.
+        System -> llr of the rows that were evaluated.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Their labels.
+
+    Returns
+    -------
+    dict of str to Any
+        As the macro ``evaluation`` takes it.
     """
     from bonafide.evaluation.figures import det_figure, histogram_figure
 
