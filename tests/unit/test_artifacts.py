@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
-from bonafide.training.base import FittedBase
-from bonafide.training.sampling import Scaler, Standard
+from bonafide.models.examples import Standard
+from bonafide.training.fitting import FittedBase
+from bonafide.training.scaling import Scaler
 from zenml.enums import VisualizationType
 from zenml.io.fileio import makedirs
 from zenml.io.filesystem_registry import default_filesystem_registry
@@ -66,7 +67,11 @@ def scaler() -> Scaler:
 
 def fitted(name: str = "cnn") -> FittedBase:
     history = {"final": {"loss": [0.7, 0.5]}, "fold 0": {"loss": [0.6]}}
-    return FittedBase(name, "lfcc", b"a model", np.linspace(0, 1, 8, dtype=np.float32), history)
+    oof = np.linspace(0, 1, 8, dtype=np.float32)
+    nested, config = np.stack([oof, oof / 2], axis=1), {"view": "lfcc", "width": 8}
+    return FittedBase(
+        *(name, name.upper(), "lfcc", config, b"a model", ".keras", oof, nested), history=history
+    )
 
 
 def store(folder: Path) -> FeatureStore:

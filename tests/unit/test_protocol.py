@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from bonafide.training.base import train_base
+from bonafide.training.fitting import train_base
 
 from benchmarks.sounds import speech
 from bonafide.corpora import read_corpus
