@@ -1,4 +1,4 @@
-"""Today's app path: librosa features, then ``predict`` of each model in Python.
+"""The usual app: librosa features, then ``predict`` of each model in Python.
 
 What published apps of this kind do for one clip, with the same features and statistics, the same
 network architectures and as many trees as the bundle that it is compared with. The weights are
@@ -20,12 +20,11 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.bundle import Bundle
 from bonafide.features.frontend import filters
 from bonafide.features.spec import (
-    BASE_MODELS,
-    NETWORKS,
     FeatureSpec,
     ViewSpec,
 )
 from bonafide.features.statistics import FLOOR, PRIOR, STEEPNESS
+from bonafide.models import family
 from bonafide.models.networks import build_network
 
 Array = NDArray[np.floating[Any]]
@@ -33,7 +32,7 @@ Moves = tuple[Array, Array, Array]  # see `_moves`
 
 
 class App:
-    """Scores one clip the way that notebooks turned into apps do.
+    """Score one clip in the way of apps that were notebooks.
 
     Parameters
     ----------
@@ -43,24 +42,25 @@ class App:
 
     def __init__(self, bundle: Bundle) -> None:
         self._spec, self._view_of = bundle.spec, bundle.manifest["views"]
-        models = ModelsConfig.model_validate(bundle.manifest["config"]["models"])
+        sections = bundle.manifest["config"]["models"]
         n_statistics = self._spec.n_statistics
         self._networks: dict[str, keras.Model] = {}
-        for name in NETWORKS:
-            view = self._spec.views[self._view_of[name]]
+        for name, heard in self._view_of.items():
+            view, chosen = self._spec.views[heard], family(name)
+            config = chosen.Config.model_validate(sections[name])
             sizes = (view.n_features, n_statistics, self._spec.n_frames(view))
-            self._networks[name] = build_network(name, getattr(models, name), *sizes)
-        rng = np.random.default_rng(0)
+            self._networks[name] = build_network(name, chosen.recurrence, config, *sizes)
+        rng, n_models = np.random.default_rng(0), len(bundle.models)
         trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
-        self._trees = _random_booster(rng, n_statistics, trees, models.xgboost.depth)
+        self._trees = _random_booster(rng, n_statistics, trees, sections["xgboost"]["depth"])
         meta_trees = count_trees(onnx.load(bundle.graph_path("meta_xgboost")))
-        self._meta_trees = _random_booster(rng, len(BASE_MODELS), meta_trees, 2)
+        self._meta_trees = _random_booster(rng, n_models, meta_trees, 2)
         self._meta = LogisticRegression().fit(
-            rng.standard_normal((40, len(BASE_MODELS))), np.arange(40) % 2
+            rng.standard_normal((40, n_models)), np.arange(40) % 2
         )
 
     def score(self, content: bytes) -> float:
-        """Decode, extract, predict five times, stack; return a p_spoof."""
+        """Decode, extract, predict with each base model, stack; return a p_spoof."""
         waveform, _ = soundfile.read(io.BytesIO(content), dtype="float32")
         waveform = np.resize(waveform, self._spec.window_samples)
         views, vector = extract(self._spec, waveform, set(self._view_of.values()))

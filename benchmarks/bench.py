@@ -2,8 +2,9 @@
 
     bonafide bench [--bundle DIR] [--json FILE]
 
-Rounds in turn and medians, because machines are shared. Each part is a function that gives plain
-numbers; `TARGETS` says what is wanted of them.
+Sides are timed in turn and medians taken, because machines are shared. Each part is a function that
+returns plain numbers; `TARGETS` holds the limits that they should keep, `benchmarks.table` prints
+them.
 """
 
 import json
@@ -21,6 +22,7 @@ import numpy as np
 
 from benchmarks.serving import memory_mb, seconds_of, service
 from benchmarks.sounds import FORMATS, encode, speech
+from benchmarks.table import lines
 from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 
@@ -45,7 +47,7 @@ main(["score", *sys.argv[1:]])
 print(memory_mb(os.getpid()))
 """
 
-# (what, larger or smaller is better, target)
+# target, and the limit of its value
 TARGETS = (
     ("app_over_fused", "at least", 100.0),
     ("chain_over_fused", "at least", 1.0),
@@ -82,7 +84,7 @@ def in_turn(sides: Mapping[str, tuple[Callable[[], object], int]], rounds: int) 
 
 
 def graphs(bundle: Bundle) -> Numbers:
-    """Measure one window on one thread: the fused graph, the chain, today's app, the floor."""
+    """Measure one window on one thread: the fused graph, the chain, the usual app, the floor."""
     import onnx
 
     from benchmarks.app import App
@@ -155,7 +157,7 @@ def http(bundle: Path, file: Path) -> Numbers:
     result: Numbers = {"memory_mb": {}}
     load_s, overheads_ms = str(LOAD_S), list[float]()
     for workers in (1, 2):
-        # The line is as long as the clients are many: throughput is asked for, not reasons.
+        # A place in the queue for every client: throughput is measured, not API errors.
         with service(bundle, workers, BONAFIDE_QUEUE=str(max(CLIENTS))) as running:
             for clients in CLIENTS:
                 words = ("--clients", str(clients), "--seconds", load_s)
@@ -163,12 +165,12 @@ def http(bundle: Path, file: Path) -> Numbers:
             (worker, *_), (scorer, *_) = running.workers(), running.scorers()
             parts = {"worker": memory_mb(worker), "scorer": memory_mb(scorer)}
             result["memory_mb"][f"{workers} workers"] = parts
-            if workers == 1:  # in turn, as below
+            if workers == 1:  # in turn, because the machine is not the same from minute to minute
                 for _ in range(LATENCY_ROUNDS):
                     p50_ms = running.load(file, "--clients", "1", "--seconds", "1")["p50_ms"]
                     score = [milliseconds(lambda: detector.score(content), 1) for _ in range(100)]
                     overheads_ms.append(p50_ms - median(score))
-            else:  # in turn, because the machine is not the same from minute to minute
+            else:
                 words = ("--clients", str(max(CLIENTS)), "--seconds", load_s)
                 rounds = [
                     (running.load(file, *words)["per_second"], _two_cores(bundle, file))
@@ -245,80 +247,23 @@ def measure(bundle: Bundle, say: Say) -> Numbers:
     numbers["bundle"] = {**bundle.identity, "bundle_mb": size / 1e6}
     flat = {key: value for part in numbers.values() for key, value in part.items()}
     numbers["targets"] = {
-        what: {
-            "value": flat[what],
-            "target": f"{direction} {target:g}",
-            "met": _met(flat[what], direction, target),
+        name: {
+            "value": flat[name],
+            "target": f"{direction} {limit:g}",
+            "met": is_met(flat[name], direction, limit),
         }
-        for what, direction, target in TARGETS
+        for name, direction, limit in TARGETS
     }
     return numbers
 
 
-def _met(value: float, direction: str, target: float) -> bool:
-    return value >= target if direction == "at least" else value <= target
-
-
-def lines(numbers: Numbers) -> list[str]:
-    """Lay the numbers out as a table."""
-    graph, web, cold = numbers["graphs"], numbers["http"], numbers["cold_starts"]
-    rows = [
-        ("One window of 4 s, one thread", ""),
-        *(
-            (
-                f"  {text}",
-                f"{graph[name]['median_ms']:.2f} ms  "
-                f"[{graph[name]['quartiles_ms'][0]:.2f}, {graph[name]['quartiles_ms'][1]:.2f}]",
-            )
-            for name, text in (
-                ("fused", "(a) detector.onnx"),
-                ("chain", "(b) the chain of single graphs"),
-                ("app", "(c) librosa, then predict in Python"),
-            )
-        ),
-        (
-            "  (d) floor of the multiply-adds",
-            f"{graph['floor_ms']:.2f} ms  ({graph['multiply_adds'] / 1e6:.1f} M at "
-            f"{graph['multiply_adds_per_second'] / 1e9:.1f} G/s)",
-        ),
-        ("(e) Detector.score from a file's bytes, 4 s", ""),
-        *((f"  {codec}", f"{value:.2f} ms") for codec, value in numbers["codecs"].items()),
-        ("(f) HTTP, 4 s of FLAC", ""),
-        *(
-            (
-                f"  {name}",
-                f"p50 {value['p50_ms']:.1f} ms, p99 {value['p99_ms']:.1f} ms, "
-                f"{value['per_second']:.0f} a second",
-            )
-            for name, value in web.items()
-            if name.endswith("clients")
-        ),
-        ("  Detector.score on two cores", f"{web['two_cores_per_second']:.0f} a second"),
-        ("(g) Cold start", ""),
-        ("  bonafide score, to the verdict", f"{cold['score_s']:.2f} s"),
-        ("  python -c 'import tensorflow'", f"{cold['import_tensorflow_s']:.2f} s"),
-        ("  service, to ready", f"{cold['service_ready_s']:.2f} s"),
-        ("(h) Peak memory of a worker with its scorer", f"{web['worker_mb']:.0f} MB"),
-        *(
-            (f"    bonafide score, a file of {length}", f"{peak:.0f} MB")
-            for length, peak in numbers["lengths"]["peak_mb"].items()
-        ),
-        (
-            "(i) Batch scoring on one core",
-            f"{numbers['batch']['audio_hours_per_hour']:.0f} hours of audio an hour",
-        ),
-        ("Bundle", f"{numbers['bundle']['bundle_mb']:.2f} MB"),
-        ("", ""),
-        *(
-            (what, f"{row['value']:.3g}, {row['target']}: {'met' if row['met'] else 'MISSED'}")
-            for what, row in numbers["targets"].items()
-        ),
-    ]
-    return [f"{left:<46}{right}".rstrip() for left, right in rows]
+def is_met(value: float, direction: str, limit: float) -> bool:
+    """Return whether a value is ``at least`` or ``at most`` its limit."""
+    return value >= limit if direction == "at least" else value <= limit
 
 
 def run(bundle: Bundle, file: Path | None, say: Say) -> list[str]:
-    """Measure everything, write the JSON where it is wanted, and give the table."""
+    """Measure everything; return the table, and write the JSON if a file is named."""
     numbers = measure(bundle, say)
     if file is not None:
         file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

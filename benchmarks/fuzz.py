@@ -1,4 +1,4 @@
-"""Damaged audio against the service: what a stranger sends may be refused, and ends nothing.
+"""Damaged audio against the service: what a stranger sends may be rejected, but ends nothing.
 
     python -m benchmarks.fuzz --uploads 20000 --seed 0 [--keep DIR]
 
@@ -87,7 +87,7 @@ def damage(rng: Generator, files: list[bytes]) -> bytes:
 
 @dataclass
 class Report:
-    """What came of it."""
+    """What came of the uploads."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     scorers: set[int] = field(default_factory=set)
@@ -98,16 +98,16 @@ class Report:
 
     @property
     def restarts(self) -> int:
-        """Scorers that another had to follow."""
+        """Number of scorers that had to be replaced."""
         return len(self.scorers) - WORKERS
 
     def faults(self) -> list[str]:
-        """Name what should not have been."""
-        allowed = {200, 400, 413, 415, 422, 429, 503, 504}
+        """Return what went wrong, a line each."""
+        expected = {200, 400, 413, 415, 422, 429, 503, 504}
         faults = [
             f"{count} answers {status or 'broken off'}"
             for status, count in sorted(self.statuses.items())
-            if status not in allowed
+            if status not in expected
         ]
         if self.workers_lost:
             faults.append(f"{self.workers_lost} workers died")
@@ -175,8 +175,13 @@ def _uploads_in(folder: Path, workers: Iterable[int]) -> Iterator[str]:
                 yield str(target)
 
 
+def _memory_mb(running: Running) -> float:
+    """Return what workers and scorers take now."""
+    return sum(memory_mb(pid, "VmRSS") for pid in (*running.workers(), *running.scorers()))
+
+
 def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> Report:
-    """Start a service, send it damaged files, and see what is left.
+    """Start a service, send it damaged files, and see what came of it.
 
     Parameters
     ----------
@@ -193,31 +198,26 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
         temp = Path(name)
         with (
             service(bundle.folder, WORKERS, TMPDIR=name, BONAFIDE_QUEUE=str(CLIENTS)) as running,
-            contextlib.ExitStack() as stack,
+            contextlib.closing(_Senders(running, report, keep)) as senders,
         ):
-            senders = stack.enter_context(contextlib.closing(_Senders(running, report, keep)))
             workers = running.workers()
 
-            def memory() -> float:
-                return sum(memory_mb(pid, "VmRSS") for pid in (*workers, *running.scorers()))
+            def send(number: int) -> None:
+                senders.send(damage(np.random.default_rng((seed, number)), files), number)
 
             with ThreadPoolExecutor(CLIENTS) as pool:
                 # onnxruntime keeps what its largest batch took: a long file takes it beforehand
                 long = encode(speech(LONG_S, seed), "flac")
                 for status, _ in pool.map(senders.ask, [*files, *[long] * CLIENTS] * WORKERS):
                     assert status == 200, "the files are sound before"
-                report.memory_mb.append(memory())
+                report.memory_mb.append(_memory_mb(running))
                 start = time.perf_counter()
-                for _ in pool.map(
-                    lambda number: senders.send(
-                        damage(np.random.default_rng((seed, number)), files), number
-                    ),
-                    range(uploads),
-                ):
-                    pass
+                list(pool.map(send, range(uploads)))
             report.seconds = time.perf_counter() - start
             report.workers_lost = len(set(workers) - set(running.workers()))
-            report.memory_mb.append(memory() if not report.workers_lost else float("nan"))
+            report.memory_mb.append(
+                _memory_mb(running) if not report.workers_lost else float("nan")
+            )
             report.files_left += _uploads_in(temp, running.workers())
         report.files_left += [str(path.relative_to(temp)) for path in temp.rglob("*")]
     return report
@@ -229,7 +229,7 @@ def main() -> int:
     parser.add_argument("--uploads", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bundle", type=Path, metavar="DIR")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="for what ends a scorer")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="for uploads that end a scorer")
     arguments = parser.parse_args()
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ BOUNDARY = "bonafide-benchmark"
 
 
 def request_bytes(content: bytes) -> bytes:
-    """Write one multipart request for ``POST /v1/detect``."""
+    """Return one multipart request for ``POST /v1/detect``."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="audio"; filename="a"\r\n\r\n'
     body = head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
     lines = [
@@ -68,7 +68,7 @@ class Tally:
 
 
 class Client(asyncio.Protocol):
-    """One connection: `ask` sends a request and gives the status, or None if it broke."""
+    """One connection: `ask` sends a request and returns the status, or None if it broke."""
 
     def __init__(self, read_bundles: bool = False) -> None:
         self._read_bundles = read_bundles
@@ -107,7 +107,7 @@ class Client(asyncio.Protocol):
             self._answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the one who waits."""
+        """Wake the one who waits."""
         self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
@@ -128,15 +128,15 @@ async def _ask(client: Client, port: int, request: bytes, tally: Tally) -> None:
 async def closed_loop(
     port: int, request: bytes, clients: int, seconds: float, *, read_bundles: bool = False
 ) -> Tally:
-    """Let each client ask as soon as it was answered; one that was refused waits a little."""
+    """Let each client ask as soon as it was answered; after a 429 it waits a little."""
     tally, end = Tally(), time.perf_counter() + seconds
 
     async def loop() -> None:
         client = Client(read_bundles)
         while time.perf_counter() < end:
-            refused = tally.statuses[429]
+            busy = tally.statuses[429]
             await _ask(client, port, request, tally)
-            if tally.statuses[429] > refused:
+            if tally.statuses[429] > busy:
                 await asyncio.sleep(0.02)
 
     await asyncio.gather(*(loop() for _ in range(clients)))

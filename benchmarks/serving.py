@@ -12,17 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bonafide.process.lifetime import descendants
 from bonafide.process.service import Service, running_service
-
-
-def children(pid: int) -> list[int]:
-    """Return every process below one, itself first (Linux)."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # the thread has ended
-                found += [int(child) for child in task.read_text().split()]
-    return found
 
 
 def command_line(pid: int) -> str:
@@ -59,11 +50,11 @@ class Running:
 
     def workers(self) -> list[int]:
         """Return the processes that take requests."""
-        return [p for p in children(self.pid) if "worker.service" in command_line(p)]
+        return [p for p in descendants(self.pid) if "worker.service" in command_line(p)]
 
     def scorers(self) -> list[int]:
         """Return the processes that decode and score."""
-        return [p for p in children(self.pid) if "serving.workers.scorer" in command_line(p)]
+        return [p for p in descendants(self.pid) if "serving.workers.scorer" in command_line(p)]
 
     def is_ready(self) -> bool:
         """Ask /readyz."""

@@ -1,4 +1,4 @@
-"""What people see while long work runs: bars in a terminal, plain lines elsewhere."""
+"""Progress of long work: bars in a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -22,7 +22,9 @@ LINE_EVERY_S = 10.0
 
 
 class Display:
-    """Shows several tasks at once. As a context manager it becomes the one `reporter` reports to.
+    """The progress of several tasks, on standard error.
+
+    As a context manager it becomes the one that `reporter` reports to.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class Display:
         self._lock = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
         self._last: dict[str, tuple[float, int]] = {}
-        console = Console(file=sys.__stderr__)  # orchestrators capture the other one
+        console = Console(file=sys.__stderr__)  # orchestrators capture sys.stderr
         self._bars: Progress | None = None
         if console.is_terminal and not quiet:
             self._bars = Progress(
@@ -45,13 +47,13 @@ class Display:
                 BarColumn(),
                 TaskProgressColumn(),
                 TimeElapsedColumn(),
-                TextColumn("left"),
+                TextColumn("remaining"),
                 TimeRemainingColumn(),
                 console=console,
             )
 
     def __enter__(self) -> "Display":
-        """Start showing."""
+        """Become the display that is reported to."""
         if self._bars:
             self._bars.start()
         Display._current = self
@@ -63,7 +65,7 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop showing."""
+        """Take the bars down."""
         Display._current = None
         if self._bars:
             self._bars.stop()
@@ -76,7 +78,15 @@ class Display:
             self._write(text)
 
     def update(self, name: str, done: int, total: int) -> None:
-        """Show how far a task is; from any thread."""
+        """Show how far a task has come; may be called from any thread.
+
+        Parameters
+        ----------
+        name : str
+            The task; a new name adds one.
+        done, total : int
+            Units of work.
+        """
         with self._lock:
             if self._bars:
                 if name not in self._tasks:
@@ -101,7 +111,18 @@ class Display:
 
 
 def reporter(name: str) -> Report:
-    """Return the function that a long task reports (done, total) to, under this name."""
+    """Return the function to which a long task reports ``(done, total)``.
+
+    Parameters
+    ----------
+    name : str
+        The task, as people read it.
+
+    Returns
+    -------
+    callable
+        Does nothing while no `Display` is open.
+    """
 
     def report(done: int, total: int) -> None:
         if Display._current is not None:

@@ -1,1 +1,1 @@
-"""The research protocol: leave-sources-out scores, channel conditions, ablations, results."""
+"""Research: the protocol, ablations, channel conditions, and the page of results."""

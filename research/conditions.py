@@ -1,37 +1,23 @@
-"""What becomes of sound on its way: held-out recordings after codecs, noise, rooms and cuts.
+"""Channel conditions: held-out recordings after codecs, noise, rooms, cuts and level changes.
+
+    python -m research.conditions --corpus MANIFEST --work DIR
 
 Each recording of a fold is changed, then scored by the fold's own `detector.onnx`, built as a
 training run builds it from what `research.protocol` fitted.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from bonafide.audio import decode, speech_frames
-from bonafide.export.candidate import export_networks
-from bonafide.export.fused import detector_graph
-from bonafide.export.meta import (
-    meta_logistic_graph,
-    meta_trees_graph,
-    trees_graph,
-)
-from bonafide.features.spec import (
-    BASE_MODELS,
-    NETWORKS,
-    SAMPLE_RATE_HZ,
-    STATISTICS,
-    FeatureSpec,
-)
-from bonafide.models.examples import Standard
-from bonafide.models.xgboost import load_booster
+from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
 from bonafide.process.pool import map_parallel
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import (
@@ -48,18 +34,14 @@ from bonafide.training.augmentation import (
 )
 from bonafide.training.extraction import training_window
 from bonafide.training.ingest import LIMITS
-from research.protocol import (
-    SEEDS,
-    Bench,
-    Run,
-    both_labels,
-    options,
-    read_standards,
-    source_id,
-    stacked,
-)
+from research.ablations import MODELS, SEEDS, Run, seed_run
+from research.detectors import build_detector
+from research.folds import both_labels, source_id
+from research.protocol import options
+from research.workspace import Workspace
 
 ROWS = 900
+CHUNK_ROWS = 64
 PINKNESS = (0.0, PINK / 2, PINK)
 
 
@@ -135,46 +117,6 @@ CONDITIONS: dict[str, Change] = {
 }
 
 
-def build_detector(bench: Bench, run: Run, fold: int) -> Path:
-    """Export what was fitted without a fold as one `detector.onnx`, stack and calibration too."""
-    folder = bench.work / "detectors" / f"{run.seed}-{fold}"
-    target = folder / "detector.onnx"
-    folder.mkdir(parents=True, exist_ok=True)
-    views = {name: getattr(bench.config.models, name).view for name in NETWORKS}
-    standards: dict[str, Standard] = {}
-    for name in BASE_MODELS:
-        for part, standard in read_standards(bench.folder(run, name) / f"{fold}.npz").items():
-            standards[views[name] if part == "frames" else part] = standard
-    few = np.arange(4)
-    known = standards[STATISTICS](bench.store.view(STATISTICS)[few])
-    samples = {
-        name: {"frames": standards[view](bench.store.view(view)[few]), STATISTICS: known}
-        for name, view in views.items()
-    }
-    fits = {name: bench.folder(run, name) / f"{fold}.keras" for name in NETWORKS}
-    export_networks(fits, bench.config, samples, folder)
-    models = np.stack([bench.scores(run, name) for name in BASE_MODELS], axis=1)
-    is_spoof = bench.recordings.corpus.is_spoof
-    stack, calibration = stacked(models, is_spoof, bench.folds["sources"], fold, run.seed)
-    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in NETWORKS}
-    graphs["xgboost"] = trees_graph(
-        load_booster((bench.folder(run, "xgboost") / f"{fold}.ubj").read_bytes())
-    )
-    graphs["meta_logistic"] = meta_logistic_graph(stack.logistic)
-    graphs["meta_xgboost"] = meta_trees_graph(load_booster(stack.trees))
-    fused = detector_graph(
-        bench.store.spec,
-        standards,
-        graphs,
-        views,
-        choice=stack.choice,
-        calibration=calibration,
-        prior_spoof=0.5,
-    )
-    onnx.save(fused, str(target))
-    return target
-
-
 @dataclass(frozen=True)
 class _Chunk:
     condition: str
@@ -205,26 +147,20 @@ def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
 
 
 def score_conditions(
-    bench: Bench, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
+    workspace: Workspace, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
 ) -> dict[str, NDArray[np.float32]]:
-    """Score rows under each condition by the detectors that never heard their sources."""
-    corpus, fold_of = bench.recordings.corpus, bench.folds["sources"].fold
-    detectors = [build_detector(bench, run, fold) for fold in range(int(fold_of.max()) + 1)]
-    chunks = [
-        _Chunk(
-            name,
-            detectors[fold],
-            bench.store.spec,
-            tuple(part.tolist()),
-            tuple(corpus.audio_path(corpus.rows[row]) for row in part),
-        )
-        for name in conditions
-        for fold in range(len(detectors))
-        for mine in [rows[fold_of[rows] == fold]]
-        for part in np.array_split(mine, -(-len(mine) // 64))
-    ]
+    """Score rows under each condition by the detectors that never heard their sources.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, shape (len(rows), 1 + n_models)
+        By condition: llr, then p_spoof of each base model.
+    """
+    count = workspace.folds[run.split].count
+    detectors = [build_detector(workspace, run, fold) for fold in range(count)]
+    chunks = list(_chunks(workspace, run, rows, conditions, detectors))
     place = {int(row): number for number, row in enumerate(rows)}
-    empty = np.full((len(rows), 1 + len(BASE_MODELS)), np.nan, np.float32)
+    empty = np.full((len(rows), 1 + len(MODELS)), np.nan, np.float32)
     found = {name: empty.copy() for name in conditions}
     for number, scores in map_parallel(_score, chunks, crashed=_crashed):
         chunk = chunks[number]
@@ -232,20 +168,35 @@ def score_conditions(
     return found
 
 
-def choose_rows(bench: Bench) -> NDArray[np.intp]:
-    """Draw the rows that are judged: of sources that hold both labels four times and more."""
-    rows = np.flatnonzero(both_labels(bench.recordings.corpus))
-    order = sorted(rows, key=lambda row: source_id(str(bench.recordings.sha256[row])))
+def _chunks(
+    workspace: Workspace,
+    run: Run,
+    rows: NDArray[np.intp],
+    conditions: Iterable[str],
+    detectors: Sequence[Path],
+) -> Iterator[_Chunk]:
+    corpus, fold_of = workspace.recordings.corpus, workspace.folds[run.split].fold
+    for name in conditions:
+        for fold, detector in enumerate(detectors):
+            mine = rows[fold_of[rows] == fold]
+            for part in np.array_split(mine, -(-len(mine) // CHUNK_ROWS)):
+                paths = tuple(corpus.audio_path(corpus.rows[row]) for row in part)
+                yield _Chunk(name, detector, workspace.store.spec, tuple(part.tolist()), paths)
+
+
+def choose_rows(workspace: Workspace) -> NDArray[np.intp]:
+    """Draw the rows that are judged, of sources with enough of both labels; shape (ROWS,)."""
+    rows = np.flatnonzero(both_labels(workspace.recordings.corpus))
+    order = sorted(rows, key=lambda row: source_id(str(workspace.recordings.sha256[row])))
     return np.sort(np.array(order[:ROWS], dtype=np.intp))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score every condition with the detectors of the first seed."""
     chosen = options(__doc__).parse_args(arguments)
-    bench = Bench.open(chosen.corpus, chosen.config, chosen.work)
-    rows = choose_rows(bench)
-    run = Run(f"seed {SEEDS[0]}", seed=SEEDS[0])
-    found = score_conditions(bench, run, rows, CONDITIONS)
+    workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
+    rows = choose_rows(workspace)
+    found = score_conditions(workspace, seed_run(SEEDS[0]), rows, CONDITIONS)
     np.savez_compressed(chosen.scores / "conditions.npz", allow_pickle=False, rows=rows, **found)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from zenml import step
 from zenml.config.cache_policy import CachePolicy
 
-from steps.imports import ROOT, files_behind
+from bonafide.dependencies import ROOT, files_behind
 
 
 def policy_for(function: Callable[..., Any], also: Sequence[str] = ()) -> CachePolicy:

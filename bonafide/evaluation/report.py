@@ -1,4 +1,4 @@
-"""What people read: tables in plain text and Markdown, and pages from ``templates/``."""
+"""What people read: tables in Markdown, and pages from ``templates/``."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -18,19 +18,6 @@ Floats = NDArray[np.floating[Any]]
 
 HEADINGS = ("system", "EER", "minDCF", "actDCF", "Cllr", "ECE", "AUC", "miss", "false alarm")
 TILES = ("EER", "Cllr", "AUC", "miss", "false alarm")
-
-
-def text_table(headings: Sequence[str], rows: Cells) -> str:
-    """Lay out a table for a terminal, first column to the left, the others to the right."""
-    lines = [list(headings), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    out = []
-    for line in lines:
-        first = line[0].ljust(widths[0])
-        rest = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        out.append("  ".join([first, *rest]).rstrip())
-    out.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(out)
 
 
 def markdown_table(headings: Sequence[str], rows: Cells) -> str:
@@ -59,15 +46,6 @@ def system_rows(evaluation: Evaluation) -> list[list[str]]:
         shares = [percent(metrics[m]) for m in ("miss", "false_alarm")]
         rows.append([name, percent(metrics["eer"]), *numbers, *shares])
     return rows
-
-
-def brief_table(evaluation: Evaluation) -> str:
-    """Lay out what fits a terminal: EER, Cllr and AUC of each system; the report has the rest."""
-    rows = [
-        [name, percent(metrics["eer"]), _number(metrics["cllr"]), _number(metrics["auc"])]
-        for name, metrics in evaluation.systems.items()
-    ]
-    return text_table(("system", "EER", "Cllr, bits", "AUC"), rows)
 
 
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -182,28 +160,3 @@ def evaluation_page(
     """Return one evaluation as a page of its own; see `evaluation_values`."""
     values = evaluation_values(evaluation, scores, is_spoof)
     return render("evaluation.html.j2", title=evaluation.title, evaluation=values)
-
-
-def show_lines(value: Any, depth: int = 0) -> list[str]:
-    """Lay out nested values for a terminal, one a line, indented."""
-    pad = "  " * depth
-    lines: list[str] = []
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            lines += [f"{pad}{key}:", *show_lines(item, depth + 1)]
-        else:
-            lines.append(f"{pad}{key}: {item}")
-    return lines
-
-
-def tree_lines(tree: Mapping[str, Any], lead: str = "", rest: str = "") -> list[str]:
-    """Draw a tree of ``{"name", "facts", "children"}`` with box characters."""
-    facts = ", ".join(f"{key} {value}" for key, value in tree.get("facts", {}).items())
-    lines = [f"{lead}{tree['name']}{f' ({facts})' if facts else ''}"]
-    children = tree.get("children", [])
-    for number, child in enumerate(children):
-        last = number == len(children) - 1
-        lines += tree_lines(
-            child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  ")
-        )
-    return lines

@@ -34,8 +34,21 @@ from bonafide.training.store import FeatureStore
 PARITY_ROWS = 64
 
 
-def _export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
-    """Write both meta-models; return their largest differences on real base scores."""
+def export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
+    """Write ``meta_<name>.onnx`` of both meta-models.
+
+    Parameters
+    ----------
+    stack : Stack
+    folder : Path
+    models : ndarray of float32, shape (n_rows, n_models)
+        Base scores that the graphs are held against the meta-models on.
+
+    Returns
+    -------
+    dict of str to float
+        Largest absolute difference of each graph.
+    """
     graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(load_booster(stack.trees)))
     source = stack.predict(models)
     parity = {}
@@ -97,7 +110,7 @@ def build_candidate(
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
     samples = samples_of({base.name: base.view for base in fitted}, store, scaler, rows.tolist())
     parity |= export_models(fitted, samples, folder, work)
-    parity |= _export_stack(stack, folder, np.stack([base.oof for base in fitted], axis=1))
+    parity |= export_stack(stack, folder, np.stack([base.oof for base in fitted], axis=1))
     manifest = _manifest(config, recordings, store, fitted, stack, calibration)
     fuse(folder, spec, scaler, manifest)
     bundle = write_bundle(folder, manifest)

@@ -1,9 +1,11 @@
-"""How long a process lives: whether one is gone, and one that ends with its parent."""
+"""How long a process lives: whether one is gone, what it started, and an end with its parent."""
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
@@ -17,6 +19,16 @@ def process_is_gone(pid: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def descendants(pid: int) -> list[int]:
+    """Return every process below one, itself first; itself alone where there is no Linux."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # the thread has ended
+                found += [int(child) for child in task.read_text().split()]
+    return found
 
 
 def end_with_parent(sent: signal.Signals) -> None:

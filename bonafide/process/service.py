@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bonafide.errors import BonafideError
-from bonafide.process.lifetime import end_with_parent
+from bonafide.process.lifetime import descendants, end_with_parent
 
 LOOPBACK = "127.0.0.1"
 SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
@@ -100,7 +100,11 @@ class Service:
         return None
 
     def kill(self) -> None:
-        """Kill it and what it started."""
+        """Kill it and what it started, the workers in sessions of their own too."""
+        if self.process.poll() is None:
+            for pid in descendants(self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

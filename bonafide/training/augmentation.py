@@ -1,9 +1,9 @@
-"""What happens to sound on its way: speed, rooms, noise, filters, clipping, telephones, codecs.
+"""Augmentation: speed, rooms, noise, filters, clipping, telephones and codecs.
 
-`degrade` draws some of it at random, for the changed copies that base models train on beside each
-recording; `research.conditions` does one thing at a time, with fixed numbers. Every function
-takes a waveform, float (n_samples,), mono at 16 kHz with full scale 1, and gives one of that
-length; what passes full scale is left to the caller.
+`degrade` draws some of these at random, for the augmented copies that base models train on beside
+each recording; `research.conditions` applies one at a time, with fixed numbers. Every function
+takes a waveform, float (n_samples,), mono at 16 kHz with full scale 1, and returns one of the same
+length; samples over full scale are left to the caller.
 """
 
 import io
@@ -32,7 +32,23 @@ def through(
     rate_hz: int = SAMPLE_RATE_HZ,
     bit_rate: int | None = None,
 ) -> Sound:
-    """Encode and decode with FFmpeg; what comes back is cut or padded to the same length."""
+    """Encode and decode with FFmpeg; the result is cut or padded to the same length.
+
+    Parameters
+    ----------
+    waveform : ndarray of float, shape (n_samples,)
+        At 16 kHz, full scale 1; what is over it is clipped.
+    codec, container : str
+        As FFmpeg names them, such as ``libopus`` and ``ogg``.
+    rate_hz : int
+        Sample rate that the codec works at.
+    bit_rate : int or None
+        In bits a second; None takes the codec's own.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+    """
     sound = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ)
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
@@ -60,20 +76,28 @@ def through(
 
 
 def narrow_band(waveform: Sound) -> Sound:
-    """Bring to 8 kHz and back: nothing over 4 kHz is left."""
+    """Resample to 8 kHz and back, so that nothing above 4 kHz is left."""
     down = scipy.signal.resample_poly(waveform, 1, 2)
     return np.asarray(scipy.signal.resample_poly(down, 2, 1))[: len(waveform)]
 
 
 def noise(n_samples: int, rng: np.random.Generator, *, slope: float) -> Sound:
-    """Make noise whose amplitude falls with the power `slope` of frequency."""
+    """Return noise whose amplitude falls with the power `slope` of frequency.
+
+    Parameters
+    ----------
+    n_samples : int
+    rng : numpy.random.Generator
+    slope : float
+        0 for white noise, `PINK` for pink noise.
+    """
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     falling = np.maximum(np.arange(len(spectrum)), 20) ** -slope
     return np.asarray(np.fft.irfft(spectrum * falling, n_samples))
 
 
 def with_noise(waveform: Sound, added: Sound, *, snr_db: float) -> Sound:
-    """Add noise `snr_db` under the sound, both by their mean power."""
+    """Add noise at a signal-to-noise ratio of `snr_db`, both measured by their mean power."""
     power = float(np.mean(np.square(waveform))) / max(float(np.mean(np.square(added))), 1e-20)
     return waveform + np.sqrt(power) * 10 ** (-snr_db / 20) * added
 
@@ -81,7 +105,17 @@ def with_noise(waveform: Sound, added: Sound, *, snr_db: float) -> Sound:
 def reverberant(
     waveform: Sound, rng: np.random.Generator, *, decay_s: float, tail_db: float
 ) -> Sound:
-    """Put into a room: noise that falls by 60 dB in `decay_s`, `tail_db` over the direct sound."""
+    """Add reverberation: exponentially decaying noise as the response of a room.
+
+    Parameters
+    ----------
+    waveform : ndarray of float, shape (n_samples,)
+    rng : numpy.random.Generator
+    decay_s : float
+        Time in which the tail falls by 60 dB (RT60).
+    tail_db : float
+        Energy of the tail over that of the direct sound.
+    """
     t = np.arange(round(decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay_s) * (t > 0.003)
     response = 10 ** (tail_db / 20) * tail / np.sqrt(np.sum(tail**2))
@@ -90,7 +124,7 @@ def reverberant(
 
 
 def clipped(waveform: Sound, *, share: float) -> Sound:
-    """Cut off the loudest `share` of the samples."""
+    """Clip the loudest `share` of the samples, between 0 and 1."""
     limit = np.quantile(np.abs(waveform), 1 - share)
     return waveform.clip(-limit, limit)
 
@@ -100,7 +134,7 @@ def _filtered(waveform: Sound, taps: Sound) -> Sound:
 
 
 def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Narrow the band, in two of five cases to a telephone's, and code it, in three of four."""
+    """Limit the band, in two of five cases to a telephone's, and encode it, in three of four."""
     if rng.random() < 0.4:
         edges = rng.uniform((50, 3_300), (300, 3_900))
         sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
@@ -155,7 +189,7 @@ def _clipping(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _band(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Take away what is above 3 to 7.5 kHz."""
+    """Remove what is above a frequency between 3 and 7.5 kHz."""
     n_taps = int(rng.integers(31, 201)) | 1
     return _filtered(
         waveform, scipy.signal.firwin(n_taps, rng.uniform(3_000, 7_500), fs=SAMPLE_RATE_HZ)
@@ -163,14 +197,14 @@ def _band(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _equaliser(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Filter by a curve through eight points, 4 dB of deviation each."""
+    """Filter by a curve through eight points, with a standard deviation of 4 dB each."""
     hz = np.concatenate([[0], np.sort(rng.uniform(100, 7_900, 6)), [SAMPLE_RATE_HZ / 2]])
     gains = 10 ** (rng.normal(0, 4, len(hz)) / 20)
     return _filtered(waveform, scipy.signal.firwin2(101, hz, gains, fs=SAMPLE_RATE_HZ))
 
 
 def _speed(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Play up to 8 % faster or slower, pitch and all; what is missing at the end is repeated."""
+    """Play up to 8 % faster or slower, pitch and all; repeat sound where the end is missing."""
     n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
     return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
 
@@ -191,7 +225,7 @@ CHANGES: dict[str, Change] = {
 def draw_changes(
     rng: np.random.Generator, shares: Mapping[str, float], second_share: float
 ) -> list[str]:
-    """Draw what happens to one copy: names of `CHANGES` in their order.
+    """Draw what happens to one augmented copy.
 
     Parameters
     ----------
@@ -199,7 +233,12 @@ def draw_changes(
     shares : mapping of str to float
         How often each of `CHANGES` comes first; only ratios matter, not all may be 0.
     second_share : float
-        How often a second one, each of the others alike, comes on top.
+        How often a second one, any of the others alike, is added.
+
+    Returns
+    -------
+    list of str
+        One or two of `CHANGES`, in their order.
     """
     names = [name for name in CHANGES if shares[name] > 0]
     weight = np.array([shares[name] for name in names])
@@ -216,16 +255,20 @@ def degrade(
     shares: Mapping[str, float],
     second_share: float,
 ) -> NDArray[np.float32]:
-    """Change a waveform as `draw_changes` says, and keep it as a file of 16 bits would.
+    """Change a waveform as `draw_changes` says, and round it as a 16-bit file would.
 
     Parameters
     ----------
     waveform : ndarray of float32, shape (n_samples,)
+    rng : numpy.random.Generator
+    shares : mapping of str to float
+    second_share : float
+        As `draw_changes` takes them.
 
     Returns
     -------
     ndarray of float32, shape (n_samples,)
-        Brought under full scale where it passes it.
+        Scaled down where it is over full scale.
     """
     sound: Sound = waveform.astype(np.float64)
     for name in draw_changes(rng, shares, second_share):

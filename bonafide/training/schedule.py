@@ -1,53 +1,72 @@
 """Retraining by the clock: a small long-lived process that starts one run at a time."""
 
 import json
+import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from bonafide.errors import ConfigError
 
 HISTORY = "schedule.jsonl"
-CHECK_EVERY_S = 30.0
-
-
-class Clock(Protocol):
-    """Where the time comes from."""
-
-    def now(self) -> datetime:
-        """Return the present, with its time zone."""
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-
-
-class WallClock:
-    """The time that is."""
-
-    def now(self) -> datetime:
-        """Return the present."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+CHECK_EVERY_S = 30
+STOP_S = 60.0
 
 
 def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
-    """Return the command of one run, for an interpreter of its own."""
+    """Return the command of one run, for an interpreter of its own.
+
+    Parameters
+    ----------
+    config : Path or None
+        Configuration; None for the demo's.
+    corpora : sequence of str
+        Manifests or folders; none for the simulated corpus.
+    """
     command = [sys.executable, "-m", "bonafide.cli", "train", "--quiet"]
     if config:
         command += ["--config", str(config.resolve())]
     for corpus in corpora:
         command += ["--corpus", str(Path(corpus).resolve())]
     return command
+
+
+def cron_trigger(cron: str, timezone: str | None = None) -> CronTrigger:
+    """Return when a cron expression is due; daylight saving is APScheduler's matter.
+
+    Parameters
+    ----------
+    cron : str
+        Five fields: minute, hour, day, month, weekday.
+    timezone : str, optional
+        Such as ``Europe/Berlin``; that of the machine by default.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_cron`` for an expression or a time zone that is not known, or that no time fits.
+    """
+    try:
+        trigger = CronTrigger.from_crontab(cron, timezone=timezone)
+        if trigger.get_next_fire_time(None, _now()) is None:
+            raise ValueError("no time ever fits it")
+    except (ValueError, LookupError) as error:
+        raise ConfigError(
+            "bad_cron",
+            f"cron {cron!r} in time zone {timezone or 'local'}: {error}; must be "
+            "five fields: minute, hour, day, month, weekday",
+        ) from error
+    return trigger
 
 
 def read_history(root: Path) -> list[dict[str, Any]]:
@@ -70,81 +89,99 @@ def read_history(root: Path) -> list[dict[str, Any]]:
     return list(runs.values())
 
 
-@dataclass
 class Schedule:
-    """Starts `command` at every time that a cron expression names, never two at once.
+    """Starts a command whenever a trigger is due, never twice at once.
 
-    A time that passes while a run is going on is skipped. What is due and the field meanings are
-    APScheduler's `CronTrigger`'s, daylight saving included.
+    A time that comes while a run is still going on is skipped; one that passed while the machine
+    slept is made up for, once.
 
     Parameters
     ----------
-    cron : str
-        Five fields: minute, hour, day, month, weekday.
+    trigger : BaseTrigger
+        When to start, such as `cron_trigger` returns.
     command : sequence of str
         Run in a process of its own.
     root : Path
         The home folder; holds the history and the logs.
-    timezone : str or None
-        Such as ``Europe/Berlin``; None is the machine's.
-    clock : Clock
-        Where the time comes from.
-
-    Raises
-    ------
-    ConfigError
-        ``bad_cron``.
+    say : callable
+        Told what happens, a line at a time.
     """
 
-    cron: str
-    command: Sequence[str]
-    root: Path
-    timezone: str | None = None
-    clock: Clock | None = None
+    def __init__(
+        self,
+        trigger: BaseTrigger,
+        command: Sequence[str],
+        root: Path,
+        *,
+        say: Callable[[str], None],
+    ) -> None:
+        self.trigger, self.command, self.root, self.say = trigger, command, root, say
+        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._scheduler = BlockingScheduler(timezone=UTC, job_defaults=options)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
+        self._stopped = False
 
-    def __post_init__(self) -> None:
-        """Refuse an expression that no time fits."""
-        self._clock = self.clock or WallClock()
+    def run(self) -> None:
+        """Start runs until stopped: by `stop` or by an exception, as Ctrl-C raises one."""
+        self._scheduler.add_job(self.start, self.trigger, name="training")
+        # The clock may be set, and the machine may sleep, while the scheduler waits.
+        look_again = IntervalTrigger(seconds=CHECK_EVERY_S)
+        self._scheduler.add_job(self._scheduler.wakeup, look_again)
+        self._say_next()
         try:
-            self._trigger = CronTrigger.from_crontab(self.cron, timezone=self.timezone)
-            if self._trigger.get_next_fire_time(None, self._clock.now()) is None:
-                raise ValueError("no time ever fits it")
-        except (ValueError, LookupError) as error:
-            raise ConfigError(
-                "bad_cron",
-                f"cron {self.cron!r} in time zone {self.timezone or 'local'}: {error}; must be "
-                "five fields: minute, hour, day, month, weekday",
-            ) from error
+            self._scheduler.start()
+        finally:
+            self.stop()
 
-    def run(self, *, say: Callable[[str], None], times: int | None = None) -> None:
-        """Wait and start, `times` times; None goes on until the process is stopped."""
-        clock = self._clock
-        last: datetime | None = None
-        while times is None or times > 0:
-            due = self._trigger.get_next_fire_time(last, clock.now())
-            say(f"next run: {due.isoformat(timespec='seconds')}")
-            while (left_s := (due - clock.now()).total_seconds()) > 0:
-                clock.sleep(min(left_s, CHECK_EVERY_S))  # the clock may be set meanwhile
-            say(f"run ended with status {self._start(clock)}")
-            last = clock.now()
-            times = None if times is None else times - 1
+    def start(self) -> None:
+        """Run the command once, wait for its end, and note it in the history."""
+        with self._starting:
+            if self._stopped:
+                return
+            started = _now().isoformat(timespec="seconds")
+            log = self.root / "logs" / f"train-{started.replace(':', '')}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _note(self.root, {"started": started, "log": str(log)})
+            with log.open("w") as file:
+                process = self._process = subprocess.Popen(
+                    self.command,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,  # Ctrl-C is this process's to handle
+                )
+        status = process.wait()
+        ended = _now().isoformat(timespec="seconds")
+        _note(self.root, {"started": started, "ended": ended, "status": status})
+        self.say(f"run ended with status {status}")
+        if not self._stopped:
+            self._say_next()
 
-    def _start(self, clock: Clock) -> int:
-        started = clock.now().astimezone(UTC).isoformat(timespec="seconds")
-        logs = self.root / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        log = logs / f"train-{started.replace(':', '')}.log"
-        self._note({"started": started, "log": str(log)})
-        with log.open("w") as file:
-            status = subprocess.run(self.command, stdout=file, stderr=file).returncode
-        ended = clock.now().astimezone(UTC).isoformat(timespec="seconds")
-        self._note({"started": started, "ended": ended, "status": status})
-        return status
+    def stop(self) -> None:
+        """End the run that is going on, as Ctrl-C does, and start no other."""
+        with self._starting:
+            self._stopped = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S)
+            self._process.kill()
+        if self._scheduler.running:
+            self._scheduler.shutdown()
 
-    def _note(self, entry: dict[str, Any]) -> None:
-        path = self.root / HISTORY
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # without what a killed process left half written
-        draft = path.with_name(f".{HISTORY}")
-        draft.write_text(whole + json.dumps(entry) + "\n", encoding="utf-8")
-        draft.replace(path)
+    def _say_next(self) -> None:
+        due = self.trigger.get_next_fire_time(None, _now())
+        self.say(f"next run: {due.isoformat(timespec='seconds')}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _note(root: Path, entry: dict[str, Any]) -> None:
+    path = root / HISTORY
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # without what a killed process left half written
+    draft = path.with_name(f".{HISTORY}")
+    draft.write_text(whole + json.dumps(entry) + "\n", encoding="utf-8")
+    draft.replace(path)

@@ -120,12 +120,12 @@ class Stack(Artifact):
         """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, n_models)."""
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
-        boosted = booster.predict(xgboost.DMatrix(models))
+        boosted = booster.predict(xgboost.DMatrix(models, nthread=1))
         return np.stack([self.logistic.predict(log_odds(models)), boosted], axis=1)
 
 
 def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
-    matrix = xgboost.DMatrix(models, is_spoof, weight=even_weights(is_spoof))
+    matrix = xgboost.DMatrix(models, is_spoof, weight=even_weights(is_spoof), nthread=1)
     booster = xgboost.train({**META_TREES, "seed": seed}, matrix, META_ROUNDS)
     linear = fit_linear(log_odds(models), is_spoof)
     return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")

@@ -1,4 +1,4 @@
-"""Five hundred damaged files; `benchmarks.fuzz` sends as many as one likes."""
+"""Five hundred damaged files; `python -m benchmarks.fuzz` sends as many as you like."""
 
 from pathlib import Path
 

@@ -163,7 +163,7 @@ class TestChanges:
         assert max(lags) > 0.8  # a codec may come late
 
 
-def test_shares_that_leave_nothing_are_refused() -> None:
+def test_shares_that_leave_nothing_raise() -> None:
     with pytest.raises(Exception, match="all shares are 0"):
         parse_config({"augmentation": {"shares": ALONE}}, "x")
     assert set(SHARES) == set(CHANGES)

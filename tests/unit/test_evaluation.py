@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from markupsafe import escape
 from numpy.typing import NDArray
 
@@ -219,18 +221,6 @@ EVIL = "<script>alert('&')</script>"
 
 
 class TestTables:
-    def test_text(self) -> None:
-        table = report.text_table(("system", "EER"), [("cnn", "12.3 %"), ("decision", "9 %")])
-        assert table.splitlines() == [
-            "system       EER",
-            "--------  ------",
-            "cnn       12.3 %",
-            "decision     9 %",
-        ]
-
-    def test_text_without_rows(self) -> None:
-        assert report.text_table(("a", "bc"), []).splitlines() == ["a  bc", "-  --"]
-
     def test_markdown(self) -> None:
         table = report.markdown_table(("system", "EER"), [("cnn", "1 %")])
         assert table.splitlines() == ["| system | EER |", "| --- | ---: |", "| cnn | 1 % |"]
@@ -258,6 +248,29 @@ class TestTables:
         assert page.count("<svg") == page.count("</svg>") == 2
         for link in ("src=", 'href="http', "url(http", "@import"):
             assert link not in page
+
+    def test_groups_are_drawn_the_worst_first(self) -> None:
+        corpus = many(language=[("de", "fr")[k // 2 % 2] for k in range(120)])
+        llr = scores_of(corpus)
+        french = corpus.column("language") == "fr"
+        llr[french] = -llr[french]
+        page = report.evaluation_page(judged(corpus, llr), {DECISION: llr}, corpus.is_spoof)
+        assert page.index("<td>fr</td>") < page.index("<td>de</td>")
+        ends = [float(end) for end in re.findall(r"(?:left|width):([\d.]+)%", page)]
+        assert ends and 0.0 <= min(ends) <= max(ends) <= 100.0
+        assert page.count('<tr class="decision"><td>decision</td>') == 1
+        assert "prefers-color-scheme: dark" in page
+
+    def test_many_groups_are_folded(self) -> None:
+        for n, opened in ((12, True), (13, False)):
+            corpus = many(260, source=[f"s{k // 2 % n}" for k in range(260)])
+            llr = scores_of(corpus)
+            page = report.evaluation_page(judged(corpus, llr), {DECISION: llr}, corpus.is_spoof)
+            assert ("<details open>\n<summary>By source" in page) == opened
+
+    def test_a_value_that_a_template_lacks_is_an_error(self) -> None:
+        with pytest.raises(UndefinedError, match="'tables' is undefined"):
+            report.render("tables.html.j2", title="t")
 
     def test_rows_follow_the_headings(self) -> None:
         corpus = many(system=[("-", "A1")[k % 2] for k in range(120)])
@@ -734,16 +747,3 @@ class TestEvaluateCorpus:
         with pytest.raises(CorpusError, match="corpus: 1 rows could be scored; both") as caught:
             evaluate_corpus(detector, corpus, progress=lambda *_: None)
         assert caught.value.code == "nothing_usable"
-
-
-def test_lines_for_a_terminal() -> None:
-    values = {"a": 1, "b": {"c": "x", "d": {"e": 2}}}
-    assert report.show_lines(values) == ["a: 1", "b:", "  c: x", "  d:", "    e: 2"]
-    tree = {
-        "name": "root",
-        "children": [
-            {"name": "one", "facts": {"rows": 3, "of": "x"}, "children": [{"name": "leaf"}]},
-            {"name": "two"},
-        ],
-    }
-    assert report.tree_lines(tree) == ["root", "├─ one (rows 3, of x)", "│  └─ leaf", "└─ two"]

@@ -84,7 +84,7 @@ def test_nodes_add_up() -> None:
     assert multiply_adds(graph.model()) == 3 * 4 * 5 + 5 * 3 * 2
 
 
-def test_a_shape_that_does_not_follow_is_refused() -> None:
+def test_a_shape_that_does_not_follow_raises() -> None:
     graph = GraphBuilder("g")
     x, shape = graph.input("x", [12]), graph.input("shape", [2])
     whole = graph.add("Cast", shape, to=onnx.TensorProto.INT64)

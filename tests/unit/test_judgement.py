@@ -9,14 +9,14 @@ import pytest
 
 from bonafide.bundle import META_MODELS, Bundle, read_bundle, write_bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
-from bonafide.evaluation.evaluate import DECISION
+from bonafide.evaluation.evaluate import DECISION, MEAN
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import production_folder
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.folds import make_folds
-from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate
+from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, systems
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
@@ -122,6 +122,16 @@ def test_every_row_is_judged_out_of_fold(judged: Judged) -> None:
     assert outcome.audit.eer == outcome.audit.fold_eer
     assert 0.35 < outcome.audit.eer.value < 0.65  # of measures that tell nothing
     assert Outcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
+
+
+def test_systems_bear_the_names_they_are_given() -> None:
+    models = np.array([[0.2, 0.9], [0.4, 0.6]])
+    found = systems(models, models, np.array([1.0, -1.0]), names=("one", "other"))
+    assert list(found) == ["one", "other", MEAN, "stack logistic", "stack xgboost", DECISION]
+    np.testing.assert_allclose(1 / (1 + np.exp(found["other"])), [0.9, 0.6])
+    np.testing.assert_allclose(1 / (1 + np.exp(found[MEAN])), [0.55, 0.5])
+    with pytest.raises(ValueError, match="zip"):
+        systems(models, models, np.array([1.0, -1.0]), names=("one",))
 
 
 def test_the_gate_looks_at_what_there_is(judged: Judged) -> None:

@@ -19,11 +19,11 @@ import grimp
 import pytest
 from zenml.orchestrators.cache_utils import generate_cache_key
 
+from bonafide import dependencies
+from bonafide.dependencies import files_behind, path_of
 from bonafide.models import BUILT_IN
 from pipelines.training import _watching
-from steps import imports
 from steps.data import extract, ingest, scale, split
-from steps.imports import files_behind, path_of
 from steps.models import calibrate, export, stack, train
 from steps.policy import policy_for
 from steps.results import audit, evaluate
@@ -286,12 +286,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             path = tmp_path / folder / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    monkeypatch.setattr(imports, "ROOT", tmp_path / "ours")
+    monkeypatch.setattr(dependencies, "ROOT", tmp_path / "ours")
     monkeypatch.syspath_prepend(tmp_path / "theirs")
-    for cached in (imports.path_of, imports.source):
+    for cached in (dependencies.path_of, dependencies.source):
         cached.cache_clear()
     yield tmp_path
-    for cached in (imports.path_of, imports.source):
+    for cached in (dependencies.path_of, dependencies.source):
         cached.cache_clear()
 
 
@@ -370,11 +370,11 @@ def test_what_cannot_be_found_is_not_passed_over(
 
 def test_nothing_is_imported_to_look() -> None:
     code = (
-        "import sys, types; from steps.imports import files_behind\n"
+        "import sys, types; from bonafide.dependencies import files_behind\n"
         "start = types.SimpleNamespace(__module__='bonafide.export.candidate',"
         " __name__='build_candidate')\n"
         "assert len(files_behind(start)) > 10\n"
-        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'bonafide', 'keras', 'numpy'}))"
+        "print(sorted({n.partition('.')[0] for n in sys.modules} & {'keras', 'numpy', 'pydantic'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr

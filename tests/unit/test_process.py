@@ -88,6 +88,17 @@ def test_a_service_ends_with_all_that_it_started(tmp_path: Path) -> None:
     assert not service.is_ready()
 
 
+def test_a_service_that_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    stubborn = FAKE.replace("lambda *_: sys.exit(7)", "signal.SIG_IGN")
+    apart = stubborn.replace(repr(CHILD) + "]", repr(CHILD) + "], start_new_session=True")
+    assert apart != stubborn != FAKE
+    with running_service(command=python(apart), folder=tmp_path, stop_s=0.2) as service:
+        child = int((tmp_path / "child").read_text())
+        assert os.getsid(child) != os.getsid(service.process.pid)
+    assert service.process.returncode == -signal.SIGKILL
+    assert wait_for(lambda: not alive(child))
+
+
 def test_a_service_ends_with_who_started_it(tmp_path: Path) -> None:
     code = (
         "import pathlib, time; from bonafide.process.service import running_service\n"

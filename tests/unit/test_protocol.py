@@ -1,37 +1,37 @@
-"""The yardstick's protocol, its runs, and what the conditions do to sound."""
+"""The protocol: its folds, its runs and fits, and what the channel conditions do to sound."""
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from bonafide.training.base import train_base
 
 from benchmarks.sounds import speech
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
-from bonafide.models.config import FeatureWeights
-from bonafide.training.config import read_config
-from bonafide.training.folds import Folds
-from bonafide.training.recordings import Recordings
-from bonafide.training.store import FeatureStore
-from research.conditions import CONDITIONS
-from research.protocol import (
-    CONFIG,
-    PROTOCOL,
-    Bench,
-    Run,
-    _without,
-    extend_protocol,
-    read_protocol,
-    runs,
-    source_id,
-    speaker_folds,
-    stacked,
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.process.pool import silent
+from bonafide.training.config import (
+    AugmentationConfig,
+    Config,
+    FeatureWeights,
+    parse_config,
+    read_config,
 )
-from tests.helpers.bundles import BASE_MODELS
+from bonafide.training.extraction import AUGMENTATION, SPEC
+from bonafide.training.folds import Folds
+from bonafide.training.recordings import MEASURES, Recordings
+from bonafide.training.store import FeatureStore
+from research.ablations import MODELS, Run, left_out_statistics, runs, seed_run
+from research.conditions import CONDITIONS
+from research.folds import PROTOCOL, extend_protocol, read_protocol, source_id, speaker_folds
+from research.protocol import CONFIG, SCORES
+from research.workspace import Workspace, own_column, stacked
 
 ZEROS = "0.1 s of zeros at both ends"
 OTHER_LENGTH = {"trimmed silence", ZEROS, "2 s", "1 s", "matched level, length, silence"}
@@ -75,17 +75,97 @@ def test_a_fit_counts_only_with_the_settings_it_was_made_with(
 ) -> None:
     config = read_config(CONFIG)
     recordings, store = cast(Recordings, None), FeatureStore(tmp_path / "features")
-    bench = Bench(config, recordings, store, {}, tmp_path)
+    workspace = Workspace(config, recordings, store, {}, tmp_path)
     run = Run("seed 1")
-    bench.folder(run, model).mkdir(parents=True)
-    kept = bench.folder(run, model) / "0.json"
-    kept.write_text(json.dumps(bench._settings(run, model, 0)))
-    assert bench._is_fitted(run, model, 0)
-    assert not bench._is_fitted(run, model, 1)
-    assert not bench._is_fitted(replace(run, without=("lfcc",)), model, 0)
+    kept = workspace.path(run, model, (0,), ".json")
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps(workspace.settings(run, model, (0,))))
+    assert workspace.is_fitted(run, model, (0,))
+    assert not workspace.is_fitted(run, model, (1,))
+    assert not workspace.is_fitted(run, model, (0, 1))
+    assert not workspace.is_fitted(replace(run, without=("lfcc",)), model, (0,))
     longer = config.fit.model_copy(update={"epochs": 2 * config.fit.epochs})
-    other = replace(bench, config=config.model_copy(update={"fit": longer}))
-    assert other._is_fitted(run, model, 0) is not again  # trees know nothing of epochs
+    other = replace(workspace, config=config.model_copy(update={"fit": longer}))
+    assert other.is_fitted(run, model, (0,)) is not again  # trees know nothing of epochs
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with trees of a few rows in three folds, and one augmented copy of each."""
+    folder = tmp_path_factory.mktemp("workspace")
+    corpus = corpus_of(*((f"s{i % 6}", f"p{i % 6}") for i in range(48)))
+    hashes = np.array([f"{i:064x}" for i in range(48)])
+    recordings = Recordings(corpus, hashes, np.zeros((48, len(MEASURES))))
+    store = FeatureStore(folder / "features")
+    store.folder.mkdir()
+    (store.folder / SPEC).write_text(json.dumps(FeatureSpec().to_json()))
+    augmentation = AugmentationConfig(count=1)
+    (store.folder / AUGMENTATION).write_text(augmentation.model_dump_json())
+    statistics = np.random.default_rng(0).normal(size=(96, FeatureSpec().n_statistics))
+    statistics[:, :40] += np.tile(corpus.is_spoof, 2)[:, None]
+    np.save(store.folder / f"{STATISTICS}.npy", statistics.astype(np.float32))
+    config = parse_config({"models": {"xgboost": {"trees": 8}}}, "test")
+    source = np.arange(48) % 6
+    return Workspace(config, recordings, store, {"sources": Folds(source, source % 3)}, folder)
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit here: trees need no process of their own, which takes seconds to start."""
+
+    def run(target: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        module, _, name = target.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        return dict(function(progress=silent, **json.loads(json.dumps(arguments))))
+
+    monkeypatch.setattr("research.workspace.run_isolated", run)
+
+
+NESTED = Run("small", models=("xgboost",), folds=(0, 1, 2), nested=True)
+
+
+def test_a_fit_is_the_products_own(small: Workspace) -> None:
+    small.fit(NESTED)
+    scores, folds = small.scores(NESTED, "xgboost"), small.folds["sources"]
+    product = train_base(
+        "xgboost",
+        small.config.models.xgboost,
+        small.config.fit,
+        small.store,
+        folds,
+        small.recordings.corpus,
+        seed=NESTED.seed,
+    )
+    np.testing.assert_array_equal(own_column(scores, folds.fold), product.oof)
+
+
+def test_a_nested_score_is_of_a_model_that_saw_neither_fold(small: Workspace) -> None:
+    small.fit(NESTED)
+    scores, fold_of = small.scores(NESTED, "xgboost"), small.folds["sources"].fold
+    assert scores.shape == (48, 3) and np.isfinite(scores).all()
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        kept = np.load(small.path(NESTED, "xgboost", (one, other), ".npy"))
+        seen = fold_of[np.isin(fold_of, (one, other))]
+        np.testing.assert_array_equal(scores[fold_of == one, other], kept[seen == one])
+        np.testing.assert_array_equal(scores[fold_of == other, one], kept[seen == other])
+    plain = replace(NESTED, nested=False)  # finds the same files
+    np.testing.assert_array_equal(small.scores(plain, "xgboost"), own_column(scores, fold_of))
+    only = small.scores(replace(plain, folds=(1,)), "xgboost")
+    np.testing.assert_array_equal(np.isnan(only), fold_of != 1)
+
+
+def test_what_is_left_out_decides_nothing(small: Workspace) -> None:
+    """Without the statistics that tell the classes apart, trees know less; and fewer copies."""
+    telling = left_out_statistics(small.config.spec, ("mfcc",))
+    assert np.isin(np.arange(40), telling).all()
+    without = replace(NESTED, name="no mfcc", nested=False, without=("mfcc", "codec"))
+    small.fit(without)
+    with np.load(small.folder / "sources.npz") as table:
+        assert 0 < table["left_out"].sum() < 48
+    spoof = small.recordings.corpus.is_spoof
+    whole, less = (small.scores(run, "xgboost") for run in (replace(NESTED, nested=False), without))
+    assert whole[spoof].mean() - whole[~spoof].mean() > 0.05
+    assert abs(less[spoof].mean() - less[~spoof].mean()) < 0.03
 
 
 def test_the_protocol_names_nobody() -> None:
@@ -108,7 +188,7 @@ def test_new_sources_get_folds_and_known_ones_keep_theirs(tmp_path: Path) -> Non
     assert path.read_text() == once
 
 
-def test_what_the_protocol_does_not_fit_is_refused(tmp_path: Path) -> None:
+def test_a_corpus_that_does_not_fit_the_protocol_raises(tmp_path: Path) -> None:
     path = protocol_of(tmp_path / "folds.csv", a=0, b=1)
     folds = read_protocol(corpus_of(("a", "x"), ("b", "y"), ("a", "z")), path)
     assert folds.fold.tolist() == [0, 1, 0]
@@ -122,13 +202,31 @@ def test_what_the_protocol_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 def test_runs_have_names_of_their_own_and_columns_that_exist() -> None:
     config = read_config(CONFIG)
-    listed = list(runs(config))
+    listed, spec = list(runs(config)), config.spec
     assert len({run.name for run in listed}) == len(listed)
-    every = [_without(config, (name,)) for name in config.spec.statistics]
-    assert np.array_equal(np.concatenate(every), np.arange(config.spec.n_statistics))
-    kinds = [_without(config, (kind,)) for kind in FeatureWeights.model_fields]
-    assert np.array_equal(np.sort(np.concatenate(kinds)), np.arange(config.spec.n_statistics))
-    assert {model for run in listed for model in run.models} == set(BASE_MODELS)
+    every = [left_out_statistics(spec, (name,)) for name in spec.statistics]
+    assert np.array_equal(np.concatenate(every), np.arange(spec.n_statistics))
+    kinds = [left_out_statistics(spec, (kind,)) for kind in FeatureWeights.model_fields]
+    assert np.array_equal(np.sort(np.concatenate(kinds)), np.arange(spec.n_statistics))
+    assert {model for run in listed for model in run.models} == set(MODELS)
+
+
+def test_seeds_are_nested_and_keep_every_pair_of_folds_out() -> None:
+    assert seed_run(2).held_out == [
+        *[(0,), (1,), (2,), (3,)],
+        *[(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)],
+    ]
+    assert Run("plain", folds=(2, 0)).held_out == [(2,), (0,)]
+
+
+def test_kept_scores_have_the_names_of_the_runs() -> None:
+    config = parse_config(json.loads((SCORES / "config.json").read_text()), "config.json")
+    assert isinstance(config, Config)
+    with np.load(SCORES / "scores.npz") as scores:
+        names = {f"{run.name}|{model}" for run in runs(config) for model in run.models}
+        assert set(scores.files) == names | {"sound"}
+    with np.load(SCORES / "conditions.npz") as conditions:
+        assert set(conditions.files) == {*CONDITIONS, "rows"}
 
 
 def test_a_fold_s_stack_does_not_look_at_the_fold() -> None:

@@ -1,66 +1,62 @@
-"""Retraining by the clock, with a clock that jumps."""
+"""Retraining by the clock: the trigger, one run, the scheduler, the history."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from apscheduler.triggers.interval import IntervalTrigger
 
 from bonafide.errors import ConfigError
-from bonafide.training.schedule import (
-    CHECK_EVERY_S,
-    Schedule,
-    WallClock,
-    read_history,
-    train_command,
-)
+from bonafide.training import schedule as module
+from bonafide.training.schedule import Schedule, cron_trigger, read_history, train_command
+from tests.helpers.servers import wait_for
 
-START = datetime(2026, 3, 1, 12, 0, 20, tzinfo=UTC)
+START = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+OFTEN = IntervalTrigger(seconds=0.05)
 
 
-class FakeClock:
-    """Time that passes by sleeping alone; `jumps` pass once something looks at the time again."""
+class FirstDue(IntervalTrigger):
+    """What a scheduler that slept since then sees: the first time is long past."""
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        return super().get_next_fire_time(previous, now) if previous else self.start_date
+
+
+class Minutes:
+    """A clock on which a minute passes whenever it is looked at."""
 
     def __init__(self, now: datetime = START) -> None:
-        self.time = now
-        self.slept: list[float] = []
+        self.next = now
 
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += timedelta(seconds=seconds)
+    def __call__(self) -> datetime:
+        now = self.next
+        self.next += timedelta(minutes=1)
+        return now
 
 
-class SlowRuns(FakeClock):
-    """A clock on which every run takes as long as the next of `durations`, in seconds.
-
-    The command leaves a file behind; seeing a new one is what lets its time pass.
-    """
-
-    def __init__(self, traces: Path, durations: list[float]) -> None:
-        super().__init__()
-        self.traces, self.durations = traces, durations
-        self.passed = 0
-
-    def now(self) -> datetime:
-        runs = self.traces.read_text().count("end") if self.traces.exists() else 0
-        while self.passed < runs:
-            self.time += timedelta(seconds=self.durations[self.passed])
-            self.passed += 1
-        return self.time
+@pytest.fixture(autouse=True)
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
+    clock = Minutes()
+    monkeypatch.setattr(module, "_now", clock)
+    return clock
 
 
-def command(traces: Path, status: int = 0) -> list[str]:
+def command(traces: Path, status: int = 0, seconds: float = 0.0) -> list[str]:
     """Append start and end to a file, say something, and leave with a status."""
     code = (
-        f"import sys; file = open({str(traces)!r}, 'a'); file.write('start\\n'); "
+        f"import sys, time; file = open({str(traces)!r}, 'a', buffering=1); "
+        "file.write('start\\n'); "
         "print('on its way'); print('in doubt', file=sys.stderr); "
-        f"file.write('end\\n'); file.close(); sys.exit({status})"
+        f"time.sleep({seconds}); file.write('end\\n'); file.close(); sys.exit({status})"
     )
     return [sys.executable, "-S", "-c", code]
 
@@ -70,81 +66,35 @@ def traces(tmp_path: Path) -> Path:
     return tmp_path / "traces"
 
 
-def run(
-    root: Path,
-    what: list[str],
-    *,
-    times: int,
-    cron: str = "* * * * *",
-    clock: FakeClock | None = None,
-    timezone: str | None = "UTC",
-) -> list[str]:
+def run(root: Path, what: list[str], *, times: int) -> list[str]:
+    """Run the job itself, one time after another."""
     said: list[str] = []
-    schedule = Schedule(cron, what, root, timezone=timezone, clock=clock or FakeClock())
-    schedule.run(say=said.append, times=times)
+    schedule = Schedule(cron_trigger("* * * * *", "UTC"), what, root, say=said.append)
+    for _ in range(times):
+        schedule.start()
     return said
 
 
-def started(root: Path) -> list[str]:
-    return [entry["started"] for entry in read_history(root)]
+@contextmanager
+def running(root: Path, what: list[str]) -> Iterator[list[str]]:
+    """Let the scheduler start runs, often, while the block goes on; it is stopped after it."""
+    said: list[str] = []
+    schedule = Schedule(OFTEN, what, root, say=said.append)
+    thread = threading.Thread(target=schedule.run)
+    thread.start()
+    try:
+        yield said
+    finally:
+        schedule.stop()
+        thread.join(30)
+    assert not thread.is_alive()
 
 
-class TestRuns:
-    def test_every_minute_at_its_boundary(self, tmp_path: Path, traces: Path) -> None:
-        clock = FakeClock()
-        said = run(tmp_path, command(traces), times=2, clock=clock)
-        assert traces.read_text() == "start\nend\n" * 2
-        assert started(tmp_path) == ["2026-03-01T12:01:00+00:00", "2026-03-01T12:02:00+00:00"]
-        assert said == [
-            "next run: 2026-03-01T12:01:00+00:00",
-            "run ended with status 0",
-            "next run: 2026-03-01T12:02:00+00:00",
-            "run ended with status 0",
-        ]
-        assert clock.time == datetime(2026, 3, 1, 12, 2, tzinfo=UTC)
-        assert sum(clock.slept) == 100.0
-        assert all(0 < seconds <= CHECK_EVERY_S for seconds in clock.slept)
+def ended(root: Path) -> int:
+    return sum(entry["ended"] != "-" for entry in read_history(root))
 
-    def test_no_times_no_runs(self, tmp_path: Path, traces: Path) -> None:
-        assert run(tmp_path, command(traces), times=0) == []
-        assert not traces.exists()
-        assert read_history(tmp_path) == []
 
-    def test_a_boundary_that_is_now_counts(self, tmp_path: Path, traces: Path) -> None:
-        clock = FakeClock(START.replace(second=0))
-        run(tmp_path, command(traces), times=2, clock=clock)
-        assert started(tmp_path) == ["2026-03-01T12:00:00+00:00", "2026-03-01T12:01:00+00:00"]
-
-    def test_times_that_pass_during_a_run_are_skipped(self, tmp_path: Path, traces: Path) -> None:
-        clock = SlowRuns(traces, [150.0, 59.0, 60.0, 0.0])
-        run(tmp_path, command(traces), times=4, clock=clock)
-        history = read_history(tmp_path)
-        assert [(e["started"][11:19], e["ended"][11:19]) for e in history] == [
-            ("12:01:00", "12:03:30"),
-            ("12:04:00", "12:04:59"),
-            ("12:05:00", "12:06:00"),
-            ("12:07:00", "12:07:00"),
-        ]
-        assert traces.read_text() == "start\nend\n" * 4
-
-    def test_status_of_a_run_that_fails(self, tmp_path: Path, traces: Path) -> None:
-        said = run(tmp_path, command(traces, status=3), times=2)
-        assert [entry["status"] for entry in read_history(tmp_path)] == [3, 3]
-        assert said.count("run ended with status 3") == 2
-
-    def test_a_clock_that_is_set_meanwhile(self, tmp_path: Path, traces: Path) -> None:
-        clock = FakeClock(datetime(2026, 3, 1, 11, 30, tzinfo=UTC))
-        sleep = clock.sleep
-
-        def set_forward(seconds: float) -> None:
-            sleep(seconds)
-            if clock.time.minute == 40 and clock.time.hour == 11:
-                clock.time = datetime(2026, 3, 1, 12, 45, tzinfo=UTC)
-
-        clock.sleep = set_forward  # type: ignore[method-assign]
-        run(tmp_path, command(traces), times=2, cron="0 * * * *", clock=clock)
-        assert started(tmp_path) == ["2026-03-01T12:45:00+00:00", "2026-03-01T13:00:00+00:00"]
-
+class TestTrigger:
     @pytest.mark.parametrize(
         ("cron", "timezone", "expected"),
         [
@@ -155,49 +105,134 @@ class TestRuns:
             ("0 4 * * mon", "America/New_York", "2026-03-02T09:00:00+00:00"),
         ],
     )
-    def test_time_zones(
-        self, tmp_path: Path, traces: Path, cron: str, timezone: str, expected: str
-    ) -> None:
-        said = run(tmp_path, command(traces), times=1, cron=cron, timezone=timezone)
-        assert started(tmp_path) == [expected]
-        due = datetime.fromisoformat(said[0].removeprefix("next run: "))
+    def test_time_zones(self, cron: str, timezone: str, expected: str) -> None:
+        due = cron_trigger(cron, timezone).get_next_fire_time(None, START)
         assert due == datetime.fromisoformat(expected)
         assert due.utcoffset() == due.astimezone(ZoneInfo(timezone)).utcoffset()
 
-    def test_daylight_saving(self, tmp_path: Path, traces: Path) -> None:
-        clock = FakeClock(datetime(2026, 3, 28, 12, 0, tzinfo=UTC))
-        run(
-            tmp_path,
-            command(traces),
-            times=2,
-            cron="0 6 * * *",
-            timezone="Europe/Berlin",
-            clock=clock,
-        )
-        assert started(tmp_path) == ["2026-03-29T04:00:00+00:00", "2026-03-30T04:00:00+00:00"]
+    def test_daylight_saving(self) -> None:
+        trigger = cron_trigger("0 6 * * *", "Europe/Berlin")
+        first = trigger.get_next_fire_time(None, datetime(2026, 3, 28, 12, 0, tzinfo=UTC))
+        second = trigger.get_next_fire_time(first, first)
+        assert [due.astimezone(UTC).isoformat() for due in (first, second)] == [
+            "2026-03-29T04:00:00+00:00",
+            "2026-03-30T04:00:00+00:00",
+        ]
 
-    def test_wall_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        slept: list[float] = []
-        monkeypatch.setattr("bonafide.training.schedule.time.sleep", slept.append)
-        WallClock().sleep(2.5)
-        assert slept == [2.5]
-        before = datetime.now(UTC)
-        assert before <= WallClock().now() <= datetime.now(UTC)
+    def test_a_boundary_that_is_now_counts(self) -> None:
+        assert cron_trigger("* * * * *", "UTC").get_next_fire_time(None, START) == START
+
+
+class TestRuns:
+    def test_what_is_said_and_noted(self, tmp_path: Path, traces: Path) -> None:
+        said = run(tmp_path, command(traces), times=2)
+        assert traces.read_text() == "start\nend\n" * 2
+        assert [(e["started"], e["ended"]) for e in read_history(tmp_path)] == [
+            ("2026-03-01T12:02:00+00:00", "2026-03-01T12:03:00+00:00"),
+            ("2026-03-01T12:05:00+00:00", "2026-03-01T12:06:00+00:00"),
+        ]
+        assert said == [
+            "run ended with status 0",
+            "next run: 2026-03-01T12:04:00+00:00",
+            "run ended with status 0",
+            "next run: 2026-03-01T12:07:00+00:00",
+        ]
+
+    def test_status_of_a_run_that_fails(self, tmp_path: Path, traces: Path) -> None:
+        said = run(tmp_path, command(traces, status=3), times=2)
+        assert [entry["status"] for entry in read_history(tmp_path)] == [3, 3]
+        assert said.count("run ended with status 3") == 2
+
+
+class TestScheduler:
+    def test_it_starts_run_after_run(self, tmp_path: Path, traces: Path) -> None:
+        with running(tmp_path, command(traces)) as said:
+            wait_for(lambda: ended(tmp_path) >= 3, "three runs")
+        assert said[0].startswith("next run: ")
+        assert {entry["status"] for entry in read_history(tmp_path)[:3]} == {0}
+
+    def test_never_two_at_once(self, tmp_path: Path, traces: Path) -> None:
+        """A run takes as long as ten of the times that are due: all but one are skipped."""
+        with running(tmp_path, command(traces, seconds=0.5)):
+            wait_for(lambda: ended(tmp_path) >= 2, "two runs")
+        lines = traces.read_text().split()
+        assert lines[:4] == ["start", "end", "start", "end"]
+        assert len(read_history(tmp_path)) <= 3
+
+    def test_a_time_that_passed_meanwhile_is_made_up_for_once(
+        self, tmp_path: Path, traces: Path
+    ) -> None:
+        """As after the machine slept, or its clock was set."""
+        five_ago = datetime.now(UTC) - timedelta(hours=5)
+        hourly = FirstDue(hours=1, start_date=five_ago)
+        schedule = Schedule(hourly, command(traces), tmp_path, say=lambda _: None)
+        thread = threading.Thread(target=schedule.run)
+        thread.start()
+        wait_for(lambda: ended(tmp_path) == 1, "the run")
+        schedule.stop()
+        thread.join(30)
+        assert traces.read_text() == "start\nend\n"
+
+    def test_stopping_ends_the_run(self, tmp_path: Path, traces: Path) -> None:
+        with running(tmp_path, command(traces, seconds=60)):
+            wait_for(lambda: traces.exists() and "start" in traces.read_text(), "a run")
+        (entry,) = read_history(tmp_path)
+        assert entry["status"] in (-signal.SIGINT, 130)
+        assert entry["ended"] != "-"
+        assert traces.read_text() == "start\n"
+
+    def test_nothing_starts_after_the_stop(self, tmp_path: Path, traces: Path) -> None:
+        schedule = Schedule(OFTEN, command(traces), tmp_path, say=lambda _: None)
+        schedule.stop()
+        schedule.start()
+        assert read_history(tmp_path) == [] and not traces.exists()
+
+    @pytest.mark.parametrize(
+        ("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=lambda sent: str(sent)
+    )
+    def test_a_signal_ends_schedule_and_run(
+        self, tmp_path: Path, traces: Path, sent: signal.Signals, status: int
+    ) -> None:
+        script = (
+            "import sys\n"
+            "from apscheduler.triggers.interval import IntervalTrigger\n"
+            "from bonafide.cli import main\n"
+            "from bonafide.training import schedule\n"
+            "schedule.cron_trigger = lambda *_: IntervalTrigger(seconds=0.1)\n"
+            f"schedule.train_command = lambda *_: {command(traces, seconds=60)!r}\n"
+            "sys.exit(main(['schedule', 'run', '--cron', '* * * * *']))"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, "BONAFIDE_HOME": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            wait_for(lambda: traces.exists() and "start" in traces.read_text(), "a run")
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+        assert process.returncode == status, said
+        assert "Traceback" not in said
+        (entry,) = read_history(tmp_path)
+        assert entry["ended"] != "-" and traces.read_text() == "start\n"
 
 
 class TestHistory:
     def test_nothing_yet(self, tmp_path: Path) -> None:
         assert read_history(tmp_path) == []
 
-    def test_survives_a_restart(self, tmp_path: Path, traces: Path) -> None:
+    def test_survives_a_restart(self, tmp_path: Path, traces: Path, minutes: Minutes) -> None:
         run(tmp_path, command(traces), times=2)
         before = read_history(tmp_path)
-        later = FakeClock(START + timedelta(hours=1))
-        run(tmp_path, command(traces, status=1), times=1, clock=later)
+        minutes.next = START + timedelta(hours=1)
+        run(tmp_path, command(traces, status=1), times=1)
         history = read_history(tmp_path)
         assert history[:2] == before
         assert [entry["status"] for entry in history] == [0, 0, 1]
-        assert history[2]["started"] == "2026-03-01T13:01:00+00:00"
+        assert history[2]["started"] == "2026-03-01T13:02:00+00:00"
 
     def test_the_log_holds_what_was_printed(self, tmp_path: Path, traces: Path) -> None:
         run(tmp_path, command(traces), times=2)
@@ -207,7 +242,7 @@ class TestHistory:
             assert log.parent == tmp_path / "logs"
             assert sorted(log.read_text().splitlines()) == ["in doubt", "on its way"]
 
-    def test_interrupted(self, tmp_path: Path, traces: Path) -> None:
+    def test_interrupted(self, tmp_path: Path, traces: Path, minutes: Minutes) -> None:
         """The schedule is killed while a run goes on."""
         run(tmp_path, command(traces), times=1)
 
@@ -217,16 +252,16 @@ class TestHistory:
         def kill(*_: object, **__: object) -> None:
             raise Killed
 
-        later = FakeClock(START + timedelta(hours=1))
-        schedule = Schedule("* * * * *", command(traces), tmp_path, timezone="UTC", clock=later)
+        minutes.next = START + timedelta(hours=1)
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            patch.setattr("bonafide.training.schedule.subprocess.run", kill)
-            schedule.run(say=lambda _: None, times=1)
-        run(tmp_path, command(traces), times=1, clock=FakeClock(START + timedelta(hours=2)))
+            patch.setattr(module.subprocess, "Popen", kill)
+            run(tmp_path, command(traces), times=1)
+        minutes.next = START + timedelta(hours=2)
+        run(tmp_path, command(traces), times=1)
         history = read_history(tmp_path)
         assert [entry["status"] for entry in history] == [0, "interrupted", 0]
         assert history[1]["ended"] == "-"
-        assert history[1]["started"] == "2026-03-01T13:01:00+00:00"
+        assert history[1]["started"] == "2026-03-01T13:02:00+00:00"
         assert {"started", "ended", "status", "log"} == set.union(*map(set, history))
 
     def test_killed_while_writing(self, tmp_path: Path, traces: Path) -> None:
@@ -235,12 +270,18 @@ class TestHistory:
         with (tmp_path / "schedule.jsonl").open("a") as file:
             file.write('{"started": "2026-03-01T13:0')
         assert read_history(tmp_path) == whole
+        run(tmp_path, command(traces), times=1)
+        assert len(read_history(tmp_path)) == 2
 
     def test_one_json_object_a_line(self, tmp_path: Path, traces: Path) -> None:
         run(tmp_path, command(traces), times=1)
         first, second = map(json.loads, (tmp_path / "schedule.jsonl").read_text().splitlines())
         assert set(first) == {"started", "log"}
-        assert second == {"started": first["started"], "ended": first["started"], "status": 0}
+        assert second == {
+            "started": first["started"],
+            "ended": "2026-03-01T12:03:00+00:00",
+            "status": 0,
+        }
 
 
 FIELDS = r"must be five fields: minute, hour, day, month, weekday"
@@ -265,9 +306,9 @@ class TestBadCron:
             ("0 0 30 2 *", "UTC", r"cron '0 0 30 2 \*' in time zone UTC: "),
         ],
     )
-    def test_refused(self, tmp_path: Path, cron: str, timezone: str | None, match: str) -> None:
+    def test_refused(self, cron: str, timezone: str | None, match: str) -> None:
         with pytest.raises(ConfigError, match=match) as caught:
-            Schedule(cron, ["true"], tmp_path, timezone=timezone)
+            cron_trigger(cron, timezone)
         assert caught.value.code == "bad_cron"
         assert FIELDS in caught.value.message
 

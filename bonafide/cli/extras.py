@@ -1,0 +1,54 @@
+"""Which extra a missing module comes with, so that its absence is told in one sentence."""
+
+from importlib.util import find_spec
+
+from bonafide.errors import ConfigError, missing_extra
+
+# The modules imported by name of what pyproject.toml lists; a test compares the two.
+EXTRAS = {
+    "train": (
+        *("apscheduler", "keras", "librosa", "matplotlib", "onnx", "onnxmltools", "optuna"),
+        *("pyarrow", "scipy", "skl2onnx", "sklearn", "tensorflow", "tf2onnx", "xgboost"),
+        *("yaml", "zenml"),
+    ),
+    "app": ("PIL", "altair", "httpx", "streamlit"),
+}
+
+
+def not_installed(module: str | None) -> ConfigError | None:
+    """Return the error for a module that could not be imported.
+
+    Parameters
+    ----------
+    module : str or None
+        As `ModuleNotFoundError.name` has it, such as ``scipy.signal``.
+
+    Returns
+    -------
+    ConfigError or None
+        ``not_installed``, naming the extra; None for a module that no extra brings.
+
+    Examples
+    --------
+    >>> print(not_installed("scipy.signal"))
+    scipy is missing: pip install 'bonafide[train]'
+    """
+    name = (module or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if name in modules:
+            return missing_extra(name, extra)
+    return None
+
+
+def require(*modules: str) -> None:
+    """Check, before long work starts, that modules of an extra are installed.
+
+    Raises
+    ------
+    ConfigError
+        ``not_installed`` for the first that is missing.
+    """
+    for module in modules:
+        missing = not_installed(module)
+        if missing is not None and find_spec(module) is None:
+            raise missing

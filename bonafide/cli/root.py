@@ -1,0 +1,83 @@
+"""The command `bonafide`: which commands there are, and how a run ends.
+
+Exit codes: 0 done; 1 some inputs failed, each of them reported; 2 wrong usage; 130 interrupted.
+"""
+
+from collections.abc import Sequence
+
+import click
+
+import bonafide
+from bonafide.cli.extras import not_installed
+from bonafide.cli.lazy import LazyGroup
+from bonafide.errors import BonafideError
+
+PROGRAM = "bonafide"
+WRONG_USAGE, INTERRUPTED = 2, 130
+COMMANDS = {
+    "train": "bonafide.cli.train",
+    "tune": "bonafide.cli.train",
+    "score": "bonafide.cli.score",
+    "evaluate": "bonafide.cli.score",
+    "serve": "bonafide.cli.serve",
+    "app": "bonafide.cli.serve",
+    "keys": "bonafide.cli.keys",
+    "bench": "bonafide.cli.bench",
+    "corpus": "bonafide.cli.corpus",
+    "models": "bonafide.cli.models",
+    "schedule": "bonafide.cli.schedule",
+}
+EPILOG = (
+    "Shell completion: add this line to ~/.bashrc (for zsh: zsh_source, to ~/.zshrc): "
+    'eval "$(_BONAFIDE_COMPLETE=bash_source bonafide)"'
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(bonafide.__version__, message="%(version)s")
+def cli() -> None:
+    """Tell machine-generated speech from human speech."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        The command line without the program's name; that of this process by default.
+
+    Returns
+    -------
+    int
+        0 done; 1 some inputs failed; 2 wrong usage; 130 interrupted.
+    """
+    arguments = None if words is None else list(words)
+    try:
+        return cli.main(arguments, PROGRAM, standalone_mode=False) or 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+    except click.UsageError as error:
+        _report("usage", error.format_message())
+        command = error.ctx.command_path if error.ctx else PROGRAM
+        click.echo(f"See '{command} --help'.", err=True)
+    except BonafideError as error:
+        _report(error.code, error.message)
+    except ModuleNotFoundError as error:
+        missing = not_installed(error.name)
+        if missing is None:
+            raise
+        _report(missing.code, missing.message)
+    except click.Abort:
+        click.echo("bonafide: stopped; what is finished is kept, run again to resume", err=True)
+        return INTERRUPTED
+    return WRONG_USAGE
+
+
+def _report(code: str, message: str) -> None:
+    click.echo(f"{PROGRAM}: {code}: {message}", err=True)

@@ -1,0 +1,48 @@
+"""`bonafide schedule`."""
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from bonafide.cli import options
+
+
+@click.group()
+def schedule() -> None:
+    """Retrain on a schedule."""
+
+
+@schedule.command()
+@click.option("--cron", required=True, metavar="EXPR", help='such as "0 3 * * *"')
+@click.option(
+    "--timezone", metavar="NAME", help="such as Europe/Berlin; default: that of this machine"
+)
+@options.config
+@options.corpora
+def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str, ...]) -> None:
+    """Train whenever the time comes, until stopped.
+
+    Stopping it, with Ctrl-C or SIGTERM, also stops the training that is going on.
+    """
+    from bonafide.home import home
+    from bonafide.training.config import read_config
+    from bonafide.training.schedule import Schedule, cron_trigger, train_command
+
+    trigger = cron_trigger(cron, timezone)
+    if config:
+        read_config(config)  # a mistake shows now and not at three in the morning
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Schedule(trigger, train_command(config, corpora), home(), say=click.echo).run()
+
+
+@schedule.command()
+@options.as_json
+def history(as_json: bool) -> None:
+    """List the runs that schedules started."""
+    from bonafide.cli.terminal import show_records
+    from bonafide.home import home
+    from bonafide.training.schedule import read_history
+
+    show_records(read_history(home()), ("started", "ended", "status", "log"), as_json)

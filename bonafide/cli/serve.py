@@ -1,0 +1,52 @@
+"""`bonafide serve` and `bonafide app`."""
+
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--bundle", metavar="DIR", help="default: whichever is in production")
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
+@click.option("--port", type=int, default=3000, metavar="N", help="port to listen on")
+@click.option("--workers", type=int, metavar="N", help="default: one per core")
+@click.option("--keys", metavar="FILE", help="file of API keys; see `bonafide keys add`")
+@click.option(
+    "--anonymous", is_flag=True, default=None, help="answer other machines without API keys"
+)
+def serve(host: str, port: int, **given: Any) -> None:
+    """Serve a bundle over HTTP.
+
+    What is not given here is read from the environment: docs/operating.md lists all settings.
+    """
+    from dataclasses import replace
+
+    from serving.launch import check
+    from serving.launch import serve as become_server
+    from serving.settings import Settings
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = replace(Settings.from_environment(), **chosen)
+    identity = check(settings, host).identity
+    click.echo(
+        f"bonafide: bundle {identity['name']} version {identity['version']}, "
+        f"{settings.n_workers} workers, http://{host}:{port}"
+    )
+    become_server(settings, host, port)
+
+
+@click.command()
+@click.option("--port", type=int, default=8501, metavar="N", help="port to listen on")
+@click.option(
+    "--service",
+    metavar="URL",
+    help="a service that is running (its API key: BONAFIDE_API_KEY); default: one of its own",
+)
+def app(port: int, service: str | None) -> None:
+    """Run the page where people upload recordings.
+
+    They listen to a recording there and read, in plain words, what the detector says of it.
+    """
+    from serving.app.launch import launch
+
+    launch(port, service, say=click.echo)

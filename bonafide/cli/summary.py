@@ -1,0 +1,58 @@
+"""What a finished training run says: how good the detector is, and what became of it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bonafide.cli.terminal import show_table
+
+if TYPE_CHECKING:
+    from bonafide.evaluation.evaluate import Evaluation
+    from pipelines.run import Trained
+
+
+def show_evaluation(evaluation: "Evaluation") -> None:
+    """Print EER, Cllr and AUC of each system; the report has the rest."""
+    from bonafide.evaluation.report import HEADINGS, system_rows, title_line
+
+    columns = [HEADINGS.index(heading) for heading in ("system", "EER", "Cllr", "AUC")]
+    click.echo(title_line(evaluation))
+    show_table(
+        ("system", "EER", "Cllr, bits", "AUC"),
+        [[row[column] for column in columns] for row in system_rows(evaluation)],
+    )
+
+
+def show_summary(trained: "Trained") -> None:
+    """Print the evaluations, what was set aside, where the bundle is and whether it serves."""
+    from bonafide.evaluation.evaluate import percent
+    from bonafide.training.judgement import plain_verdict
+
+    outcome = trained.judgement.outcome
+    for evaluation in outcome.evaluations:
+        show_evaluation(evaluation)
+        click.echo()
+    click.echo(
+        f"Shortcut audit: trivial measures alone have an EER of {percent(outcome.audit.eer)}"
+    )
+    rejected = trained.quarantine.rejected
+    click.echo(f"Set aside: {len(rejected)} of {trained.quarantine.n_rows} rows")
+    for item in rejected:
+        click.echo(f"  row {item.row + 2}: {item.message}")
+    click.echo(f"Steps run: {len(trained.ran)}; taken from the cache: {len(trained.cached)}")
+    click.echo(f"\n{plain_verdict(outcome)}\n")
+    _show_outcome(trained)
+
+
+def _show_outcome(trained: "Trained") -> None:
+    from bonafide.home import home
+
+    name, version = (str(trained.bundle.manifest[key]) for key in ("name", "version"))
+    click.echo(f"Bundle: {home() / 'bundles' / name / version} ({name} version {version})")
+    click.echo(f"Report: {home() / 'reports' / f'{name}-{version}.html'}")
+    if trained.reasons:
+        click.echo("Not promoted:")
+        for reason in trained.reasons:
+            click.echo(f"  {reason}")
+    else:
+        click.echo("In production now.\nNext: bonafide score FILE")

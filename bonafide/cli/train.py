@@ -1,0 +1,106 @@
+"""`bonafide train` and `bonafide tune`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import bonafide
+from bonafide.cli import options
+from bonafide.cli.orchestrator import prepare_zenml
+from bonafide.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bonafide.training.config import Config
+
+
+def configs_folder() -> Path:
+    """Return the folder of the run configurations, in a checkout or in an installed wheel."""
+    package = Path(bonafide.__file__).parent
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+def _inputs(config: Path | None, corpora: tuple[str, ...]) -> tuple["Config", list[str]]:
+    """Read the configuration, and simulate a corpus if none is named."""
+    from bonafide.training.config import read_config
+
+    chosen = read_config(config or configs_folder() / "demo.yaml")
+    if corpora:
+        return chosen, list(corpora)
+    from bonafide.display import reporter
+    from bonafide.home import home
+    from bonafide.simulation.corpus import simulate
+
+    return chosen, [str(simulate(home() / "simulated", progress=reporter("simulate")))]
+
+
+@click.command()
+@options.config
+@options.corpora
+@options.corpus_format
+@click.option("--sequential", is_flag=True, help="run one step after another, as a static pipeline")
+@options.quiet
+def train(
+    config: Path | None,
+    corpora: tuple[str, ...],
+    corpus_format: str | None,
+    sequential: bool,
+    quiet: bool,
+) -> int:
+    """Train, evaluate, export and promote a detector."""
+    prepare_zenml()
+    from bonafide.cli.summary import show_summary
+    from bonafide.display import Display
+
+    with Display(quiet=quiet) as display:
+        display.say("starting: loading ZenML")
+        chosen, paths = _inputs(config, corpora)
+        from pipelines.run import run_training
+
+        trained = run_training(chosen, paths, corpus_format, static=sequential)
+    show_summary(trained)
+    return options.SOME_FAILED if trained.reasons else 0
+
+
+@click.command()
+@click.option("--model", required=True, metavar="NAME", help="a base model of the configuration")
+@click.option(
+    "--trials",
+    type=int,
+    default=20,
+    metavar="N",
+    help="trials in all, those of a search that was stopped included",
+)
+@options.config
+@options.corpora
+@options.corpus_format
+@options.quiet
+def tune(
+    model: str,
+    trials: int,
+    config: Path | None,
+    corpora: tuple[str, ...],
+    corpus_format: str | None,
+    quiet: bool,
+) -> None:
+    """Search the hyperparameters of one base model.
+
+    A search that was stopped resumes. The best values are printed as they go into a configuration.
+    """
+    if trials < 1:
+        raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
+    prepare_zenml()
+    from bonafide.display import Display
+
+    with Display(quiet=quiet) as display:
+        display.say("starting: loading ZenML")
+        chosen, paths = _inputs(config, corpora)
+        from pipelines.tuning import run_tuning
+
+        study = run_tuning(chosen, paths, corpus_format, model=model, trials=trials)
+    import yaml
+
+    found = yaml.safe_dump({"models": {study.model: study.best}}, sort_keys=False).rstrip()
+    click.echo(f"# Out-of-fold log loss {study.loss:.4f} nats, best of {len(study.trials)} trials.")
+    click.echo(found)

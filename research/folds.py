@@ -1,0 +1,95 @@
+"""The folds of the protocol, configs/protocol.csv: every source and speaker whole, by a hash."""
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.corpora.schema import UNKNOWN, Corpus
+from bonafide.errors import CorpusError
+from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
+
+PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
+MIN_ROWS = 4  # of each label, where a source is to hold both
+SPLIT_SEED = 1
+
+
+def source_id(name: str) -> str:
+    """Name a source by its hash: sources are often named after people."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
+    """Return which rows come from sources with at least `MIN_ROWS` of each label, (n_rows,)."""
+    _, member = np.unique(corpus.column("source"), return_inverse=True)
+    spoof, real = np.bincount(member, corpus.is_spoof), np.bincount(member, ~corpus.is_spoof)
+    return np.asarray(np.minimum(spoof, real)[member] >= MIN_ROWS)
+
+
+def _read_folds(path: Path) -> dict[str, int]:
+    with path.open(newline="") as file:
+        return {row["source"]: int(row["fold"]) for row in csv.DictReader(file)}
+
+
+def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
+    """Add the sources of a corpus that the file does not name; those that it names stay.
+
+    A source that shares a speaker, directly or through others, with one that has a fold goes there;
+    the others are split as a training run splits them (`make_folds`).
+    """
+    fold_of = _read_folds(path)
+    count = max(fold_of.values()) + 1
+    sources = np.array([source_id(name) for name in corpus.column("source").tolist()])
+    group = connected_groups(corpus)
+    known = {number: fold_of[s] for number, s in zip(group, sources, strict=True) if s in fold_of}
+    fold = np.array([known.get(number, TEST) for number in group], dtype=np.int64)
+    new = np.flatnonzero(fold == TEST)
+    if len(new):
+        fold[new] = make_folds(corpus.take(new), count=count, test_share=0.0, seed=SPLIT_SEED).fold
+    fold_of = dict(zip(sources.tolist(), fold.tolist(), strict=True)) | fold_of
+    lines = [f"{source},{number}" for source, number in sorted(fold_of.items())]
+    path.write_text("\n".join(["source,fold", *lines]) + "\n")
+
+
+def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
+    """Read the fold of each source, which the file names by `source_id`.
+
+    Raises
+    ------
+    CorpusError
+        ``no_fold`` if a source of the corpus has none, ``split_speaker`` if a speaker stands in
+        two folds.
+    """
+    fold_of = _read_folds(path)
+    sources = [source_id(name) for name in corpus.column("source").tolist()]
+    unknown = sorted(set(sources) - set(fold_of))
+    if unknown:
+        raise CorpusError(
+            "no_fold",
+            f"{path}: no fold for {', '.join(unknown[:5])}; `python -m research.protocol "
+            "--extend-protocol` gives every source of the corpus one",
+        )
+    fold = np.array([fold_of[source] for source in sources], dtype=np.int64)
+    group = connected_groups(corpus)
+    for number in np.unique(group):
+        if len(set(fold[group == number].tolist())) > 1:
+            row = int(np.flatnonzero(group == number)[0])
+            raise CorpusError("split_speaker", f"{path}: row {row} has speakers in two folds")
+    return Folds(group, fold)
+
+
+def speaker_folds(corpus: Corpus, count: int = 4, seed: int = 0) -> Folds:
+    """Put whole speakers, not whole sources, into folds; unknown speakers stand alone."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = corpus.column("speaker").astype("U200")
+    unknown = np.flatnonzero(names == UNKNOWN)
+    names[unknown] = [f"row {row}" for row in unknown]
+    group = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    fold = np.empty(len(group), dtype=np.int64)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    for number, (_, rows) in enumerate(splitter.split(group, corpus.is_spoof, group)):
+        fold[rows] = number
+    return Folds(group, fold)

@@ -1,0 +1,264 @@
+"""What the templates of the results page and of the model card fill in, section by section."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.bundle import META_MODELS
+from bonafide.detector import p_spoof_of
+from bonafide.evaluation.evaluate import DECISION, percent
+from bonafide.evaluation.metrics import Interval, cllr, eer, min_cllr, min_dcf
+from bonafide.evaluation.report import markdown_table
+from bonafide.training.audit import audit_shortcuts
+from research.ablations import MODELS
+from research.folds import source_id, speaker_folds
+from research.judging import MEAN, Floats, Mask, Results
+
+Section = Mapping[str, Any]
+MIN_GROUP = 20  # recordings of each label, for a failure to be told from chance
+COSTLY = 0.08  # of EER over that of clean sound, for a condition to be a failure
+OUTCOMES = (
+    "inconclusive",
+    "bona fide called spoof, of the decided",
+    "spoofs called bona fide, of the decided",
+)
+
+
+def outcomes(p: Floats, is_spoof: Mask, undecided: tuple[float, float]) -> NDArray[np.float64]:
+    """Return shares: left undecided; of the decided, bona fide and spoofs that are wrong; (3,)."""
+    real, fake = p <= undecided[0], p >= undecided[1]
+    decided = real | fake
+    wrong = [(fake & ~is_spoof).sum() / (decided & ~is_spoof).sum()]
+    wrong.append((real & is_spoof).sum() / (decided & is_spoof).sum())
+    return np.array([1 - decided.mean(), *wrong])
+
+
+def _shares(values: NDArray[np.float64]) -> list[str]:
+    return [f"{100 * share:.1f} %" for share in values]
+
+
+def _plain(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def systems(results: Results) -> Section:
+    """Judge every system on sources never heard."""
+    rows, lines = results.both, []
+    for name in results.by_seed[0]:
+        pooled, each = results.over_seeds(name, rows)
+        lines.append(
+            [
+                name,
+                percent(pooled),
+                " / ".join(f"{100 * value:.1f}" for value in each),
+                percent(results.over_seeds(name, results.everything)[0]),
+                *(
+                    _plain(results.over_seeds(name, rows, metric)[0])
+                    for metric in (min_dcf, cllr, min_cllr)
+                ),
+            ]
+        )
+    headings = ("system", "EER", "by seed", "EER, all sources", "minDCF", "Cllr", "min Cllr")
+    by_fold = [
+        np.mean([eer(llr[DECISION][m], results.is_spoof[m]) for llr in results.by_seed])
+        for fold in range(int(results.fold.max()) + 1)
+        for m in [rows & (results.fold == fold)]
+    ]
+    return {
+        "rows": int(rows.sum()),
+        "sources": len(np.unique(results.source[rows])),
+        "all_rows": len(rows),
+        "all_sources": len(np.unique(results.source)),
+        "seeds": len(results.by_seed),
+        "table": markdown_table(headings, lines),
+        "by_fold": ", ".join(f"{100 * value:.1f} %" for value in by_fold),
+    }
+
+
+def speakers(results: Results) -> Section | None:
+    """Judge known sources and unknown speakers, for contrast; None if that was not run."""
+    if f"speakers|{MODELS[0]}" not in results.scores:
+        return None
+    rows = speaker_folds(results.workspace.recordings.corpus).fold == 0
+    llr = {name: results.run_llr(f"speakers|{name}") for name in MODELS}
+    llr[MEAN] = np.mean(list(llr.values()), axis=0)
+    lines = [[name, percent(results.interval(values, rows))] for name, values in llr.items()]
+    return {"rows": int(rows.sum()), "table": markdown_table(("system", "EER"), lines)}
+
+
+def calibration(results: Results) -> Section:
+    """Judge the frozen thresholds on sources never heard."""
+    decision, rows = results.workspace.config.decision, results.both
+    lines = []
+    for title, undecided in (("as shipped", decision.undecided), ("always decided", (0.5, 0.5))):
+        found = [
+            outcomes(
+                p_spoof_of(llr[DECISION][rows], decision.prior_spoof),
+                results.is_spoof[rows],
+                undecided,
+            )
+            for llr in results.by_seed
+        ]
+        low, high = undecided
+        lines.append([title, f"{low:g} to {high:g}", *_shares(np.mean(found, axis=0))])
+    value, least = (
+        results.over_seeds(DECISION, rows, metric)[0].value for metric in (cllr, min_cllr)
+    )
+    return {
+        "prior": f"{decision.prior_spoof:g}",
+        "cost": f"{decision.costs.undecided:g}",
+        "gap": f"{value - least:.3f}",
+        "table": markdown_table(("thresholds", "p_spoof left undecided", *OUTCOMES), lines),
+    }
+
+
+def conditions(results: Results) -> Section:
+    """Judge the same recordings under every channel condition."""
+    clean, decision = results.by_condition["clean"].value, results.workspace.config.decision
+    is_spoof, lines = results.is_spoof[results.conditions["rows"]], []
+    for name, found in results.by_condition.items():
+        p = p_spoof_of(results.conditions[name][:, 0], decision.prior_spoof)
+        shares = _shares(outcomes(p, is_spoof, decision.undecided))
+        lines.append([name, percent(found), f"{100 * (found.value - clean):+.1f}", *shares])
+    headings = ("condition", "EER", "points over clean", *OUTCOMES)
+    return {"rows": len(is_spoof), "table": markdown_table(headings, lines)}
+
+
+def shortcuts(results: Results) -> Section:
+    """Set the error of trivial measures beside the detector's."""
+    workspace = results.workspace
+    audit = audit_shortcuts(
+        workspace.recordings, workspace.folds["sources"], resamples=results.resamples
+    )
+    ours = results.interval(results.decision, results.everything)
+    lines = [["trivial measures", percent(audit.eer)], ["this detector", percent(ours)]]
+    leading = [f"{name} {share:.0%}" for name, share in list(audit.importance.items())[:5]]
+    return {
+        "table": markdown_table(("classifier", "EER, all sources"), lines),
+        "leading": ", ".join(leading),
+    }
+
+
+def ablations(results: Results) -> Section:
+    """Show what each part contributes."""
+    first = results.by_seed[0]
+    llr: dict[str, Floats] = {DECISION: first[DECISION]}
+    for left_out in MODELS:
+        kept = [name for name in MODELS if name != left_out]
+        llr[f"mean of four, without {left_out}"] = results.mean_llr(kept)
+    for name in (MEAN, *(f"stack {name}" for name in META_MODELS), *MODELS):
+        llr[name] = first[name]
+    networks = [name for name in MODELS if name != "xgboost"]
+    llr["mean of the networks"] = results.mean_llr(networks)
+    for key in results.scores:
+        run = key.partition("|")[0]
+        if not run.startswith(("seed", "speakers")):
+            llr[run] = results.run_llr(key)
+    lines = [[name, percent(results.interval(v, results.both))] for name, v in llr.items()]
+    return {"table": markdown_table(("system", "EER"), lines)}
+
+
+def latency(results: Results) -> Section:
+    """Say how fast the bundle is."""
+    graph, web = results.speed["graphs"], results.speed["http"]
+    fused = graph["fused"]
+    low, high = fused["quartiles_ms"]
+    lines = [
+        ["one window of 4 s, one core", f"{fused['median_ms']:.2f} ms [{low:.2f}, {high:.2f}]"],
+        ["librosa, then predict in Python", f"{graph['app']['median_ms']:.0f} ms"],
+        ["4 s of FLAC over HTTP, p50", f"{web['1 workers, 1 clients']['p50_ms']:.1f} ms"],
+        ["memory of a worker", f"{web['worker_mb']:.0f} MB"],
+    ]
+    targets = [
+        [f"`{name}`", f"{row['value']:.3g}", row["target"], "met" if row["met"] else "missed"]
+        for name, row in results.speed["targets"].items()
+    ]
+    return {
+        "table": markdown_table(("what", "measured"), lines),
+        "targets": markdown_table(("target", "measured", "limit", "status"), targets),
+    }
+
+
+def groups(results: Results) -> Section:
+    """Judge the decision by kind of recording."""
+    system = results.workspace.recordings.corpus.column("system")
+    heard = results.everything & False
+    for fold in range(int(results.fold.max()) + 1):
+        rows = results.fold == fold
+        heard[rows] = np.isin(system[rows], system[~rows & results.is_spoof])
+    lines = [
+        [
+            name,
+            percent(results.interval(results.decision, rows | ~results.is_spoof)),
+            str(int(rows.sum())),
+        ]
+        for name, rows in (
+            ("heard in other sources", heard & results.is_spoof),
+            ("never heard", ~heard & results.is_spoof),
+        )
+    ]
+    return {
+        "generators": markdown_table(("generator", "EER", "spoofs"), lines),
+        "kinds": [
+            {"name": kind, "count": len(found), "table": _group_table(kind, found)}
+            for kind, found in results.groups.items()
+        ],
+    }
+
+
+def _group_name(kind: str, name: str) -> str:
+    return source_id(name) if kind == "source" else name
+
+
+def _group_table(kind: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            _group_name(kind, name),
+            percent(entry["eer"]),
+            str(entry["bonafide"]),
+            str(entry["spoof"]),
+        ]
+        for name, entry in sorted(found.items(), key=lambda item: -item[1]["spoof"])
+    ]
+    return markdown_table((kind, "EER", "bona fide", "spoof"), rows)
+
+
+def failures(results: Results) -> Section:
+    """Name the groups and conditions in which the detector is clearly worse than on the whole."""
+    whole = results.interval(results.decision, results.everything).value
+    lines = [
+        [f"{kind} {_group_name(kind, name)}", percent(entry["eer"])]
+        for kind, found in results.groups.items()
+        for name, entry in found.items()
+        if min(entry["bonafide"], entry["spoof"]) >= MIN_GROUP and entry["eer"].low > whole
+    ]
+    clean = results.by_condition["clean"].value
+    lines += [
+        [name, percent(entry)]
+        for name, entry in results.by_condition.items()
+        if entry.value > clean + COSTLY
+    ]
+    return {
+        "min_group": MIN_GROUP,
+        "whole": f"{100 * whole:.1f} %",
+        "points": f"{100 * COSTLY:.0f}",
+        "table": markdown_table(("group or condition", "EER"), lines),
+    }
+
+
+SECTIONS: dict[str, Callable[[Results], Section | None]] = {
+    function.__name__: function
+    for function in (
+        systems,
+        speakers,
+        calibration,
+        conditions,
+        shortcuts,
+        ablations,
+        latency,
+        groups,
+        failures,
+    )
+}

@@ -1,0 +1,180 @@
+"""A corpus with its features, and what the protocol fitted on it."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.bundle import META_MODELS
+from bonafide.corpora import read_corpus
+from bonafide.display import reporter
+from bonafide.process.isolate import run_isolated
+from bonafide.process.pool import worker_count
+from bonafide.training.augmentation import CHANGES
+from bonafide.training.config import Config, read_config
+from bonafide.training.extraction import cached_extract
+from bonafide.training.folds import Folds
+from bonafide.training.ingest import ingest
+from bonafide.training.recordings import Recordings
+from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from bonafide.training.store import FeatureStore
+from research.ablations import (
+    FRAMES,
+    Run,
+    left_out_augmentation,
+    left_out_statistics,
+    model_settings,
+    runs,
+)
+from research.fitting import Table, file_stem
+from research.folds import read_protocol, speaker_folds
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A corpus with its features, and where fits and scores are kept."""
+
+    config: Config
+    recordings: Recordings
+    store: FeatureStore
+    folds: Mapping[str, Folds]
+    folder: Path
+
+    @classmethod
+    def open(cls, corpus: Path, config: Path, folder: Path) -> "Workspace":
+        """Ingest and extract what is not there yet."""
+        parsed = read_config(config)
+        recordings, _ = ingest(read_corpus(corpus), progress=reporter("ingest"))
+        store = cached_extract(
+            recordings,
+            parsed.spec,
+            parsed.augmentation,
+            folder / "features",
+            progress=reporter("extract"),
+        )
+        rows = recordings.corpus
+        folds = {"sources": read_protocol(rows), "speakers": speaker_folds(rows)}
+        return cls(parsed, recordings, store, folds, folder)
+
+    def path(self, run: Run, model: str, held_out: tuple[int, ...], suffix: str) -> Path:
+        """Return where a file of one fit lies."""
+        folder = self.folder / run.name.replace(": ", "-").replace(" ", "_") / model
+        return folder / f"{file_stem(held_out)}{suffix}"
+
+    def scores(self, run: Run, model: str) -> Scores:
+        """Return the p_spoof that a run gave by one model.
+
+        Returns
+        -------
+        ndarray of float32
+            Shape (n_rows,), each row scored by a model that never saw its fold, NaN where the run
+            scores nothing. Of a nested run (n_rows, n_folds): column k by a model that never saw
+            fold k either, so that in the column of its own fold a row has its ordinary score.
+        """
+        fold_of = self.folds[run.split].fold
+        scores = np.full((len(fold_of), int(fold_of.max()) + 1), np.nan, dtype=np.float32)
+        for held_out in run.held_out:
+            found = np.load(self.path(run, model, held_out, ".npy"))
+            scored = fold_of[np.isin(fold_of, held_out)]
+            for fold in held_out:
+                other = held_out[-1] if fold == held_out[0] else held_out[0]
+                scores[fold_of == fold, other] = found[scored == fold]
+        return scores if run.nested else own_column(scores, fold_of)
+
+    def fit(self, run: Run) -> None:
+        """Fit what is missing of a run, a core a fit."""
+        corpus = self.recordings.corpus
+        table = self.folder / f"{run.split}.npz"
+        sounds = self.recordings.sha256.tolist()
+        Table(
+            is_spoof=corpus.is_spoof,
+            source=np.unique(corpus.column("source"), return_inverse=True)[1],
+            fold=self.folds[run.split].fold,
+            left_out=left_out_augmentation(self.store, sounds, run.without),
+        ).write(table)
+        with ThreadPoolExecutor(worker_count()) as pool:
+            jobs = [
+                pool.submit(self._fit_one, run, model, held_out, table)
+                for model in run.models
+                for held_out in run.held_out
+                if not self.is_fitted(run, model, held_out)
+            ]
+            for done, job in enumerate(jobs, start=1):
+                job.result()
+                print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
+
+    def fitted(self) -> dict[str, Scores]:
+        """Return the scores of all that is fitted with this configuration, by run and model."""
+        return {
+            f"{run.name}|{model}": self.scores(run, model)
+            for run in runs(self.config)
+            for model in run.models
+            if all(self.is_fitted(run, model, held_out) for held_out in run.held_out)
+        }
+
+    def settings(self, run: Run, model: str, held_out: tuple[int, ...]) -> dict[str, Any]:
+        """Return what decides a fit, as JSON values."""
+        return {
+            "name": model,
+            "model": model_settings(self.config, model),
+            "fit": run.fit_settings(self.config, model),
+            "store": self.store.folder.name,
+            "held_out": list(held_out),
+            "seed": run.seed,
+            "without": left_out_statistics(self.config.spec, run.without).tolist(),
+            "left_out": sorted(set(run.without) & set(CHANGES)),
+            "deaf": FRAMES in run.without,
+        }
+
+    def is_fitted(self, run: Run, model: str, held_out: tuple[int, ...]) -> bool:
+        """Return whether a fit with these very settings is there."""
+        path = self.path(run, model, held_out, ".json")
+        return path.exists() and json.loads(path.read_text()) == self.settings(run, model, held_out)
+
+    def _fit_one(self, run: Run, model: str, held_out: tuple[int, ...], table: Path) -> None:
+        done = self.path(run, model, held_out, ".json")
+        done.parent.mkdir(parents=True, exist_ok=True)
+        settings = self.settings(run, model, held_out)
+        arguments = {key: value for key, value in settings.items() if key != "left_out"}
+        places = {"store": self.store.folder, "table": table, "folder": done.parent}
+        arguments |= {name: str(path) for name, path in places.items()}
+        run_isolated("research.fitting:fit_held_out", arguments)
+        done.write_text(json.dumps(settings))
+
+
+def own_column(scores: Scores, fold_of: NDArray[np.int64]) -> Scores:
+    """Return of scores (n_rows, n_folds, ...) those in the column of each row's own fold."""
+    own: Scores = scores[np.arange(len(fold_of)), fold_of]
+    return own
+
+
+def stacked(
+    models: Scores, is_spoof: NDArray[np.bool_], folds: Folds, fold: int, seed: int
+) -> tuple[Stack, Calibration]:
+    """Fit stack and calibration for one fold on the scores of the others.
+
+    Parameters
+    ----------
+    models : ndarray of float32, shape (n_rows, n_models)
+        p_spoof of each row by base models that saw neither its fold nor `fold`.
+    is_spoof : ndarray of bool, shape (n_rows,)
+    folds : Folds
+    fold : int
+        Nothing of it is used.
+    seed : int
+    """
+    rest = folds.fold != fold
+    renumbered = np.unique(folds.fold[rest], return_inverse=True)[1].astype(np.int64)
+    others = Folds(folds.group[rest], renumbered)
+    # What the calibration is fitted on may know the other folds: none of them is judged here.
+    inner = np.repeat(models[rest][:, None], others.count, axis=1)
+    stack, cross_fitted = fit_stack(models[rest], inner, is_spoof[rest], others, seed)
+    column = META_MODELS.index(stack.choice)
+    return stack, fit_calibration(cross_fitted[:, column], is_spoof[rest])

@@ -1,0 +1,30 @@
+"""The table of `bonafide bench`, and its targets."""
+
+import json
+
+import pytest
+
+from benchmarks.bench import TARGETS, is_met
+from benchmarks.table import lines
+from research.protocol import SCORES
+
+
+def test_the_kept_numbers_are_those_that_have_targets_and_make_a_table() -> None:
+    numbers = json.loads((SCORES / "bench.json").read_text())
+    assert list(numbers["targets"]) == [name for name, _, _ in TARGETS]
+    printed = lines(numbers)
+    for name, direction, limit in TARGETS:
+        row = numbers["targets"][name]
+        assert row["target"] == f"{direction} {limit:g}"
+        assert row["met"] is is_met(row["value"], direction, limit)
+        status = "met" if row["met"] else "MISSED"
+        assert f"{name:<46}{row['value']:.3g}, {row['target']}: {status}" in printed
+
+
+@pytest.mark.parametrize(
+    ("value", "direction", "met"),
+    [(1.0, "at least", True), (0.9, "at least", False), (1.0, "at most", True)],
+)
+def test_a_limit_is_met_when_it_is_reached(value: float, direction: str, met: bool) -> None:
+    assert is_met(value, direction, 1.0) is met
+    assert not is_met(1.1, "at most", 1.0)
