@@ -16,7 +16,19 @@ SERVICE = "serving.service:Bonafide"
 
 
 def check(settings: Settings, host: str) -> Bundle:
-    """Refuse what could not or should not be served; return the bundle that will be.
+    """Check what is to be served, before a server starts.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the service.
+    host : str
+        The address that it will listen on.
+
+    Returns
+    -------
+    Bundle
+        The one that will be served.
 
     Raises
     ------
@@ -33,7 +45,7 @@ def check(settings: Settings, host: str) -> Bundle:
         raise ConfigError(
             "keys_required",
             f"--host {host} is reached by other machines: name a file of API keys with --keys "
-            "(bonafide keys add), or say --anonymous",
+            "(bonafide keys add), or pass --anonymous",
         )
     return find_bundle(home(), settings.bundle_folder)
 
@@ -51,7 +63,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Become BentoML's server; does not return."""
+    """Become BentoML's server; never return."""
     sweep()
     root = Path(__file__).resolve().parent.parent
     address = "127.0.0.1" if host == "localhost" else host

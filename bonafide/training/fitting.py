@@ -249,6 +249,7 @@ def fit_base(
         fold_of, is_spoof, source = columns["fold"], columns["is_spoof"], columns["source"]
     n_folds, fit_config = int(fold_of.max()) + 1, FitConfig.model_validate(fit)
     features, view = FeatureStore(Path(store)), view_of(model)
+    statistics = features.view(STATISTICS)
     frames = features.view(view) if view else None
     gain = feature_weights_of(features.spec, fit_config.feature_weights)
     oof = np.full(len(fold_of), np.nan, dtype=np.float32)
@@ -259,7 +260,7 @@ def fit_base(
         side = np.flatnonzero(~np.isin(fold_of, (TEST, *out)))
         examples = standardised(
             side,
-            features.view(STATISTICS),
+            statistics,
             is_spoof,
             source,
             frames,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bonafide.artifact import JSON, JsonArtifact
-from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models import family
 from bonafide.process.pool import Progress, silent
@@ -117,15 +116,11 @@ def tune(
     IsolatedError
         ``training_failed``.
     """
-    if name not in config.models:
-        raise ConfigError(
-            "unknown_model", f"model {name!r}: must be one of {', '.join(config.models)}"
-        )
     import optuna
     from optuna.trial import TrialState
 
     folder.mkdir(parents=True, exist_ok=True)
-    section, chosen = config.models[name], family(name)
+    section, chosen = config.model(name), family(name)
     side, is_spoof = ~folds.is_test, recordings.corpus.is_spoof
     even = even_weights(is_spoof[side])
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -113,7 +113,16 @@ def first_minutes(content: bytes) -> Waveform:
 
 
 def draw(content: bytes) -> Drawing:
-    """Reduce a recording in a process of its own, bounded in time and memory.
+    """Reduce a recording in a separate process, bounded in time and memory.
+
+    Parameters
+    ----------
+    content : bytes
+        An audio or video file.
+
+    Returns
+    -------
+    Drawing
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Starting the page, and a service of its own beside it."""
+"""Starting the page, and its own service beside it."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that is taken, before anything starts.
+    """Check that a port is free, before anything starts.
 
     Raises
     ------
@@ -63,7 +63,12 @@ def check_port(port: int) -> None:
 
 @contextlib.contextmanager
 def own_service() -> Iterator[str]:
-    """Run a service on this machine while the page runs; return its address.
+    """Run a service on this machine while the page runs.
+
+    Yields
+    ------
+    str
+        Its address, ``http://host:port``.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def own_service() -> Iterator[str]:
 
 
 def run_page(service: Service, port: int) -> None:
-    """Serve the page until a signal says stop."""
+    """Serve the page until a signal stops it."""
     os.environ[URL] = service.url
     flags = options(port, Settings.from_environment().max_body_bytes)
     bootstrap.load_config_options(flags)
@@ -87,7 +92,7 @@ def run_page(service: Service, port: int) -> None:
 
 
 def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
-    """Run the page on a service that is given, or on one of its own.
+    """Run the page with a given service, or with its own.
 
     Parameters
     ----------
@@ -96,7 +101,7 @@ def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
     url : str or None
         A running service; None to start one.
     say : callable
-        Told what is going on.
+        Called with what is going on, in words.
 
     Raises
     ------

@@ -52,7 +52,20 @@ class Reply:
 async def start_scorer(
     folder: Path, bundle: Bundle, settings: Settings
 ) -> asyncio.subprocess.Process:
-    """Start a scorer and wait until it draws tickets.
+    """Start a scorer and wait until it takes tickets.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the queue is.
+    bundle : Bundle
+        The one to score with.
+    settings : Settings
+        The limits on recordings and memory.
+
+    Returns
+    -------
+    asyncio.subprocess.Process
 
     Raises
     ------
@@ -79,7 +92,7 @@ class Scoring:
     ----------
     settings : Settings
     home : Path
-        Where the bundle in production is found, unless the settings name one.
+        Where the bundle in production is, unless the settings name another.
     """
 
     def __init__(self, settings: Settings, home: Path) -> None:
