@@ -21,23 +21,58 @@ class Artifact(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the files into an existing, empty folder."""
+        """Write the files.
+
+        Parameters
+        ----------
+        folder : Path
+            Exists and is empty.
+        """
 
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path
+            Where it wrote.
+
+        Returns
+        -------
+        Self
+            With the same `digest`.
+        """
 
     @abstractmethod
     def digest(self) -> str:
-        """Return a hash of the content: equal content has an equal hash, whichever run made it."""
+        """Return a hash of the content.
+
+        Returns
+        -------
+        str
+            The same for equal content, whichever run made it.
+        """
 
     def facts(self) -> Mapping[str, JSON]:
-        """Return counts, shapes and metrics to be shown beside the artifact."""
+        """Return what to show beside the artifact.
+
+        Returns
+        -------
+        mapping of str to JSON
+            Counts, shapes, metrics and the like, by name.
+        """
         return {}
 
     def pages(self) -> Mapping[str, str]:
-        """Return pages to look at: file name -> content, of the kind that the suffix names."""
+        """Return pages to look at.
+
+        Returns
+        -------
+        mapping of str to str
+            File name -> content, of the kind that the suffix names.
+        """
         return {}
 
 
@@ -129,7 +164,15 @@ def sha256_of(*parts: bytes | str) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a folder's files, which never change again; copy them across file systems."""
+    """Hard-link a folder's files, or copy them where links are not possible.
+
+    Parameters
+    ----------
+    source : Path
+        Holds files that never change again.
+    target : Path
+        An existing folder.
+    """
     for path in source.iterdir():
         try:
             os.link(path, target / path.name)

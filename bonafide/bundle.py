@@ -96,7 +96,18 @@ class Bundle(Artifact):
         return {key: str(self.manifest[key]) for key in ("name", "version", "sha256")}
 
     def graph_path(self, name: str) -> Path:
-        """Return the path of one .onnx file."""
+        """Return the path of one ONNX file.
+
+        Parameters
+        ----------
+        name : str
+            ``detector`` or one of `parts`.
+
+        Returns
+        -------
+        Path
+            In the bundle's folder.
+        """
         return self.folder / f"{name}.onnx"
 
     def save(self, folder: Path) -> None:

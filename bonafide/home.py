@@ -126,7 +126,15 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
 
 
 def promote(root: Path, bundle: Bundle) -> None:
-    """Put a kept bundle into production."""
+    """Put a kept bundle into production.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    bundle : Bundle
+        As `keep` returned it.
+    """
     draft = root / f".{PRODUCTION}"
     draft.write_text(json.dumps(bundle.identity))
     draft.replace(root / PRODUCTION)  # whole or not at all

@@ -137,7 +137,17 @@ class Corpus:
         return self.root / row.path
 
     def column(self, name: str) -> NDArray[np.str_]:
-        """Return one column of `COLUMNS` as an array of str, shape (n_rows,)."""
+        """Return one column.
+
+        Parameters
+        ----------
+        name : str
+            One of `COLUMNS`.
+
+        Returns
+        -------
+        ndarray of str, shape (n_rows,)
+        """
         return np.array([getattr(row, name) for row in self.rows], dtype=np.str_)
 
     @property
@@ -146,7 +156,18 @@ class Corpus:
         return np.array([row.label == "spoof" for row in self.rows], dtype=np.bool_)
 
     def take(self, indices: Iterable[int]) -> "Corpus":
-        """Return the rows at these positions, from 0, in the order asked for."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        indices : iterable of int
+            Positions of rows, from 0.
+
+        Returns
+        -------
+        Corpus
+            The rows at these positions, in this order.
+        """
         return Corpus(self.root, [self.rows[int(i)] for i in indices])
 
     def to_csv(self) -> str:

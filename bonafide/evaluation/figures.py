@@ -90,7 +90,20 @@ def det_figure(llr: Mapping[str, Floats], is_spoof: NDArray[np.bool_]) -> str:
 
 
 def histogram_figure(llr: Floats, is_spoof: NDArray[np.bool_]) -> str:
-    """Return histograms of both classes' scores, (n_rows,), as an ``<svg>`` element."""
+    """Return histograms of both classes' scores.
+
+    Parameters
+    ----------
+    llr : ndarray of float, shape (n_rows,)
+        Scores, higher for bona fide.
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Which rows are spoof.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element, without the outermost 1 % of the scores.
+    """
 
     def draw(axes: "Axes") -> None:
         low, high = np.percentile(llr, [0.5, 99.5])
@@ -105,7 +118,18 @@ def histogram_figure(llr: Floats, is_spoof: NDArray[np.bool_]) -> str:
 
 
 def curves_figure(history: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Return one base model's training losses, fit name -> history, as an ``<svg>`` element."""
+    """Return the training losses of one base model.
+
+    Parameters
+    ----------
+    history : mapping of str to mapping
+        Name of a fit -> its history, with the losses under ``loss``.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element with a curve for each fit.
+    """
 
     def draw(axes: "Axes") -> None:
         for name, losses in history.items():

@@ -51,7 +51,18 @@ def _number(interval: Interval) -> str:
 
 
 def system_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Return a row for each system, with the columns that `HEADINGS` names."""
+    """Return the table of an evaluation's systems.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The metrics.
+
+    Returns
+    -------
+    list of list of str
+        A row for each system, with the columns that `HEADINGS` names.
+    """
     rows = []
     for name, metrics in evaluation.systems.items():
         numbers = [_number(metrics[m]) for m in ("min_dcf", "act_dcf", "cllr", "ece", "auc")]
@@ -61,7 +72,18 @@ def system_rows(evaluation: Evaluation) -> list[list[str]]:
 
 
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Return a row for each group: name, EER, bona fide and spoof rows."""
+    """Return the table of the groups of one kind.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping
+        One kind of `Evaluation.groups`.
+
+    Returns
+    -------
+    list of list of str
+        For each group its name, EER, and numbers of bona fide and of spoof rows.
+    """
     return [
         [name, percent(entry["eer"]), str(entry["bonafide"]), str(entry["spoof"])]
         for name, entry in groups.items()
@@ -69,7 +91,7 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
 
 def title_line(evaluation: Evaluation) -> str:
-    """Return in words which rows the numbers are of."""
+    """Return one line on the rows of an evaluation: title, counts, and what intervals resample."""
     c = evaluation.counts
     return (
         f"{evaluation.title}: {c['rows']} recordings ({c['bonafide']} bona fide, {c['spoof']} "
@@ -112,7 +134,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def html_table(headings: Sequence[str], rows: Cells) -> str:
-    """Return an HTML table, everything escaped."""
+    """Return an HTML table, its cells escaped."""
     return render("table.html.j2", headings=headings, rows=rows)
 
 

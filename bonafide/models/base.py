@@ -99,7 +99,20 @@ class BaseModel(ABC):
         """
 
     def predict(self, examples: Examples, rows: Rows) -> Scores:
-        """Return p_spoof of whole windows, shape (len(rows),)."""
+        """Score whole windows, a few at a time.
+
+        Parameters
+        ----------
+        examples : Examples
+            All rows, with their features.
+        rows : ndarray of int64, shape (n,)
+            The rows to score, from 0.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            p_spoof.
+        """
         starts = range(0, len(rows), SCORE_ROWS)
         chunks = [self.score(examples.take(rows[at : at + SCORE_ROWS])) for at in starts]
         return np.concatenate([np.zeros(0, np.float32), *chunks])
@@ -128,10 +141,32 @@ class BaseModel(ABC):
         """
 
     def witnesses(self, inputs: Inputs) -> dict[str, Scores]:
-        """Return scores by other converters, by their names, to compare with those of `to_onnx`."""
+        """Score by other converters, for comparison with `to_onnx`.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As `score` takes them.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, shape (n,)
+            Name of a converter -> p_spoof; empty if there is none.
+        """
         return {}
 
     @classmethod
     @abstractmethod
     def suggest(cls, trial: "Trial") -> dict[str, Any]:
-        """Draw values of `Config` in a search for hyper-parameters."""
+        """Draw hyper-parameters for a search.
+
+        Parameters
+        ----------
+        trial : optuna.Trial
+            Draws them.
+
+        Returns
+        -------
+        dict of str to Any
+            Fields of `Config` and their values.
+        """

@@ -119,7 +119,28 @@ def train_network(
     seed: int,
     progress: Progress,
 ) -> dict[str, list[float]]:
-    """Train a network in place; return its losses by epoch under ``loss``."""
+    """Train a network in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_network`.
+    examples : Examples
+        With frames.
+    rows : ndarray of int64, shape (n_training_rows,)
+        The rows to fit on, from 0.
+    fit : FitConfig
+        Steps, rates and batches.
+    seed : int
+        Of the batches.
+    progress : callable
+        Called with the number of epochs done and of all epochs.
+
+    Returns
+    -------
+    dict of str to list of float
+        Losses by epoch, under ``loss``.
+    """
     steps = fit.epochs * fit.steps_per_epoch
     model.compile(
         keras.optimizers.AdamW(

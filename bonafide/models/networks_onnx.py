@@ -152,7 +152,20 @@ def convert_network(model: keras.Model, recurrence: Recurrence | None) -> onnx.M
 
 
 def score_by_tf2onnx(model: keras.Model, inputs: Inputs) -> Scores:
-    """Return scores by tf2onnx's conversion of a network: an independent check of ours."""
+    """Score by tf2onnx's conversion of a network: an independent check of ours.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As in `convert_network`.
+    inputs : mapping of str to ndarray of float32
+        ``frames`` (n, n_frames, n_features) and ``statistics`` (n, n_statistics).
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        p_spoof.
+    """
     values = [inputs["frames"], inputs[STATISTICS]]
     model([array[:1] for array in values])  # export needs it called once
     with TemporaryDirectory() as folder:

@@ -77,7 +77,22 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
 
 
 def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
-    """Add a booster, as onnxmltools converts it: [batch, n_inputs] -> p_spoof [batch]."""
+    """Add a booster to a graph, as onnxmltools converts it.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    booster : xgboost.Booster
+        For two classes.
+    x : str
+        The value that it scores, [batch, n_inputs].
+
+    Returns
+    -------
+    str
+        p_spoof, [batch].
+    """
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 

@@ -11,7 +11,23 @@ PR_SET_PDEATHSIG = 1
 
 
 def process_is_gone(pid: str) -> bool:
-    """Return whether no process has this number; text that is not a number counts as gone."""
+    """Return whether a process is gone.
+
+    Parameters
+    ----------
+    pid : str
+        Its number, such as the name of its folder in ``work``.
+
+    Returns
+    -------
+    bool
+        True also for text that is not a number.
+
+    Examples
+    --------
+    >>> process_is_gone(str(os.getpid())), process_is_gone("not a number")
+    (False, True)
+    """
     try:
         os.kill(int(pid), 0)
     except (ValueError, ProcessLookupError):
