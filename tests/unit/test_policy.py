@@ -360,7 +360,7 @@ def test_one_of_another_package_counts_with_what_it_uses(
         (
             "from bonafide import Lazy\ndef f(): return Lazy",
             (),
-            "has no 'Lazy' that is found without",
+            "has no 'Lazy' that can be found without",
         ),
         (
             "from bonafide.gone import x\ndef f(): return x",
