@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class FilesFirst(click.Command):
-    """A command for which the name of a file that exists is never an option.
+    """A command that never takes the name of an existing file for an option.
 
-    `score *` takes a file called ``--help.wav``: the word becomes ``./--help.wav``.
+    In `score *`, a file called ``--help.wav`` becomes ``./--help.wav``.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Mark the files, then parse."""
+        """Put ``./`` before such names, then parse."""
         known = {name for option in self.get_params(ctx) for name in option.opts}
 
         def is_file(word: str) -> bool:
@@ -69,7 +69,7 @@ def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path 
 
 
 def _audio_files(paths: Sequence[str]) -> Iterator[str]:
-    """Go through files as given and through the audio files of folders, sorted."""
+    """Return the files as given, and in place of each folder its audio files, sorted."""
     from bonafide.corpora.files import audio_files
 
     for name in paths:

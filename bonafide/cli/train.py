@@ -84,7 +84,7 @@ def tune(
     corpus_format: str | None,
     quiet: bool,
 ) -> None:
-    """Search the hyperparameters of one base model.
+    """Search the hyper-parameters of one base model.
 
     A search that was stopped resumes. The best values are printed as they go into a configuration.
     """
