@@ -16,12 +16,24 @@ SERVICE = "serving.service:Bonafide"
 
 
 def check(settings: Settings, host: str) -> Bundle:
-    """Refuse what could not or should not be served; return the bundle that will be.
+    """Check that a service with these settings can and should be started.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the service.
+    host : str
+        Address to listen on.
+
+    Returns
+    -------
+    Bundle
+        The one that will be served.
 
     Raises
     ------
     ConfigError
-        ``keys_required`` for an address that other machines reach, without keys; ``bad_keys``;
+        ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
         ``bad_endpoint``.
     BundleError
         What `bonafide.home.find_bundle` raises.
@@ -32,15 +44,15 @@ def check(settings: Settings, host: str) -> Bundle:
     elif not (is_loopback(host) or settings.anonymous):
         raise ConfigError(
             "keys_required",
-            f"--host {host} is reached by other machines: name a file of API keys with --keys "
-            "(bonafide keys add), or say --anonymous",
+            f"--host {host} can be reached by other machines: name a file of API keys with --keys "
+            "(bonafide keys add), or give --anonymous",
         )
     return find_bundle(home(), settings.bundle_folder)
 
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
     """Return the environment that BentoML's server runs in."""
-    service = home() / "service" / str(port)  # BentoML keeps its counters there, for one server
+    service = home() / "service" / str(port)  # BentoML keeps one server's counters there
     service.mkdir(parents=True, exist_ok=True)
     return {
         "BENTOML_HOME": str(service),

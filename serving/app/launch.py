@@ -24,7 +24,7 @@ PAGE = Path(__file__).with_name("page.py")
 
 
 def options(port: int, max_body_bytes: int) -> dict[str, Any]:
-    """Return Streamlit's settings, so that no file in the user's folder is needed."""
+    """Return Streamlit's settings, so that no file of the user's decides them."""
     return {
         "server.address": LOOPBACK,
         "server.port": port,
@@ -44,12 +44,17 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that is taken, before anything starts.
+    """Check, before anything starts, that a port is free.
+
+    Parameters
+    ----------
+    port : int
+        On this machine.
 
     Raises
     ------
     ConfigError
-        ``port_taken``.
+        ``port_taken`` if it cannot be listened on.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -63,12 +68,17 @@ def check_port(port: int) -> None:
 
 @contextlib.contextmanager
 def own_service() -> Iterator[str]:
-    """Run a service on this machine while the page runs; return its address.
+    """Run a service on this machine until the block ends.
+
+    Yields
+    ------
+    str
+        Its address.
 
     Raises
     ------
     StartError
-        ``no_service`` if it ends, or is not ready in time; what it said went to standard error.
+        ``no_service`` if it ends, or is not ready in time; standard error has its messages.
     """
     port, words = free_port(), ("--host", LOOPBACK, "--workers", "1")
     try:
@@ -79,7 +89,7 @@ def own_service() -> Iterator[str]:
 
 
 def run_page(service: Service, port: int) -> None:
-    """Serve the page until a signal says stop."""
+    """Serve the page until a signal stops it."""
     os.environ[URL] = service.url
     flags = options(port, Settings.from_environment().max_body_bytes)
     bootstrap.load_config_options(flags)
@@ -87,16 +97,16 @@ def run_page(service: Service, port: int) -> None:
 
 
 def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
-    """Run the page on a service that is given, or on one of its own.
+    """Run the page on a given service, or on one of its own.
 
     Parameters
     ----------
     port : int
-        Where the page is.
+        Port of the page.
     url : str or None
-        A running service; None to start one.
+        Address of a running service; None to start one.
     say : callable
-        Told what is going on.
+        Called with each line to print.
 
     Raises
     ------
