@@ -22,6 +22,7 @@ OURS = frozenset({"bonafide"})
 TARGET = re.compile(r"([a-zA-Z_]\w*(?:\.\w+)+):(\w+)")
 EVERYTHING = "*"
 SHOWN = "pages"  # the method that draws an artifact for people: no part of what it holds
+TEMPLATES = "templates"  # the folder of a package that jinja2 loads from
 Use = tuple[str, str]  # a module and a name in it
 
 
@@ -46,6 +47,9 @@ def files_behind(function: Callable[..., Any], also: Sequence[str] = ()) -> list
     files: set[Path] = set()
     while waiting:
         module, name = use = waiting.pop()
+        if name == TEMPLATES and (package := path_of(module)):
+            files.update((package.parent / TEMPLATES).iterdir())
+            continue
         ours = module.partition(".")[0] in packages or module == function.__module__
         if ours and use not in reached:
             reached.add(use)
@@ -154,6 +158,8 @@ class Source:
                 self._bind(inside, inner)
                 for uses in inside.values():
                     yield from uses
+            elif isinstance(inner, ast.Call) and ast.unparse(inner.func) == "PackageLoader":
+                yield ast.literal_eval(inner.args[0]), TEMPLATES
             elif isinstance(inner, ast.Constant) and (target := TARGET.fullmatch(str(inner.value))):
                 yield target[1], target[2]
         for name in self._outer_names(node):

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
 from bonafide.detector import p_spoof_of
-from bonafide.evaluation.evaluate import DECISION, percent
+from bonafide.evaluation.evaluate import DECISION, MEAN, percent
 from bonafide.evaluation.metrics import Interval, cllr, eer, min_cllr, min_dcf
 from bonafide.evaluation.report import markdown_table
 from bonafide.training.audit import audit_shortcuts
 from research.ablations import MODELS
 from research.folds import source_id, speaker_folds
-from research.judging import MEAN, Floats, Mask, Results
+from research.judging import Floats, Mask, Results
 
 Section = Mapping[str, Any]
 MIN_GROUP = 20  # recordings of each label, for a failure to be told from chance

@@ -16,14 +16,14 @@ SERVICE = "serving.service:Bonafide"
 
 
 def check(settings: Settings, host: str) -> Bundle:
-    """Check that a service with these settings can and should be started.
+    """Check what is to be served, before a server starts.
 
     Parameters
     ----------
     settings : Settings
-        Of the service.
+        Those of the service.
     host : str
-        Address to listen on.
+        The address that it will listen on.
 
     Returns
     -------
@@ -44,8 +44,8 @@ def check(settings: Settings, host: str) -> Bundle:
     elif not (is_loopback(host) or settings.anonymous):
         raise ConfigError(
             "keys_required",
-            f"--host {host} can be reached by other machines: name a file of API keys with --keys "
-            "(bonafide keys add), or give --anonymous",
+            f"--host {host} is reached by other machines: name a file of API keys with --keys "
+            "(bonafide keys add), or pass --anonymous",
         )
     return find_bundle(home(), settings.bundle_folder)
 
@@ -63,7 +63,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Become BentoML's server; does not return."""
+    """Become BentoML's server; never return."""
     sweep()
     root = Path(__file__).resolve().parent.parent
     address = "127.0.0.1" if host == "localhost" else host

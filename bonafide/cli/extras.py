@@ -9,7 +9,7 @@ EXTRAS = {
     "train": (
         *("apscheduler", "keras", "librosa", "matplotlib", "onnx", "onnxmltools", "optuna"),
         *("pyarrow", "scipy", "skl2onnx", "sklearn", "tensorflow", "tf2onnx", "xgboost"),
-        *("yaml", "zenml"),
+        *("sqlalchemy", "yaml", "zenml"),
     ),
     "app": ("PIL", "altair", "httpx", "streamlit"),
 }

@@ -21,18 +21,21 @@ def configs_folder() -> Path:
     return packaged if packaged.is_dir() else package.parent / "configs"
 
 
-def _inputs(config: Path | None, corpora: tuple[str, ...]) -> tuple["Config", list[str]]:
-    """Read the configuration, and simulate a corpus if none is named."""
+def _configuration(path: Path | None) -> "Config":
     from bonafide.training.config import read_config
 
-    chosen = read_config(config or configs_folder() / "demo.yaml")
-    if corpora:
-        return chosen, list(corpora)
+    return read_config(path or configs_folder() / "demo.yaml")
+
+
+def _corpora(named: tuple[str, ...]) -> list[str]:
+    """Return the corpora that are named, or else simulate one."""
+    if named:
+        return list(named)
     from bonafide.display import reporter
     from bonafide.home import home
     from bonafide.simulation.corpus import simulate
 
-    return chosen, [str(simulate(home() / "simulated", progress=reporter("simulate")))]
+    return [str(simulate(home() / "simulated", progress=reporter("simulate")))]
 
 
 @click.command()
@@ -55,7 +58,7 @@ def train(
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        chosen, paths = _inputs(config, corpora)
+        chosen, paths = _configuration(config), _corpora(corpora)
         from pipelines.run import run_training
 
         trained = run_training(chosen, paths, corpus_format, static=sequential)
@@ -90,12 +93,14 @@ def tune(
     """
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
+    chosen = _configuration(config)
+    chosen.model(model)  # a mistake shows before anything is loaded
     prepare_zenml()
     from bonafide.display import Display
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        chosen, paths = _inputs(config, corpora)
+        paths = _corpora(corpora)
         from pipelines.tuning import run_tuning
 
         study = run_tuning(chosen, paths, corpus_format, model=model, trials=trials)

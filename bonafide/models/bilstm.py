@@ -1,6 +1,7 @@
 """A bidirectional LSTM (Hochreiter and Schmidhuber, 1997; Schuster and Paliwal, 1997)."""
 
-from bonafide.models.network import Network, NetworkConfig, Recurrence, Width
+from bonafide.models.architecture import NetworkConfig, Recurrence, Width
+from bonafide.models.network import Network
 
 
 class BiLSTMConfig(NetworkConfig):

@@ -1,6 +1,7 @@
 """A CNN: convolutions over time and nothing after them."""
 
-from bonafide.models.network import Network, NetworkConfig, Strides
+from bonafide.models.architecture import NetworkConfig, Strides
+from bonafide.models.network import Network
 
 
 class CNNConfig(NetworkConfig):

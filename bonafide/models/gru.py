@@ -1,6 +1,7 @@
 """A gated recurrent unit (Cho et al., 2014) over convolved frames."""
 
-from bonafide.models.network import Network, NetworkConfig, Recurrence, Strides
+from bonafide.models.architecture import NetworkConfig, Recurrence, Strides
+from bonafide.models.network import Network
 
 
 class GRUConfig(NetworkConfig):

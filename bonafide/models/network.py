@@ -3,65 +3,20 @@
 Keras is imported where a network is built, so that a configuration can be read without it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
 from bonafide.features.spec import STATISTICS
+from bonafide.models.architecture import Recurrence
 from bonafide.models.base import BaseModel, Inputs, Scores
-from bonafide.models.config import ModelConfig
 from bonafide.models.examples import Examples, Rows
 from bonafide.process.pool import Progress, silent
 
 if TYPE_CHECKING:
     import onnx
     from optuna.trial import Trial
-
-
-Width = Annotated[int, Field(ge=4, le=512)]
-Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1)]
-
-
-class NetworkConfig(ModelConfig):
-    """One Keras network: what it hears frame by frame, beside the statistics."""
-
-    view: str
-    width: Width = 32
-    strides: Strides = (2, 2, 2)
-    dropout: float = Field(0.3, ge=0.0, lt=1.0)
-    statistics_width: int = Field(128, ge=4, le=1024)
-    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
-
-
-@dataclass(frozen=True)
-class Recurrence:
-    """A recurrent layer of Keras, and the ONNX operator that its weights go into.
-
-    Parameters
-    ----------
-    layer : str
-        Name in ``keras.layers``.
-    operator : str
-        Name in ONNX.
-    gates : tuple of int
-        Where Keras keeps the gates, in ONNX's order.
-    attributes : mapping of str to int
-        Of the ONNX node.
-    recurrent_bias : bool
-        Keras's bias has two rows, the second for the recurrent weights.
-    bidirectional : bool
-    """
-
-    layer: str
-    operator: str
-    gates: tuple[int, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    recurrent_bias: bool = False
-    bidirectional: bool = False
 
 
 class Network(BaseModel):

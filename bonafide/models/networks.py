@@ -6,9 +6,9 @@ import keras
 from numpy.typing import NDArray
 
 from bonafide.features.spec import STATISTICS
+from bonafide.models.architecture import NetworkConfig, Recurrence
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import BatchSampler, Examples, Features, Rows
-from bonafide.models.network import NetworkConfig, Recurrence
 from bonafide.process.pool import Progress
 
 layers = keras.layers

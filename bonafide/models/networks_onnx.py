@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from bonafide.features.graph import OPSET, GraphBuilder
 from bonafide.features.spec import STATISTICS
+from bonafide.models.architecture import Recurrence
 from bonafide.models.base import Inputs, Scores
-from bonafide.models.network import Recurrence
 from bonafide.runtime import Graph
 
 layers = keras.layers

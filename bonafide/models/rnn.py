@@ -1,6 +1,7 @@
 """A plain recurrent network (Elman, 1990) over convolved frames."""
 
-from bonafide.models.network import Network, NetworkConfig, Recurrence
+from bonafide.models.architecture import NetworkConfig, Recurrence
+from bonafide.models.network import Network
 
 
 class RNNConfig(NetworkConfig):

@@ -128,6 +128,29 @@ class Config(Section):
         """The front end's parameters: the defaults, changed where `features` says so."""
         return FeatureSpec.from_json({**FeatureSpec().to_json(), **self.features})
 
+    def model(self, name: str) -> ModelConfig:
+        """Return the section of one base model.
+
+        Parameters
+        ----------
+        name : str
+            What a user wrote.
+
+        Returns
+        -------
+        ModelConfig
+            Of the family's own type.
+
+        Raises
+        ------
+        ConfigError
+            ``unknown_model`` if the configuration does not name it.
+        """
+        if name not in self.models:
+            known = ", ".join(self.models)
+            raise ConfigError("unknown_model", f"base model {name!r}: must be one of {known}")
+        return self.models[name]
+
     @field_validator("models", mode="before")
     @classmethod
     def _by_family(cls, sections: Any) -> Any:

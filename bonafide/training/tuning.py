@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bonafide.artifact import JSON, JsonArtifact
-from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models import family
 from bonafide.models.config import ModelConfig
@@ -129,10 +128,7 @@ def tune(
     IsolatedError
         ``training_failed`` if the process of a trial fails.
     """
-    if name not in config.models:
-        raise ConfigError(
-            "unknown_model", f"model {name!r}: must be one of {', '.join(config.models)}"
-        )
+    chosen, section = family(name), config.model(name).model_dump()
     from optuna.samplers import TPESampler
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +138,7 @@ def tune(
     study.sampler = TPESampler(seed=config.seed + ended)
 
     def loss_of(trial: "Trial") -> float:
-        model = _suggested(name, config, trial)
+        model = chosen.Config.model_validate({**section, **chosen.suggest(trial)})
         report = part_of(progress, len(_complete(study)), trials)
         return _out_of_fold_loss(name, model, config, recordings, store, folds, report)
 
@@ -162,12 +158,6 @@ def _complete(study: "optuna.Study") -> "list[FrozenTrial]":
     from optuna.trial import TrialState
 
     return study.get_trials(states=(TrialState.COMPLETE,))
-
-
-def _suggested(name: str, config: Config, trial: "Trial") -> ModelConfig:
-    """Return the model's section of the configuration with the values that a trial draws."""
-    chosen, section = family(name), config.models[name].model_dump()
-    return chosen.Config.model_validate({**section, **chosen.suggest(trial)})
 
 
 def _out_of_fold_loss(

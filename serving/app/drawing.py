@@ -113,7 +113,7 @@ def first_minutes(content: bytes) -> Waveform:
 
 
 def draw(content: bytes) -> Drawing:
-    """Reduce a recording in a process of its own, with limits on time and memory.
+    """Reduce a recording in a separate process, bounded in time and memory.
 
     Parameters
     ----------

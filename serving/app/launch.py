@@ -1,4 +1,4 @@
-"""Starting the page, and a service of its own beside it."""
+"""Starting the page, and its own service beside it."""
 
 import contextlib
 import os
@@ -68,12 +68,12 @@ def check_port(port: int) -> None:
 
 @contextlib.contextmanager
 def own_service() -> Iterator[str]:
-    """Run a service on this machine until the block ends.
+    """Run a service on this machine while the page runs.
 
     Yields
     ------
     str
-        Its address.
+        Its address, ``http://host:port``.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def run_page(service: Service, port: int) -> None:
 
 
 def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
-    """Run the page on a given service, or on one of its own.
+    """Run the page with a given service, or with its own.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
     url : str or None
         Address of a running service; None to start one.
     say : callable
-        Called with each line to print.
+        Called with what is going on, in words.
 
     Raises
     ------

@@ -59,9 +59,9 @@ async def start_scorer(
     folder : Path
         Where the queue is.
     bundle : Bundle
-        What it scores with.
+        The one to score with.
     settings : Settings
-        The limits while decoding, and on memory.
+        The limits on recordings and memory.
 
     Returns
     -------
@@ -93,7 +93,7 @@ class Scoring:
     settings : Settings
         Of the service.
     home : Path
-        Where the bundle in production is found, unless the settings name one.
+        Where the bundle in production is, unless the settings name another.
     """
 
     def __init__(self, settings: Settings, home: Path) -> None:

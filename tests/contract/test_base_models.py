@@ -19,9 +19,9 @@ from bonafide.corpora.schema import Corpus, Row
 from bonafide.evaluation.metrics import auc
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models import BUILT_IN, family
+from bonafide.models.architecture import NetworkConfig
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Examples, Part
-from bonafide.models.network import NetworkConfig
 from bonafide.models.xgboost import XGBoostConfig
 from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph

@@ -238,7 +238,7 @@ def test_other_machines_are_not_served_without_keys(bundle_home: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("bonafide: keys_required: --host 0.0.0.0 can be reached by other")
+    assert done.stderr.startswith("bonafide: keys_required: --host 0.0.0.0 is reached by other")
     assert "--keys" in done.stderr and "--anonymous" in done.stderr
 
 

@@ -10,8 +10,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
-from bonafide.training.base import FittedBase
-from bonafide.training.sampling import Scaler, Standard
 from zenml.enums import VisualizationType
 from zenml.io.fileio import makedirs
 from zenml.io.filesystem_registry import default_filesystem_registry
@@ -19,20 +17,24 @@ from zenml.io.local_filesystem import LocalFilesystem
 from zenml.materializers.materializer_registry import materializer_registry
 
 from bonafide.artifact import JSON, Artifact, sha256_of
-from bonafide.bundle import GRAPHS, Bundle, write_bundle
+from bonafide.bundle import Bundle, write_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.evaluation.evaluate import DECISION, evaluate
 from bonafide.evaluation.metrics import Interval
 from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models.examples import Standard
 from bonafide.training.audit import Audit
 from bonafide.training.config import AugmentationConfig
+from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
+from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Calibration, Linear, Stack
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 from bonafide.training.tuning import Study
 from materializers import ArtifactMaterializer
+from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 EVIL = "<script>alert('&')</script>"
 AUDIT = Audit(None, Interval(0.4, 0.3, 0.5), {"codec": 1.0})
@@ -66,7 +68,11 @@ def scaler() -> Scaler:
 
 def fitted(name: str = "cnn") -> FittedBase:
     history = {"final": {"loss": [0.7, 0.5]}, "fold 0": {"loss": [0.6]}}
-    return FittedBase(name, "lfcc", b"a model", np.linspace(0, 1, 8, dtype=np.float32), history)
+    oof = np.linspace(0, 1, 8, dtype=np.float32)
+    nested, config = np.stack([oof, oof / 2], axis=1), {"view": "lfcc", "width": 8}
+    return FittedBase(
+        *(name, name.upper(), "lfcc", config, b"a model", ".keras", oof, nested), history=history
+    )
 
 
 def store(folder: Path) -> FeatureStore:
@@ -86,6 +92,7 @@ def bundle(folder: Path) -> Bundle:
         (folder / f"{name}.onnx").write_bytes(name.encode())
     absent = ("views", "thresholds", "calibration", "feature_spec", "prior_spoof")
     entries = {"name": "tiny", "version": "1", "choice": "logistic", "config_sha256": "c"}
+    entries |= {"models": list(BASE_MODELS)}
     return write_bundle(
         folder, {**dict.fromkeys(absent), **entries, "corpus": {"rows_sha256": "r"}}
     )

@@ -148,7 +148,6 @@ class TestExitCodes:
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
             ("evaluate", "Missing option '--corpus'."),
             ("evaluate --corpus x --json .", "File '.' is a directory."),
-            ("tune --model svm", "'svm' is not one of 'cnn', "),
             ("serve --port http", "'http' is not a valid integer."),
             ("models list extra", "Got unexpected extra argument (extra)"),
             ("schedule run", "Missing option '--cron'."),
@@ -170,6 +169,13 @@ class TestExitCodes:
         assert said in error
         assert re.search(r"See 'bonafide[ a-z]* --help'.\n$", error)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_base_model_that_the_configuration_lacks(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["tune", "--model", "svm"]) == 2
+        said = "bonafide: unknown_model: base model 'svm': must be one of cnn, rnn, bilstm"
+        assert capsys.readouterr().err.startswith(said)
 
     @pytest.mark.parametrize("words", [[], ["models"], ["schedule"]])
     def test_no_command_shows_the_help(

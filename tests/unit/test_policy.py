@@ -30,6 +30,7 @@ from steps.results import audit, evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STEPS = (ingest, split, extract, scale, train, stack, calibrate, export, audit, evaluate)
+TEMPLATES = REPOSITORY / "bonafide" / "evaluation" / "templates"
 each_step = pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 
 
@@ -223,7 +224,16 @@ def test_a_changed_module_concerns_the_steps_that_use_it(
         assert {name for name, used in least.items() if module in used} <= changed, module
         assert changed <= {name for name, used in most.items() if module in used}, module
     assert {step.name: key_of(step) for step in STEPS} == before
-    assert concerned == sum(len(files_of(step)) for step in STEPS)
+    files = [name for step in STEPS for name in files_of(step)]
+    assert concerned == sum(name.endswith(".py") for name in files)
+
+
+def test_a_step_that_renders_counts_the_templates() -> None:
+    templates = {f"bonafide/evaluation/templates/{path.name}" for path in TEMPLATES.iterdir()}
+    assert "bonafide/evaluation/templates/report.html.j2" in templates
+    concerned = {step.name for step in STEPS if templates & files_of(step)}
+    assert concerned == {"evaluate"}
+    assert templates < files_of(evaluate)
 
 
 # --- every way to use a name ----------------------------------------------------------------------

@@ -8,22 +8,22 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from bonafide.training.base import train_base
 
 from benchmarks.sounds import speech
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.models.config import FeatureWeights
 from bonafide.process.pool import silent
 from bonafide.training.config import (
     AugmentationConfig,
     Config,
-    FeatureWeights,
     parse_config,
     read_config,
 )
 from bonafide.training.extraction import AUGMENTATION, SPEC
+from bonafide.training.fitting import train_base
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.store import FeatureStore
@@ -129,7 +129,7 @@ def test_a_fit_is_the_products_own(small: Workspace) -> None:
     scores, folds = small.scores(NESTED, "xgboost"), small.folds["sources"]
     product = train_base(
         "xgboost",
-        small.config.models.xgboost,
+        small.config.model("xgboost"),
         small.config.fit,
         small.store,
         folds,
@@ -137,6 +137,7 @@ def test_a_fit_is_the_products_own(small: Workspace) -> None:
         seed=NESTED.seed,
     )
     np.testing.assert_array_equal(own_column(scores, folds.fold), product.oof)
+    np.testing.assert_array_equal(scores, product.nested)
 
 
 def test_a_nested_score_is_of_a_model_that_saw_neither_fold(small: Workspace) -> None:
