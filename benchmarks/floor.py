@@ -85,6 +85,15 @@ def matmul_rate(*, repeats: int = REPEATS) -> float:
     """Measure one core's float32 multiply-adds a second: the best of several products.
 
     The products run in onnxruntime on one thread, as the graphs do.
+
+    Parameters
+    ----------
+    repeats : int
+        How often each product is timed.
+
+    Returns
+    -------
+    float
     """
     rng = np.random.default_rng(0)
     best = 0.0

@@ -144,6 +144,11 @@ def fit_held_out(
     It writes ``<folds>.npy``, p_spoof of the rows that were held out, and beside it the model and
     its standards. The arguments are those of `Workspace.settings`, with `store`, `table` and
     `folder` as paths.
+
+    Returns
+    -------
+    dict
+        Empty: the results are files.
     """
     family(name).fix_threads()
     columns, config = Table.read(Path(table)), FitConfig.model_validate(fit)

@@ -87,10 +87,7 @@ def tune(
     corpus_format: str | None,
     quiet: bool,
 ) -> None:
-    """Search the hyper-parameters of one base model.
-
-    A search that was stopped resumes. The best values are printed as they go into a configuration.
-    """
+    """Search the hyper-parameters of one base model; print the best as a configuration has them."""
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
     chosen = _configuration(config)
