@@ -44,7 +44,7 @@ def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
     corpus : Corpus
         With sources and speakers.
     path : Path
-        The file, which is written anew.
+        The file, which is rewritten.
     """
     fold_of = _read_folds(path)
     count = max(fold_of.values()) + 1

@@ -96,7 +96,7 @@ class Workspace:
         return scores if run.nested else own_column(scores, fold_of)
 
     def fit(self, run: Run) -> None:
-        """Fit what is missing of a run, one fit a core."""
+        """Fit what is missing of a run, one fit per core."""
         corpus = self.recordings.corpus
         table = self.folder / f"{run.split}.npz"
         sounds = self.recordings.sha256.tolist()

@@ -199,7 +199,7 @@ def extract(
     earlier : sequence of FeatureStore
         Stores to take unchanged recordings from; one that a killed run left behind will do.
     workers : int or None
-        Number of processes; None for one a core.
+        Number of processes; None for one per core.
     progress : callable
         Called with (done, total), in rows.
 

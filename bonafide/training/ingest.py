@@ -138,7 +138,7 @@ def ingest(
     corpus : Corpus
         Labelled rows, as a reader returns them.
     workers : int or None
-        Number of processes; None for one a core.
+        Number of processes; None for one per core.
     progress : callable
         Called with (done, total), in files.
 

@@ -1,4 +1,4 @@
-"""The feature store: a folder of memory-mapped arrays, one a view."""
+"""The feature store: a folder of memory-mapped arrays, one per view."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ AUGMENTATION = "augmentation.json"
 
 @dataclass(frozen=True)
 class FeatureStore(Artifact):
-    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
+    """A folder with one ``<view>.npy`` per view, float32 (n_all, n_frames, n_features).
 
     ``statistics.npy`` is float32 (n_all, n_statistics). Of n_rows recordings, row i is recording i,
     and row i + k n_rows, for k = 1, 2 ..., is augmented copy k of recording i. ``rows.jsonl`` says

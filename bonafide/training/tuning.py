@@ -134,7 +134,7 @@ def tune(
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(folder / "studies.db", _study_name(name, config, store, folds))
     ended = len(_complete(study))
-    # A sampler starts anew with every call: without the count it would draw the same trials again.
+    # Every call makes a new sampler: without the count it would draw the same trials again.
     study.sampler = TPESampler(seed=config.seed + ended)
 
     def loss_of(trial: "Trial") -> float:
