@@ -67,7 +67,7 @@ def train(
 
 
 @click.command(
-    epilog="A search that was stopped resumes. The best values are printed as YAML for a configuration."
+    epilog="A search that was stopped resumes. The best values are printed for a configuration."
 )
 @click.option("--model", required=True, metavar="NAME", help="a base model of the configuration")
 @click.option(
