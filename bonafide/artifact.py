@@ -1,4 +1,4 @@
-"""What a step hands on: something kept as plain files, with a hash, facts and pages to look at."""
+"""Artifacts: what steps pass on, kept as plain files, with a hash, facts and pages to look at."""
 
 import hashlib
 import json
@@ -21,28 +21,63 @@ class Artifact(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write the files into an existing, empty folder."""
+        """Write the files.
+
+        Parameters
+        ----------
+        folder : Path
+            Exists and is empty.
+        """
 
     @classmethod
     @abstractmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder : Path
+            Where it wrote.
+
+        Returns
+        -------
+        Self
+            With the same `digest`.
+        """
 
     @abstractmethod
     def digest(self) -> str:
-        """Return a hash of the content: the same for the same content, whichever run made it."""
+        """Return a hash of the content.
+
+        Returns
+        -------
+        str
+            The same for equal content, whichever run made it.
+        """
 
     def facts(self) -> Mapping[str, JSON]:
-        """Return counts, shapes and metrics to be shown beside the artifact."""
+        """Return what to show beside the artifact.
+
+        Returns
+        -------
+        mapping of str to JSON
+            Counts, shapes, metrics and the like, by name.
+        """
         return {}
 
     def pages(self) -> Mapping[str, str]:
-        """Return pages to look at: file name -> content, of the kind that the suffix names."""
+        """Return pages to look at.
+
+        Returns
+        -------
+        mapping of str to str
+            File name -> content, of the kind that the suffix names.
+        """
         return {}
 
 
 class Plain:
-    """A dataclass that becomes plain JSON values and is read back by the types of its fields.
+    """A dataclass that converts to plain JSON values, and back by the types of its fields.
 
     Examples
     --------
@@ -62,7 +97,17 @@ class Plain:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return what `to_json` was called on.
+        """Rebuild an instance from its JSON values.
+
+        Parameters
+        ----------
+        values : mapping of str to JSON
+            As `to_json` returns them.
+
+        Returns
+        -------
+        Self
+            Equal to what `to_json` was called on.
 
         Raises
         ------
@@ -94,7 +139,23 @@ class JsonArtifact(Plain, Artifact):
 
 
 def sha256_of(*parts: bytes | str) -> str:
-    """Return the hash of parts in order, each kept apart from the next."""
+    """Return the SHA-256 of several parts, in order.
+
+    Parameters
+    ----------
+    *parts : bytes or str
+        Each is terminated, so that two of them cannot run together.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> sha256_of("ab", "c") == sha256_of("a", "bc")
+    False
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode() if isinstance(part, str) else part)
@@ -103,7 +164,15 @@ def sha256_of(*parts: bytes | str) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link a folder's files, which never change again; copy them where links do not reach."""
+    """Hard-link a folder's files, or copy them where links are not possible.
+
+    Parameters
+    ----------
+    source : Path
+        Holds files that never change again.
+    target : Path
+        An existing folder.
+    """
     for path in source.iterdir():
         try:
             os.link(path, target / path.name)

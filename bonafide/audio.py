@@ -1,4 +1,4 @@
-"""From bytes or a path, in any codec, to mono float32 at 16 kHz, in bounded memory.
+"""Decode bytes or a file, in any codec, to mono float32 at 16 kHz, in bounded memory.
 
 libsndfile reads what it can (WAV, FLAC, MP3, Ogg, Opus, AIFF ...); FFmpeg, through PyAV, reads the
 rest (AAC, WebM, video containers). Both are given an open file and never a name, so that no name is
@@ -40,7 +40,7 @@ FORMATS_WITH_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recording may be; checked while it is decoded.
+    """Limits on a recording, checked while it is decoded.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Limits:
 class AudioStream:
     """One recording, decoded block by block.
 
-    Iterating gives blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from about one
+    Iterating yields blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from about one
     second of the original, and starts over each time.
 
     Parameters
@@ -70,16 +70,16 @@ class AudioStream:
     source : Path, bytes or binary file
         The file's name, its content, or the file itself, which is left open.
     limits : Limits
-        What the recording may be.
+        Limits that the recording must keep to.
 
     Attributes
     ----------
     original_rate_hz, channels : int
         Of the file; 0 before the first block.
     codec : str
-        Of the file: libsndfile's name of the container or FFmpeg's name of the codec.
+        Libsndfile's name for the file's container, or FFmpeg's for its codec.
     damage : str
-        After the iteration: what was wrong with a file that broke off, else empty.
+        After iterating: what is wrong with a file that broke off; empty if nothing.
     duration_s : float
         Seconds of sound decoded so far.
     decode_s, resample_s : float
@@ -139,7 +139,7 @@ class AudioStream:
             raise AudioError("unreadable", f"{self.name}: cannot be read: {reason}") from error
 
     def _decoded(self, file: BinaryIO) -> Iterator[Waveform]:
-        """Choose the decoder: mono blocks, shape (n,), at the original rate."""
+        """Choose a decoder; yield mono blocks, shape (n,), at the original rate."""
         try:
             sound = soundfile.SoundFile(file)
         except soundfile.LibsndfileError:
@@ -301,7 +301,7 @@ def decode(source: Source, *, limits: Limits = Limits(), whole: bool = True) -> 
     source : Path, bytes or binary file
         The file's name, its content, or the file itself, which is left open.
     limits : Limits
-        What the recording may be.
+        Limits that the recording must keep to.
     whole : bool
         Raise for a file that breaks off; if False, return what could be decoded of it.
 
@@ -333,7 +333,7 @@ def decode_stream(stream: AudioStream, *, whole: bool = True) -> Waveform:
     Parameters
     ----------
     stream : AudioStream
-        Read from the start; afterwards it tells what was found.
+        Read from the start; its attributes then say what was found.
     whole : bool
         As in `decode`.
 
@@ -364,7 +364,7 @@ def tile(waveform: Waveform, n_samples: int) -> Waveform:
     waveform : ndarray of float32, shape (n,)
         Not empty.
     n_samples : int
-        The length wanted.
+        Length to return.
 
     Returns
     -------
@@ -381,7 +381,7 @@ def tile(waveform: Waveform, n_samples: int) -> Waveform:
 FRAME_SAMPLES = 320  # 20 ms
 SPEECH_BAND_HZ = (200.0, 4_000.0)
 SPEECH_FLOOR_DBFS = -70.0
-SPEECH_SHARE = 3e-3  # of the frame's energy: hum and offsets leak less than this into the band
+SPEECH_SHARE = 3e-3  # of a frame's energy: hum and offsets leak less than this into the band
 # Recordings with less get no verdict and are not trained on.
 MIN_SOUND_S = 1.0
 MIN_SPEECH_S = 0.3
@@ -421,7 +421,7 @@ def speech_frames(waveform: Waveform) -> Mask:
 
 
 def speech_seconds(frames: Mask) -> float:
-    """Return how many seconds the frames of `speech_frames` add up to.
+    """Return the total duration of the frames that `speech_frames` marks.
 
     Parameters
     ----------
@@ -431,7 +431,12 @@ def speech_seconds(frames: Mask) -> float:
     Returns
     -------
     float
-        Seconds.
+        Seconds, at least 0.
+
+    Examples
+    --------
+    >>> speech_seconds(np.array([True, False, True]))
+    0.04
     """
     return float(np.count_nonzero(frames)) * FRAME_SAMPLES / SAMPLE_RATE_HZ
 

@@ -27,20 +27,34 @@ MODELS_OF_FORMAT_1 = {
     "gru": "GRU",
     "xgboost": "XGBoost",
 }
-# What may differ between two runs that made the same detector.
+# Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 
 
 def file_sha256(path: Path) -> str:
-    """Hash a file's content."""
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_sha256(manifest: Mapping[str, Any]) -> str:
-    """Hash what a bundle decides with: every manifest entry but its circumstances.
+    """Return the SHA-256 of everything that a bundle decides with.
 
-    The hashes of the files are among the entries, so they are covered.
+    Parameters
+    ----------
+    manifest : mapping
+        Every entry counts but `CIRCUMSTANCES`. The files' hashes are among the entries, so the
+        files are covered.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> content_sha256({"prior_spoof": 0.5}) == content_sha256({"prior_spoof": 0.5, "version": "2"})
+    True
     """
     content = {key: value for key, value in manifest.items() if key not in CIRCUMSTANCES}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -53,6 +67,7 @@ class Bundle(Artifact):
     Parameters
     ----------
     folder : Path
+        Where its files lie.
     manifest : dict
         Content of ``manifest.json``.
     """
@@ -62,7 +77,7 @@ class Bundle(Artifact):
 
     @cached_property
     def spec(self) -> FeatureSpec:
-        """The front end's numbers."""
+        """The front end's parameters."""
         return FeatureSpec.from_json(self.manifest["feature_spec"])
 
     @property
@@ -72,16 +87,27 @@ class Bundle(Artifact):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of the graphs that ``detector.onnx`` was fused from."""
+        """Names of the graphs that ``detector.onnx`` is fused from."""
         return ("frontend", "scaler", *self.models, *(f"meta_{name}" for name in META_MODELS))
 
     @property
     def identity(self) -> dict[str, str]:
-        """Name, version and content hash, as every answer carries them."""
+        """Name, version and content hash, as every result carries them."""
         return {key: str(self.manifest[key]) for key in ("name", "version", "sha256")}
 
     def graph_path(self, name: str) -> Path:
-        """Return the place of one .onnx file."""
+        """Return the path of one ONNX file.
+
+        Parameters
+        ----------
+        name : str
+            ``detector`` or one of `parts`.
+
+        Returns
+        -------
+        Path
+            In the bundle's folder.
+        """
         return self.folder / f"{name}.onnx"
 
     def save(self, folder: Path) -> None:
@@ -109,7 +135,7 @@ class Bundle(Artifact):
 
 
 def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
-    """Write the manifest over the files that already lie in `folder`.
+    """Write the manifest of the files that already lie in `folder`.
 
     Parameters
     ----------
@@ -117,6 +143,11 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
         Holds every file of the bundle but ``manifest.json``.
     manifest : mapping
         Every entry but ``format``, ``files`` and ``sha256``, which are worked out here.
+
+    Returns
+    -------
+    Bundle
+        The bundle with its whole manifest.
     """
     files = {
         path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
@@ -130,10 +161,22 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and verify every hash.
 
+    Parameters
+    ----------
+    folder : Path
+        The bundle's folder.
+
+    Returns
+    -------
+    Bundle
+        In the current format; one of format 1 is converted.
+
     Raises
     ------
     BundleError
-        ``no_bundle``, ``bad_manifest``, ``missing_file`` or ``altered``.
+        ``no_bundle`` without a manifest, ``bad_manifest`` for one that cannot be read,
+        ``missing_file`` for a file that is not listed or not there, ``altered`` for a hash that
+        does not match.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -165,7 +208,7 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def _in_present_format(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest with every entry that is required, those of format 1 filled in."""
+    """Return a manifest with every required entry, those that format 1 lacks filled in."""
     known: dict[str, Any] = {}
     if manifest["format"] == 1:
         known = {"models": list(MODELS_OF_FORMAT_1), "labels": MODELS_OF_FORMAT_1}

@@ -1,10 +1,10 @@
-"""Which files a function's result depends on, found in the source: nothing is imported for it.
+"""Find the files that a function's result depends on, in the source: nothing is imported.
 
-From the names that a function uses to where they are defined, to the names that the definitions
+The search follows the names that a function uses to their definitions, then the names that these
 use, and so on; a file counts once a definition in it is reached. Imports inside functions count
-like others, and so does ``module:function``, as isolated calls name what they run. What is imported
-for type checkers alone does not count, and what is looked up by name at run time (a plug-in) must
-be named by who asks.
+like any other, and so do strings like ``module:function``, which name what an isolated call runs.
+Imports for type checkers alone do not count, and what is looked up by name at run time (a plug-in)
+must be named by the caller.
 """
 
 import ast
@@ -27,14 +27,19 @@ Use = tuple[str, str]  # a module and a name in it
 
 
 def files_behind(function: Callable[..., Any], also: Sequence[str] = ()) -> list[Path]:
-    """Return the files, sorted, that what a function returns depends on, beside its own source.
+    """Return the files that a function's result depends on, beside its own source.
 
     Parameters
     ----------
     function : callable
-        Defined at the top of a module.
+        Defined at the top level of a module.
     also : sequence of str
-        Modules that it looks up by name at run time, whole.
+        Modules that it looks up by name at run time; each counts whole.
+
+    Returns
+    -------
+    list of Path
+        Sorted.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def files_behind(function: Callable[..., Any], also: Sequence[str] = ()) -> list
 
 @cache
 def path_of(module: str) -> Path | None:
-    """Return a module's file; None if there is no such module."""
+    """Return the file of a module's source; None if there is no such module."""
     stem = ROOT.joinpath(*module.split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
@@ -77,12 +82,22 @@ def path_of(module: str) -> Path | None:
 
 @cache
 def source(module: str) -> "Source":
-    """Read a module's source.
+    """Read a module's source, once in the life of this process.
+
+    Parameters
+    ----------
+    module : str
+        Its full name.
+
+    Returns
+    -------
+    Source
+        The file, parsed.
 
     Raises
     ------
     LookupError
-        If there is none.
+        If there is no such module.
     """
     if (path := path_of(module)) is None:
         raise LookupError(f"module {module} has no source that can be found")
@@ -90,7 +105,15 @@ def source(module: str) -> "Source":
 
 
 class Source:
-    """What a file defines and imports at its top, and what each of its names uses."""
+    """The top-level definitions and imports of a file, and what each of its names uses.
+
+    Parameters
+    ----------
+    module : str
+        Full name of the module.
+    path : Path
+        Its file.
+    """
 
     def __init__(self, module: str, path: Path) -> None:
         self.module, self.path = module, path
@@ -113,12 +136,22 @@ class Source:
         return name == EVERYTHING or name in self._definitions or name in self._imports
 
     def uses(self, name: str) -> set[Use]:
-        """Return what one of its names uses, one step far.
+        """Return what one of its names uses directly.
+
+        Parameters
+        ----------
+        name : str
+            A definition or an import of the file, or a module below it; `EVERYTHING` for all.
+
+        Returns
+        -------
+        set of tuple of str
+            Modules and names in them.
 
         Raises
         ------
         LookupError
-            If it has no such name.
+            If the file has no such name.
         """
         if name not in self._uses:
             self._uses[name] = self._find_uses(name)
@@ -128,7 +161,7 @@ class Source:
         if name not in self:
             if path_of(inner := f"{self.module}.{name}"):
                 return {(inner, EVERYTHING)}
-            raise LookupError(f"{self.path} has no {name!r} that is found without importing it")
+            raise LookupError(f"{self.path} has no {name!r} that can be found without importing it")
         nodes = self._definitions.get(name, [])
         if name == EVERYTHING:
             nodes = [node for nodes in self._definitions.values() for node in nodes]
@@ -153,7 +186,7 @@ class Source:
 
     def _used_in(self, node: ast.stmt) -> Iterator[Use]:
         for inner in _inside(node):
-            if isinstance(inner, ast.Import | ast.ImportFrom):  # used, or it were not there
+            if isinstance(inner, ast.Import | ast.ImportFrom):  # taken to be used
                 inside: dict[str, set[Use]] = {}
                 self._bind(inside, inner)
                 for uses in inside.values():
@@ -184,7 +217,7 @@ class Source:
 
 
 def _inside(node: ast.AST) -> Iterator[ast.AST]:
-    """Return a node and all in it, as `ast.walk`, but for what is only shown."""
+    """Yield a node and all nodes in it, as `ast.walk` does, except what is only shown."""
     waiting = [node]
     while waiting:
         yield (inner := waiting.pop())
@@ -197,7 +230,7 @@ def _parent(module: str) -> str:
 
 
 def _top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Return the statements that run on import, those inside `if` and `try` too."""
+    """Yield the statements that run on import, including those inside `if` and `try`."""
     for statement in statements:
         if isinstance(statement, ast.If):
             checking = "TYPE_CHECKING" in ast.unparse(statement.test)

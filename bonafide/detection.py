@@ -1,4 +1,4 @@
-"""What is known about a recording: the types of an answer, plain and without a library."""
+"""The types of a result: plain dataclasses that need no library."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -19,10 +19,8 @@ class Segment:
 
     Parameters
     ----------
-    start_s : float
-        From the start of the recording.
-    end_s : float
-        From the start of the recording.
+    start_s, end_s : float
+        Seconds from the start of the recording.
     llr : float
         Natural-log likelihood ratio, higher for bona fide.
     p_spoof : float
@@ -37,14 +35,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Caution:
-    """Something about a recording that a reader of its result should know.
+    """A caution about a recording, for whoever reads its result.
 
     Parameters
     ----------
     code : {"damaged", "silent_windows", "no_speech", "too_short"}
-        What programs go by.
+        Stable, machine-readable name.
     message : str
-        For people.
+        Explanation for people.
     """
 
     code: CautionCode
@@ -53,12 +51,12 @@ class Caution:
 
 @dataclass(frozen=True)
 class BundleIdentity:
-    """Which bundle decided.
+    """The bundle that a verdict is from.
 
     Parameters
     ----------
-    name : str
-    version : str
+    name, version : str
+        As in its manifest.
     sha256 : str
         Hash of its content.
     """
@@ -70,24 +68,27 @@ class BundleIdentity:
 
 @dataclass(frozen=True)
 class Detection:
-    """What is known about one recording.
+    """The result of one recording.
 
     Parameters
     ----------
     verdict : {"bonafide", "spoof", "inconclusive"}
+        By the bundle's thresholds; inconclusive between them or with too little sound.
     llr : float
         Natural-log likelihood ratio, higher for bona fide; 0 where nothing could be scored.
     p_spoof : float
         Calibrated probability of spoof at the bundle's prior, in [0, 1].
     duration_s : float
+        Length of the recording in seconds.
     segments : tuple of Segment
         The windows that hold speech-like sound.
     models, stack : dict of str to float or None
         p_spoof of each base model and of each meta-model, averaged over segments; None where
         nothing could be scored.
     warnings : tuple of Caution
+        What to bear in mind about the result.
     bundle : BundleIdentity
-        Name, version and hash of the bundle that decided.
+        Name, version and hash of the bundle that the verdict is from.
     """
 
     verdict: Verdict
@@ -101,12 +102,12 @@ class Detection:
     bundle: BundleIdentity
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, numbers rounded to what they are worth."""
+        """Return plain JSON values; see `rounded`."""
         return rounded(asdict(self))
 
 
 def rounded(value: Any) -> Any:
-    """Return plain values with every number rounded to five digits, and tuples as lists.
+    """Return plain values with floats rounded to five decimal places and tuples as lists.
 
     Parameters
     ----------
@@ -116,6 +117,7 @@ def rounded(value: Any) -> Any:
     Returns
     -------
     Any
+        The same, ready for JSON.
 
     Examples
     --------

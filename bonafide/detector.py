@@ -19,7 +19,14 @@ from bonafide.audio import (
     too_short,
 )
 from bonafide.bundle import META_MODELS, Bundle, read_bundle
-from bonafide.detection import BundleIdentity, Caution, Detection, Segment, Verdict
+from bonafide.detection import (
+    NO_VERDICT,
+    BundleIdentity,
+    Caution,
+    Detection,
+    Segment,
+    Verdict,
+)
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
@@ -29,13 +36,48 @@ BATCH_WINDOWS = 16
 
 
 def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> Any:
-    """Turn a log likelihood ratio into the probability of spoof at a prior (Bayes)."""
+    """Convert log-likelihood ratios to probabilities of spoof at a prior (Bayes' rule).
+
+    Parameters
+    ----------
+    llr : ndarray of float or float
+        In nats, higher for bona fide.
+    prior_spoof : float
+        Prior of spoof, above 0 and below 1.
+
+    Returns
+    -------
+    ndarray of float64 or float64
+        In [0, 1], of the shape of `llr`.
+
+    Examples
+    --------
+    >>> p_spoof_of(np.array([-2.0, 0.0, 2.0]), 0.5).round(3)
+    array([0.881, 0.5  , 0.119])
+    """
     log_odds = math.log(prior_spoof / (1 - prior_spoof)) - np.asarray(llr, dtype=np.float64)
     return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
 
 
 def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
-    """Decide; between the thresholds ``bonafide_to`` and ``spoof_from`` is ``inconclusive``."""
+    """Decide by two thresholds, between which a recording is inconclusive.
+
+    Parameters
+    ----------
+    p_spoof : float
+        In [0, 1].
+    thresholds : mapping of str to float
+        ``bonafide_to`` and ``spoof_from``, both inclusive.
+
+    Returns
+    -------
+    {"bonafide", "spoof", "inconclusive"}
+
+    Examples
+    --------
+    >>> [verdict_of(p, {"bonafide_to": 0.4, "spoof_from": 0.6}) for p in (0.1, 0.5, 0.6)]
+    ['bonafide', 'inconclusive', 'spoof']
+    """
     if p_spoof >= thresholds["spoof_from"]:
         return "spoof"
     return "bonafide" if p_spoof <= thresholds["bonafide_to"] else "inconclusive"
@@ -44,13 +86,13 @@ def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
 def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Waveform]]:
     """Cut a recording into windows, holding no more than one block and two windows of it.
 
-    Windows follow each other without overlap. A rest of at least a second gets a window that ends
-    with the recording and so overlaps the one before; a smaller rest is left out. A recording
+    Windows follow each other without overlap. A remainder of at least a second gets a window that
+    ends with the recording and so overlaps the one before; a shorter one is dropped. A recording
     shorter than a window is tiled.
 
     Parameters
     ----------
-    blocks : iterable of float32 arrays
+    blocks : iterable of ndarray of float32
         The recording, in order.
     size : int
         Samples of a window.
@@ -58,7 +100,13 @@ def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Wavefo
     Yields
     ------
     tuple of int and ndarray of float32, shape (size,)
-        First sample and window.
+        Position of the first sample, from 0, and the window.
+
+    Examples
+    --------
+    >>> ten_seconds = [np.zeros(160_000, np.float32)]
+    >>> [start for start, _ in windows(ten_seconds, 64_000)]
+    [0, 64000, 96000]
     """
     start, held, last = 0, np.zeros(0, np.float32), np.zeros(0, np.float32)
     for block in blocks:
@@ -74,7 +122,7 @@ def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Wavefo
 
 
 def as_stream(source: Path | bytes | AudioStream) -> AudioStream:
-    """Return a stream as it is, and a file or its content as one without limits."""
+    """Return a stream unchanged, and a file or its content as a stream without limits."""
     return source if isinstance(source, AudioStream) else AudioStream(source)
 
 
@@ -90,11 +138,17 @@ class Detector:
     Raises
     ------
     BundleError
-        What `read_bundle` raises.
+        As in `read_bundle` and `bonafide.home.find_bundle`.
+
+    Examples
+    --------
+    >>> detection = Detector().score(np.zeros(16_000, np.float32))  # a second of silence
+    >>> detection.verdict, [caution.code for caution in detection.warnings]
+    ('inconclusive', ['no_speech'])
     """
 
     def __init__(self, bundle: Path | Bundle | None = None) -> None:
-        from bonafide.runtime import Graph  # with onnxruntime, which the service's workers spare
+        from bonafide.runtime import Graph  # imports onnxruntime, which not every process needs
 
         if not isinstance(bundle, Bundle):
             bundle = read_bundle(bundle) if bundle else find_bundle(home())
@@ -114,6 +168,7 @@ class Detector:
         Returns
         -------
         llr : ndarray of float32, shape (n,)
+            Natural-log likelihood ratios, higher for bona fide.
         models : ndarray of float32, shape (n, n_models)
             p_spoof of each base model, in the order of the bundle's `models`.
         stack : ndarray of float32, shape (n, 2)
@@ -125,7 +180,7 @@ class Detector:
     def score(self, source: Waveform | Path | bytes | AudioStream) -> Detection:
         """Score one recording of any length, in memory that does not grow with it.
 
-        The verdict of the whole is that of the mean llr of its segments.
+        The verdict is that of the mean llr of its segments.
 
         Parameters
         ----------
@@ -139,7 +194,7 @@ class Detector:
         Raises
         ------
         AudioError
-            What `AudioStream` raises.
+            As in `AudioStream`; ``empty`` for a recording without a sample.
         """
         stream = None if isinstance(source, np.ndarray) else as_stream(source)
         blocks: Iterable[Waveform] = stream or [np.asarray(source, dtype=np.float32)]
@@ -151,15 +206,16 @@ class Detector:
                 seen += len(block)
                 yield block
 
-        heard, silent = self._score_blocks(counted())
+        scored, silent = self._score_blocks(counted())
         if not seen:
             raise AudioError("empty", f"{stream.name if stream else 'waveform'}: holds no sound")
-        return self._judge(heard, seen, silent, stream.damage if stream else "")
+        cautions = _cautions(len(scored), silent, seen, stream.damage if stream else "")
+        return self._judge(scored, seen, cautions)
 
     def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[tuple[int, Any]], int]:
         """Score the windows that hold sound; return (first sample, scores) and how many do not."""
         size = self.bundle.spec.window_samples
-        heard: list[tuple[int, Any]] = []
+        scored: list[tuple[int, Any]] = []
         batch: list[tuple[int, Waveform]] = []
         silent = 0
 
@@ -167,7 +223,7 @@ class Detector:
             if batch:
                 scores = self.score_windows(np.stack([waveform for _, waveform in batch]))
                 rows = zip(*scores, strict=True)
-                heard.extend((start, row) for (start, _), row in zip(batch, rows, strict=True))
+                scored.extend((start, row) for (start, _), row in zip(batch, rows, strict=True))
                 batch.clear()
 
         for start, waveform in windows(blocks, size):
@@ -178,31 +234,17 @@ class Detector:
             if len(batch) == BATCH_WINDOWS:
                 flush()
         flush()
-        return heard, silent
+        return scored, silent
 
     def _judge(
-        self, heard: list[tuple[int, Any]], n_samples: int, silent: int, damage: str
+        self, scored: list[tuple[int, Any]], n_samples: int, cautions: list[Caution]
     ) -> Detection:
-        duration_s = n_samples / SAMPLE_RATE_HZ
-        warnings = [Caution("damaged", damage)] if damage else []
-        if silent and heard:
-            message = (
-                f"{silent} of {silent + len(heard)} stretches hold no speech-like sound and were "
-                "left out"
-            )
-            warnings.append(Caution("silent_windows", message))
-        llrs = np.array([float(row[0]) for _, row in heard])
-        llr = float(llrs.mean()) if heard else 0.0
+        """Return the detection that the scores of all windows add up to."""
+        llrs = np.array([float(row[0]) for _, row in scored])
+        llr = float(llrs.mean()) if scored else 0.0
         p_spoof = float(p_spoof_of(llr, self._prior))
-        if not heard:
-            verdict: Verdict = "inconclusive"
-            message = "nothing in it sounds like speech, so nothing was scored"
-            warnings.append(Caution("no_speech", message))
-        elif too_short(n_samples):
-            verdict = "inconclusive"
-            message = f"{duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
-            warnings.append(Caution("too_short", message))
-        else:
+        verdict: Verdict = "inconclusive"
+        if not any(caution.code in NO_VERDICT for caution in cautions):
             verdict = verdict_of(p_spoof, self._thresholds)
         size = self.bundle.spec.window_samples
         segments = tuple(
@@ -212,19 +254,37 @@ class Detector:
                 float(row[0]),
                 float(p_spoof_of(float(row[0]), self._prior)),
             )
-            for start, row in heard
+            for start, row in scored
         )
         return Detection(
             verdict=verdict,
             llr=llr,
             p_spoof=p_spoof,
-            duration_s=duration_s,
+            duration_s=n_samples / SAMPLE_RATE_HZ,
             segments=segments,
-            models=_means(self.bundle.models, [row[1] for _, row in heard]),
-            stack=_means(META_MODELS, [row[2] for _, row in heard]),
-            warnings=tuple(warnings),
+            models=_means(self.bundle.models, [row[1] for _, row in scored]),
+            stack=_means(META_MODELS, [row[2] for _, row in scored]),
+            warnings=tuple(cautions),
             bundle=BundleIdentity(**self.bundle.identity),
         )
+
+
+def _cautions(scored: int, silent: int, n_samples: int, damage: str) -> list[Caution]:
+    """Return what to caution of in a recording with so many scored and silent windows."""
+    cautions = [Caution("damaged", damage)] if damage else []
+    if silent and scored:
+        message = (
+            f"{silent} of {silent + scored} stretches hold no speech-like sound and were left out"
+        )
+        cautions.append(Caution("silent_windows", message))
+    if not scored:
+        message = "nothing in it sounds like speech, so nothing was scored"
+        cautions.append(Caution("no_speech", message))
+    elif too_short(n_samples):
+        duration_s = n_samples / SAMPLE_RATE_HZ
+        message = f"{duration_s:.2f} s of sound; a verdict needs {MIN_SOUND_S:g} s"
+        cautions.append(Caution("too_short", message))
+    return cautions
 
 
 def _means(names: tuple[str, ...], rows: list[Scores]) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""Progress of long work: bars in a terminal, plain lines elsewhere."""
+"""Progress of long-running work: bars in a terminal, plain lines elsewhere."""
 
 import sys
 import threading
@@ -24,7 +24,7 @@ LINE_EVERY_S = 10.0
 class Display:
     """The progress of several tasks, on standard error.
 
-    As a context manager it becomes the one that `reporter` reports to.
+    Used as a context manager, it becomes the display that `reporter` reports to.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Display:
             )
 
     def __enter__(self) -> "Display":
-        """Become the display that is reported to."""
+        """Become the display that `reporter` reports to."""
         if self._bars:
             self._bars.start()
         Display._current = self
@@ -65,7 +65,7 @@ class Display:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bars down."""
+        """Stop the bars."""
         Display._current = None
         if self._bars:
             self._bars.stop()
@@ -85,7 +85,7 @@ class Display:
         name : str
             The task; a new name adds one.
         done, total : int
-            Units of work.
+            Units of work, 0 or more.
         """
         with self._lock:
             if self._bars:
@@ -121,7 +121,7 @@ def reporter(name: str) -> Report:
     Returns
     -------
     callable
-        Does nothing while no `Display` is open.
+        Called with ``done`` and ``total``; does nothing while no `Display` is open.
     """
 
     def report(done: int, total: int) -> None:

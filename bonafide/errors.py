@@ -9,7 +9,7 @@ class BonafideError(Exception):
     code : str
         Stable, machine-readable name, such as ``not_audio``.
     message : str
-        What was seen and what is allowed.
+        What was seen and what it must be, for people.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -18,7 +18,7 @@ class BonafideError(Exception):
         self.message = message
 
     def __reduce__(self) -> tuple[type["BonafideError"], tuple[str, str]]:
-        """Rebuild from both arguments, so that the error crosses process borders whole."""
+        """Rebuild from both arguments, so that the error passes between processes whole."""
         return type(self), (self.code, self.message)
 
 
@@ -35,7 +35,7 @@ class BundleError(BonafideError):
 
 
 class ConfigError(BonafideError):
-    """A configuration with a value that is not allowed."""
+    """A configuration with an invalid value."""
 
 
 def missing_extra(module: str | None, extra: str) -> ConfigError:
@@ -44,14 +44,14 @@ def missing_extra(module: str | None, extra: str) -> ConfigError:
     Parameters
     ----------
     module : str or None
-        The module that is missing, as ``ModuleNotFoundError.name`` tells it.
+        The module that is missing, as ``ModuleNotFoundError.name`` has it.
     extra : str
         The extra that brings it: ``train`` or ``app``.
 
     Returns
     -------
     ConfigError
-        With the code ``not_installed``, to be raised.
+        With the code ``not_installed``, for the caller to raise.
 
     Examples
     --------

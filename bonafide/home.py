@@ -1,4 +1,4 @@
-"""Where Bonafide keeps what it makes: bundles, which one is in production, feature stores."""
+"""The home folder: kept bundles, which of them is in production, and scratch folders."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes w
 
 
 def home() -> Path:
-    """Return the folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
+    """Return the home folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
     if chosen := os.environ.get("BONAFIDE_HOME"):
         return Path(chosen).resolve()
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -25,12 +25,22 @@ def home() -> Path:
 
 
 def production_folder(root: Path) -> Path | None:
-    """Return the folder of the bundle in production, or None if none was promoted.
+    """Return the folder of the bundle in production.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    Path or None
+        None if no bundle has been promoted.
 
     Raises
     ------
     BundleError
-        ``bad_production`` if the file that says so is damaged.
+        ``bad_production`` if ``production.json`` is damaged.
     """
     path = root / PRODUCTION
     if not path.exists():
@@ -55,10 +65,22 @@ def production_stamp(root: Path) -> int:
 def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
     """Read the chosen bundle, else the one in production, else the one that is shipped.
 
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    chosen : Path or None
+        A bundle's folder; None for the one in production or shipped.
+
+    Returns
+    -------
+    Bundle
+        Its hashes verified.
+
     Raises
     ------
     BundleError
-        What `read_bundle` raises.
+        As in `read_bundle` and `production_folder`.
     """
     return read_bundle(chosen or production_folder(root) or SHIPPED)
 
@@ -66,8 +88,8 @@ def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
 def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) -> Bundle:
     """Copy a candidate into the home folder under the next version.
 
-    A detector that is kept already, hash for hash, is not kept twice: its bundle is given back.
-    Versions that cannot be read, damaged or of another format, stand in nobody's way.
+    A detector that is already kept, hash for hash, is not kept twice: the earlier bundle is
+    returned. Versions that cannot be read (damaged or of another format) are ignored.
 
     Parameters
     ----------
@@ -79,6 +101,11 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
         Entries that replace or join the candidate's.
     card : str
         The model card, Markdown.
+
+    Returns
+    -------
+    Bundle
+        As it is kept, with its version.
     """
     folder = root / "bundles" / str(candidate.manifest["name"])
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
@@ -99,21 +126,29 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
 
 
 def promote(root: Path, bundle: Bundle) -> None:
-    """Put a kept bundle into production."""
+    """Put a kept bundle into production.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    bundle : Bundle
+        As `keep` returned it.
+    """
     draft = root / f".{PRODUCTION}"
     draft.write_text(json.dumps(bundle.identity))
     draft.replace(root / PRODUCTION)  # whole or not at all
 
 
 def work_folder(root: Path) -> Path:
-    """Return this process's folder for what is on its way elsewhere; `clean_work` empties it."""
+    """Make and return this process's scratch folder, which `clean_work` removes."""
     folder = root / "work" / str(os.getpid())
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def clean_work(root: Path) -> None:
-    """Remove this process's work folder and those of processes that are gone."""
+    """Remove the scratch folders of this process and of processes that are gone."""
     for folder in (root / "work").glob("*"):
         if folder.name == str(os.getpid()) or process_is_gone(folder.name):
             shutil.rmtree(folder, ignore_errors=True)

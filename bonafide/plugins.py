@@ -1,4 +1,4 @@
-"""Parts by name: those that come with this package, and those that other packages bring."""
+"""Parts by name: those of this package, and those that other packages add."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Part)
 class Registry(Generic[T]):
     """Parts of one sort by name, open to other packages through entry points.
 
-    Another package's part is imported when it is asked for; until then nobody pays for it.
+    Another package's part is imported only when it is asked for.
 
     Parameters
     ----------
@@ -31,11 +31,19 @@ class Registry(Generic[T]):
         Group of the entry points, such as ``bonafide.readers``. An entry point's name is that of
         the part that it points to.
     sort : type
-        What every part must be.
+        Type that every part must have.
     parts : iterable
         The parts that come with this package, in the order in which messages list them.
     lazy : mapping of str to str
-        More of them, by name: where each is, ``module:attribute``; imported when asked for.
+        More parts of this package: name -> ``module:attribute``, imported when asked for.
+
+    Examples
+    --------
+    >>> from bonafide.features.kinds import KINDS
+    >>> KINDS.find("mfcc").name
+    'mfcc'
+    >>> KINDS.find("no such view") is None
+    True
     """
 
     def __init__(
@@ -56,7 +64,7 @@ class Registry(Generic[T]):
         Raises
         ------
         ConfigError
-            ``bad_plugin`` if a package brings a part of a name that is taken.
+            ``bad_plugin`` if a package adds a part whose name is taken.
         """
         return (*self._parts, *self._entries())
 
@@ -91,7 +99,7 @@ class Registry(Generic[T]):
         Raises
         ------
         ConfigError
-            ``bad_plugin`` if the package that brings it cannot be imported or brings another thing.
+            ``bad_plugin`` if its package cannot be imported or provides something else.
         """
         for known in (self._parts, self._loaded):
             if name in known:
@@ -122,7 +130,7 @@ class Registry(Generic[T]):
 
     def _entries(self) -> "dict[str, EntryPoint]":
         """Return what is not imported yet: our own, then other packages', alphabetically."""
-        # most commands have no use for it
+        # slow to import, and few commands need it
         from importlib.metadata import EntryPoint, entry_points
 
         found = {name: EntryPoint(name, at, self._group) for name, at in self._lazy.items()}
@@ -138,7 +146,7 @@ class Registry(Generic[T]):
         try:
             part = entry.load()
         except Exception as error:  # another package's code may raise anything
-            what = f"cannot be imported: {type(error).__name__}: {error}; mend or uninstall it"
+            what = f"cannot be imported: {type(error).__name__}: {error}; fix or uninstall it"
             raise self._bad(entry, what) from error
         if not isinstance(part, self._sort) or part.name != entry.name:
             allowed = f"must be a {self._sort.__name__} called {entry.name!r}"
@@ -152,7 +160,7 @@ class Registry(Generic[T]):
     def register(self, part: T) -> T:
         """Add a part for the life of this process, and return it.
 
-        Processes that are started later know it only if an entry point names it.
+        Processes that it starts know the part only if an entry point names it.
 
         Parameters
         ----------
@@ -162,7 +170,7 @@ class Registry(Generic[T]):
         Returns
         -------
         Part
-            The same.
+            `part` itself.
 
         Raises
         ------
@@ -175,6 +183,6 @@ class Registry(Generic[T]):
         return part
 
     def unregister(self, name: str) -> None:
-        """Forget the part of that name: a registered one, or one that was imported."""
+        """Remove the part of that name, whether registered or imported."""
         self._parts.pop(name, None)
         self._loaded.pop(name, None)

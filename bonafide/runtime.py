@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bonafide.types import Tensor
 
-# onnxruntime reads this once, at import: without it, it keeps an identifier of the machine and
-# reports to its maker.
+# onnxruntime reads this once, at import; without it, it stores an identifier of the machine and
+# sends telemetry to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
@@ -45,7 +45,7 @@ class Graph:
         Parameters
         ----------
         inputs : mapping of str to ndarray of float32
-            At least `inputs` of the graph, in the shapes that it declares; others are ignored.
+            At least the graph's `inputs`, in the shapes that it declares; others are ignored.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Scoring many files: one result each, in order, whatever happens to one of them."""
+"""Score many files: one result for each, in order, even where some fail."""
 
 import csv
 import json
@@ -27,15 +27,15 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
     Parameters
     ----------
     detector : Detector
-        Scores.
+        Scores the files.
     paths : iterable of str
         Audio or video files.
 
     Yields
     ------
     dict
-        ``Detection.to_json`` with ``path``; or ``path`` and ``error``, with ``code`` and
-        ``message``.
+        ``path`` and the entries of `Detection.to_json`; for a file that fails, ``path`` and
+        ``error``, with ``code`` and ``message``.
     """
     for path in paths:
         try:
@@ -45,14 +45,31 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
 
 
 def unusable(result: Result) -> bool:
-    """Return whether a file failed: an error, or too little sound for any verdict."""
+    """Return whether a file failed: with an error, or too little sound for any verdict.
+
+    Parameters
+    ----------
+    result : dict
+        As `score_files` yields it.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> unusable({"path": "a.wav", "error": {"code": "not_audio", "message": "..."}})
+    True
+    >>> unusable({"path": "b.wav", "verdict": "spoof", "warnings": []})
+    False
+    """
     return "error" in result or any(
         warning["code"] in NO_VERDICT for warning in result.get("warnings", ())
     )
 
 
 def usable(detection: Detection) -> Detection:
-    """Return a detection as it is, unless there was too little sound for any verdict.
+    """Return a detection unchanged, unless there was too little sound for any verdict.
 
     Parameters
     ----------
@@ -62,7 +79,7 @@ def usable(detection: Detection) -> Detection:
     Returns
     -------
     Detection
-        The same.
+        `detection` itself.
 
     Raises
     ------
@@ -131,9 +148,11 @@ class JudgedCorpus:
     Parameters
     ----------
     evaluation : Evaluation
-    scores : dict of str to ndarray, shape (n_scored,)
+        Metrics of the decision, on the rows that could be scored.
+    scores : dict of str to ndarray of float64, shape (n_scored,)
         System -> llr.
     is_spoof : ndarray of bool, shape (n_scored,)
+        Labels of the same rows.
     failed : list of dict
         Results of the files that could not be scored.
     """
@@ -147,20 +166,21 @@ class JudgedCorpus:
 def evaluate_corpus(
     detector: Detector, corpus: Corpus, *, progress: Callable[[int, int], None]
 ) -> JudgedCorpus:
-    """Score every row through the same path as `score_files` and judge the decision.
+    """Score every row as `score_files` does, and evaluate the decision.
 
     Parameters
     ----------
     detector : Detector
-        Scores.
+        Scores the files.
     corpus : Corpus
-        Rows with labels, of both kinds.
+        Rows of both labels.
     progress : callable
         Called with the number of rows done and of all rows.
 
     Returns
     -------
     JudgedCorpus
+        Metrics, scores and failed files.
 
     Raises
     ------
@@ -176,7 +196,8 @@ def evaluate_corpus(
     scored = corpus.take(kept)
     if len(set(scored.is_spoof.tolist())) < 2:
         raise CorpusError(
-            "nothing_usable", f"{corpus.root}: {len(kept)} rows could be scored; both labels needed"
+            "nothing_usable",
+            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed",
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)

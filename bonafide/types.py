@@ -1,4 +1,4 @@
-"""Array types, named by what they hold, with shapes and units.
+"""Array types, named after what they hold, with shapes and units.
 
 A type checker sees the dtype alone; shapes and units are for people.
 """
@@ -24,7 +24,7 @@ Tensor: TypeAlias = NDArray[np.float32]
 """Any shape: what an ONNX graph takes and returns, and the tables inside one."""
 
 Mask: TypeAlias = NDArray[np.bool_]
-"""Shape (n,): a truth for each row or frame, such as is_spoof."""
+"""Shape (n,): a boolean for each row or frame, such as is_spoof."""
 
 Ints: TypeAlias = NDArray[np.int64]
 """Shape (n,): row or fold numbers, from 0."""

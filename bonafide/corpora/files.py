@@ -1,4 +1,4 @@
-"""Recordings on disk, recognised by the suffixes of their names."""
+"""Recordings on disk, recognised by their suffixes."""
 
 from pathlib import Path
 

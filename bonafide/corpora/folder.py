@@ -9,7 +9,7 @@ from bonafide.errors import CorpusError
 
 
 def sniff(path: Path) -> bool:
-    """Return whether this is a folder at all: `read` says what a folder of classes lacks."""
+    """Return whether the path is a folder at all; `read` reports what is wrong with it."""
     return path.is_dir()
 
 
@@ -27,12 +27,12 @@ def read(path: Path) -> Corpus:
     Returns
     -------
     Corpus
-        By class folder, each sorted; paths are relative to `path`.
+        Class by class, each sorted; paths are relative to `path`.
 
     Raises
     ------
     CorpusError
-        ``no_corpus`` if it is no folder, ``bad_folder`` if no subfolder names a class.
+        ``no_corpus`` if it is not a folder, ``bad_folder`` if no subfolder names a class.
     """
     if not path.is_dir():
         raise CorpusError("no_corpus", f"{path}: no such folder")

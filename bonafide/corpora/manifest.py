@@ -12,7 +12,7 @@ Lines = list[tuple[int, dict[str, str]]]
 
 
 def sniff(path: Path) -> bool:
-    """Return whether this is a file whose name ends in .csv or .parquet, in any case."""
+    """Return whether the path is a file whose name ends in .csv or .parquet, in any case."""
     return path.suffix.lower() in (".csv", ".parquet") and path.is_file()
 
 
@@ -32,8 +32,9 @@ def read(path: Path) -> Corpus:
     Raises
     ------
     CorpusError
-        ``no_corpus``, ``missing_column``, ``bad_label``, ``bad_row`` or ``bad_manifest``, with the
-        row's number (the header is row 1) and what is allowed.
+        ``no_corpus`` if there is no such file, ``bad_manifest`` if it is neither CSV in UTF-8 nor
+        Parquet, ``missing_column``, ``bad_label`` or ``bad_row``; the message names the row (the
+        header is row 1).
     ConfigError
         ``not_installed`` for Parquet without pyarrow.
     """
@@ -45,7 +46,7 @@ def read(path: Path) -> Corpus:
 
 
 def _row(values: dict[str, str], where: str) -> Row:
-    """Make a row of one line of the manifest, or say what is wrong with it and where."""
+    """Return one line of the manifest as a row; errors say where it is."""
     known = {name: (values.get(name) or "").strip() or UNKNOWN for name in COLUMNS}
     if known["path"] == UNKNOWN:
         raise CorpusError("bad_row", f"{where}: the path is empty")

@@ -1,4 +1,4 @@
-"""What a corpus reader is: the seam that every format plugs into."""
+"""The interface of corpus readers, which every format implements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Reader:
     Parameters
     ----------
     name : str
-        What ``--corpus-format`` calls it.
+        Its name for ``--corpus-format``.
     layout : str
         What it reads, for messages: "a .csv or .parquet manifest".
     sniff : callable of Path to bool

@@ -1,4 +1,4 @@
-"""The readers that are known, and the choice of one for a path."""
+"""The known readers, and the choice of one for a path."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +10,14 @@ from bonafide.corpora.schema import Corpus
 from bonafide.errors import BonafideError, CorpusError
 from bonafide.plugins import Registry
 
-# A reader of ours is a file beside this one and its name here; another package's is an entry point.
+# A reader of ours is a file beside this one, named here; another package's is an entry point.
 READERS = Registry("bonafide.readers", Reader, (manifest.READER, folder.READER))
 
 Answer = TypeVar("Answer")
 
 
 def _ask(reader: Reader, ask: Callable[[Path], Answer], path: Path) -> Answer:
-    """Call a reader's function; name the reader where it breaks, for it may be anybody's."""
+    """Call a reader's function; an unexpected error names the reader, which may be anyone's."""
     try:
         return ask(path)
     except BonafideError:
@@ -31,8 +31,8 @@ def _ask(reader: Reader, ask: Callable[[Path], Answer], path: Path) -> Answer:
 def recognise(path: Path) -> str:
     """Return the name of a corpus's format.
 
-    Every reader sniffs at the path. Of those that recognise it, the one of the highest
-    `bonafide.corpora.reader.Rank` is taken: a published corpus before a general format, and that
+    Every reader sniffs the path. Of those that recognise it, the one of the highest
+    `bonafide.corpora.reader.Rank` is chosen: a published corpus before a general format, and that
     before any folder or table. Two of the same rank are an error, never a guess.
 
     Parameters
@@ -52,6 +52,15 @@ def recognise(path: Path) -> str:
         ``ambiguous_format`` if two of the same rank do, ``reader_failed`` if one breaks.
     ConfigError
         ``bad_plugin`` if a reader of another package cannot be loaded.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = Path(folder) / "mine.csv"
+    ...     manifest.touch()
+    ...     recognise(manifest)
+    'manifest'
     """
     if not path.exists():
         raise CorpusError("no_corpus", f"{path}: no such file or folder")
@@ -65,7 +74,7 @@ def recognise(path: Path) -> str:
     if len(names) > 1:
         raise CorpusError(
             "ambiguous_format",
-            f"{path}: fits the corpus formats {', '.join(names)} alike; name the one that is meant",
+            f"{path}: fits the corpus formats {', '.join(names)} equally; name the one you mean",
         )
     return names[0]
 
@@ -76,8 +85,8 @@ def read_corpus(path: Path | str, corpus_format: str | None = None) -> Corpus:
     Parameters
     ----------
     path : Path or str
-        A file or a folder. A folder that holds ``manifest.csv`` is read through it, whatever else
-        it looks like, unless the format is given.
+        A file or a folder. A folder with a ``manifest.csv`` is read by it, whatever else it looks
+        like, unless the format is given.
     corpus_format : str or None
         A name in `READERS`, such as ``manifest`` or ``folder``; None: `recognise` it.
 
@@ -89,8 +98,8 @@ def read_corpus(path: Path | str, corpus_format: str | None = None) -> Corpus:
     Raises
     ------
     CorpusError
-        What the reader and `recognise` raise; ``unknown_format`` for a name that is not known;
-        ``no_rows`` if there is no recording in it.
+        As in the reader and in `recognise`; ``unknown_format`` for an unknown name; ``no_rows`` if
+        there is no recording in it.
     ConfigError
         ``bad_plugin`` if a reader of another package cannot be loaded.
 

@@ -23,7 +23,7 @@ LABEL_NAMES = {
 
 
 def read_label(text: str, where: str) -> str:
-    """Return the label that a text stands for.
+    """Return the label that a word stands for.
 
     Parameters
     ----------
@@ -58,13 +58,14 @@ def read_label(text: str, where: str) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled recording. Texts that are not known are ``-``.
+    """One labelled recording. Unknown values are ``-``.
 
     Parameters
     ----------
     path : str
         Relative to the corpus root, or absolute.
     label : {"bonafide", "spoof"}
+        Genuine speech, or generated, vocoded or converted speech.
     attack_type : str
         ``tts``, ``vc`` or ``vocoder``.
     system : str
@@ -72,11 +73,11 @@ class Row:
     speaker, source : str
         Who speaks; where the recording comes from. Folds keep both whole.
     language, corpus, licence, text_id : str
-        Descriptive: the corpus's name, the recording's licence, what is said in it.
+        Language spoken, name of the corpus, licence of the recording, which text is spoken.
     split : str
         The corpus's own; ``test`` and ``eval`` are held out.
     original_rate, original_codec, duration_s : str
-        Hz, name and seconds, as the corpus tells them; nothing is measured here.
+        Hz, name and seconds, as the corpus states them; nothing is measured here.
     """
 
     path: str
@@ -112,8 +113,10 @@ class Corpus:
     Examples
     --------
     >>> corpus = Corpus(Path("mine"), [Row("a.wav", "bonafide"), Row("b.wav", "spoof")])
-    >>> corpus.is_spoof.tolist()
-    [False, True]
+    >>> len(corpus), corpus.is_spoof.tolist()
+    (2, [False, True])
+    >>> corpus.column("system").tolist()
+    ['-', '-']
     >>> corpus.take([1]).rows[0].path
     'b.wav'
     """
@@ -130,24 +133,45 @@ class Corpus:
         return iter(self.rows)
 
     def audio_path(self, row: Row) -> Path:
-        """Return where a row's recording lies on disk."""
+        """Return the path of a row's recording on disk."""
         return self.root / row.path
 
     def column(self, name: str) -> NDArray[np.str_]:
-        """Return one column of `COLUMNS` as an array of str, shape (n_rows,)."""
+        """Return one column.
+
+        Parameters
+        ----------
+        name : str
+            One of `COLUMNS`.
+
+        Returns
+        -------
+        ndarray of str, shape (n_rows,)
+        """
         return np.array([getattr(row, name) for row in self.rows], dtype=np.str_)
 
     @property
     def is_spoof(self) -> Mask:
-        """Return where the label is spoof, shape (n_rows,)."""
+        """Return whether each row is a spoof, shape (n_rows,)."""
         return np.array([row.label == "spoof" for row in self.rows], dtype=np.bool_)
 
     def take(self, indices: Iterable[int]) -> "Corpus":
-        """Return the rows at these positions, from 0, in the order asked for."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        indices : iterable of int
+            Positions of rows, from 0.
+
+        Returns
+        -------
+        Corpus
+            The rows at these positions, in this order.
+        """
         return Corpus(self.root, [self.rows[int(i)] for i in indices])
 
     def to_csv(self) -> str:
-        """Return the rows as CSV with a header, which the manifest reader reads back."""
+        """Return the rows as CSV with a header, as the manifest reader reads it."""
         text = io.StringIO()
         # RFC 4180's line ends, so that a lone CR is quoted.
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\r\n")
@@ -157,7 +181,7 @@ class Corpus:
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the rows, whatever folder holds them; audio has its own."""
+        """Return the SHA-256 of the rows alone: neither the folder nor the audio counts."""
         return hashlib.sha256(self.to_csv().encode()).hexdigest()
 
 
@@ -174,6 +198,12 @@ def describe(corpus: Corpus) -> dict[str, int]:
     dict of str to int
         ``rows``, ``bonafide``, ``spoof``, ``sources``, ``speakers`` and ``generators``; unknown
         values are not counted.
+
+    Examples
+    --------
+    >>> rows = [Row("a.wav", "bonafide", speaker="ann"), Row("b.wav", "spoof", system="A07")]
+    >>> describe(Corpus(Path("mine"), rows))
+    {'rows': 2, 'bonafide': 1, 'spoof': 1, 'sources': 0, 'speakers': 1, 'generators': 1}
     """
     spoofs = int(corpus.is_spoof.sum())
     columns = {"sources": "source", "speakers": "speaker", "generators": "system"}
@@ -185,7 +215,7 @@ def describe(corpus: Corpus) -> dict[str, int]:
 
 
 def join(corpora: Sequence[Corpus]) -> Corpus:
-    """Put several corpora into one.
+    """Concatenate corpora.
 
     Parameters
     ----------
@@ -195,8 +225,14 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
     Returns
     -------
     Corpus
-        A single corpus as it is. Of several: their rows in order, paths made absolute, an unknown
-        source named after the corpus's folder.
+        A single corpus unchanged. Of several: their rows in order, with absolute paths, and unknown
+        sources named after the corpus's folder.
+
+    Examples
+    --------
+    >>> corpora = [Corpus(Path("ours"), [Row("a.wav", "bonafide")]), Corpus(Path("theirs"), [])]
+    >>> [row.source for row in join(corpora)]
+    ['ours']
     """
     if len(corpora) == 1:
         return corpora[0]
@@ -215,7 +251,7 @@ def require_both_labels(corpus: Corpus, where: str) -> None:
     Parameters
     ----------
     corpus : Corpus
-        The rows to look at.
+        The rows to check.
     where : str
         The corpus's name, for the message.
 

@@ -1,4 +1,4 @@
-"""How good a detector is: every system, and the decision by kind of recording, with intervals."""
+"""Evaluate systems on labelled recordings, and the decision by group, with intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Scores = NDArray[np.floating[Any]]
 Group = dict[str, Interval | int]
 DECISION = "decision"
 MEAN = "mean of the base models"
-# Groups judged on their own rows of both labels, and spoof groups judged against all bona fide.
+# Groups evaluated on their own rows of both labels; groups of spoofs, against all bona fide rows.
 BOTH_SIDES = {"source": "source", "language": "language", "codec": "original_codec"}
 SPOOF_SIDE = {"generator": "system", "attack_type": "attack_type"}
 MIN_GROUP_ROWS = 4
@@ -39,9 +39,9 @@ class Evaluation(Plain):
     groups : dict of str to dict of str to dict
         Kind of group -> group -> ``eer`` (Interval), ``bonafide``, ``spoof`` (row counts).
     clusters : str
-        What was resampled whole for the intervals.
+        What was resampled whole for the intervals: ``source``, ``speaker`` or ``recording``.
     notes : tuple of str
-        What a reader must know beside the numbers.
+        What must be read beside the numbers.
     """
 
     title: str
@@ -58,6 +58,7 @@ def cluster_column(corpus: Corpus) -> tuple[str, NDArray[np.str_]]:
     Parameters
     ----------
     corpus : Corpus
+        The rows that are evaluated.
 
     Returns
     -------
@@ -86,29 +87,34 @@ def evaluate(
     seed: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Evaluation:
-    """Judge systems on labelled recordings.
+    """Evaluate systems on labelled recordings.
 
     Parameters
     ----------
     scores : mapping of str to ndarray, shape (n_rows,)
-        System -> llr, higher for bona fide. The one called ``decision`` is broken down by group.
+        System -> llr, higher for bona fide. The one named ``decision`` is broken down by group.
     corpus : Corpus
         The rows.
     title : str
         Which rows, in words.
     prior_spoof : float
-        The prior of p_spoof, above 0 and below 1; the threshold is the log odds of it, in llr.
+        The prior of p_spoof, above 0 and below 1; its log odds are the threshold on llr.
     seen_generators : set of str or None
-        Generators that the training side held; spoofs of these and of others are told apart.
+        Generators in the training data, to evaluate their spoofs and those of others separately.
     resamples, seed : int
         Of the clustered bootstrap.
     notes : tuple of str
-        What a reader must know beside the numbers.
+        What must be read beside the numbers.
 
     Returns
     -------
     Evaluation
-        Without the groups that hold fewer than `MIN_GROUP_ROWS` rows of a label.
+        Without groups of fewer than `MIN_GROUP_ROWS` rows of a label.
+
+    Raises
+    ------
+    BonafideError
+        As in `bonafide.evaluation.metrics.summarise`.
     """
     is_spoof = corpus.is_spoof
     cluster_name, clusters = cluster_column(corpus)
@@ -141,7 +147,7 @@ class _GroupJudge:
     def by_kind(
         self, corpus: Corpus, seen_generators: set[str] | None
     ) -> dict[str, dict[str, Group]]:
-        """Return the groups of every kind, by the names of the kinds."""
+        """Return the groups of each kind, by kind."""
         groups = {
             kind: self.judged(corpus.column(column), against_all=kind in SPOOF_SIDE)
             for kind, column in (BOTH_SIDES | SPOOF_SIDE).items()
@@ -168,7 +174,7 @@ class _GroupJudge:
 
     def _eer(self, rows: NDArray[np.bool_]) -> Interval:
         clusters = self.clusters[rows]
-        if len(np.unique(clusters)) < 5:  # one source: its recordings are all there is to resample
+        if len(np.unique(clusters)) < 5:  # one source, say: only its recordings can be resampled
             clusters = np.arange(len(clusters)).astype("U20")
         return bootstrap(
             self.llr[rows],
@@ -181,12 +187,22 @@ class _GroupJudge:
 
 
 def simulated_note(corpus: Corpus) -> tuple[str, ...]:
-    """Return the note that belongs beside every number from a simulated corpus; else none."""
+    """Return the note that belongs beside the numbers of a simulated corpus; none for others."""
     return (SIMULATED_NOTE,) if set(corpus.column("corpus").tolist()) == {"simulated"} else ()
 
 
 def percent(interval: Interval) -> str:
     """Return a share and its interval in per cent.
+
+    Parameters
+    ----------
+    interval : Interval
+        Of a share, 0 to 1.
+
+    Returns
+    -------
+    str
+        To one decimal place.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Figures of evaluations and of fits, as SVG. They need matplotlib (extra ``train``)."""
+"""Figures of evaluations and of fits, as SVG. Needs matplotlib (extra ``train``)."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +26,11 @@ def svg(draw: Callable[["Axes"], None], *, width: float = 5.6, height: float = 3
         Called with matplotlib axes to draw on.
     width, height : float
         Of the figure, in inches.
+
+    Returns
+    -------
+    str
+        The element, without an XML declaration.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -46,8 +51,18 @@ def det_figure(llr: Mapping[str, Floats], is_spoof: NDArray[np.bool_]) -> str:
     Parameters
     ----------
     llr : mapping of str to ndarray, shape (n_rows,)
-        System -> scores, higher for bona fide; `DECISION` is drawn over the others.
+        System -> scores, higher for bona fide; `DECISION` is drawn over the rest.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Which rows are spoof.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+
+    References
+    ----------
+    Martin et al., "The DET curve in assessment of detection task performance", 1997.
     """
     from scipy.stats import norm
 
@@ -75,7 +90,20 @@ def det_figure(llr: Mapping[str, Floats], is_spoof: NDArray[np.bool_]) -> str:
 
 
 def histogram_figure(llr: Floats, is_spoof: NDArray[np.bool_]) -> str:
-    """Return histograms of the scores, (n_rows,), of both classes."""
+    """Return histograms of both classes' scores.
+
+    Parameters
+    ----------
+    llr : ndarray of float, shape (n_rows,)
+        Scores, higher for bona fide.
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Which rows are spoof.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element, without the outermost 1 % of the scores.
+    """
 
     def draw(axes: "Axes") -> None:
         low, high = np.percentile(llr, [0.5, 99.5])
@@ -90,7 +118,18 @@ def histogram_figure(llr: Floats, is_spoof: NDArray[np.bool_]) -> str:
 
 
 def curves_figure(history: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Return the training loss of every fit of one base model, by the names of the fits."""
+    """Return the training losses of one base model.
+
+    Parameters
+    ----------
+    history : mapping of str to mapping
+        Name of a fit -> its history, with the losses under ``loss``.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element with a curve for each fit.
+    """
 
     def draw(axes: "Axes") -> None:
         for name, losses in history.items():

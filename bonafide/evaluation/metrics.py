@@ -1,4 +1,4 @@
-"""How well scores tell bona fide speech from spoofs, with bootstrap intervals.
+"""Metrics of how well scores tell bona fide speech from spoofs, with bootstrap intervals.
 
 Arrays have one row per recording: ``llr`` (n,) float, finite, the natural-log likelihood ratio,
 HIGHER = more bona fide, or ``p_spoof`` (n,) float, the probability of spoof, 0 to 1; ``is_spoof``
@@ -7,7 +7,7 @@ A row is accepted when ``llr >= threshold``. Rates are fractions, 0 to 1: a *mis
 row rejected, a *false alarm* a spoof accepted. Equal scores are accepted or rejected together.
 
 Every function raises `BonafideError`: ``bad_scores`` for arrays that are empty, differ in shape or
-hold values that are not allowed, ``one_class`` unless both classes have weight; and `ConfigError`
+hold invalid values, ``one_class`` unless both classes have weight; and `ConfigError`
 ``bad_metric_option`` for an option out of range.
 
 References
@@ -87,6 +87,12 @@ def det_curve(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> C
     -------
     false_alarm, miss, thresholds : ndarray of float64, shape (n_distinct + 1,)
         Falling from 1 to 0; rising from 0 to 1; the distinct scores, rising, then infinity.
+
+    Examples
+    --------
+    >>> false_alarm, miss, thresholds = det_curve([1.0, -1.0], [False, True])
+    >>> false_alarm.tolist(), miss.tolist(), thresholds.tolist()
+    ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 1.0, inf])
     """
     scores, real, fake = _by_score(llr, is_spoof, weights)
     real_below, fake_below = np.r_[0.0, np.cumsum(real)], np.r_[0.0, np.cumsum(fake)]
@@ -137,7 +143,7 @@ def min_dcf(
     """Return the detection cost at the best threshold for these rows [1]_.
 
     The cost is ``c_miss (1 - p_spoof) miss + c_fa p_spoof false_alarm``, divided by the smaller of
-    its values for accepting all rows and for rejecting all: 1 is no better than not listening.
+    its values for accepting all rows and for rejecting all: 1 is no better than deciding blindly.
 
     Parameters
     ----------
@@ -182,7 +188,7 @@ def act_dcf(
     Returns
     -------
     float
-        At least 0; above 1 is worse than not listening.
+        At least 0; above 1 is worse than deciding blindly.
     """
     reject_all, accept_all = _costs(p_spoof, c_miss, c_fa)
     rates = error_rates(llr, is_spoof, weights, threshold=float(np.log(accept_all / reject_all)))
@@ -206,6 +212,11 @@ def error_rates(
     -------
     dict of str to float
         ``miss`` and ``false_alarm``, 0 to 1.
+
+    Examples
+    --------
+    >>> error_rates([2.0, -0.5, 0.5, -2.0], [False, False, True, True])
+    {'miss': 0.5, 'false_alarm': 0.5}
     """
     _option(not np.isnan(threshold), "threshold", threshold, "a number")
     values, spoof, mass = _read(llr, is_spoof, weights)
@@ -226,7 +237,12 @@ def auc(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
     Returns
     -------
     float
-        0 to 1.
+        0 to 1; 0.5 is chance.
+
+    Examples
+    --------
+    >>> auc([2.0, 1.0, 0.0], [False, True, True])
+    1.0
     """
     _, real, fake = _by_score(llr, is_spoof, weights)
     return float(real @ (np.cumsum(fake) - fake / 2) / (real.sum() * fake.sum()))
@@ -243,7 +259,7 @@ def cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
     Returns
     -------
     float
-        Bits, at least 0; scores that say nothing (llr = 0) cost 1.
+        Bits, at least 0; uninformative scores (llr = 0) cost 1.
 
     Examples
     --------
@@ -284,7 +300,7 @@ def min_cllr(llr: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> fl
     """
     blocks = _pool(*_by_score(llr, is_spoof, weights)[1:])
     share = blocks / blocks.sum(axis=0)  # (n_blocks, 2): of the bona fide and of the spoof weight
-    ratio = np.ones_like(share)  # kept where a class is absent from a block: it pays nothing there
+    ratio = np.ones_like(share)  # stays 1 where a block lacks a class, which then costs nothing
     np.divide(share.sum(axis=1, keepdims=True), share, out=ratio, where=share > 0.0)
     return float((share * np.log2(ratio)).sum() / 2)
 
@@ -307,6 +323,11 @@ def ece(
     -------
     float
         0 to 1.
+
+    Examples
+    --------
+    >>> ece([0.25, 0.75], [False, True])
+    0.25
     """
     _option(n_bins >= 1, "n_bins", n_bins, "at least 1")
     values, spoof, mass = _read(p_spoof, is_spoof, weights, "p_spoof")
@@ -335,7 +356,7 @@ def log_loss(p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric with its interval.
+    """A metric's value with its interval.
 
     Parameters
     ----------
@@ -378,23 +399,23 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Return percentile intervals of metrics, resampling whole clusters [4]_.
 
-    A resample without both classes is drawn again. Resamples repeat rows: their `min_cllr` leans
-    down and their `ece` up, so that an interval of `ece` can lie above its value.
+    A resample without both classes is drawn again. Resamples repeat rows, which biases their
+    `min_cllr` downwards and their `ece` upwards: an interval of `ece` can lie above its value.
 
     Parameters
     ----------
     llr, is_spoof : array_like, shape (n,)
         One row per recording, as above.
     clusters : array_like of str or int, shape (n,)
-        Each row's speaker or source: at least 2 distinct ones, dozens for ends to be trusted.
+        Each row's speaker or source: at least 2 distinct ones; trustworthy intervals need dozens.
     metrics : mapping of str to callable
         Called as ``f(llr, is_spoof, weights)``, rows by rising llr.
     n_resamples : int
         At least 1.
     seed : int
-        The same seed gives the same ends.
+        The same seed draws the same resamples.
     level : float
-        Share of the resamples between the ends, above 0 and below 1.
+        Share of the resamples within the interval, above 0 and below 1.
 
     Returns
     -------
@@ -441,9 +462,9 @@ def summarise(
 ) -> dict[str, Interval]:
     """Return every metric of this module with its 95 % interval by `bootstrap`.
 
-    ``ece`` and ``log_loss`` judge ``p_spoof = sigmoid(logit(prior_spoof) - llr)`` with the classes
-    weighted to the share `prior_spoof`: on rows of another share even perfect scores would look
-    badly calibrated.
+    ``ece`` and ``log_loss`` are those of ``p_spoof = sigmoid(logit(prior_spoof) - llr)``, with the
+    classes weighted to a share of spoofs of `prior_spoof`: on rows with another share even perfect
+    scores would look badly calibrated.
 
     Parameters
     ----------
@@ -452,7 +473,7 @@ def summarise(
     prior_spoof : float
         Prior of spoof, above 0 and below 1.
     threshold : float
-        Where ``miss`` and ``false_alarm`` are measured.
+        Where ``miss`` and ``false_alarm`` are measured, in llr.
     n_resamples, seed : int
         As in `bootstrap`.
 

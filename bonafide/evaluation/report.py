@@ -1,4 +1,4 @@
-"""What people read: tables in Markdown, and pages from ``templates/``."""
+"""Reports for people: tables in Markdown, and pages from ``templates/``."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,7 +21,19 @@ TILES = ("EER", "Cllr", "AUC", "miss", "false alarm")
 
 
 def markdown_table(headings: Sequence[str], rows: Cells) -> str:
-    """Return a Markdown table, first column to the left, the others to the right.
+    """Return a Markdown table, its first column aligned left, the rest right.
+
+    Parameters
+    ----------
+    headings : sequence of str
+        One for each column.
+    rows : sequence of sequence of str
+        As many cells in each.
+
+    Returns
+    -------
+    str
+        Without a final line break.
 
     Examples
     --------
@@ -39,7 +51,18 @@ def _number(interval: Interval) -> str:
 
 
 def system_rows(evaluation: Evaluation) -> list[list[str]]:
-    """Return a row for each system, with the columns that `HEADINGS` names."""
+    """Return the table of an evaluation's systems.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        The metrics.
+
+    Returns
+    -------
+    list of list of str
+        A row for each system, with the columns that `HEADINGS` names.
+    """
     rows = []
     for name, metrics in evaluation.systems.items():
         numbers = [_number(metrics[m]) for m in ("min_dcf", "act_dcf", "cllr", "ece", "auc")]
@@ -49,7 +72,18 @@ def system_rows(evaluation: Evaluation) -> list[list[str]]:
 
 
 def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Return a row for each group: name, EER, bona fide and spoof rows."""
+    """Return the table of the groups of one kind.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping
+        One kind of `Evaluation.groups`.
+
+    Returns
+    -------
+    list of list of str
+        For each group its name, EER, and numbers of bona fide and of spoof rows.
+    """
     return [
         [name, percent(entry["eer"]), str(entry["bonafide"]), str(entry["spoof"])]
         for name, entry in groups.items()
@@ -57,7 +91,7 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
 
 def title_line(evaluation: Evaluation) -> str:
-    """Return which rows the numbers stand on, in words."""
+    """Return one line on the rows of an evaluation: title, counts, and what intervals resample."""
     c = evaluation.counts
     return (
         f"{evaluation.title}: {c['rows']} recordings ({c['bonafide']} bona fide, {c['spoof']} "
@@ -87,15 +121,20 @@ def render(template: str, **values: Any) -> str:
     Parameters
     ----------
     template : str
-        A file of ``templates/``. What goes into ``.html.j2`` is escaped, into ``.md.j2`` it is not.
+        A file of ``templates/``. Values are escaped in ``.html.j2`` and not in ``.md.j2``.
     **values
         Plain values, by the names that the template uses.
+
+    Returns
+    -------
+    str
+        Without leading white space.
     """
     return _environment().get_template(template).render(**values).lstrip()
 
 
 def html_table(headings: Sequence[str], rows: Cells) -> str:
-    """Return an HTML table, everything escaped."""
+    """Return an HTML table, its cells escaped."""
     return render("table.html.j2", headings=headings, rows=rows)
 
 
@@ -105,8 +144,14 @@ def tables_page(title: str, tables: Mapping[str, tuple[Sequence[str], Cells]]) -
     Parameters
     ----------
     title : str
+        Of the page.
     tables : mapping of str to tuple
         Heading, which may be empty -> headings of the columns, rows.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     listed = [(heading, *table) for heading, table in tables.items()]
     return render("tables.html.j2", title=title, tables=listed)
@@ -120,14 +165,21 @@ def figure_page(title: str, svg: str, caption: str) -> str:
 def evaluation_values(
     evaluation: Evaluation, scores: Mapping[str, Floats], is_spoof: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Return what the templates show of an evaluation, figures drawn.
+    """Return what the templates show of an evaluation, with its figures drawn.
 
     Parameters
     ----------
     evaluation : Evaluation
+        The metrics.
     scores : mapping of str to ndarray, shape (n_rows,)
-        System -> llr of the rows that were judged.
+        System -> llr of the rows that were evaluated.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Their labels.
+
+    Returns
+    -------
+    dict of str to Any
+        As the macro ``evaluation`` takes it.
     """
     from bonafide.evaluation.figures import det_figure, histogram_figure
 

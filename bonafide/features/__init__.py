@@ -1,1 +1,1 @@
-"""The front end: its numbers, its graph, and the statistics over time."""
+"""The front end: its parameters, its graph, and the statistics over time."""

@@ -1,4 +1,4 @@
-"""The front end: tables from librosa, and the ONNX graph that trains and serves with them.
+"""The front end: tables from librosa, and the ONNX graph of them that training and serving share.
 
 Needs librosa and onnx (extra ``train``), imported when a graph is built. Scoring needs neither:
 it runs the graph out of the bundle.
@@ -33,6 +33,7 @@ def filters(view: ViewSpec) -> Table:
     Parameters
     ----------
     view : ViewSpec
+        Its kind computes them.
 
     Returns
     -------
@@ -41,8 +42,8 @@ def filters(view: ViewSpec) -> Table:
     Raises
     ------
     ConfigError
-        ``bad_view_kind`` if the view's kind gives another shape, weights that are negative or not
-        finite, or weight to the first or the last bin, which the front end does not compute.
+        ``bad_view_kind`` if the view's kind returns another shape, weights that are negative or
+        not finite, or a weight of the first or last bin, which the front end does not compute.
     """
     table = view.view_kind.filters(view.bands)
     _check_shape(view, "filters", table, (view.n_filters, 1 + view.n_fft // 2))
@@ -67,8 +68,9 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
     Parameters
     ----------
     spec : FeatureSpec
+        Its `delta_frames` are the width.
     order : int
-        1 or 2, of the derivative.
+        Of the derivative, 1 or 2.
 
     Returns
     -------
@@ -82,16 +84,17 @@ def delta_taps(spec: FeatureSpec, order: int) -> Table:
 
 
 def n_rest(view: ViewSpec) -> int:
-    """Return the points of the second sum of a view's DFT, see `fourier_tables`.
+    """Return the number of points in the second sum of a view's DFT; see `fourier_tables`.
 
     Parameters
     ----------
     view : ViewSpec
+        Its resolution decides.
 
     Returns
     -------
     int
-        About the root of half a frame, which makes the fewest multiply-adds; divides the hop.
+        About the square root of half a frame, for the fewest multiply-adds; divides the hop.
     """
     return math.gcd(view.hop_samples, 2 ** (int(math.log2(view.n_fft // 2)) // 2))
 
@@ -100,8 +103,8 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
     """Return a DFT of real frames as two small matrix products.
 
     With ``n = rest * n1 + n2`` and ``k = k1 + n_fft / rest * k2`` (Cooley and Tukey, 1965) the sum
-    over n1 is one matrix per n2, which takes in the twiddle factors, and the sum over n2 one
-    matrix for all k1. Frames are real, so k1 from 0 to the half of ``n_fft / rest`` suffice.
+    over n1 is one matrix per n2, which absorbs the twiddle factors, and the sum over n2 is one
+    matrix for all k1. Frames are real, so k1 from 0 to half of ``n_fft / rest`` suffice.
 
     Parameters
     ----------
@@ -113,12 +116,12 @@ def fourier_tables(n_fft: int, rest: int) -> tuple[Table, Table, NDArray[np.intp
     Returns
     -------
     first : ndarray of float32, shape (rest, 2, n_k1, n_fft / rest)
-        Per n2, to real and imaginary parts per k1 from samples n1.
+        Per n2: from samples n1 to real and imaginary parts per k1.
     second : ndarray of float32, shape (2 * rest, 2 * rest)
-        To (real, imaginary) per k2 from (real, imaginary) per n2.
+        From (real, imaginary) per n2 to (real, imaginary) per k2.
     bins : ndarray of int, shape (rest * n_k1,)
-        Which bin stands in which row, k2 after k2; 0 marks rows that repeat another. Bins 0 and
-        n_fft / 2 are marked like that too: no filter gives them weight.
+        The bin in each row, k2 after k2; 0 marks rows that repeat another, and also bins 0 and
+        n_fft / 2, to which no filter gives weight.
 
     References
     ----------
@@ -154,6 +157,7 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
     Parameters
     ----------
     spec : FeatureSpec
+        Every parameter of it.
 
     Returns
     -------
@@ -165,7 +169,7 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
     Raises
     ------
     ConfigError
-        ``bad_view_kind`` if a view's kind gives tables that make no view.
+        ``bad_view_kind`` if a view's kind returns invalid tables.
     """
     from bonafide.features.graph import GraphBuilder
 
@@ -185,14 +189,16 @@ def add_features(
 ) -> tuple[dict[str, str], str]:
     """Add the named views and the statistics to a graph.
 
-    Time comes last all the way: both products of the DFT, the filters and what convolves over time
-    then need no transposition. Views that share a resolution share the spectrum, and a view that
-    stands among the sequences and among the statistics is computed once.
+    Time is the last axis throughout: both products of the DFT, the filters and convolutions over
+    time then need no transposition. Views of one resolution share the spectrum, and a view that is
+    needed both frame by frame and for statistics is computed once.
 
     Parameters
     ----------
     graph : GraphBuilder
+        Receives the nodes.
     spec : FeatureSpec
+        Every parameter of them.
     waveform : str
         The value that holds the windows, [batch, window_samples].
     sequences : iterable of str
@@ -208,7 +214,7 @@ def add_features(
     Raises
     ------
     ConfigError
-        ``bad_view_kind`` if a view's kind gives tables that make no view.
+        ``bad_view_kind`` if a view's kind returns invalid tables.
     """
     named = {name: spec.views[name] for name in sequences}
     wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))
@@ -218,17 +224,15 @@ def add_features(
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
         power = _power_spectrum(graph, spec, waveform, together[0])
         values |= _views(graph, spec, together, power)
-    heard = [Frames(values[view], view, spec.n_frames(view)) for view in spec.statistics.values()]
-    return {name: values[view] for name, view in named.items()}, add_statistics(graph, heard, spec)
+    taken = [Frames(values[view], view, spec.n_frames(view)) for view in spec.statistics.values()]
+    return {name: values[view] for name, view in named.items()}, add_statistics(graph, taken, spec)
 
 
 def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:
-    """Add the power density per Hz in `fourier_tables`' order: [batch, bins, n_frames].
-
-    The waveform lies in slabs of one hop, a column each. A frame is as much as a convolution
-    reaches over, so that frames are never written out; its weights have taken in the window, and
-    one of its groups is one n2.
-    """
+    """Add the power density per Hz in `fourier_tables`' order: [batch, bins, n_frames]."""
+    # The waveform is cut into slabs of one hop, a column each. A frame is what a convolution
+    # spans, so that frames are never written out; its weights include the window, and each of its
+    # groups is one n2.
     n_frames, rest = spec.n_frames(view), n_rest(view)
     taps, second, bins = _taps(view), *fourier_tables(view.n_fft, rest)[1:]
     n_columns = n_frames + taps.shape[2] - 1
@@ -249,14 +253,12 @@ def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, vie
 
 
 def _taps(view: ViewSpec) -> Table:
-    """Return the DFT's first sums of a windowed frame, (rest * 2 * n_k1, hop / rest, n_slabs).
-
-    Scaled so that squares are densities.
-    """
+    """Return the first sums of a windowed DFT as taps, (rest * 2 * n_k1, hop / rest, n_slabs)."""
     from librosa.filters import get_window
 
     rest, n_slabs = n_rest(view), -(-view.n_fft // view.hop_samples)
     first, _, _ = fourier_tables(view.n_fft, rest)
+    # scaled so that squares are densities
     window = get_window("hann", view.n_fft, fftbins=True).reshape(-1, rest) / _step_hz(view) ** 0.5
     sums = (first * window.T[:, None, None]).reshape(-1, len(window))
     beyond = n_slabs * view.hop_samples // rest - len(window)  # of the last slab
@@ -279,7 +281,7 @@ def _views(
     values, known = {}, dict[bytes, str]()
     for view in views:
         table = filters(view)
-        if table.tobytes() not in known:  # views share equal filters and their logarithm
+        if table.tobytes() not in known:  # views with equal filters share their logarithm
             known[table.tobytes()] = graph.add("Log", _bands(graph, spec, view, table, power))
         values[view] = _view(graph, spec, view, known[table.tobytes()])
     return values
@@ -288,11 +290,9 @@ def _views(
 def _bands(
     graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, table: Table, power: str
 ) -> str:
-    """Add filters: [batch, bins, n_frames] -> [batch, n_filters, n_frames], floored.
-
-    A filter is narrow: neighbours share the few bins that any of them weighs. They are a group of
-    a convolution, because onnxruntime takes the floor into one, and not into a matrix product.
-    """
+    """Add filters: [batch, bins, n_frames] -> [batch, n_filters, n_frames], floored."""
+    # Filters are narrow: neighbours share the few bins that any of them weighs. They form a group
+    # of a convolution, because onnxruntime fuses the floor into one, but not into a matrix product.
     bins, weights = _in_groups(_in_fourier_order(table, view))
     few = power
     if len(bins) > 1:
@@ -302,14 +302,23 @@ def _bands(
     return graph.add("Clip", bands, graph.constant(spec.power_floor))
 
 
-COPY = 30  # multiply-adds that take the time of copying a number for them
+COPY = 30  # multiply-adds that take as long as copying one number
 
 
 def _in_groups(table: Table) -> tuple[NDArray[np.intp], Table]:
-    """Split filters, (n_filters, n), into groups of the size that costs least.
+    """Split filters into groups of the size that costs least.
 
-    Return the columns that a group weighs, (n_groups, n_columns), and its weights of them,
-    (n_groups, size, n_columns).
+    Parameters
+    ----------
+    table : ndarray of float32, shape (n_filters, n)
+        Weights.
+
+    Returns
+    -------
+    columns : ndarray of int, shape (n_groups, n_columns)
+        The columns that each group weighs.
+    weights : ndarray of float32, shape (n_groups, size, n_columns)
+        The weights of these columns.
     """
 
     def grouped(size: int) -> tuple[NDArray[np.intp], Table]:
@@ -326,12 +335,12 @@ def _in_groups(table: Table) -> tuple[NDArray[np.intp], Table]:
 
 
 def _in_fourier_order(table: Table, view: ViewSpec) -> Table:
-    """Return filters, which weigh power, for densities of bins as `fourier_tables` orders them."""
+    """Return filters for power densities whose bins are in `fourier_tables`' order."""
     _, _, bins = fourier_tables(view.n_fft, n_rest(view))
     return np.asarray(table[:, bins] * (bins > 0) * _step_hz(view), dtype=np.float32)
 
 
-DECIBELS = 10 / np.log(10)  # of a neper of power
+DECIBELS = 10 / np.log(10)  # per unit of the natural logarithm of power
 
 
 def _view(graph: "GraphBuilder", spec: FeatureSpec, view: ViewSpec, logs: str) -> str:

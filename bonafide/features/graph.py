@@ -16,12 +16,20 @@ Shape = Sequence[int | str]
 
 
 class GraphBuilder:
-    """Collects nodes and constants under running names.
+    """Builds an ONNX graph; nodes and constants get running names.
 
     Parameters
     ----------
     name : str
         Name of the graph, and prefix of everything in it.
+
+    Examples
+    --------
+    >>> graph = GraphBuilder("double")
+    >>> x = graph.input("x", ["batch", 3])
+    >>> graph.output("y", graph.add("Add", x, x), ["batch", 3])
+    >>> [node.op_type for node in graph.model().graph.node]
+    ['Add', 'Identity']
     """
 
     def __init__(self, name: str) -> None:
@@ -42,8 +50,9 @@ class GraphBuilder:
         Parameters
         ----------
         name : str
+            What the caller of the graph names it.
         shape : sequence of int or str
-            A string names a size that is free, such as ``"batch"``.
+            A string names a free size, such as ``"batch"``.
 
         Returns
         -------
@@ -59,9 +68,11 @@ class GraphBuilder:
         Parameters
         ----------
         name : str
+            What the caller of the graph names it.
         value : str
-            What it gives.
+            The value that it returns.
         shape : sequence of int or str
+            As in `input`.
 
         Raises
         ------
@@ -84,7 +95,7 @@ class GraphBuilder:
         Parameters
         ----------
         value : array_like
-            Copied.
+            Copied into the graph.
 
         Returns
         -------
@@ -94,12 +105,12 @@ class GraphBuilder:
         return self._initializer(value, np.float32)
 
     def integers(self, value: ArrayLike) -> str:
-        """Add an int64 constant, as shapes, axes and indices are.
+        """Add an int64 constant, such as a shape, axes or indices.
 
         Parameters
         ----------
         value : array_like
-            Copied.
+            Copied into the graph.
 
         Returns
         -------
@@ -114,7 +125,7 @@ class GraphBuilder:
         Parameters
         ----------
         operator : str
-            ONNX's name of it, such as ``MatMul``.
+            Its name in ONNX, such as ``MatMul``.
         *inputs : str
             Values; empty for an optional one that is left out.
         domain : str
@@ -137,11 +148,15 @@ class GraphBuilder:
         Parameters
         ----------
         operator : str
-            As in `add`, like all but the next.
+            As in `add`.
         n_outputs : int
+            At least 1.
         *inputs : str
+            As in `add`.
         domain : str
+            As in `add`.
         **attributes
+            As in `add`.
 
         Returns
         -------
@@ -173,7 +188,7 @@ class GraphBuilder:
         if version != OPSET:
             model = onnx.version_converter.convert_version(model, OPSET)
         prefix = f"{self._fresh('inline')}/"
-        # An input that nobody gives gets the prefix too: it must not meet an outer value.
+        # An input that is not given gets the prefix too, lest it pick up an outer value.
         names = {value.name: f"{prefix}{value.name}" for value in model.graph.input} | {**inputs}
         # onnx.compose renames subgraphs too; its merge_graphs would need two finished graphs.
         part = onnx.compose.add_prefix_graph(
@@ -184,16 +199,17 @@ class GraphBuilder:
         return {value.name: names[value.name] for value in model.graph.output}
 
     def model(self) -> onnx.ModelProto:
-        """Return the graph as a model, checked: the same graph, the same bytes.
+        """Return the graph as a model, checked.
 
         Returns
         -------
         onnx.ModelProto
+            In a canonical form: the same graph has the same bytes.
 
         Raises
         ------
         onnx.checker.ValidationError
-            If it is no graph: an operator that does not exist, a value that nothing gives.
+            If it is not valid: an operator that does not exist, a value that no node computes.
         onnx.shape_inference.InferenceError
             If the shapes do not fit.
         """
@@ -212,10 +228,8 @@ class GraphBuilder:
         return model
 
     def _in_canonical_form(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        """Order and name nodes and constants by where the outputs reach them first.
-
-        Converters name and order what they fold by addresses in memory, which differ between runs.
-        """
+        """Return nodes and constants, ordered and named by where the outputs reach them first."""
+        # Converters name and order what they fold by memory addresses, which differ between runs.
         made_by = {name: node for node in self._nodes for name in node.output}
         constants = {tensor.name: tensor for tensor in self._constants}
         names = {value.name: value.name for value in (*self._inputs, *self._outputs)}
@@ -238,7 +252,7 @@ class GraphBuilder:
         )
 
     def _values_in_order(self, made_by: Mapping[str, onnx.NodeProto]) -> Iterator[str]:
-        """Yield a value of every node, constant and input in use, what it is made of before it."""
+        """Yield one value of each node, constant and input in use, after what it depends on."""
         pending = [value.name for value in reversed(self._outputs)]
         done: set[str] = set()
         while pending:  # depth first, without recursion: graphs are deep
@@ -257,7 +271,7 @@ class GraphBuilder:
 def _renamed(node: onnx.NodeProto, name: str, names: dict[str, str]) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    copy.input[:] = [names.get(value, value) for value in node.input]  # the checker tells of others
+    copy.input[:] = [names.get(value, value) for value in node.input]  # others fail the check
     copy.output[:] = [names.get(value, value) for value in node.output]
     copy.name = name
     copy.ClearField("doc_string")

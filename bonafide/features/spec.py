@@ -1,4 +1,4 @@
-"""FeatureSpec: every number of the front end, in one frozen place.
+"""FeatureSpec: every parameter of the front end, in one frozen place.
 
 Dataclasses, not pydantic models: those add 0.15 s to the 0.6 s of a cold ``bonafide score``, which
 runs without pydantic.
@@ -14,7 +14,7 @@ from bonafide.errors import ConfigError
 from bonafide.features.kinds import KINDS, Bands, ViewKind
 
 SAMPLE_RATE_HZ = 16_000
-STATISTICS = "statistics"  # what the vector of time statistics is called beside the views
+STATISTICS = "statistics"  # name of the vector of time statistics, beside those of the views
 # What the time statistics of a feature say, one after another; see `bonafide.features.statistics`.
 BY_FEATURE = (
     "mean", "deviation", "change", "smoothness", "smoothness", "spikiness", "spikiness",
@@ -25,7 +25,7 @@ N_FFT = (64, 128, 256, 512, 1024, 2048)
 
 
 def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) -> None:
-    """Reject what is not a whole or a finite number; store the latter as float."""
+    """Require whole numbers and finite ones; store the latter as float."""
     for name in integers:
         value = getattr(spec, name)
         _check(
@@ -38,13 +38,9 @@ def _numbers(spec: object, integers: tuple[str, ...], reals: tuple[str, ...]) ->
         object.__setattr__(spec, name, float(value))  # 4 and 4.0 are one spec with one hash
 
 
-def _not_allowed(name: str, seen: object, allowed: str) -> ConfigError:
-    return ConfigError("bad_feature_spec", f"{name}={seen!r}: must be {allowed}")
-
-
 def _check(ok: bool, name: str, seen: object, allowed: str) -> None:
     if not ok:
-        raise _not_allowed(name, seen, allowed)
+        raise ConfigError("bad_feature_spec", f"{name}={seen!r}: must be {allowed}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class ViewSpec:
     kind : str
         ``mfcc`` and ``lfcc``: cepstra of triangular filters, on the mel scale and at equal steps
         of frequency. ``logmel`` and ``logband``: the log powers of these filters. In decibels.
-        Other packages may bring others, see `bonafide.features.kinds`.
+        Other packages may add more; see `bonafide.features.kinds`.
     n_filters : int
         Filters between the limits.
     n_coefficients : int
@@ -74,7 +70,7 @@ class ViewSpec:
     Raises
     ------
     ConfigError
-        ``bad_feature_spec`` if a value is not allowed.
+        ``bad_feature_spec`` if a value is invalid.
 
     Examples
     --------
@@ -82,6 +78,9 @@ class ViewSpec:
     60
     >>> ViewSpec("logmel", n_filters=64, n_coefficients=0).n_features
     64
+    >>> ViewSpec("mfcc", n_fft=500)
+    Traceback (most recent call last):
+    bonafide.errors.ConfigError: n_fft=500: must be one of 64, 128, 256, 512, 1024, 2048
     """
 
     kind: str
@@ -95,7 +94,7 @@ class ViewSpec:
     by_class: bool = False
 
     def __post_init__(self) -> None:
-        """Reject values that make no features, naming what is allowed."""
+        """Reject invalid values; the message says what each must be."""
         _numbers(
             self,
             ("n_filters", "n_coefficients", "n_fft", "hop_samples"),
@@ -111,16 +110,17 @@ class ViewSpec:
             (self.low_hz, self.high_hz),
             f"0 <= low_hz < high_hz <= {SAMPLE_RATE_HZ // 2}",
         )
-        _check(self.n_fft in N_FFT, "n_fft", self.n_fft, ", ".join(map(str, N_FFT)))
+        allowed_n_fft = f"one of {', '.join(map(str, N_FFT))}"
+        _check(self.n_fft in N_FFT, "n_fft", self.n_fft, allowed_n_fft)
         hop = self.hop_samples
         _check(1 <= hop <= self.n_fft, "hop_samples", hop, f"1 to n_fft={self.n_fft}")
-        by_class, few = self.by_class, self.n_features < 2  # two features tell the class
+        by_class, few = self.by_class, self.n_features < 2  # two features decide the class
         words = "false for a single feature" if few else "true or false"
         _check(isinstance(by_class, bool) and not (by_class and few), "by_class", by_class, words)
 
     @property
     def view_kind(self) -> ViewKind:
-        """How features are made of power spectra.
+        """How features are computed from power spectra.
 
         Raises
         ------
@@ -129,12 +129,13 @@ class ViewSpec:
         """
         kind = KINDS.find(self.kind) if isinstance(self.kind, str) else None
         if kind is None:
-            raise _not_allowed("kind", self.kind, ", ".join(KINDS.names()))
+            known = ", ".join(KINDS.names())
+            raise ConfigError("bad_feature_spec", f"kind={self.kind!r}: must be one of {known}")
         return kind
 
     @property
     def bands(self) -> Bands:
-        """What the view's filters cut out of a power spectrum."""
+        """Number, limits and resolution of the view's filters."""
         return Bands(self.n_filters, self.low_hz, self.high_hz, self.n_fft, SAMPLE_RATE_HZ)
 
     @property
@@ -149,11 +150,12 @@ class ViewSpec:
 
 
 def default_views() -> dict[str, ViewSpec]:
-    """Return what the networks may hear frame by frame, and what time statistics are taken of.
+    """Return the default views, for the networks and for the time statistics alike.
 
     Returns
     -------
     dict of str to ViewSpec
+        By name.
     """
     high = ViewSpec("lfcc", 40, 30, low_hz=3_000.0, n_fft=256, hop_samples=96, by_class=True)
     return {
@@ -166,7 +168,7 @@ def default_views() -> dict[str, ViewSpec]:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The front end's numbers: the one source of truth of training and serving.
+    """The front end's parameters: one source of truth for training and serving.
 
     A window of ``window_samples`` is brought to unit RMS (so that level cannot be learned),
     framed with a periodic Hann window, and the power spectra feed every view. Decibels are
@@ -186,14 +188,14 @@ class FeatureSpec:
     views : dict of str to ViewSpec
         Sequences for the networks.
     statistics : dict of str to ViewSpec
-        Views of which time statistics are taken, in this order; see `bonafide.features.statistics`.
+        Views for the time statistics, in this order; see `bonafide.features.statistics`.
     correlated : int
-        Features of each view, from the first, whose correlations with each other are taken.
+        How many features of each view, from the first, are correlated with each other.
 
     Raises
     ------
     ConfigError
-        ``bad_feature_spec`` if a value is not allowed.
+        ``bad_feature_spec`` if a value is invalid.
 
     Examples
     --------
@@ -215,13 +217,13 @@ class FeatureSpec:
     correlated: int = 12
 
     def __post_init__(self) -> None:
-        """Reject values that make no front end, naming what is allowed."""
+        """Reject invalid values; the message says what each must be."""
         _numbers(self, ("delta_frames", "correlated"), ("window_s", "power_floor", "rms_floor"))
         _check(0.5 <= self.window_s <= 30.0, "window_s", self.window_s, "0.5 to 30 seconds")
         _check(self.power_floor > 0.0, "power_floor", self.power_floor, "above 0")
         _check(self.rms_floor > 0.0, "rms_floor", self.rms_floor, "above 0")
         _check(bool(self.views), "views", self.views, "at least one view")
-        taken = ("waveform", STATISTICS)  # what else goes into the graph and comes out
+        taken = ("waveform", STATISTICS)  # the graph's other input and output
         _check(not set(taken) & set(self.views), "views", list(self.views), f"no name of {taken}")
         _check(bool(self.statistics), "statistics", self.statistics, "at least one view")
         shortest = min(map(self.n_frames, (*self.views.values(), *self.statistics.values())))
@@ -239,6 +241,7 @@ class FeatureSpec:
         Parameters
         ----------
         view : ViewSpec
+            Its hop decides.
 
         Returns
         -------
@@ -248,11 +251,12 @@ class FeatureSpec:
         return 1 + self.window_samples // view.hop_samples
 
     def n_correlated(self, view: ViewSpec) -> int:
-        """Return of how many features of a view the correlations with each other are taken.
+        """Return how many features of a view are correlated with each other.
 
         Parameters
         ----------
         view : ViewSpec
+            Its number of features is the limit.
 
         Returns
         -------
@@ -267,16 +271,23 @@ class FeatureSpec:
         return sum(len(self.kinds_of(view)) for view in self.statistics.values())
 
     def kinds_of(self, view: ViewSpec) -> tuple[str, ...]:
-        """Return what each time statistic of a view says, in the order in which they stand.
+        """Return the kind of each time statistic of a view, in order.
 
         Parameters
         ----------
         view : ViewSpec
+            One of `statistics`.
 
         Returns
         -------
         tuple of str
             `BY_FEATURE` of every feature, ``pairs`` of features, and ``classes`` of frames.
+
+        Examples
+        --------
+        >>> from collections import Counter
+        >>> dict(Counter(FeatureSpec().kinds_of(ViewSpec("mfcc", n_coefficients=2))))
+        {'mean': 2, 'deviation': 2, 'change': 2, 'smoothness': 4, 'spikiness': 4, 'pairs': 1}
         """
         correlated = self.n_correlated(view)
         n_pairs = correlated * (correlated - 1) // 2
@@ -300,21 +311,22 @@ class FeatureSpec:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSpec":
-        """Return the spec that `to_json` was called on.
+        """Rebuild a spec from its JSON values.
 
         Parameters
         ----------
         values : dict
-            What it returned; whatever is left out but the views has its default.
+            As `to_json` returns them; all but the views may be left out for their defaults.
 
         Returns
         -------
         FeatureSpec
+            Equal to what `to_json` was called on.
 
         Raises
         ------
         ConfigError
-            ``bad_feature_spec`` if a name is unknown or a value not allowed.
+            ``bad_feature_spec`` if a name is unknown or a value invalid.
         """
         try:
             views = {

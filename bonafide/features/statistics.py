@@ -15,25 +15,24 @@ from bonafide.features.spec import BY_FEATURE, N_CLASSES, FeatureSpec, ViewSpec
 if TYPE_CHECKING:
     from bonafide.features.graph import GraphBuilder
 
-FLOOR = 1e-2  # dB, added to what is measured: what does not vary has a logarithm
-STEEPNESS = 1.6  # of the bounds between classes, per deviation
-PRIOR = 0.01  # of all frames, counted to every class beside its own (Gauvain and Lee, 1994)
+FLOOR = 1e-2  # dB, added before logarithms, for what does not vary
+STEEPNESS = 1.6  # of the boundaries between classes, per standard deviation
+PRIOR = 0.01  # share of all frames that every class counts beside its own (Gauvain and Lee, 1994)
 
 # A frame, its difference from the one before, and the second difference.
 _DIFFERENCES = np.array([[0, 1, 0], [-1, 1, 0], [1, -2, 1]])
-# Of logarithms of their rms (the first three) and mean absolute values.
+# Combinations of the logarithms of their RMS (the first three) and mean absolute values.
 _RATIOS = np.array(
     [
         [1, 0, 0, 0, 0, 0],  # deviation
         [0, 0, 0, 0, 1, 0],  # change
-        [-1, 1, 0, 0, 0, 0],  # smoothness: of first differences to values, as correlations say it
-        [0, -1, 0, 0, 0, 1],  # and of second differences to first
-        [0, 1, 0, 0, -1, 0],  # spikiness: rms over mean absolute of first differences
-        [0, 0, 1, 0, 0, -1],  # and of second ones
+        [-1, 1, 0, 0, 0, 0],  # smoothness: RMS of first differences over that of values
+        [0, -1, 0, 0, 0, 1],  # and second differences over first
+        [0, 1, 0, 0, -1, 0],  # spikiness: RMS over mean absolute value of first differences
+        [0, 0, 1, 0, 0, -1],  # and of second differences
     ]
 ).T
-# How many deviations times `STEEPNESS` a frame lies within the bounds of the four classes, by its
-# first and by its second feature.
+# Times a frame's first two features in deviations: how far inside each of the four classes it lies.
 _LEVEL = STEEPNESS * np.array([[1, 1, -1, -1], [0, 0, 0, 0]])
 _TILT = STEEPNESS * np.array([[0, 0, 0, 0], [1, -1, 1, -1]])
 _WITH_ALL = np.hstack([np.eye(N_CLASSES) + PRIOR, np.ones((N_CLASSES, 1))])
@@ -56,28 +55,29 @@ class Frames(NamedTuple):
 def add_statistics(graph: "GraphBuilder", views: Sequence[Frames], spec: FeatureSpec) -> str:
     """Add the time statistics of views to a graph, view after view.
 
-    All but the mean are of the frames that have neighbours on both sides. Feature by feature: mean;
-    logarithms of the deviation and of the mean absolute difference between frames (change); how
-    smoothly it moves, as log ratios of first differences to values and of second differences to
-    first; how spiky its first and second differences are, as log ratios of their rms to their mean
-    absolute value. Then the correlations between the first c = min(correlated, d) of d features,
-    the upper triangle row by row.
+    All but the mean are over the frames that have neighbours on both sides. Feature by feature:
+    mean; logarithms of the deviation and of the mean absolute difference between frames (change);
+    how smoothly it moves, as log ratios of first differences to values and of second differences
+    to first; how spiky its first and second differences are, as log ratios of their RMS to their
+    mean absolute value. Then the correlations between the first c = min(correlated, d) of d
+    features, the upper triangle row by row.
 
-    Views that are taken by class have their mean absolute deviations and then their changes in
-    four classes of frames, feature by feature, as log ratios to those of all frames. A frame is
-    loud or quiet and dull or bright as the first two features stand to their means, softly:
-    logistic functions multiply. Views with as many frames share the classes that the first of them
-    tells.
+    Views by class also have, feature by feature, their mean absolute deviations and then their
+    changes in four classes of frames, as log ratios to those of all frames. A frame is loud or
+    quiet and dull or bright by how its first two features compare with their means, softly: as
+    products of logistic functions. Views with equally many frames share the classes of the first.
 
-    A node takes its time however little it does: views with as many frames go through the passes
-    over frames as one, and what is left to do after them is done for all views at once.
+    Every node has a fixed cost, so views with equally many frames go through the passes over
+    frames together, and what remains is done for all views at once.
 
     Parameters
     ----------
     graph : GraphBuilder
+        Receives the nodes.
     views : sequence of Frames
-        One that stands here twice is worked on once.
+        One that is repeated is computed once.
     spec : FeatureSpec
+        Says how many features are correlated.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _joined(graph: "GraphBuilder", parts: Sequence[str]) -> str:
 def _over_frames(
     graph: "GraphBuilder", views: Sequence[Frames], spec: FeatureSpec
 ) -> tuple[str, str, str, str, str]:
-    """Add all that passes over frames, of views with as many of them and d features in all.
+    """Add all passes over frames, of views with equally many of them and d features in all.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def _over_frames(
     pairs : str
         Mean products of all views' first features with each other, [batch, n * n].
     classes : str
-        What views by class have by class, [batch, n]; empty if there is none.
+        The statistics by class, [batch, n]; an empty string if no view has them.
     """
     frames = _joined(graph, [view.value for view in views])
     n_features, n_frames = sum(view.n_features for view in views), views[0].n_frames
@@ -184,14 +184,31 @@ def _by_class(
 ) -> str:
     """Add mean absolute values and differences of n features by class.
 
-    Of [batch, d, 3, n_frames] and its mean squares, [batch, d, 3], where the features at `row` and
-    after it tell the class, and absolute values [batch, n, 3, n_frames]: [batch, 12 n], for each
-    of n those of its values in four classes, then those of its first and its second differences.
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    moves : str
+        Values and their first and second differences, [batch, d, 3, n_frames].
+    absolute : str
+        Absolute values of n of the d features, [batch, n, 3, n_frames].
+    squares : str
+        Mean squares of `moves`, [batch, d, 3].
+    row : int
+        Features `row` and `row` + 1 of d decide the class.
+    n_frames : int
+        Frames with neighbours on both sides.
+
+    Returns
+    -------
+    str
+        [batch, 12 n]: for each of n features its values in four classes, then its first and its
+        second differences, as log ratios to all frames.
     """
-    telling = [[row, 0], [row + 2, 1], [1, 2]]  # two features' values
-    two = graph.add("Slice", moves, *map(graph.integers, telling))
+    deciding = [[row, 0], [row + 2, 1], [1, 2]]  # two features' values
+    two = graph.add("Slice", moves, *map(graph.integers, deciding))
     two = graph.add("Reshape", two, graph.integers([-1, 2, n_frames]))
-    spread = graph.add("Sqrt", graph.add("Slice", squares, *map(graph.integers, telling)))
+    spread = graph.add("Sqrt", graph.add("Slice", squares, *map(graph.integers, deciding)))
     distance = graph.add("Div", two, graph.add("Add", spread, graph.constant(FLOOR)))
     distance = graph.add("Transpose", distance, perm=[0, 2, 1])
     memberships = [
@@ -212,16 +229,16 @@ def _by_class(
 def _places(
     passes: Sequence[Sequence[Frames]], spec: FeatureSpec
 ) -> tuple[list[int], list[int], list[int], dict[Frames, list[int]]]:
-    """Return where things stand after the passes over frames.
+    """Return the positions of all statistics after the passes over frames.
 
     Returns
     -------
     rows, columns : list of int
         The two features of each pair, counted over all views.
     places : list of int
-        Where its product stands among all passes' `pairs`.
+        The position of its product among all passes' `pairs`.
     order : dict of Frames to list of int
-        Where a view's statistics stand, in the order of `FeatureSpec.kinds_of`.
+        The positions of a view's statistics, in the order of `FeatureSpec.kinds_of`.
     """
     each, every = len(BY_FEATURE), [view for together in passes for view in together]
     n_by_feature = each * sum(view.n_features for view in every)

@@ -1,9 +1,9 @@
-"""Base models, one file a family: a registry by name, open to other packages.
+"""Base models, one file per family: a registry by name, open to other packages.
 
-A family is a `bonafide.models.base.BaseModel`. The ones that come with the project are modules of
-this package; another package adds its own by an entry point in the group ``bonafide.models`` whose
-name is the model's and whose value is the class. Looking a family up imports its module, which
-imports its library only when it is fitted.
+A family is a `bonafide.models.base.BaseModel`. The built-in ones are modules of this package;
+another package adds its own by an entry point in the group ``bonafide.models`` whose name is the
+model's and whose value is the class. Looking a family up imports its module, which imports its
+library only when a method needs it.
 
 Examples
 --------
@@ -44,7 +44,7 @@ def family(name: str) -> "type[BaseModel]":
     Raises
     ------
     ConfigError
-        ``unknown_model``; ``bad_plugin`` if another package's family cannot be imported.
+        ``unknown_model`` if no package has it; ``bad_plugin`` if its package cannot be imported.
     """
     found = MODELS.find(name)
     if found is None:

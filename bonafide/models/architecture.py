@@ -1,4 +1,4 @@
-"""What tells one network from another: its sizes, its view and its recurrence."""
+"""What distinguishes one network from another: its sizes, its view and its recurrence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_le
 
 
 class NetworkConfig(ModelConfig):
-    """One Keras network: what it hears frame by frame, beside the statistics."""
+    """Configuration of a network: its view, beside the statistics, and its layers."""
 
     view: str
     width: Width = 32
@@ -34,12 +34,13 @@ class Recurrence:
     operator : str
         Name in ONNX.
     gates : tuple of int
-        Where Keras keeps the gates, in ONNX's order.
+        Positions of the gates in Keras, in ONNX's order.
     attributes : mapping of str to int
         Of the ONNX node.
     recurrent_bias : bool
         Keras's bias has two rows, the second for the recurrent weights.
     bidirectional : bool
+        It runs in both directions of time.
     """
 
     layer: str

@@ -1,4 +1,4 @@
-"""The contract of a base model: what every family does, and what follows from it."""
+"""The interface of base models, which every family implements."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ SCORE_ROWS = 64
 class BaseModel(ABC):
     """One fit of one family; probabilities are of spoof, in [0, 1].
 
-    A subclass is a plug-in: it states `name`, `label`, `suffix` and `Config`, and does what is
-    abstract here. Its module imports no training library before a method needs it.
+    A subclass is a plug-in: it defines `name`, `label`, `suffix` and `Config`, and implements the
+    abstract methods. Its module imports no training library before a method needs it.
 
     Parameters
     ----------
@@ -34,14 +34,14 @@ class BaseModel(ABC):
     fit_config : FitConfig
         How base models are fitted.
     seed : int
-        Decides every random number of the fit.
+        Of every random number in the fit.
 
     Attributes
     ----------
     name, label : str
         As the configuration names it, and as people read it.
     suffix : str
-        Usual end of the name of a file in the model's own format.
+        Usual suffix of a file in the model's own format.
     Config : type
         The family's part of the configuration; its defaults are what is trained by default.
         A field ``view`` names the view that is heard frame by frame.
@@ -70,9 +70,16 @@ class BaseModel(ABC):
         Parameters
         ----------
         examples : Examples
+            All rows, with their features and labels.
         rows : ndarray of int64, shape (n_training_rows,)
+            The rows to fit on, from 0.
         progress : callable
-            Told (done, total).
+            Called with (done, total).
+
+        Returns
+        -------
+        Self
+            Fitted.
         """
 
     @abstractmethod
@@ -92,7 +99,20 @@ class BaseModel(ABC):
         """
 
     def predict(self, examples: Examples, rows: Rows) -> Scores:
-        """Return p_spoof of whole windows, shape (len(rows),)."""
+        """Score whole windows, a few at a time.
+
+        Parameters
+        ----------
+        examples : Examples
+            All rows, with their features.
+        rows : ndarray of int64, shape (n,)
+            The rows to score, from 0.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            p_spoof.
+        """
         starts = range(0, len(rows), SCORE_ROWS)
         chunks = [self.score(examples.take(rows[at : at + SCORE_ROWS])) for at in starts]
         return np.concatenate([np.zeros(0, np.float32), *chunks])
@@ -103,7 +123,7 @@ class BaseModel(ABC):
 
     @abstractmethod
     def load(self, path: Path) -> Self:
-        """Take over what `save` wrote; `score` and `to_onnx` work then."""
+        """Load what `save` wrote, ready for `score` and `to_onnx`."""
 
     @abstractmethod
     def to_onnx(self, inputs: Inputs) -> "onnx.ModelProto":
@@ -121,10 +141,32 @@ class BaseModel(ABC):
         """
 
     def witnesses(self, inputs: Inputs) -> dict[str, Scores]:
-        """Score samples by other converters, by their name, to hold `to_onnx` against."""
+        """Score by other converters, for comparison with `to_onnx`.
+
+        Parameters
+        ----------
+        inputs : mapping
+            As `score` takes them.
+
+        Returns
+        -------
+        dict of str to ndarray of float32, shape (n,)
+            Name of a converter -> p_spoof; empty if there is none.
+        """
         return {}
 
     @classmethod
     @abstractmethod
     def suggest(cls, trial: "Trial") -> dict[str, Any]:
-        """Draw values of `Config` in a search for hyper-parameters."""
+        """Draw hyper-parameters for a search.
+
+        Parameters
+        ----------
+        trial : optuna.Trial
+            Draws them.
+
+        Returns
+        -------
+        dict of str to Any
+            Fields of `Config` and their values.
+        """

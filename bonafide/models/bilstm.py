@@ -5,7 +5,7 @@ from bonafide.models.network import Network
 
 
 class BiLSTMConfig(NetworkConfig):
-    """What the BiLSTM is by default."""
+    """Configuration of the BiLSTM, with its defaults."""
 
     view: str = "mfcc"
     width: Width = 24

@@ -5,7 +5,7 @@ from bonafide.models.network import Network
 
 
 class CNNConfig(NetworkConfig):
-    """What the CNN is by default."""
+    """Configuration of the CNN, with its defaults."""
 
     view: str = "lfcc_high"
     strides: Strides = (4, 2, 2)

@@ -1,4 +1,4 @@
-"""What is set of base models: how all are fitted, and the fields that their families share."""
+"""Configuration of base models: how all are fitted, and what their families share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,33 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """What a family's own configuration derives from."""
+    """Base class of a family's own configuration."""
 
 
 def view_of(model: ModelConfig | Mapping[str, Any]) -> str:
-    """Return the view that a model hears frame by frame; empty for one on statistics alone."""
+    """Return the view that a model hears frame by frame.
+
+    Parameters
+    ----------
+    model : ModelConfig or mapping
+        A family's configuration, or its values by name.
+
+    Returns
+    -------
+    str
+        Empty for a model on statistics alone.
+
+    Examples
+    --------
+    >>> view_of({"view": "mfcc", "width": 32}), view_of({"trees": 700})
+    ('mfcc', '')
+    """
     values = model if isinstance(model, Mapping) else vars(model)
     return str(values.get("view", ""))
 
 
 class FeatureWeights(Section):
-    """What the statistics of a view count, by what they are; only ratios matter.
+    """Weights of a view's statistics by kind; only their ratios matter.
 
     The names are those of `FeatureSpec.kinds_of`; `bonafide.features.statistics` explains them.
     """
@@ -38,7 +54,7 @@ class FeatureWeights(Section):
 
 
 def default_feature_weights() -> dict[str, FeatureWeights]:
-    """Return the default statistics' weights, rounded from what suited a kernel machine."""
+    """Return the default weights by view, rounded from those that suited a kernel machine."""
     table = {
         "mfcc": (0.75, 1.0, 1.5, 0.75, 0.75, 0.5, 0.5),
         "lfcc": (1.0, 1.0, 3.0, 1.0, 1.0, 0.25, 0.5),
@@ -54,10 +70,10 @@ def default_feature_weights() -> dict[str, FeatureWeights]:
 class FitConfig(Section):
     """How base models are fitted.
 
-    ``augmentation_weight`` is what an augmented copy counts beside its recording.
-    ``feature_weights`` says by view how far apart networks see standardised statistics, and how
-    often trees are offered them; views that are not named count 1. All else is of the networks: a
-    fixed number of steps, weights averaged over the last of them.
+    ``augmentation_weight`` is the weight of an augmented copy relative to its recording.
+    ``feature_weights``, by view, scale the standardised statistics of networks and set how often
+    trees are offered them; views that are not named have weights of 1. Everything else is for the
+    networks, which take a fixed number of steps and average their weights over the last of them.
     """
 
     augmentation_weight: float = Field(0.1, ge=0.0)

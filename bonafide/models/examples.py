@@ -1,4 +1,4 @@
-"""What base models are given: statistics, a view, labels, sources, and how to draw from them."""
+"""The data of base models: statistics, a view, labels and sources, and batches drawn from them."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,23 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and deviation of each feature.
+    """The standardisation of features.
 
     Parameters
     ----------
     mean, scale : ndarray of float32, shape (n_features,)
+        Mean and standard deviation of each.
     limit : float
-        Standardised values are kept within -limit .. limit.
+        Standardised values are clipped to [-limit, limit].
     gain : ndarray of float32, shape (n_features,), or None
-        What they are multiplied by then.
+        Factors applied after that; None for none.
+
+    Examples
+    --------
+    >>> standard = Standard(np.float32([1.0]), np.float32([2.0]), limit=3.0)
+    >>> standard(np.float32([[3.0], [100.0]]))
+    array([[1.],
+           [3.]], dtype=float32)
     """
 
     mean: NDArray[np.float32]
@@ -39,32 +47,33 @@ class Standard:
 
 @dataclass(frozen=True)
 class Part:
-    """Features as extracted, usually memory-mapped, and the standard of what is taken of them."""
+    """Features as extracted, usually memory-mapped, and their standardisation."""
 
     features: Features
     standard: Standard
 
     def take(self, rows: Rows) -> Features:
-        """Return standardised features of these rows."""
+        """Return the standardised features of these rows."""
         return self.standard(self.features[rows])
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What one base model is given.
+    """The data of one base model.
 
     Parameters
     ----------
     statistics : Part
-        Shape (n_all, n_statistics): n_rows recordings, then as many changed copies, and so on;
+        Shape (n_all, n_statistics): n_rows recordings, then one augmented copy of each, and so on;
         see `bonafide.training.store.FeatureStore`.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
     source : ndarray of int64, shape (n_rows,)
         Number of each row's source.
     frames : Part or None
         The view of a network, shape (n_all, n_frames, n_features); None for trees.
     augmentation_weight : float or ndarray of float64, shape (n_copies, n_rows)
-        What changed copies count beside their recordings, 0 or more.
+        Weight of augmented copies relative to their recordings, 0 or more.
     """
 
     statistics: Part
@@ -79,10 +88,18 @@ class Examples:
         return {name: part.take(rows) for name, part in parts.items() if part is not None}
 
     def weights(self, rows: Rows) -> NDArray[np.float64]:
-        """Weigh rows so that big sources do not rule and both classes count alike.
+        """Weigh rows so that large sources do not dominate and both classes count equally.
 
-        The power -1/2 of how many of `rows` share the row's source and label; each class sums to
-        half the number of rows. Shape (len(rows),).
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n,)
+            Rows that are fitted on.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In proportion to the power -1/2 of how many of `rows` share a row's source and label;
+            each class sums to n / 2.
         """
         spoof = self.is_spoof[rows]
         kind = 2 * self.source[rows] + spoof
@@ -92,7 +109,12 @@ class Examples:
         return weight
 
     def with_augmentation(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]]:
-        """Return what a model is fitted to: `rows` and those of their copies that count.
+        """Return what a model is fitted on: rows and those of their augmented copies that count.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, shape (n_training_rows,)
+            Of recordings.
 
         Returns
         -------
@@ -115,16 +137,19 @@ class Examples:
 class BatchSampler:
     """Draws training batches for a network, half and half by class.
 
-    Each draw crops the frames in time and shifts every feature by a constant of its own, and
-    shakes every statistic.
+    Each draw crops the frames in time, shifts every feature by a random constant, and adds noise
+    to every statistic.
 
     Parameters
     ----------
     examples : Examples
         With frames.
-    rows : ndarray of int, shape (n_training_rows,)
+    rows : ndarray of int64, shape (n_training_rows,)
+        Of recordings.
     fit : FitConfig
+        Size of a batch, crop, shift and noise.
     seed : int
+        Of all draws.
     """
 
     def __init__(self, examples: Examples, rows: Rows, fit: FitConfig, seed: int) -> None:

@@ -5,7 +5,7 @@ from bonafide.models.network import Network
 
 
 class GRUConfig(NetworkConfig):
-    """What the GRU is by default."""
+    """Configuration of the GRU, with its defaults."""
 
     view: str = "lfcc"
     strides: Strides = (4, 4, 2)

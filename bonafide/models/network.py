@@ -1,4 +1,4 @@
-"""What the networks share: each hears one view and the statistics, in Keras.
+"""What the Keras networks share: each hears one view and the statistics.
 
 Keras is imported where a network is built, so that a configuration can be read without it.
 """
@@ -27,6 +27,7 @@ class Network(BaseModel):
     recurrence : Recurrence or None
         What follows the convolutions.
     model_ : keras.Model
+        The fitted network.
     """
 
     suffix = ".keras"
@@ -35,7 +36,7 @@ class Network(BaseModel):
 
     @classmethod
     def fix_threads(cls) -> None:
-        """Have tensorflow use one thread and one order of reductions."""
+        """Have TensorFlow use one thread and one order of reductions."""
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -74,7 +75,7 @@ class Network(BaseModel):
         return self
 
     def _of_fixed_length(self, inputs: Inputs) -> Any:
-        """Return the network for windows of the inputs' length alone, as converters want it."""
+        """Return the network with the inputs' number of frames fixed, as converters need it."""
         from bonafide.models.networks import build_network
 
         (_, n_frames, n_features), (_, n_statistics) = (
@@ -92,7 +93,7 @@ class Network(BaseModel):
         return convert_network(self._of_fixed_length(inputs), self.recurrence)
 
     def witnesses(self, inputs: Inputs) -> dict[str, Scores]:
-        """Score samples with what tf2onnx makes of the network."""
+        """Return scores by tf2onnx's conversion of the network."""
         from bonafide.models.networks_onnx import score_by_tf2onnx
 
         return {"tf2onnx": score_by_tf2onnx(self._of_fixed_length(inputs), inputs)}

@@ -1,4 +1,4 @@
-"""The Keras side of `bonafide.models.network`: layers, batches, training. Imports tensorflow."""
+"""The Keras side of `bonafide.models.network`: layers, batches, training. Imports TensorFlow."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 def _normed(x: Tensor) -> Tensor:
-    # Keras's momentum of 0.99 lags behind fits of a thousand steps.
+    # Keras's default momentum, 0.99, lags behind in fits of a thousand steps.
     return layers.Activation("relu")(layers.BatchNormalization(momentum=0.95)(x))
 
 
@@ -47,22 +47,25 @@ def build_network(
 ) -> keras.Model:
     """Build one network.
 
-    It listens twice: to the frames, by convolutions over time, a recurrence unless it is the CNN,
-    and mean and maximum over time; and to the statistics, by two dense layers. One layer decides.
+    It has two branches: convolutions over the frames, a recurrence unless it is the CNN, and mean
+    and maximum over time; and two dense layers on the statistics. A last layer joins them.
 
     Parameters
     ----------
     name : str
         Name of the Keras model.
     recurrence : Recurrence or None
+        What follows the convolutions; None for nothing.
     config : NetworkConfig
+        Widths, strides and dropouts.
     n_features : int
         Features of one frame of its view.
     n_statistics : int
+        Statistics of one window.
     n_frames : int or None
-        Fixed number of frames, for export; None takes any, as training on crops needs.
+        Fixed number of frames, for export; None for any, as training on crops needs.
     seed : int or None
-        Decides the first weights, and what Keras draws from then on; None leaves both to chance.
+        Of the first weights, and of what Keras draws from then on; None leaves both to chance.
 
     Returns
     -------
@@ -116,7 +119,28 @@ def train_network(
     seed: int,
     progress: Progress,
 ) -> dict[str, list[float]]:
-    """Train a network in place; return its losses by epoch under ``loss``."""
+    """Train a network in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build_network`.
+    examples : Examples
+        With frames.
+    rows : ndarray of int64, shape (n_training_rows,)
+        The rows to fit on, from 0.
+    fit : FitConfig
+        Steps, rates and batches.
+    seed : int
+        Of the batches.
+    progress : callable
+        Called with the number of epochs done and of all epochs.
+
+    Returns
+    -------
+    dict of str to list of float
+        Losses by epoch, under ``loss``.
+    """
     steps = fit.epochs * fit.steps_per_epoch
     model.compile(
         keras.optimizers.AdamW(

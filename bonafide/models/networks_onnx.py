@@ -1,8 +1,8 @@
 """Keras networks to ONNX, layer by layer from their weights.
 
-Written out, a network takes only the nodes it needs: batch normalisation goes into the convolution
-before it, recurrences are ONNX's own operators (converters make loops of them), and time stays the
-last axis until a recurrence wants it first.
+A network then has only the nodes that it needs: batch normalisation is folded into the layer before
+it, recurrences are ONNX's own operators (converters turn them into loops), and time stays the last
+axis until a recurrence needs it first.
 """
 
 from pathlib import Path
@@ -32,24 +32,22 @@ def _weights(layer: Any) -> list[NDArray[np.float32]]:
 
 
 def _folded(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Take batch normalisation into the kernel before it, (..., out); return kernel and bias."""
+    """Fold batch normalisation into the kernel before it, (..., out); return kernel and bias."""
     gain, shift, mean, variance = _weights(norm)
     gain = gain / np.sqrt(variance + norm.epsilon)
     return kernel * gain, shift - mean * gain
 
 
 def _normed_after(model: keras.Model, layer: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return kernel and bias of a layer with the batch normalisation that follows it in them."""
+    """Return a layer's kernel and bias with the batch normalisation after it folded in."""
     norms = _layers(model, layers.BatchNormalization)
     (norm,) = (norm for norm in norms if norm.input is layer.output)
     return _folded(_weights(layer)[0], norm)
 
 
 def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
-    """Add the convolutions, normalised and rectified: [batch, channels, 1, t] -> the same.
-
-    As images one pixel high: for those onnxruntime has faster convolutions.
-    """
+    """Add the convolutions, normalised and rectified: [batch, channels, 1, t] -> the same."""
+    # as images one pixel high, for which onnxruntime has faster convolutions
     for convolution in _layers(model, layers.Conv1D):
         kernel, bias = _normed_after(model, convolution)  # (t, in, out)
         x = graph.add(
@@ -154,9 +152,22 @@ def convert_network(model: keras.Model, recurrence: Recurrence | None) -> onnx.M
 
 
 def score_by_tf2onnx(model: keras.Model, inputs: Inputs) -> Scores:
-    """Score samples with what tf2onnx makes of a network: a second witness for our own nodes."""
+    """Score by tf2onnx's conversion of a network: an independent check of ours.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As in `convert_network`.
+    inputs : mapping of str to ndarray of float32
+        ``frames`` (n, n_frames, n_features) and ``statistics`` (n, n_statistics).
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        p_spoof.
+    """
     values = [inputs["frames"], inputs[STATISTICS]]
-    model([array[:1] for array in values])  # export wants it called once
+    model([array[:1] for array in values])  # export needs it called once
     with TemporaryDirectory() as folder:
         path = Path(folder) / "witness.onnx"
         model.export(path, format="onnx", opset_version=OPSET, verbose=False)  # calls tf2onnx

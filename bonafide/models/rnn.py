@@ -5,7 +5,7 @@ from bonafide.models.network import Network
 
 
 class RNNConfig(NetworkConfig):
-    """What the RNN is by default."""
+    """Configuration of the RNN, with its defaults."""
 
     view: str = "lfcc_top"
 

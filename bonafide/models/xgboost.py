@@ -26,7 +26,7 @@ REPORT_EVERY = 20  # rounds
 
 
 class XGBoostConfig(ModelConfig):
-    """XGBoost on the statistics."""
+    """Configuration of XGBoost on the statistics, with its defaults."""
 
     trees: int = Field(700, ge=1)
     depth: int = Field(4, ge=1, le=12)
@@ -45,16 +45,22 @@ def load_booster(content: bytes) -> "xgboost.Booster":
 
 
 def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Booster":
-    """Move every split to the middle between the training values on either side of it.
+    """Move every split midway between the training values on either side of it.
 
-    XGBoost splits exactly at a value of some row. There the last bit of that feature decides, and
-    graphs that add in another order differ in it.
+    XGBoost splits exactly at some row's value. There the last bit of the feature decides, in which
+    graphs that add in another order differ.
 
     Parameters
     ----------
     booster : xgboost.Booster
         Fitted to `x`.
     x : ndarray of float32, shape (n_rows, n_columns)
+        Its training data.
+
+    Returns
+    -------
+    xgboost.Booster
+        A copy with other splits and the same leaves.
     """
     model = json.loads(bytes(booster.save_raw("json")))
     ordered = np.sort(x, axis=0)
@@ -71,7 +77,22 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
 
 
 def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
-    """Add a booster, as onnxmltools converts it: [batch, n_inputs] -> p_spoof [batch]."""
+    """Add a booster to a graph, as onnxmltools converts it.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    booster : xgboost.Booster
+        For two classes.
+    x : str
+        The value that it scores, [batch, n_inputs].
+
+    Returns
+    -------
+    str
+        p_spoof, [batch].
+    """
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
@@ -87,11 +108,12 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
 
 
 class XGBoost(BaseModel):
-    """XGBoost as a base model, rows and copies weighted by `Examples.with_augmentation`.
+    """XGBoost as a base model; `Examples.with_augmentation` weighs its rows.
 
     Attributes
     ----------
     model_ : xgboost.Booster
+        The fitted trees.
     """
 
     name, label, suffix, Config = "xgboost", "XGBoost", ".ubj", XGBoostConfig
@@ -129,7 +151,7 @@ class XGBoost(BaseModel):
         x = examples.statistics.take(every)
         matrix = xgboost.DMatrix(x, is_spoof, weight=weight)
         if (gain := examples.statistics.standard.gain) is not None:
-            matrix.set_info(feature_weights=gain)  # a column is drawn as often as it counts
+            matrix.set_info(feature_weights=gain)  # columns are drawn in proportion
         booster = xgboost.train(
             self._parameters(),
             matrix,
@@ -169,7 +191,7 @@ class XGBoost(BaseModel):
 
     @classmethod
     def suggest(cls, trial: "Trial") -> dict[str, Any]:
-        """Draw how many trees, how deep, and how they are boosted."""
+        """Draw the number of trees, their depth, and how they are boosted."""
         return {
             "trees": trial.suggest_int("trees", 200, 1200, step=100),
             "depth": trial.suggest_int("depth", 2, 6),

@@ -1,4 +1,4 @@
-"""Confined processes: they decode what strangers made, so a crash or a hang must stay in them.
+"""Confined processes: they decode untrusted files, so a crash or a hang must stay in them.
 
 Each runs a module of ours, which calls `confine` before anything else.
 """
@@ -23,12 +23,12 @@ class ConfinedError(BonafideError):
 
 
 def confine(memory_bytes: int) -> None:
-    """Take from this process what decoding and scoring do not need.
+    """Deny this process what decoding and scoring do not need.
 
     Parameters
     ----------
     memory_bytes : int
-        Address space that it may use.
+        Address space that it may use, in bytes.
     """
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -39,15 +39,21 @@ def confine(memory_bytes: int) -> None:
 
 
 def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
-    """Run a module once: bytes to its standard input, bytes from its standard output.
+    """Run a module once, from bytes on its standard input to bytes on its standard output.
 
     Parameters
     ----------
     module : str
         Such as ``serving.app.drawing``; its `main` confines itself.
     content : bytes
+        Its standard input.
     limit_s : float
-        Seconds after which it is ended.
+        Seconds after which it is killed.
+
+    Returns
+    -------
+    bytes
+        Its standard output.
 
     Raises
     ------
@@ -76,14 +82,22 @@ async def start_confined(
     ----------
     module : str
         Such as ``serving.workers.scorer``; its `main` confines itself.
-    arguments : str
+    *arguments : str
+        Its command-line arguments.
     limit_s : float
         Seconds that it may take to be ready.
+
+    Returns
+    -------
+    asyncio.subprocess.Process
+        Ready, and for the caller to `end`.
 
     Raises
     ------
     ConfinedError
         ``confined_failed`` if it ends instead, or takes too long.
+    asyncio.CancelledError
+        If the caller is cancelled meanwhile; the process is killed first.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
@@ -109,7 +123,7 @@ async def start_confined(
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a process, whatever it is doing."""
+    """Kill a process, whatever it is doing, and wait until it has gone."""
     if process.returncode is None:
         process.kill()
     await process.wait()

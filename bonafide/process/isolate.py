@@ -1,7 +1,7 @@
-"""A function run in a process of its own, so that what it computes depends on its arguments alone.
+"""Run a function in a fresh process, so that its result depends on its arguments alone.
 
 Base models train side by side as threads of one orchestrator process. Keras keeps seeds and
-thread pools for a whole process, so each of them gets one: a fresh interpreter, fixed thread
+thread pools for a whole process, so each model gets its own: a fresh interpreter, fixed thread
 counts, JSON in, JSON out.
 """
 
@@ -27,23 +27,23 @@ ENVIRONMENT = {
 
 
 class Isolated(Protocol):
-    """What can be run: keyword arguments and result are JSON values."""
+    """A function that can be isolated: its keyword arguments and its result are JSON values."""
 
     def __call__(self, *, progress: Progress, **arguments: Any) -> dict[str, Any]:
-        """Do the work, telling how far it is."""
+        """Do the work, reporting progress."""
 
 
 class IsolatedError(BonafideError):
-    """A process of its own that failed; the message ends with what it printed."""
+    """An isolated call that failed; the message ends with what it printed."""
 
 
 class Calls:
-    """Isolated calls from any thread: so many at a time, and an end to all of them.
+    """Isolated calls from any thread, a few at a time, that can all be stopped.
 
     Parameters
     ----------
     at_once : int
-        Processes; a call waits until one of them is free.
+        Most processes at a time; further calls wait.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -89,7 +89,7 @@ class Calls:
             return process
 
 
-# One a process: at most one training process a core, more would only share caches and memory.
+# One for this process: more training processes than cores would only compete for memory.
 _calls = Calls(worker_count())
 
 
@@ -105,7 +105,7 @@ def run_isolated(
     arguments : dict
         JSON values.
     progress : callable
-        Told (done, total) as the function reports it.
+        Called with (done, total) as the function reports it.
 
     Returns
     -------
@@ -153,7 +153,7 @@ def _converse(
 
 
 def _end_with_parent() -> None:
-    """Leave at once when the parent is gone, however it went: its end of stdin closes."""
+    """Exit at once when the parent is gone, however it ended: its end of stdin closes."""
     sys.stdin.read()
     os._exit(1)
 
@@ -163,7 +163,7 @@ def main() -> None:
     module, _, name = sys.argv[1].partition(":")
     arguments = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Libraries that print would break the conversation: their stdout is our stderr.
+    # Libraries that print would corrupt the exchange: their stdout becomes our stderr.
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 

@@ -1,4 +1,4 @@
-"""How long a process lives: whether one is gone, what it started, and an end with its parent."""
+"""The life of processes: whether one is gone, what it has started, and ending with the parent."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,23 @@ PR_SET_PDEATHSIG = 1
 
 
 def process_is_gone(pid: str) -> bool:
-    """Return whether no process of this number runs; what is no number is gone too."""
+    """Return whether a process is gone.
+
+    Parameters
+    ----------
+    pid : str
+        Its number, such as the name of its folder in ``work``.
+
+    Returns
+    -------
+    bool
+        True also for text that is not a number.
+
+    Examples
+    --------
+    >>> process_is_gone(str(os.getpid())), process_is_gone("not a number")
+    (False, True)
+    """
     try:
         os.kill(int(pid), 0)
     except (ValueError, ProcessLookupError):
@@ -22,7 +38,7 @@ def process_is_gone(pid: str) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return every process below one, itself first; itself alone where there is no Linux."""
+    """Return a process and all of its descendants, itself first; outside Linux, itself alone."""
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -32,9 +48,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def end_with_parent(sent: signal.Signals) -> None:
-    """Have this process sent a signal when its parent ends, however that one ends.
+    """Have the kernel signal this process when its parent ends, however it ends.
 
-    Linux alone knows how; elsewhere a process that hangs outlives a killed parent.
+    Only Linux can; elsewhere a process that hangs outlives a killed parent.
+
+    Parameters
+    ----------
+    sent : signal.Signals
+        The signal.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, sent)

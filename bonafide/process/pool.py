@@ -1,4 +1,4 @@
-"""Work spread over processes that may crash without taking the run with them."""
+"""Spread work over processes that may crash without ending the run."""
 
 import multiprocessing
 import os
@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]
 
 
 def silent(_done: int, _total: int) -> None:
-    """Report progress to nobody."""
+    """Ignore progress."""
 
 
 def worker_count() -> int:
@@ -56,13 +56,13 @@ def map_parallel(
     Parameters
     ----------
     function : callable
-        Importable; it and its item travel to a fresh interpreter.
+        Importable by a fresh interpreter, to which each item is sent.
     items : iterable
         Taken as they are needed, so that memory does not grow with their number.
     crashed : callable
-        Return the result of an item that brought its process down (a fault in a codec, say).
+        Maps an item whose process crashed (by a fault in a codec, say) to its result.
     workers : int or None
-        Processes; None takes every core.
+        Number of processes, at least 1; None for one per core.
 
     Yields
     ------
@@ -95,7 +95,7 @@ def map_parallel(
                 suspects, running = [*broken, *running.values()], {}
                 pool.shutdown(wait=False, cancel_futures=True)
                 pool = _pool(workers)
-                for position, item in suspects:  # one at a time tells the culprit from the rest
+                for position, item in suspects:  # one at a time, to tell the culprit from the rest
                     yield position, _alone(function, item, crashed)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The service as a child of this process: started, waited for, and ended with all it started."""
+"""Run the service as a child process: start it, wait for it, and end it with all it started."""
 
 import contextlib
 import http.client
@@ -28,7 +28,7 @@ class StartError(BonafideError):
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -36,14 +36,14 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Service:
-    """A service that was started, and that this process ends.
+    """A service that this process has started and will end.
 
     Parameters
     ----------
     process : subprocess.Popen
         Its first process, the leader of a group of its own.
     port : int
-        Where it listens on this machine.
+        Port of this machine that it listens on.
     log : Path or None
         What it prints; None where that goes to standard error.
     """
@@ -54,11 +54,11 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return f"http://{LOOPBACK}:{self.port}"
 
     def is_ready(self) -> bool:
-        """Ask /readyz."""
+        """Return whether /readyz says that it is ready."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
         try:
             connection.request("GET", "/readyz")
@@ -69,7 +69,12 @@ class Service:
             connection.close()
 
     def wait_ready(self, limit_s: float = START_S) -> None:
-        """Return once it is ready.
+        """Wait until it is ready.
+
+        Parameters
+        ----------
+        limit_s : float
+            Seconds that it may take.
 
         Raises
         ------
@@ -93,14 +98,14 @@ class Service:
         return f"; it printed: {said[-QUOTED:]}"
 
     def end(self, limit_s: float = STOP_S) -> int | None:
-        """Ask it to end; return its exit status, or None if it still runs after `limit_s`."""
+        """Ask it to end; return its exit status, or None if it still runs after `limit_s` s."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self.process.wait(limit_s)
         return None
 
     def kill(self) -> None:
-        """Kill it and what it started, the workers in sessions of their own too."""
+        """Kill it and all it started, including workers in sessions of their own."""
         if self.process.poll() is None:
             for pid in descendants(self.process.pid):
                 with contextlib.suppress(ProcessLookupError):
@@ -123,19 +128,18 @@ def running_service(
 ) -> Iterator[Service]:
     """Run `bonafide serve` on this machine until the block ends.
 
-    It takes no Ctrl-C of its own, and on Linux ends with the thread that starts it, however that
-    ends.
+    Ctrl-C does not reach it. On Linux it ends with the thread that starts it, however that ends.
 
     Parameters
     ----------
-    words : str
+    *words : str
         More arguments, such as ``--workers``.
     port : int or None
         None for one that is free.
     command : sequence of str
-        What is started; ``--port`` and `words` follow.
+        What to run; ``--port`` and `words` follow.
     environment : mapping or None
-        All of its environment; None for this process's.
+        Its whole environment; None for this process's.
     folder : Path or None
         Its working folder; None for this process's.
     log : Path or None
@@ -144,6 +148,11 @@ def running_service(
         Wait until it is ready.
     stop_s : float
         Seconds that it may take to end before it is killed.
+
+    Yields
+    ------
+    Service
+        Running, and ready if `ready`.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """The simulated corpus: speech-like clips, plain and vocoded.
 
-It proves that the machinery runs, never that it detects. Every clip is a fresh sentence of one
-of the speakers; half of them pass through one of `bonafide.simulation.vocoders`. Only then all
-get their source's room, noise and level, so that neither duration, level, pauses nor noise floor
-tells the classes apart.
+It proves that the machinery runs, never that it detects. Every clip is a fresh sentence of one of
+the speakers; half of them pass through one of `bonafide.simulation.vocoders`. Only then do all get
+their source's room, noise and level, so that neither duration, level, pauses nor noise floor tells
+the classes apart.
 """
 
 import json
@@ -23,7 +23,7 @@ from bonafide.process.pool import map_parallel
 from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import STEP_SAMPLES, Room, Voice, speak
 
-VERSION = 3  # to be raised whenever the same parameters would give other bytes
+VERSION = 3  # to be raised whenever the same parameters would yield other bytes
 N_SOURCES = 6
 GENERATORS_PER_SOURCE = 3
 MIN_CLIPS, MAX_CLIPS, MIN_SPEAKERS, MAX_SPEAKERS = 48, 100_000, N_SOURCES, 100
@@ -37,7 +37,7 @@ on it says nothing about real recordings or real generators. Licence: CC0-1.0.
 
 
 def generators_of(source: int) -> tuple[str, ...]:
-    """Return the generators of one source; each has three, and each generator several sources.
+    """Return the generators of one source, which shares each of them with other sources.
 
     Parameters
     ----------
@@ -47,17 +47,22 @@ def generators_of(source: int) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names in `bonafide.simulation.vocoders.GENERATORS`.
+        Three names in `bonafide.simulation.vocoders.GENERATORS`.
+
+    Examples
+    --------
+    >>> generators_of(0)
+    ('griffin_lim', 'lpc_vocoder', 'channel_vocoder')
     """
     order = (source + np.arange(GENERATORS_PER_SOURCE)) % len(GENERATOR_NAMES)
     return tuple(GENERATOR_NAMES[i] for i in order)
 
 
 def plan(clips: int, speakers: int) -> list[Row]:
-    """Return the rows of the corpus, all but their durations.
+    """Return the rows of the corpus, without their durations.
 
-    Labels alternate; sources, and in each source its speakers and generators, take turns, so that
-    every speaker has as many clips of both labels as any other of that source.
+    Labels alternate; sources, and within each source its speakers and generators, take turns, so
+    that every speaker has as many clips of either label as any other of that source.
 
     Parameters
     ----------
@@ -74,7 +79,12 @@ def plan(clips: int, speakers: int) -> list[Row]:
     Raises
     ------
     CorpusError
-        ``bad_simulation`` if a number is not allowed.
+        ``bad_simulation`` if a number is out of range.
+
+    Examples
+    --------
+    >>> [(row.label, row.speaker, row.system) for row in plan(48, 6)[:2]]
+    [('bonafide', 'sim:s00', '-'), ('spoof', 'sim:s00', 'griffin_lim')]
     """
     if not MIN_SPEAKERS <= speakers <= MAX_SPEAKERS:
         allowed = f"{MIN_SPEAKERS} to {MAX_SPEAKERS}"
@@ -111,12 +121,12 @@ def _row(i: int, speakers: int) -> Row:
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
-    """Return the generator of one clip (i,), speaker (s, 1) or source (r, 2)."""
+    """Return the random generator of one clip (i,), speaker (s, 1) or source (r, 2)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def _write_clip(folder: Path, seed: int, i: int, row: Row) -> Row:
-    """Compute and write clip i; return its row with the duration."""
+    """Compute and write clip i; return its row with its duration."""
     rng = _rng(seed, i)
     n_steps = round(rng.uniform(SHORTEST_S, LONGEST_S) * SAMPLE_RATE_HZ / STEP_SAMPLES)
     speaker = int(row.speaker.removeprefix("sim:s"))
@@ -124,8 +134,8 @@ def _write_clip(folder: Path, seed: int, i: int, row: Row) -> Row:
     sound = speak(rng, Voice.draw(_rng(seed, speaker, 1)), n_steps * STEP_SAMPLES)
     if row.system in GENERATORS:
         sound = GENERATORS[row.system](sound.astype(np.float32), rng)
-    heard = Room.draw(_rng(seed, source, 2)).record(sound, rng)
-    pcm = np.rint(np.clip(heard, -1.0, 1.0) * 32_767.0).astype(np.int16)
+    recorded = Room.draw(_rng(seed, source, 2)).record(sound, rng)
+    pcm = np.rint(np.clip(recorded, -1.0, 1.0) * 32_767.0).astype(np.int16)
     sf.write(folder / row.path, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
     return replace(row, duration_s=f"{len(pcm) / SAMPLE_RATE_HZ:.3f}")
 
@@ -133,7 +143,7 @@ def _write_clip(folder: Path, seed: int, i: int, row: Row) -> Row:
 def _write_clips(
     folder: Path, seed: int, rows: list[Row], progress: Callable[[int, int], None] | None
 ) -> list[Row]:
-    """Write all clips on all cores; return their rows, in order, with the durations."""
+    """Write all clips on all cores; return their rows, in order, with their durations."""
     write, written = partial(_write_numbered, folder, seed), dict(enumerate(rows))
     pairs = map_parallel(write, enumerate(rows), crashed=_crashed)
     for done, (i, row) in enumerate(pairs, start=1):
@@ -153,14 +163,14 @@ def _crashed(numbered: tuple[int, Row]) -> Row:
 
 
 def _already_there(folder: Path, parameters: dict[str, int]) -> bool:
-    """Tell a folder that holds this corpus whole from a new one; refuse any other."""
+    """Return whether a folder holds this corpus whole; reject one that holds anything else."""
     marker = folder / "simulated.json"
     if marker.is_file() and (folder / "manifest.csv").is_file():
         try:
             if json.loads(marker.read_text(encoding="utf-8")) == parameters:
                 return True
         except ValueError:
-            pass  # a damaged marker says nothing: refused below like any other content
+            pass  # a damaged marker is rejected below, like any other content
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CorpusError(
             "folder_not_empty",
@@ -188,7 +198,7 @@ def simulate(
     ----------
     folder : Path
         New, empty, or holding the corpus of the same arguments, which is left as it is.
-        Gets ``audio/*.flac`` (16 kHz, 16 bits, 1.5 to 4.5 s), ``README.txt``, ``manifest.csv``
+        Receives ``audio/*.flac`` (16 kHz, 16 bits, 1.5 to 4.5 s), ``README.txt``, ``manifest.csv``
         and ``simulated.json``, all at once when all are written.
     clips : int
         Even, 48 to 100 000, two or more for each speaker. Half are spoof.
@@ -197,7 +207,7 @@ def simulate(
     seed : int
         0 or more.
     progress : callable, optional
-        Called with the clips done and their total.
+        Called with the number of clips done and of all clips.
 
     Returns
     -------
@@ -207,10 +217,10 @@ def simulate(
     Raises
     ------
     CorpusError
-        ``bad_simulation`` if a number is not allowed, ``folder_not_empty`` if the folder holds
-        something else.
+        ``bad_simulation`` if a number is out of range, ``folder_not_empty`` if the folder holds
+        anything else, ``not_simulated`` if a process is killed.
     ModuleNotFoundError
-        Without librosa (extra ``train``).
+        If librosa is missing (extra ``train``).
     """
     rows = plan(clips, speakers)
     if seed < 0:
@@ -220,7 +230,7 @@ def simulate(
     if _already_there(folder, parameters):
         return manifest
     draft = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)  # what an earlier call was stopped in
+    shutil.rmtree(draft, ignore_errors=True)  # of an earlier call that was stopped
     (draft / "audio").mkdir(parents=True)
     (draft / "README.txt").write_text(_README, encoding="utf-8")
     whole = Corpus(draft, _write_clips(draft, seed, rows, progress))

@@ -1,10 +1,12 @@
-"""Copy synthesis: recordings taken apart and put together again by classic vocoders.
+"""Copy synthesis: recordings analysed and resynthesised by classic vocoders.
 
-Each generator turns genuine speech into its vocoded twin: same words, length and level, another
-voice production. They make spoofed training material from any recording, and the spoofed half of
-the simulated corpus. All work on overlapping frames of 32 ms (Allen & Rabiner, "A unified
-approach to short-time Fourier analysis and synthesis", 1977), whole arrays at a time. Needs librosa
-(extra ``train``), imported when a vocoder runs.
+Each generator turns genuine speech into its vocoded twin: the same words, length and level, but
+another voice production. They make spoofs from any recording, for training and for the simulated
+corpus. All work on overlapping frames of 32 ms (Allen & Rabiner, "A unified approach to short-time
+Fourier analysis and synthesis", 1977), whole arrays at a time. Needs librosa (extra ``train``),
+imported when a vocoder runs.
+
+Every generator raises `AudioError`: ``not_mono``, ``too_short`` (under 0.1 s) or ``not_finite``.
 """
 
 import functools
@@ -31,7 +33,7 @@ _SILENT_RMS = 1e-10
 
 
 def _generator(method: Generator) -> Generator:
-    """Hold a vocoder to its contract: inputs checked, level kept, silence left silent.
+    """Wrap a vocoder so that its input is checked, its level kept and silence left silent.
 
     Parameters
     ----------
@@ -42,8 +44,12 @@ def _generator(method: Generator) -> Generator:
     -------
     callable
         ``(waveform, rng) -> waveform``: float32, shape (n_samples,), 16 kHz, full scale 1, on
-        both sides. The RMS stays; the peak may not, and can pass full scale. It raises
-        AudioError with ``not_mono``, ``too_short`` (under 0.1 s) or ``not_finite``.
+        both sides. The RMS stays; the peak may not, and can exceed full scale.
+
+    Raises
+    ------
+    AudioError
+        From the callable: ``not_mono``, ``too_short`` (under 0.1 s) or ``not_finite``.
     """
 
     @functools.wraps(method)
@@ -66,12 +72,12 @@ def _generator(method: Generator) -> Generator:
 
 
 def _rms(x: Floats) -> float:
-    """Root mean square of a waveform, summed in float64."""
+    """Return the root mean square of a waveform, summed in float64."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
 def _stft(x: Floats) -> Spectrum:
-    """Short-time spectrum of centred frames: (n,) -> (n_frames, 257)."""
+    """Return the short-time spectrum of centred frames: (n,) -> (n_frames, 257)."""
     from librosa import stft
 
     spectrum = stft(x, n_fft=FRAME_SAMPLES, hop_length=HOP_SAMPLES, pad_mode="constant")
@@ -79,7 +85,7 @@ def _stft(x: Floats) -> Spectrum:
 
 
 def _istft(spectrum: Spectrum, n: int, hop: int = HOP_SAMPLES) -> Waveform:
-    """Least-squares inverse of `_stft`: (n_frames, 257) -> (n,)."""
+    """Invert `_stft` by least squares: (n_frames, 257) -> (n,)."""
     from librosa import istft
 
     return np.asarray(istft(spectrum.T, hop_length=hop, length=n), dtype=np.float32)
@@ -87,7 +93,7 @@ def _istft(spectrum: Spectrum, n: int, hop: int = HOP_SAMPLES) -> Waveform:
 
 @functools.cache
 def _mel_bands(n_bands: int) -> Waveform:
-    """Triangular bands of peak 1, evenly spaced in mel (O'Shaughnessy 1987): (n_bands, 257)."""
+    """Return triangular bands of peak 1 at equal mel steps (O'Shaughnessy 1987): (n_bands, 257)."""
     from librosa.filters import mel
 
     bands = mel(sr=SAMPLE_RATE_HZ, n_fft=FRAME_SAMPLES, n_mels=n_bands, htk=True, norm=None)
@@ -96,15 +102,24 @@ def _mel_bands(n_bands: int) -> Waveform:
 
 @functools.cache
 def _through_mel(n_bands: int) -> Floats:
-    """Least-squares way into the mel bands and back, shape (257, 257)."""
+    """Return the least-squares projection through the mel bands, shape (257, 257)."""
     return _mel_bands(n_bands).T @ np.linalg.pinv(_mel_bands(n_bands)).T
 
 
 def _pitch(x: Floats) -> tuple[Floats, Floats]:
-    """Estimate pitch by normalised autocorrelation (Boersma 1993): (n,) -> 2 x (n_frames,).
+    """Estimate pitch by normalised autocorrelation (Boersma 1993).
 
-    Return the fundamental in Hz, 60 to 400, as medians of five frames of `_stft`, and its
-    strength, 0 (noise, silence) to 1 (periodic), of a waveform of unit RMS.
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Of unit RMS.
+
+    Returns
+    -------
+    f0 : ndarray of float32, shape (n_frames,)
+        Fundamental in Hz, 60 to 400, as medians of five frames of `_stft`.
+    strength : ndarray of float32, shape (n_frames,)
+        0 (noise, silence) to 1 (periodic).
     """
     from librosa import autocorrelate
     from librosa.util import frame
@@ -126,7 +141,7 @@ def _pitch(x: Floats) -> tuple[Floats, Floats]:
 
 
 def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
-    """Pulse train of unit power, free of DC, that follows f0 in Hz, (n_frames,) -> (n,)."""
+    """Return pulses of unit power, free of DC, that follow f0 in Hz: (n_frames,) -> (n,)."""
     if not voiced.any():
         return np.zeros(n, dtype=np.float32)
     centres = np.arange(len(f0)) * HOP_SAMPLES
@@ -137,7 +152,7 @@ def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
 
 
 def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
-    """Spectrum of a flat source: pulses where x is periodic, else noise, (n_frames, 257)."""
+    """Return a flat source's spectrum: pulses where x is periodic, else noise, (n_frames, 257)."""
     f0, strength = _pitch(x)
     voiced = strength > 0.45
     hiss = rng.standard_normal(len(x), dtype=np.float32)
@@ -147,6 +162,18 @@ def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
 @_generator
 def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
     """Rebuild phase from 40 mel bands alone, by 16 accelerated iterations from random phase.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, at least 0.1 s.
+    rng : Generator
+        Of the first phases.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        With the RMS of `x`.
 
     References
     ----------
@@ -170,10 +197,21 @@ def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
 def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
     """Solve for linear prediction, all frames at once (Levinson 1947, Durbin 1960).
 
-    Autocorrelations (n_frames, order + 1), positive at lag 0, give inverse filters of the same
-    shape with first coefficient 1, and the power of the prediction error, (n_frames,).
+    Parameters
+    ----------
+    r : ndarray of float64, shape (n_frames, order + 1)
+        Autocorrelations, positive at lag 0.
+    order : int
+        Number of poles.
+
+    Returns
+    -------
+    a : ndarray of float64, shape (n_frames, order + 1)
+        Inverse filters whose first coefficient is 1.
+    error : ndarray of float64, shape (n_frames,)
+        Power of the prediction error.
     """
-    # librosa.lpc takes 17 times as long, 2 s to compile, and leaves the error to be worked out.
+    # librosa.lpc takes 17 times as long and 2 s to compile, and does not return the error.
     a = np.eye(1, order + 1).repeat(len(r), axis=0)
     error = r[:, 0].copy()
     for i in range(1, order + 1):
@@ -186,6 +224,18 @@ def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
 @_generator
 def lpc_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
     """Drive 18 poles of linear prediction with pulses or noise.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, at least 0.1 s.
+    rng : Generator
+        Of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        With the RMS of `x`.
 
     References
     ----------
@@ -204,6 +254,18 @@ def lpc_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
 def channel_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
     """Carry the slow envelopes of 20 mel bands on pulses or noise.
 
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, at least 0.1 s.
+    rng : Generator
+        Of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        With the RMS of `x`.
+
     References
     ----------
     Dudley, "Remaking speech", 1939.
@@ -219,6 +281,18 @@ def channel_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
 def cepstral_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
     """Drive a minimum-phase cepstral envelope with pulses below a moving border, noise above.
 
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, at least 0.1 s.
+    rng : Generator
+        Of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        With the RMS of `x`.
+
     References
     ----------
     Oppenheim, "Speech analysis-synthesis system based on homomorphic filtering", 1969.
@@ -229,7 +303,7 @@ def cepstral_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
     lifter[0], lifter[1:32] = 1.0, 2.0  # the doubled causal half is the minimum-phase envelope
     tract = np.exp(np.fft.rfft(cepstrum * lifter))
     f0, strength = _pitch(x)
-    # The border rises with periodicity, to 6 kHz in firmly voiced frames.
+    # The border rises with periodicity, to 6 kHz in clearly voiced frames.
     border_hz = 6_000.0 * np.clip((strength - 0.4) / 0.5, 0.0, 1.0)[:, None]
     hz = np.arange(FRAME_SAMPLES // 2 + 1, dtype=np.float32) * (SAMPLE_RATE_HZ / FRAME_SAMPLES)
     buzz = np.clip(0.5 + (border_hz - hz) / 1_000.0, 0.0, 1.0) * (strength > 0.4)[:, None]
@@ -241,6 +315,18 @@ def cepstral_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
 @_generator
 def sinusoidal(x: Waveform, rng: np.random.Generator) -> Waveform:
     """Rebuild each frame from its 24 highest spectral peaks, their phases loosened.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n_samples,)
+        Mono, 16 kHz, at least 0.1 s.
+    rng : Generator
+        Of what is added to the phases.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        With the RMS of `x`.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Speech-like sound made from nothing: a voice that babbles syllables, and the room around it.
+"""Speech-like sound from nothing: a voice that babbles syllables, and the room around it.
 
 Voices follow the source-filter model: glottal pulses and noise drive formants that glide between
-vowel targets. Controls stand every 5 ms; sound is float, 16 kHz, shape (n_samples,).
+vowel targets. Controls change every 5 ms; sound is float, 16 kHz, shape (n_samples,).
 
 References
 ----------
@@ -36,7 +36,7 @@ _VOWELS_HZ = (
 )
 _NASAL_HZ = (250, 1300, 2200)
 _NEUTRAL_HZ = (500, 1500, 2500)
-# Steps of a consonant: ms, amplitudes of voicing, aspiration and frication, frication in Hz.
+# Steps of a consonant: ms; amplitudes of voicing, aspiration and frication; frication in Hz.
 _CONSONANTS: dict[str, tuple[Control, ...]] = {
     "s": ((95, 0.0, 0.02, 0.30, 6300),),
     "sh": ((100, 0.0, 0.02, 0.35, 3400),),
@@ -58,15 +58,15 @@ class Voice:
     Parameters
     ----------
     tract : float
-        Scale of all formants; 1 is the mean man, larger is a shorter vocal tract.
+        Scale of all formants; 1 for the average man, more for a shorter vocal tract.
     pitch_hz : float
         Middle of the pitch range.
     liveliness, jitter, shimmer : float
-        Relative spread of pitch over syllables, of pitch and of loudness over single periods.
+        Relative spread of pitch between syllables, and of pitch and loudness between periods.
     opening, closing : float
-        Parts of a glottal period.
+        The parts of a glottal period in which the glottis opens and closes.
     breath, pace : float
-        Noise under voiced sound, relative to it; speed, 1 for the durations in the tables.
+        Level of noise relative to voiced sound; speed, 1 for the durations in the tables.
     """
 
     tract: float
@@ -86,6 +86,7 @@ class Voice:
         Parameters
         ----------
         rng : Generator
+            Of every random number.
 
         Returns
         -------
@@ -106,7 +107,7 @@ class Voice:
 
 
 def _consonant(rng: np.random.Generator, chance: float, vowel: Control) -> list[Control]:
-    """Write a consonant, or nothing: rows of ms, F1 to F3, four of `_CONSONANTS`."""
+    """Draw a consonant, or none: rows of ms, F1 to F3, and four columns of `_CONSONANTS`."""
     if rng.uniform() > chance:
         return []
     name = list(_CONSONANTS)[rng.integers(len(_CONSONANTS))]
@@ -115,7 +116,7 @@ def _consonant(rng: np.random.Generator, chance: float, vowel: Control) -> list[
 
 
 def _syllable(rng: np.random.Generator, pitch: float) -> list[Control]:
-    """Write consonant, vowel or diphthong, consonant: rows as `_sentence` has them, with ms."""
+    """Draw consonant, vowel or diphthong, consonant: rows of ms and the columns of `_sentence`."""
     first, second = (_VOWELS_HZ[i] for i in rng.integers(len(_VOWELS_HZ), size=2))
     last = second if rng.uniform() < 0.3 else first
     half_ms, loud = rng.uniform(45.0, 110.0), rng.uniform(0.7, 1.0)
@@ -125,11 +126,25 @@ def _syllable(rng: np.random.Generator, pitch: float) -> list[Control]:
 
 
 def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> Floats:
-    """Write the controls of one clip.
+    """Draw the controls of one clip.
 
     Phrases of 2 to 6 syllables, on falling pitch, with pauses of 0.1 to 0.35 s; 0.05 to 0.4 s of
-    silence before and after. Shape (n_steps, 8): F1, F2, F3 in Hz of the mean man; amplitudes of
-    voicing, aspiration and frication, 0 to 1; centre of the frication in Hz; pitch in spreads.
+    silence before and after.
+
+    Parameters
+    ----------
+    rng : Generator
+        Of every random number.
+    pace : float
+        As in `Voice`.
+    n_steps : int
+        Steps of 5 ms.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_steps, 8)
+        F1, F2, F3 in Hz of the average man; amplitudes of voicing, aspiration and frication, 0 to
+        1; centre of the frication in Hz; pitch in units of `Voice.liveliness`.
     """
     before_ms, after_ms = rng.uniform(50.0, 400.0, size=2)
     rows: list[Control] = [(before_ms * pace, *_NEUTRAL_HZ, *_SILENT, 0.0)]
@@ -145,7 +160,7 @@ def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> Floats:
 
 
 def _smooth(controls: Floats, width: int) -> Floats:
-    """Average controls (n_steps, n_columns) under a bell of this many steps, an odd number."""
+    """Average controls (n_steps, n_columns) under a bell of `width` steps, an odd number."""
     bell = np.hanning(width + 2)[1:-1]
     padded = np.pad(controls, ((width // 2, width // 2), (0, 0)), mode="edge")
     smoothed: Floats = sliding_window_view(padded, width, axis=0) @ (bell / bell.sum())
@@ -153,10 +168,7 @@ def _smooth(controls: Floats, width: int) -> Floats:
 
 
 def _glottis(rng: np.random.Generator, voice: Voice, pitch_hz: Floats) -> tuple[Floats, Floats]:
-    """Open and close the glottis: the flow, 0 to about 1, and its slope per period, (n,) each.
-
-    The slope is a difference of the flow between samples, which softens aliasing.
-    """
+    """Return the flow through the glottis, 0 to about 1, and its slope per period, (n,) each."""
     plain = np.cumsum(pitch_hz / SAMPLE_RATE_HZ)
     wobble = 1.0 + voice.jitter * rng.standard_normal(int(plain[-1]) + 2)
     phase = np.cumsum(pitch_hz * wobble[plain.astype(int)] / SAMPLE_RATE_HZ)
@@ -166,28 +178,29 @@ def _glottis(rng: np.random.Generator, voice: Voice, pitch_hz: Floats) -> tuple[
     rise = 0.5 - 0.5 * np.cos(np.pi * part / voice.opening)
     fall = np.cos(0.5 * np.pi * np.clip((part - voice.opening) / voice.closing, 0.0, 1.0))
     flow = np.where(part < voice.opening, rise, fall) * size[cycle]
+    # a difference between samples aliases less than the derivative
     return flow, np.diff(flow, prepend=0.0) * (SAMPLE_RATE_HZ / pitch_hz)
 
 
 def _delays() -> Spectrum:
-    """One sample of delay on the frequencies of a block, shape (n_bins,)."""
+    """Return a delay of one sample at the frequencies of a block, shape (n_bins,)."""
     delays: Spectrum = np.exp(-2j * np.pi * np.fft.rfftfreq(_FFT_SAMPLES)).astype(np.complex64)
     return delays
 
 
 def _resonance(hz: Floats, width_hz: Floats) -> tuple[Floats, Floats]:
-    """Coefficients of z^-1 and z^-2 of a pole pair, each (n_steps, 1)."""
+    """Return a pole pair's coefficients of z^-1 and z^-2, each (n_steps, 1)."""
     radius = np.exp(-np.pi * width_hz / SAMPLE_RATE_HZ)
     first = -2.0 * radius * np.cos(2.0 * np.pi * hz / SAMPLE_RATE_HZ)
     return first.astype(np.float32)[:, None], (radius**2).astype(np.float32)[:, None]
 
 
 def _tract(formants_hz: Floats, scale: float) -> Spectrum:
-    """Cascade of five moving formants and some fixed: (n_steps, 3) -> (n_steps, n_bins)."""
+    """Cascade five moving formants and some fixed ones: (n_steps, 3) -> (n_steps, n_bins)."""
     z = _delays()
     drift_hz = formants_hz[:, 2] - _NEUTRAL_HZ[2]
     still = np.zeros_like(drift_hz)
-    # Close under the Nyquist frequency, a pole pair and its mirror would whistle.
+    # Just below the Nyquist frequency, a pole pair and its mirror image would whistle.
     fixed = [still + hz for hz in (5400, 6400, 7400) if hz * scale < 7_720]
     moving = (*formants_hz.T, 3400 + 0.3 * drift_hz, 4400 + 0.2 * drift_hz)
     response = np.ones((len(formants_hz), len(z)), dtype=np.complex64)
@@ -198,7 +211,7 @@ def _tract(formants_hz: Floats, scale: float) -> Spectrum:
 
 
 def _narrows(hz: Floats) -> Spectrum:
-    """Band-pass of frication, peak about 1: (n_steps,) -> (n_steps, n_bins)."""
+    """Return the band-pass of frication, peak about 1: (n_steps,) -> (n_steps, n_bins)."""
     z = _delays()
     first, second = _resonance(hz, 500.0 + 0.2 * hz)
     return 0.5 * (1.0 - second) * (1.0 - z**2) / (1.0 + first * z + second * z**2)
@@ -217,7 +230,7 @@ def speak(rng: np.random.Generator, voice: Voice, n_samples: int) -> Floats:
     Parameters
     ----------
     rng : Generator
-        Draws the words and the noise.
+        Of the syllables and the noise.
     voice : Voice
         Who speaks.
     n_samples : int
@@ -225,8 +238,8 @@ def speak(rng: np.random.Generator, voice: Voice, n_samples: int) -> Floats:
 
     Returns
     -------
-    array, shape (n_samples,)
-        Sound of no defined level, with a faint floor of noise.
+    ndarray of float64, shape (n_samples,)
+        Sound of no particular level, with a faint noise floor.
     """
     n_steps = n_samples // STEP_SAMPLES + 1
     controls = _sentence(rng, voice.pace, n_steps)
@@ -257,12 +270,12 @@ class Room:
 
     Parameters
     ----------
-    echo : array, shape (n_echo,)
+    echo : ndarray of float64, shape (n_echo,)
         Impulse response that starts with a direct sound of 1.
     tilt_db, noise_tilt_db : float
-        Slope of the channel and of the noise in dB per octave, 0 at 1 kHz.
+        Slopes of the channel and of the noise in dB per octave, 0 dB at 1 kHz.
     snr_db, level_db : float
-        Middle of the ratio of speech to noise, and of the RMS relative to full scale.
+        Middle of the signal-to-noise ratio in dB, and of the RMS level in dB of full scale.
     """
 
     echo: Floats
@@ -273,11 +286,12 @@ class Room:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Room":
-        """Draw a room that reverberates for 0.15 to 0.4 s, 20 to 30 dB under the direct sound.
+        """Draw a room that reverberates for 0.15 to 0.4 s, 20 to 30 dB below the direct sound.
 
         Parameters
         ----------
         rng : Generator
+            Of every random number.
 
         Returns
         -------
@@ -296,32 +310,32 @@ class Room:
         )
 
     def record(self, sound: Floats, rng: np.random.Generator) -> Floats:
-        """Record a sound here: add echo, channel and noise, and set the level.
+        """Record a sound in this room: add echo, channel and noise, and set the level.
 
         Parameters
         ----------
         sound : ndarray, shape (n_samples,)
             At 16 kHz, of any level but silence.
         rng : Generator
-            Draws the noise, and how far its ratio and the level lie from the room's middle.
+            Of the noise, and of how far its ratio and the level lie from the room's middle.
 
         Returns
         -------
-        ndarray, shape (n_samples,)
+        ndarray of float64, shape (n_samples,)
             Full scale is 1; nothing is clipped.
         """
         n = len(sound)
         n_fft = 1 << (n + len(self.echo)).bit_length()  # other lengths can take ten times longer
         hz = np.fft.rfftfreq(n_fft, 1.0 / SAMPLE_RATE_HZ)
         octaves = np.log2(np.maximum(hz, 50.0) / 1000.0)
-        low_cut = np.minimum(hz / 50.0, 1.0) ** 2  # as in microphones, so that DC tells nothing
+        low_cut = np.minimum(hz / 50.0, 1.0) ** 2  # as in microphones, so that DC reveals nothing
         tilt, noise_tilt = 10.0 ** (np.array([[self.tilt_db], [self.noise_tilt_db]]) * octaves / 20)
         spoken = np.fft.rfft(sound, n_fft) * np.fft.rfft(self.echo, n_fft)
-        heard = np.fft.irfft(spoken * low_cut * tilt, n_fft)[:n]
+        speech = np.fft.irfft(spoken * low_cut * tilt, n_fft)[:n]
         noise = np.fft.rfft(rng.standard_normal(n_fft))
         floor = np.fft.irfft(noise * low_cut * noise_tilt, n_fft)[:n]
         snr_db = self.snr_db + rng.uniform(-4.0, 4.0)
-        mixed = heard / np.std(heard) + floor / np.std(floor) * 10.0 ** (-snr_db / 20.0)
+        mixed = speech / np.std(speech) + floor / np.std(floor) * 10.0 ** (-snr_db / 20.0)
         level_db = self.level_db + rng.uniform(-3.0, 3.0)
         recorded: Floats = mixed / np.std(mixed) * 10.0 ** (level_db / 20.0)
         return recorded

@@ -172,7 +172,7 @@ def test_what_no_reader_knows_lists_the_installed_ones(tmp_path: Path, install: 
         (
             "import nowhere_to_be_found",
             f"{NAME} = wild:READER",
-            "cannot be imported: ModuleNotFoundError.*mend",
+            "cannot be imported: ModuleNotFoundError.*fix",
         ),
         ("1 / 0", f"{NAME} = wild:READER", "cannot be imported: ZeroDivisionError"),
         ("def (", f"{NAME} = wild:READER", "cannot be imported: SyntaxError"),

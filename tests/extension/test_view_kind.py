@@ -49,7 +49,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     yield
     KINDS.unregister("imfcc")
     monkeypatch.undo()
-    with pytest.raises(ConfigError, match=r"kind='imfcc': must be mfcc, lfcc, logmel, logband$"):
+    with pytest.raises(
+        ConfigError, match=r"kind='imfcc': must be one of mfcc, lfcc, logmel, logband$"
+    ):
         ViewSpec("imfcc")
 
 

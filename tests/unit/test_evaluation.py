@@ -446,7 +446,7 @@ class TestConfig:
             *(
                 (
                     {part: {"v": {"kind": "cqt"}}},
-                    r"kind='cqt': must be mfcc, lfcc, logmel, logband",
+                    r"kind='cqt': must be one of mfcc, lfcc, logmel, logband",
                 )
                 for part in ("views", "statistics")
             ),

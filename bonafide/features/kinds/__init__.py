@@ -1,6 +1,6 @@
 """View kinds by name. A new one is a file with a `ViewKind`, and an entry point that names it.
 
-A package of its own brings it with a line of its pyproject.toml::
+Another package adds one with a line of its pyproject.toml::
 
     [project.entry-points."bonafide.views"]
     imfcc = "its_package.imfcc:IMFCC"

@@ -1,4 +1,4 @@
-"""What a view kind is. Nothing heavy is imported: whoever reads a feature spec needs the kinds."""
+"""The interface of view kinds. It imports nothing heavy: reading a feature spec needs the kinds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Bands:
     n_filters : int
         How many filters.
     low_hz, high_hz : float
-        Limits of the lowest and the highest filter.
+        Lower limit of the lowest filter and upper limit of the highest.
     n_fft : int
         Samples of a frame; the spectrum has ``1 + n_fft // 2`` bins.
     sample_rate_hz : int
@@ -36,18 +36,18 @@ class Bands:
 
 @dataclass(frozen=True)
 class ViewKind:
-    """How a view makes its features of power spectra.
+    """How a view computes its features from power spectra.
 
     Parameters
     ----------
     name : str
-        What ``ViewSpec.kind`` calls it.
+        Its name in ``ViewSpec.kind``.
     filters : callable
         `Bands` -> weights of the power spectrum's bins, float32 (n_filters, 1 + n_fft // 2). The
         first and the last bin must have no weight: the front end does not compute them.
     transform : callable, optional
-        ``(n_filters, n_coefficients)`` -> the matrix that makes features of the filters' powers in
-        decibels, float32 (n_coefficients, n_filters). Without it these powers are the features.
+        ``(n_filters, n_coefficients)`` -> the matrix from the filters' powers in decibels to
+        features, float32 (n_coefficients, n_filters). Without it these powers are the features.
     """
 
     name: str
@@ -82,7 +82,7 @@ class ViewKind:
         range
             1 to `n_filters` with a transform, else 0 alone.
         str
-            The words for it in a message.
+            The same in words, for a message.
         """
         if self.transform is None:
             return range(1), f"0 for {self.name}"
@@ -90,7 +90,7 @@ class ViewKind:
 
 
 def cosine_table(n_filters: int, n_coefficients: int) -> Table:
-    """Return the orthonormal DCT-II, which makes cepstra of log powers.
+    """Return the orthonormal DCT-II, from log powers to cepstra.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ def linear_filters(bands: Bands) -> Table:
     Parameters
     ----------
     bands : Bands
+        Number, limits and resolution of the filters.
 
     Returns
     -------

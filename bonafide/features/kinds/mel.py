@@ -9,6 +9,7 @@ def mel_filters(bands: Bands) -> Table:
     Parameters
     ----------
     bands : Bands
+        Number, limits and resolution of the filters.
 
     Returns
     -------
