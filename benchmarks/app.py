@@ -1,7 +1,7 @@
 """The usual app: librosa features, then ``predict`` of each model in Python.
 
-What published apps of this kind do for one clip, with the same features and statistics, the same
-network architectures and as many trees as the bundle that it is compared with. The weights are
+It does what published apps of this kind do for one clip, with the same features and statistics, the
+same network architectures and as many trees as the bundle that it is compared with. The weights are
 random: time does not depend on them. Needs the extra ``train``.
 """
 
@@ -32,12 +32,12 @@ Moves = tuple[Array, Array, Array]  # see `_moves`
 
 
 class App:
-    """Score one clip in the way of apps that were notebooks.
+    """Scores one clip at a time, in the way of apps that grew out of notebooks.
 
     Parameters
     ----------
     bundle : Bundle
-        Whose views, statistics, networks and trees are taken.
+        Sets the views, the statistics, and the sizes of networks and trees.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -77,9 +77,23 @@ class App:
 
 
 def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[str, Array], Array]:
-    """Extract views and statistics with librosa and numpy, one `librosa.stft` a resolution.
+    """Extract views and statistics with librosa and numpy, with one `librosa.stft` a resolution.
 
-    Return the named views, each (features, frames), and the vector of statistics.
+    Parameters
+    ----------
+    spec : FeatureSpec
+        The front end.
+    waveform : ndarray of float32, shape (window_samples,)
+        At 16 kHz.
+    names : set of str
+        The views to return.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Each view, (n_features, n_frames).
+    ndarray, shape (n_statistics,)
+        The statistics.
     """
     level = max(float(np.sqrt(np.mean(waveform**2))), spec.rms_floor)
     sequences = {name: spec.views[name] for name in names}
@@ -102,7 +116,7 @@ def extract(spec: FeatureSpec, waveform: Array, names: set[str]) -> tuple[dict[s
         parts.append(statistics(spec, features, moves))
         if view.by_class:
             n_frames = features.shape[1]
-            if n_frames not in classes:  # the first such view with as many frames tells them
+            if n_frames not in classes:  # set by the first such view with as many frames
                 classes[n_frames] = memberships(moves)
             parts.append(by_class(moves, classes[n_frames]))
     return {name: values[view] for name, view in sequences.items()}, np.concatenate(parts)
@@ -124,7 +138,7 @@ def _view(spec: FeatureSpec, view: ViewSpec, power: Array) -> Array:
 
 
 def statistics(spec: FeatureSpec, features: Array, moves: Moves) -> Array:
-    """Return time statistics of one view with numpy: (features, frames) -> (n,)."""
+    """Return the time statistics of one view: (features, frames) -> (n,)."""
     mean = features.mean(axis=1)
     deviation, step, turn = (np.sqrt(np.mean(x**2, axis=1)) + FLOOR for x in moves)
     _, change, change_of_step = (np.abs(x).mean(axis=1) + FLOOR for x in moves)
@@ -150,7 +164,7 @@ def _moves(features: Array) -> Moves:
 
 
 def memberships(moves: Moves) -> Array:
-    """Return how much each frame but the ends belongs to each class, (4, frames - 2)."""
+    """Return how much each frame but the ends belongs to each class; (4, frames - 2)."""
     values = moves[0][:2]
     deviation = np.sqrt(np.mean(values**2, axis=1, keepdims=True)) + FLOOR
     loud, dull = 1 / (1 + np.exp(-STEEPNESS * values / deviation))

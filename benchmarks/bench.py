@@ -1,10 +1,10 @@
-"""What the README's numbers come from: `bonafide bench`, every ratio measured in one run.
+"""The source of the README's numbers: `bonafide bench`, every ratio measured in one run.
 
     bonafide bench [--bundle DIR] [--json FILE]
 
-Sides are timed in turn and medians taken, because machines are shared. Each part is a function that
-returns plain numbers; `TARGETS` holds the limits that they should keep, `benchmarks.table` prints
-them.
+The sides of a ratio are timed in turn and medians taken, because machines are shared. Each part is
+a function that returns plain numbers; `TARGETS` holds the limits that they should keep, and
+`benchmarks.table` prints them.
 """
 
 import json
@@ -38,7 +38,7 @@ CLIENTS = (1, 8, 64)
 THROUGHPUT_ROUNDS = LATENCY_ROUNDS = 5
 LONG_S = 600.0
 MINUTES = (1, 60)
-# The kernel's peak of a child counts its parent too; a process's own does not.
+# Measured in the process itself: the kernel's peak of a child counts its parent too.
 PEAK = """
 import os, sys
 from benchmarks.serving import memory_mb
@@ -47,7 +47,7 @@ main(["score", *sys.argv[1:]])
 print(memory_mb(os.getpid()))
 """
 
-# target, and the limit of its value
+# target, kind of limit, limit
 TARGETS = (
     ("app_over_fused", "at least", 100.0),
     ("chain_over_fused", "at least", 1.0),
@@ -61,7 +61,7 @@ TARGETS = (
 
 
 def milliseconds(run: Callable[[], object], calls: int) -> float:
-    """Return the mean time of a call, over `calls` of them in a row."""
+    """Return the mean time of a call in milliseconds, over `calls` in a row."""
     start = time.perf_counter()
     for _ in range(calls):
         run()
@@ -129,7 +129,7 @@ def codecs(bundle: Bundle) -> Numbers:
 
 
 def score_rate(bundle: Path, file: Path, seconds: float) -> float:
-    """Return how often a second this process scores a file's bytes."""
+    """Return how many times a second this process scores a file's bytes."""
     detector, content = Detector(bundle), file.read_bytes()
     detector.score(content)
     start, done = time.perf_counter(), 0
@@ -140,7 +140,7 @@ def score_rate(bundle: Path, file: Path, seconds: float) -> float:
 
 
 def _two_cores(bundle: Path, file: Path) -> float:
-    """Add up `score_rate` of two processes at one time."""
+    """Return the sum of `score_rate` over two processes at the same time."""
     words = [sys.executable, "-m", "benchmarks.bench", str(bundle), str(file), str(LOAD_S)]
     both = [
         subprocess.Popen(
@@ -152,7 +152,7 @@ def _two_cores(bundle: Path, file: Path) -> float:
 
 
 def http(bundle: Path, file: Path) -> Numbers:
-    """Measure the service under load from a second process, and the memory of a worker."""
+    """Measure the service under load from another process, and the memory of a worker."""
     detector, content = Detector(bundle), file.read_bytes()
     result: Numbers = {"memory_mb": {}}
     load_s, overheads_ms = str(LOAD_S), list[float]()
@@ -165,7 +165,7 @@ def http(bundle: Path, file: Path) -> Numbers:
             (worker, *_), (scorer, *_) = running.workers(), running.scorers()
             parts = {"worker": memory_mb(worker), "scorer": memory_mb(scorer)}
             result["memory_mb"][f"{workers} workers"] = parts
-            if workers == 1:  # in turn, because the machine is not the same from minute to minute
+            if workers == 1:  # in turn, because the machine's speed changes from minute to minute
                 for _ in range(LATENCY_ROUNDS):
                     p50_ms = running.load(file, "--clients", "1", "--seconds", "1")["p50_ms"]
                     score = [milliseconds(lambda: detector.score(content), 1) for _ in range(100)]
@@ -187,7 +187,7 @@ def http(bundle: Path, file: Path) -> Numbers:
 
 
 def cold_starts(bundle: Path, file: Path) -> Numbers:
-    """Measure `bonafide score` to its first verdict and a service to ready, in turn."""
+    """Measure, in turn, `bonafide score` to its first verdict and the service until it is ready."""
     score = [sys.executable, "-m", "bonafide.cli", "score", str(file), "--bundle", str(bundle)]
     tensorflow = [sys.executable, "-c", "import tensorflow"]
     rounds: list[tuple[float, float, float]] = []
@@ -205,7 +205,7 @@ def cold_starts(bundle: Path, file: Path) -> Numbers:
 
 
 def batch(bundle: Path, folder: Path) -> Numbers:
-    """Measure batch scoring: hours of audio an hour on one core, from a long FLAC file."""
+    """Measure batch scoring on one core, in hours of audio an hour, with a long FLAC file."""
     file = folder / "long.flac"
     file.write_bytes(encode(np.tile(speech(60.0), round(LONG_S / 60)), "flac"))
     detector = Detector(bundle)
@@ -263,7 +263,7 @@ def is_met(value: float, direction: str, limit: float) -> bool:
 
 
 def run(bundle: Bundle, file: Path | None, say: Say) -> list[str]:
-    """Measure everything; return the table, and write the JSON if a file is named."""
+    """Measure everything; return the lines of the table, and write JSON if a file is named."""
     numbers = measure(bundle, say)
     if file is not None:
         file.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

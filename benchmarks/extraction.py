@@ -2,9 +2,9 @@
 
     python -m benchmarks.extraction [--corpus MANIFEST] [--clips N] [--json FILE]
 
-Memory: the same files once, and ten times under other names, all of them really extracted; the peak
-is that of the parent plus that of the largest worker. Speed: one core and one thread for each side,
-timed in turn, medians. The loop is what tutorials do: `librosa.load`, `feature.mfcc` and two
+Memory: the same files once, and ten times under other names, each of them extracted; the peak is
+that of the parent plus that of the largest worker. Speed: one core and one thread for each side,
+timed in turn, medians. The loop is that of tutorials: `librosa.load`, `feature.mfcc` and two
 `feature.delta` with librosa's defaults.
 """
 
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -36,7 +36,7 @@ def peak_mb() -> float:
 
 
 def measure_memory(manifest: Path, clips: int, times: int) -> dict[str, float]:
-    """Extract the first clips of a corpus, each `times` times, every time under another name."""
+    """Extract the first clips of a corpus `times` times, each time under other names."""
     import numpy as np
 
     from bonafide.corpora import Corpus, read_corpus
@@ -54,7 +54,7 @@ def measure_memory(manifest: Path, clips: int, times: int) -> dict[str, float]:
                 link = folder / f"{turn}-{number}{Path(row.path).suffix}"
                 link.symlink_to(corpus.audio_path(row).resolve())
                 rows.append(type(row)(path=link.name, label=row.label))
-        # a hash of its own for every row, so that none is taken over from another
+        # each row has its own hash, so that none is taken over from another
         sha256 = np.array([f"{number:064x}" for number in range(len(rows))])
         measures = np.zeros((len(rows), len(MEASURES)))
         recordings = Recordings(Corpus(folder, rows), sha256, measures)
@@ -64,8 +64,7 @@ def measure_memory(manifest: Path, clips: int, times: int) -> dict[str, float]:
 
 
 def measure_speed(manifest: Path, clips: int) -> dict[str, float]:
-    """Time one core with our front end, MFCC alone and everything, and with the librosa loop."""
-    import librosa
+    """Time our front end, for MFCC alone and for everything, and the librosa loop, on one core."""
     import numpy as np
     import onnx
 
@@ -78,12 +77,11 @@ def measure_speed(manifest: Path, clips: int) -> dict[str, float]:
 
     corpus = read_corpus(manifest)
     paths = [corpus.audio_path(row) for row in corpus.rows[:clips]]
-
     spec = FeatureSpec()
     frontend = build_frontend(spec)
 
     def ours(outputs: list[str]) -> Callable[[], None]:
-        """Cut out of the front end what these outputs need, and extract with it."""
+        """Return what extracts with the part of the front end that these outputs need."""
         part = onnx.utils.Extractor(frontend).extract_model(["waveform"], outputs)
         graph = Graph(part.SerializeToString())
 
@@ -94,16 +92,9 @@ def measure_speed(manifest: Path, clips: int) -> dict[str, float]:
 
         return run
 
-    def loop() -> None:
-        for path in paths:
-            waveform, _ = librosa.load(path, sr=16_000)
-            mfcc = librosa.feature.mfcc(y=waveform, sr=16_000, n_mfcc=20)
-            librosa.feature.delta(mfcc)
-            librosa.feature.delta(mfcc, order=2)
-
     return _in_turn(
         {
-            "librosa loop": loop,
+            "librosa loop": lambda: _librosa_loop(paths),
             "mfcc with deltas": ours(["mfcc"]),
             "every view and the statistics": ours([*spec.views, STATISTICS]),
         },
@@ -111,8 +102,19 @@ def measure_speed(manifest: Path, clips: int) -> dict[str, float]:
     )
 
 
+def _librosa_loop(paths: Sequence[Path]) -> None:
+    """Extract as tutorials do."""
+    import librosa
+
+    for path in paths:
+        waveform, _ = librosa.load(path, sr=16_000)
+        mfcc = librosa.feature.mfcc(y=waveform, sr=16_000, n_mfcc=20)
+        librosa.feature.delta(mfcc)
+        librosa.feature.delta(mfcc, order=2)
+
+
 def _in_turn(sides: Mapping[str, Callable[[], None]], n_recordings: int) -> dict[str, float]:
-    """Return milliseconds a recording of each side, the median of several rounds."""
+    """Return each side's milliseconds a recording, the median of several rounds."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(ROUNDS + 1):  # the first one warms up
         for name, run in sides.items():
@@ -166,7 +168,7 @@ def main() -> None:
 def lines(
     once: Mapping[str, float], ten: Mapping[str, float], speed: Mapping[str, float]
 ) -> list[str]:
-    """Return what is printed of peak memory and of milliseconds a recording."""
+    """Return the lines to print on peak memory and on milliseconds a recording."""
     ratio, loop = ten["peak_mb"] / once["peak_mb"], speed["librosa loop"]
     status = "met" if ratio <= MAX_RATIO else "MISSED"
     return [

@@ -9,7 +9,7 @@ import onnx
 from bonafide.features.graph import GraphBuilder
 from bonafide.runtime import Graph
 
-# Float32 products (m, k, n) that fit into a core's cache; which one is fastest differs by core.
+# Float32 products (m, k, n) that fit into a core's cache; which is fastest depends on the core.
 SHAPES = ((256, 256, 256), (384, 384, 384), (512, 512, 512), (64, 512, 512), (1024, 64, 64))
 REPEATS = 60
 COUNTED = ("MatMul", "Gemm", "Conv", "RNN", "GRU", "LSTM")
@@ -18,7 +18,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def _shapes(model: onnx.ModelProto, batch: int) -> Shapes:
-    """Infer the shape of every value; `batch` stands for every dimension that has a name."""
+    """Return the shape of every value; `batch` stands for every named dimension."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     for value in fixed.graph.input:
@@ -57,17 +57,17 @@ def multiply_adds(model: onnx.ModelProto, *, batch: int = 1) -> int:
     model : onnx.ModelProto
         Its shapes must follow from those of its inputs.
     batch : int
-        What stands for dimensions that have a name in place of a size.
+        Size of the dimensions that have a name in place of a size.
 
     Returns
     -------
     int
-        Of MatMul, Gemm, Conv, RNN, GRU and LSTM; biases, activations and all else count nothing.
+        Of MatMul, Gemm, Conv, RNN, GRU and LSTM; biases, activations and the rest do not count.
 
     Raises
     ------
     ValueError
-        If the shape of something that multiplies does not follow.
+        If the shape of one of these cannot be inferred.
     """
     shapes = _shapes(model, batch)
     total = 0
@@ -82,9 +82,18 @@ def multiply_adds(model: onnx.ModelProto, *, batch: int = 1) -> int:
 
 
 def matmul_rate(*, repeats: int = REPEATS) -> float:
-    """Measure float32 multiply-adds a second of one core: the best of several products.
+    """Measure one core's float32 multiply-adds a second: the best of several products.
 
     The products run in onnxruntime on one thread, as the graphs do.
+
+    Parameters
+    ----------
+    repeats : int
+        How often each product is timed.
+
+    Returns
+    -------
+    float
     """
     rng = np.random.default_rng(0)
     best = 0.0

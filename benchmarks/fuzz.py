@@ -1,10 +1,10 @@
-"""Damaged audio against the service: what a stranger sends may be rejected, but ends nothing.
+"""Damaged audio against the service: it may be rejected, but must not bring anything down.
 
     python -m benchmarks.fuzz --uploads 20000 --seed 0 [--keep DIR]
 
-Every upload follows from the seed and its number. Uploads that end a scorer or run into the
-deadline are written to the folder that ``--keep`` names. Exit code 1 for an answer that is the
-service's own fault, a worker that died, or a file that is left.
+Every upload is determined by the seed and its number. Uploads that end a scorer or run into the
+deadline are written to the folder that ``--keep`` names. The exit code is 1 if an answer is the
+service's own fault, a worker died, or a file is left.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CLIENTS, WORKERS = 4, 2
 LOOK_EVERY = 25
 LONG_S = 80.0
 TELLING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-BROKEN = 0  # in the place of a status: the connection ended
+BROKEN = 0  # in place of a status: the connection ended
 
 Generator = np.random.Generator
 
@@ -62,7 +62,7 @@ def _repeat(rng: Generator, content: bytes) -> bytes:
 
 
 def _edit_header(rng: Generator, content: bytes) -> bytes:
-    """Write a number of the kind that overflows over one of the first fields."""
+    """Overwrite one of the first fields with a number of the kind that overflows."""
     damaged, size = bytearray(content), int(rng.choice([1, 2, 4, 8]))
     reach = min(len(content), int(rng.choice([64, 512, 4_096])))
     place = int(rng.integers(0, max(1, reach - size)))
@@ -75,7 +75,7 @@ ALONE = (_flip, _cut, _insert, _repeat, _edit_header)
 
 
 def damage(rng: Generator, files: list[bytes]) -> bytes:
-    """Return one of the files, damaged one to four times; now and then with another joined on."""
+    """Return one of the files, damaged one to four times, and now and then joined to another."""
     content = files[rng.integers(0, len(files))]
     if rng.random() < 0.1:
         content = _cut(rng, content) + _cut(rng, files[rng.integers(0, len(files))])
@@ -167,7 +167,7 @@ class _Senders:
 
 
 def _uploads_in(folder: Path, workers: Iterable[int]) -> Iterator[str]:
-    """Name the uploads that a service keeps: files in its folder, and nameless open ones."""
+    """Yield the uploads that a service still holds: files in its folder, and open nameless ones."""
     yield from (path.name for path in folder.glob("bonafide-*/[0-9]*-*"))
     for pid in workers:
         for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -176,21 +176,27 @@ def _uploads_in(folder: Path, workers: Iterable[int]) -> Iterator[str]:
 
 
 def _memory_mb(running: Running) -> float:
-    """Return what workers and scorers take now."""
+    """Return what workers and scorers take at present."""
     return sum(memory_mb(pid, "VmRSS") for pid in (*running.workers(), *running.scorers()))
 
 
 def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> Report:
-    """Start a service, send it damaged files, and see what came of it.
+    """Start a service, send it damaged files, and report what came of it.
 
     Parameters
     ----------
     bundle : Bundle
+        The one to serve.
     uploads : int
         How many files are sent.
     seed : int
+        Determines every upload.
     keep : Path or None
         Folder for the uploads that ended a scorer.
+
+    Returns
+    -------
+    Report
     """
     files = [encode(speech(2.0 + index, seed + index), kind) for kind in KINDS for index in (0, 1)]
     report = Report()
@@ -206,7 +212,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
                 senders.send(damage(np.random.default_rng((seed, number)), files), number)
 
             with ThreadPoolExecutor(CLIENTS) as pool:
-                # onnxruntime keeps what its largest batch took: a long file takes it beforehand
+                # onnxruntime keeps the memory of its largest batch: a long file takes it up front
                 long = encode(speech(LONG_S, seed), "flac")
                 for status, _ in pool.map(senders.ask, [*files, *[long] * CLIENTS] * WORKERS):
                     assert status == 200, "the files are sound before"

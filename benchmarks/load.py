@@ -4,8 +4,8 @@
     python -m benchmarks.load --port 3000 --file clip.wav --rate 800 --seconds 60
 
 Prints JSON: answers by status, and the latencies of the 200s in milliseconds. A client speaks
-HTTP/1.1 over one kept connection and reads no more of an answer than its status and length, so
-that most of the machine is left to the service.
+HTTP/1.1 over one connection and parses no more of an answer than its status and length, so that
+most of the machine is left to the service.
 """
 
 import argparse
@@ -107,7 +107,7 @@ class Client(asyncio.Protocol):
             self._answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake the one who waits."""
+        """Let `ask` return None."""
         self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(None)
@@ -128,7 +128,7 @@ async def _ask(client: Client, port: int, request: bytes, tally: Tally) -> None:
 async def closed_loop(
     port: int, request: bytes, clients: int, seconds: float, *, read_bundles: bool = False
 ) -> Tally:
-    """Let each client ask as soon as it was answered; after a 429 it waits a little."""
+    """Let each client ask again as soon as it is answered, or a little later after a 429."""
     tally, end = Tally(), time.perf_counter() + seconds
 
     async def loop() -> None:
@@ -144,7 +144,7 @@ async def closed_loop(
 
 
 async def fixed_rate(port: int, request: bytes, rate: float, seconds: float) -> Tally:
-    """Send by the clock, whatever comes back; connections are kept and reused."""
+    """Send at a fixed rate, whatever comes back; connections are reused."""
     tally, idle, tasks = Tally(), list[Client](), set[asyncio.Task[None]]()
     start = time.perf_counter()
 

@@ -1,10 +1,10 @@
-"""Four times as many requests as the service can answer: it answers 429 at once, and recovers.
+"""Four times as many requests as the service can answer: it must answer 429 at once, and recover.
 
     python -m benchmarks.overload --seconds 60 [--workers N] [--file clip.wav]
 
-The rate that it sustains is measured by closed loops first; the load comes from a second process.
-Exit code 1 if anything but 200 and 429 came back, if answers took more than five times as long as
-without load, or if recovery took more than five seconds.
+The rate that it sustains is measured by closed loops first; the load comes from another process.
+The exit code is 1 if anything but 200 and 429 came back, if answers took more than five times as
+long as without load, or if recovery took longer than five seconds.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def ratio(self) -> float:
-        """How much longer an answer takes under overload (99th percentiles)."""
+        """How many times as long an answer takes under overload (99th percentiles)."""
         return float(self.loaded["p99_ms"] or float("inf")) / self.unloaded_p99_ms
 
     def faults(self) -> list[str]:
@@ -98,7 +98,7 @@ def _recovery(running: Running, clip: Path, limit_ms: float) -> float:
 
 
 def measure(bundle: Bundle, content: bytes, workers: int, seconds: float) -> Outcome:
-    """Start a service and measure it without load, at its limit, over it, and after."""
+    """Start a service and measure it without load, at its limit, over its limit, and after."""
     with tempfile.TemporaryDirectory() as name, service(bundle.folder, workers) as running:
         clip = Path(name) / "clip"
         clip.write_bytes(content)

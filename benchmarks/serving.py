@@ -17,14 +17,14 @@ from bonafide.process.service import Service, running_service
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line; nothing once it has ended."""
+    """Return a process's command line; an empty one once it has ended."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     return ""
 
 
 def memory_mb(pid: int, field: str = "VmHWM") -> float:
-    """Return a process's peak (VmHWM) or present (VmRSS) resident memory, in 10^6 bytes."""
+    """Return a process's peak (VmHWM) or current (VmRSS) resident memory, in 10^6 bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1]) * 1024 / 1e6
@@ -33,27 +33,27 @@ def memory_mb(pid: int, field: str = "VmHWM") -> float:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that runs: its port, its first process, and how long it took to be ready."""
+    """A running service, and how long it took to be ready."""
 
     service: Service
     ready_s: float
 
     @property
     def port(self) -> int:
-        """Where it listens on this machine."""
+        """Its port on this machine."""
         return self.service.port
 
     @property
     def pid(self) -> int:
-        """Its first process."""
+        """The process ID of its first process."""
         return self.service.process.pid
 
     def workers(self) -> list[int]:
-        """Return the processes that take requests."""
+        """Return the IDs of the processes that take requests."""
         return [p for p in descendants(self.pid) if "worker.service" in command_line(p)]
 
     def scorers(self) -> list[int]:
-        """Return the processes that decode and score."""
+        """Return the IDs of the processes that decode and score."""
         return [p for p in descendants(self.pid) if "serving.workers.scorer" in command_line(p)]
 
     def is_ready(self) -> bool:
@@ -61,7 +61,7 @@ class Running:
         return self.service.is_ready()
 
     def load(self, clip: Path, *words: str) -> dict[str, Any]:
-        """Send load from a second process; return what `benchmarks.load` prints."""
+        """Send load from another process; return what `benchmarks.load` prints."""
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "benchmarks.load"),
@@ -88,7 +88,7 @@ def service(bundle: Path, workers: int, **settings: str) -> Iterator[Running]:
 
 
 def seconds_of(words: Sequence[str]) -> float:
-    """Time a command from its start to its end."""
+    """Return how long a command takes, in seconds."""
     start = time.perf_counter()
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start

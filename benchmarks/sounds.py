@@ -1,4 +1,4 @@
-"""Speech-like sound as files of the usual formats, made here from a seed."""
+"""Speech-like sound as files of the usual formats, made from a seed."""
 
 import io
 from fractions import Fraction
@@ -34,7 +34,7 @@ def speech(seconds: float, seed: int = 0) -> Samples:
 
 
 def encode(samples: Samples, name: str, rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
-    """Write a file: samples of shape (n,) or, where libsndfile writes it, (n, channels)."""
+    """Return samples as a file: of shape (n,) or, where libsndfile writes it, (n, channels)."""
     file = io.BytesIO()
     if name in SOUNDFILE:
         container, codec = SOUNDFILE[name]
@@ -53,7 +53,7 @@ def mux(
     video: bool = False,
     title: str = "",
 ) -> bytes:
-    """Write a file with FFmpeg: samples of shape (n, 1 or 2), a picture track, or both."""
+    """Return a file that FFmpeg wrote: samples of shape (n, 1 or 2), a picture track, or both."""
     file = io.BytesIO()
     with av.open(file, "w", format=container_format) as container:
         container.metadata["title"] = title

@@ -12,12 +12,17 @@ SIDES = {
 
 
 def lines(numbers: Mapping[str, Any]) -> list[str]:
-    """Lay the numbers of `benchmarks.bench.measure` out as a table, and say which targets are met.
+    """Lay the numbers of `benchmarks.bench.measure` out as a table, with which targets are met.
 
     Parameters
     ----------
     numbers : mapping
         By part, as ``--json`` writes them.
+
+    Returns
+    -------
+    list of str
+        Lines.
     """
     parts = (_window, _codecs, _http, _starts, _sizes, _targets)
     found = [line for part in parts for line in part(numbers)]

@@ -20,7 +20,7 @@ def detect(service: str, recording: Path) -> dict[str, object]:
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
             return dict(json.load(answer))
-    except HTTPError as error:  # what was wrong stands in the answer
+    except HTTPError as error:  # its body says what was wrong
         return dict(json.load(error))
 
 

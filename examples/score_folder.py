@@ -1,4 +1,4 @@
-"""Score every recording below a folder and print the most suspicious first.
+"""Score every recording below a folder, and print the most suspicious first.
 
 python examples/score_folder.py FOLDER
 """

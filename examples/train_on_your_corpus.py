@@ -1,4 +1,4 @@
-"""Train a detector on a corpus of your own, without an orchestrator, and say how good it is.
+"""Train a detector on a corpus of your own, without an orchestrator, and print how good it is.
 
     python examples/train_on_your_corpus.py CORPUS CONFIG.yaml
 
@@ -12,7 +12,7 @@ from bonafide import read_config, read_corpus, train
 
 
 def main(corpus: Path, config: Path) -> None:
-    """Train, and print the bundle with its EER on sources that it never heard."""
+    """Train, and print the bundle with its EER on sources never heard in training."""
     bundle = train(read_config(config), read_corpus(corpus))
     eer = bundle.manifest["metrics"]["eer"]
     print(f"{bundle.folder}\nbase models: {', '.join(bundle.models)}")

@@ -1,4 +1,4 @@
-"""How artifacts are stored: native formats, a hash each, pages to look at. Never pickle."""
+"""Materializers: artifacts in native formats, each with a hash and pages to look at; no pickle."""
 
 from materializers.artifact import ArtifactMaterializer
 

@@ -1,4 +1,4 @@
-"""The one way in and out of an artifact store: a folder of files."""
+"""The one materializer: every artifact is a folder of files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ def _artifact(data: Artifact | NDArray[Any]) -> Artifact:
 class ArtifactMaterializer(BaseMaterializer):
     """Stores every `Artifact`, and NumPy arrays, as files in a folder.
 
-    A local artifact store is written and read in place, another through a temporary folder.
+    A local artifact store is written and read in place, a remote one through a temporary folder.
     """
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Artifact, np.ndarray)
@@ -80,7 +80,7 @@ class ArtifactMaterializer(BaseMaterializer):
                     fileio.copy(str(path), target)
 
     def load(self, data_type: type[Any]) -> Any:
-        """Load the artifact; a remote one is fetched for the length of the step."""
+        """Load the artifact; the files of a remote one stay for the length of the step."""
         with self._folder() as folder:
             if issubclass(data_type, np.ndarray):
                 return Array.load(folder).values
@@ -115,5 +115,5 @@ class ArtifactMaterializer(BaseMaterializer):
         return {**artifact.facts(), "sha256": artifact.digest()}
 
     def compute_content_hash(self, data: Any) -> str:
-        """Return the hash: equal content is a cache hit whichever run made it."""
+        """Return the hash, so that equal content is a cache hit whichever run made it."""
         return _artifact(data).digest()

@@ -1,1 +1,1 @@
-"""Pipelines: wiring only."""
+"""ZenML pipelines: wiring only."""

@@ -1,6 +1,6 @@
-"""Why a run failed: the step and the cause, out of what ZenML wraps around them.
+"""Why a run failed: the step and the cause, found inside what ZenML wraps around them.
 
-ZenML raises the failure of the step that is awaited first, which may only have been called off
+ZenML raises the failure of the step that is awaited first, which may have been cancelled only
 because another failed; and what fails before a step's own code leaves no row in its database. But
 all of it happens in this process: the frames that an error came through know more than its text.
 """
@@ -18,11 +18,11 @@ from bonafide.errors import BonafideError
 
 
 class StepError(BonafideError):
-    """A step that failed for a reason that is not the user's to mend."""
+    """A step that failed for a reason that the user cannot mend."""
 
 
 def explain(error: BaseException, logs: Path) -> BonafideError:
-    """Return what to tell of a run that raised `error`.
+    """Return the error to report for a run that raised another.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
     Returns
     -------
     BonafideError
-        The one that a step raised; else a `StepError` ``step_failed`` that names step, cause and
-        traceback.
+        The one that a step raised; otherwise a `StepError` ``step_failed`` that names the step, the
+        cause and the file with the traceback.
     """
     first = _first_failure(error)
     causes = list(_causes(first))
@@ -53,13 +53,13 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
 
 
 def _frames(error: BaseException) -> Iterator[dict[str, Any]]:
-    """Return the variables of every frame that an error came through."""
+    """Yield the local variables of every frame that an error came through."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         yield frame.f_locals
 
 
 def _first_failure(error: BaseException) -> BaseException:
-    """Return the failure that ended a dynamic run, whichever of its steps was awaited."""
+    """Return the failure that ended a dynamic run, whichever step was awaited."""
     for variables in _frames(error):
         runner = variables.get("self")
         if isinstance(runner, DynamicPipelineRunner) and runner._exception is not None:
@@ -68,7 +68,7 @@ def _first_failure(error: BaseException) -> BaseException:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Return an error and what it was raised from, outermost first."""
+    """Yield an error and what it was raised from, outermost first."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:  # `raise X from X` is a circle
@@ -78,12 +78,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _step_of(error: BaseException) -> str | None:
-    """Return the step that an error came out of, as it is called in its run."""
+    """Return the step that an error came out of, by its name in the run."""
     for variables in _frames(error):
         if isinstance(launcher := variables.get("self"), StepLauncher):
             return str(launcher._invocation_id)
         if isinstance(launcher, DynamicPipelineRunner) and (name := variables.get("invocation_id")):
-            return str(name)  # it was being prepared
+            return str(name)  # it failed while it was being prepared
     return None
 
 

@@ -1,4 +1,4 @@
-"""Where bundles came from and what became of corpora, read out of ZenML's own records."""
+"""Lineage: where bundles came from and what was made of corpora, from ZenML's own records."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def _facts(artifact: ArtifactVersionResponse) -> Facts:
 
 
 def _bundles() -> list[ArtifactVersionResponse]:
-    """List the bundle artifacts, newest first, each bundle once: by its latest run."""
+    """Return the bundle artifacts, newest first, each bundle once: as of its latest run."""
     page = Client().list_artifact_versions(
         artifact="bundle", sort_by="desc:created", size=1000, hydrate=True
     )
@@ -43,7 +43,7 @@ def _find(model: str | None) -> ArtifactVersionResponse:
 
 
 def list_models() -> list[Facts]:
-    """List bundles, newest first: ``name``, ``version``, ``stage``, ``created``, ``sha256``."""
+    """Return every bundle's name, version, stage, date (``created``) and hash, newest first."""
     production = production_folder(home())
     in_production = (production.parent.name, production.name) if production else None
     models = []
@@ -79,7 +79,7 @@ def _artifact_node(name: str, artifact: ArtifactVersionResponse) -> Tree:
 
 
 def _step_nodes(run: PipelineRunResponse) -> list[Tree]:
-    """Return each step with its outputs, in the order they ran, hashes and all."""
+    """Return each step with its outputs and their hashes, in the order in which they ran."""
     ordered = sorted(run.steps.values(), key=lambda step: (step.start_time, step.name))
     return [
         {
@@ -132,6 +132,16 @@ def corpus_rows_sha256(corpus: str) -> str:
 
 def corpus_lineage(corpus: str) -> Tree:
     """Return the tree from a corpus forward to the bundles that were made from it.
+
+    Parameters
+    ----------
+    corpus : str
+        Manifest or folder, or the hash of its rows.
+
+    Returns
+    -------
+    dict
+        ``name``, ``facts`` and ``children``, each of these a tree likewise.
 
     Raises
     ------

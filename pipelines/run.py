@@ -1,4 +1,4 @@
-"""One training run from the outside: start it, wait, and collect what it ended in."""
+"""One training run from the outside: start it, wait, and collect its results."""
 
 import contextlib
 import hashlib
@@ -31,7 +31,7 @@ from pipelines.training import static_training, training
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run ended in; `cached` names the steps that did not have to run again."""
+    """The results of a run; `cached` names the steps that did not have to run again."""
 
     run: str
     bundle: Bundle
@@ -47,7 +47,7 @@ _interrupted = threading.Event()
 
 
 def _in_store(frame: FrameType | None) -> bool:
-    """Return whether this is ZenML talking to its database."""
+    """Return whether a call on this stack is ZenML talking to its database."""
     modules = (str(f.f_globals.get("__name__")) for f, _ in traceback.walk_stack(frame))
     return any(name.startswith(("sqlalchemy.", "zenml.zen_stores.")) for name in modules)
 
@@ -56,7 +56,7 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
     """End the processes that train, so that the steps that wait for them end too."""
     _interrupted.set()
     stop_all()
-    if _in_store(frame):  # a transaction torn apart keeps its lock: whoever comes next hangs
+    if _in_store(frame):  # an interrupted transaction would keep its lock, and the next one hang
         signal.setitimer(signal.ITIMER_REAL, 0.05)
     else:
         raise KeyboardInterrupt
@@ -64,7 +64,7 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Have Ctrl-C stop the run, at once or as soon as ZenML's database is left."""
+    """Let Ctrl-C stop the run, at once or as soon as ZenML is done with its database."""
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGALRM)}
     try:
         yield
@@ -79,10 +79,10 @@ def _wait_long(connection: Any, _record: Any) -> None:
 
 
 def _be_patient() -> None:
-    """Have ZenML wait longer for a locked SQLite database, as side by side steps lock it in turn.
+    """Make ZenML wait longer for a locked SQLite database, which parallel steps lock in turn.
 
-    SQLite has no queue: where the disk is slow and many write, one may get its turn late. ZenML
-    gives up after 60 s, and the step fails before its own code.
+    SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
+    after 60 s, and the step fails before its own code.
     """
     engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
     if engine is None or engine.dialect.name != "sqlite":
@@ -95,10 +95,22 @@ def _be_patient() -> None:
 def fingerprint(corpora: list[str], corpus_format: str | None) -> str:
     """Hash rows and each file's size and time, after checking that the rows can be trained on.
 
+    Parameters
+    ----------
+    corpora : list of str
+        Manifests or folders.
+    corpus_format : str or None
+        Name of their reader; None to recognise it.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+
     Raises
     ------
     CorpusError
-        What reading raises, and ``one_class``.
+        If a corpus cannot be read; ``one_class`` if a label has no row.
     """
     corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
     require_both_labels(corpus, ", ".join(corpora))
@@ -118,12 +130,27 @@ def run_training(
     *,
     static: bool = False,
 ) -> Trained:
-    """Run the pipeline on the active ZenML stack.
+    """Run the training pipeline on the active ZenML stack.
+
+    Parameters
+    ----------
+    config : Config
+        What to train and how.
+    corpora : list of str
+        Manifests or folders.
+    corpus_format : str or None
+        Name of their reader; None to recognise it.
+    static : bool
+        Run one step after another, for orchestrators that take no dynamic pipeline.
+
+    Returns
+    -------
+    Trained
 
     Raises
     ------
     BonafideError
-        What the steps raise.
+        What the steps raise; see `run_wired`.
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
@@ -145,7 +172,7 @@ def run_wired(
     corpus_format: str | None,
     **settings: Any,
 ) -> str:
-    """Run a pipeline on the active ZenML stack; return the id of its run.
+    """Run a pipeline on the active ZenML stack.
 
     Parameters
     ----------
@@ -153,11 +180,24 @@ def run_wired(
         Called with what follows and `settings`; it begins with `ingest`.
     made : Model or None
         The ZenML model that the run makes a version of.
+    config : Config
+        What to train and how.
+    corpora : list of str
+        Manifests or folders.
+    corpus_format : str or None
+        Name of their reader; None to recognise it.
+    **settings : Any
+        What else the pipeline takes.
+
+    Returns
+    -------
+    str
+        The id of the run.
 
     Raises
     ------
     BonafideError
-        What the steps raise; ``step_failed`` if a step fails otherwise, before its own code too;
+        What the steps raise; ``step_failed`` if a step fails otherwise, even before its own code;
         ``run_elsewhere`` if the stack runs the pipeline elsewhere.
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
@@ -168,7 +208,7 @@ def run_wired(
         "corpus_format": corpus_format,
         "fingerprint": fingerprint(corpora, corpus_format),
     }
-    # The first failure ends the run, and is the one that is told.
+    # The first failure ends the run, and is the one that is reported.
     wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
     _be_patient()
     try:
@@ -190,7 +230,7 @@ def run_wired(
 
 
 def collect(run_id: str) -> Trained:
-    """Read a finished run's results out of ZenML."""
+    """Load a finished run's results from ZenML."""
     run = Client().get_pipeline_run(run_id)
 
     def load(step: str, output: str) -> Any:

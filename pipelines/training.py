@@ -1,4 +1,4 @@
-"""The training pipeline: one wiring, run side by side or one step after another."""
+"""The training pipeline: one wiring, run with base models side by side or step after step."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from steps.results import audit, evaluate, promote
 
 
 def _watching(a_step: Any, *models: str) -> Any:
-    """Have a step run again when the code of these base models changes."""
+    """Return a step that also runs again when the code of these base models changes."""
     modules = [module for name in models if (module := MODELS.module_of(name))]
     return a_step.with_options(cache_policy=policy_for(a_step, also=modules))
 
@@ -31,19 +31,7 @@ def _wire(
     features = extract(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
-    fitted = [
-        start(_watching(train, name))(
-            name=name,
-            model=model.model_dump(mode="json"),
-            fit=config.fit,
-            seed=config.seed,
-            recordings=recordings,
-            features=features,
-            folds=folds,
-            id=f"train_{name}",
-        )
-        for name, model in config.models.items()
-    ]
+    fitted = _fit_models(config, start, recordings=recordings, features=features, folds=folds)
     scaler = scale(features, folds, config.fit)
     oof, stacked, cross_fitted = stack(fitted, recordings, folds, config.seed)
     calibration = calibrate(stacked, cross_fitted, recordings, folds)
@@ -72,11 +60,26 @@ def _wire(
     promote(config, candidate, judgement, recordings, quarantine)
 
 
+def _fit_models(config: Config, start: Any, **inputs: Any) -> list[Any]:
+    """Start a training step for each base model."""
+    return [
+        start(_watching(train, name))(
+            name=name,
+            model=model.model_dump(mode="json"),
+            fit=config.fit,
+            seed=config.seed,
+            id=f"train_{name}",
+            **inputs,
+        )
+        for name, model in config.models.items()
+    ]
+
+
 @pipeline(dynamic=True, enable_cache=True)
 def training(
     config: Config, corpora: list[str], corpus_format: str | None, fingerprint: str
 ) -> None:
-    """Train with the base models side by side."""
+    """Train, with the base models side by side."""
     _wire(config, corpora, corpus_format, fingerprint, side_by_side=True)
 
 
@@ -84,5 +87,5 @@ def training(
 def static_training(
     config: Config, corpora: list[str], corpus_format: str | None, fingerprint: str
 ) -> None:
-    """Train as a static pipeline, for orchestrators that take no other."""
+    """Train step after step, for orchestrators that take no dynamic pipeline."""
     _wire(config, corpora, corpus_format, fingerprint, side_by_side=False)

@@ -1,4 +1,4 @@
-"""The search for hyper-parameters as a pipeline, so that its lineage is kept."""
+"""The hyper-parameter search as a pipeline, so that its lineage is kept."""
 
 from typing import cast
 
@@ -33,10 +33,27 @@ def run_tuning(
 ) -> Study:
     """Run the search on the active ZenML stack.
 
+    Parameters
+    ----------
+    config : Config
+        Names the base model, and gives the values that are not searched.
+    corpora : list of str
+        Manifests or folders.
+    corpus_format : str or None
+        Name of their reader; None to recognise it.
+    model : str
+        The base model.
+    trials : int
+        How many trials the study holds when it is done, at least 1.
+
+    Returns
+    -------
+    Study
+
     Raises
     ------
     BonafideError
-        What the steps raise.
+        What the steps raise; see `run_wired`.
     KeyboardInterrupt
         After ending every process that trains; finished trials are kept.
     """

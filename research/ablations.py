@@ -1,4 +1,4 @@
-"""The runs of the protocol: what each one leaves out of the models, and how it does so."""
+"""The runs of the protocol: what each one leaves out, and how."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,27 +26,29 @@ OF_ALL_MODELS = ("augmentation_weight", "feature_weights")  # of the `FitConfig`
 
 @dataclass(frozen=True)
 class Run:
-    """One setting, fitted on every fold.
+    """One setting of the base models, fitted for every fold.
 
     Parameters
     ----------
     name : str
+        Names its scores and its folder.
     models : sequence of str
         Which base models are fitted.
     seed : int
+        Of every fit, together with model and folds.
     fit : mapping
         What differs from the configuration's `FitConfig`.
     without : tuple of str
-        Views or kinds of statistics that are kept from the models; ``frames`` keeps the networks
-        from the frames of their view; a name in `bonafide.training.augmentation.CHANGES` leaves
-        out the augmented copies that it had a part in.
+        Views or kinds of statistics that are withheld from the models; ``frames`` withholds the
+        frames of their view from the networks; a name in `bonafide.training.augmentation.CHANGES`
+        leaves out the augmented copies that it had a part in.
     folds : tuple of int
         Which folds are scored.
     nested : bool
-        Fit every pair of folds too, so that stacks can be judged on a fold that nothing in them
-        was fitted on.
+        Fit without every pair of folds too, so that stacks can be judged on a fold that nothing in
+        them was fitted on.
     split : {"sources", "speakers"}
-        Leave sources out, or only speakers: everything else as in training.
+        Whether folds keep sources whole, or only speakers.
     """
 
     name: str
@@ -60,12 +62,12 @@ class Run:
 
     @property
     def held_out(self) -> list[tuple[int, ...]]:
-        """The folds that each fit is kept from."""
+        """The folds that each fit does not see."""
         pairs = combinations(self.folds, 2) if self.nested else ()
         return [*((fold,) for fold in self.folds), *pairs]
 
     def fit_settings(self, config: Config, model: str) -> dict[str, Any]:
-        """Return what decides a fit of one model: all of the `FitConfig` that it heeds, as JSON."""
+        """Return the part of the `FitConfig` that affects a fit of one model, as JSON."""
         fit = {**config.fit.model_dump(mode="json"), **self.fit}
         return fit if view_of(config.models[model]) else {key: fit[key] for key in OF_ALL_MODELS}
 
@@ -76,7 +78,7 @@ def seed_run(seed: int) -> Run:
 
 
 def runs(config: Config) -> Iterator[Run]:
-    """Return every run that the results need, the most important ones first."""
+    """Yield every run that the results need, the most important ones first."""
     statistics = tuple(config.spec.statistics)
     gru, trees = ("gru",), ("xgboost",)
     plain = {**NO_AUGMENTATION, **NO_PERTURBATION}
@@ -104,7 +106,7 @@ def model_settings(config: Config, model: str) -> dict[str, Any]:
 
 
 def left_out_statistics(spec: FeatureSpec, names: Sequence[str]) -> NDArray[np.intp]:
-    """Return the columns of the statistics that come from these views or are of these kinds."""
+    """Return the columns of statistics that come from these views or are of these kinds."""
     columns = [
         name in names or kind in names
         for name, view in spec.statistics.items()
@@ -116,16 +118,16 @@ def left_out_statistics(spec: FeatureSpec, names: Sequence[str]) -> NDArray[np.i
 def left_out_augmentation(
     store: FeatureStore, sha256: Sequence[str], names: Sequence[str]
 ) -> NDArray[np.bool_]:
-    """Return which augmented copies these changes had a part in.
+    """Return which augmented copies any of these changes had a part in.
 
     Parameters
     ----------
     store : FeatureStore
-        Whose copies they are.
+        Holds the augmented copies, and how they were made.
     sha256 : sequence of str, length n_rows
         Hash of each recording's sound.
     names : sequence of str
-        Those in `bonafide.training.augmentation.CHANGES` count.
+        Changes; names that are not in `bonafide.training.augmentation.CHANGES` are ignored.
 
     Returns
     -------

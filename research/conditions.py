@@ -46,23 +46,23 @@ PINKNESS = (0.0, PINK / 2, PINK)
 
 
 def coded(**how: Any) -> Change:
-    """Encode and decode as `through` does."""
+    """Return a change that encodes and decodes, as `through` does."""
     return lambda waveform, _rng: through(waveform, **how)
 
 
 def noisy(waveform: Sound, rng: np.random.Generator, *, snr_db: float) -> Sound:
-    """Add noise that is white, pink, or between."""
+    """Add noise that is white, pink or in between."""
     added = noise(len(waveform), rng, slope=float(rng.choice(PINKNESS)))
     return with_noise(waveform, added, snr_db=snr_db)
 
 
 def louder(waveform: Sound, _rng: np.random.Generator, *, db: float) -> Sound:
-    """Change the level; what goes over full scale is cut off."""
+    """Change the level; what goes over full scale is clipped later."""
     return waveform * 10 ** (db / 20)
 
 
 def trimmed(waveform: Sound, _rng: np.random.Generator) -> Sound:
-    """Take away what comes before and after the speech."""
+    """Cut off what comes before and after the speech."""
     active = np.flatnonzero(speech_frames(waveform))
     if not len(active):
         return waveform
@@ -71,21 +71,21 @@ def trimmed(waveform: Sound, _rng: np.random.Generator) -> Sound:
 
 
 def shortened(waveform: Sound, _rng: np.random.Generator, *, seconds: float) -> Sound:
-    """Keep the middle."""
+    """Keep `seconds` of the middle."""
     n = round(seconds * SAMPLE_RATE_HZ)
     start = max(0, (len(waveform) - n) // 2)
     return waveform[start : start + n]
 
 
 def matched(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Return both classes one level, one length, and no silence at the ends."""
+    """Bring every recording to one level and one length, with no silence at the ends."""
     spoken = shortened(trimmed(waveform, rng), rng, seconds=2.0)
     spoken = np.resize(spoken, 2 * SAMPLE_RATE_HZ)
     return 0.05 / max(float(np.std(spoken)), 1e-4) * spoken
 
 
 def silenced(waveform: Sound, _rng: np.random.Generator) -> Sound:
-    """Add digital silence, which no microphone gives, to both ends."""
+    """Add digital silence, which no microphone records, to both ends."""
     return np.pad(waveform, round(0.1 * SAMPLE_RATE_HZ))
 
 
@@ -130,7 +130,7 @@ _graph = cache(Graph)
 
 
 def _score(chunk: _Chunk) -> NDArray[np.float32]:
-    """Return llr and p_spoof of the models of each row, (n_rows, 1 + models)."""
+    """Return the llr of each row and p_spoof of each base model, (n_rows, 1 + n_models)."""
     change, scores = CONDITIONS[chunk.condition], []
     for row, path in zip(chunk.rows, chunk.paths, strict=True):
         rng = np.random.default_rng([row, zlib.crc32(chunk.condition.encode())])
@@ -149,7 +149,18 @@ def _crashed(chunk: _Chunk) -> NDArray[np.float32]:
 def score_conditions(
     workspace: Workspace, run: Run, rows: NDArray[np.intp], conditions: Iterable[str]
 ) -> dict[str, NDArray[np.float32]]:
-    """Score rows under each condition by the detectors that never heard their sources.
+    """Score rows under each condition, by detectors that never heard their sources.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Holds the recordings and what was fitted on them.
+    run : Run
+        Whose fits the detectors are built of.
+    rows : ndarray of int, shape (n,)
+        Rows of the corpus.
+    conditions : iterable of str
+        Names in `CONDITIONS`.
 
     Returns
     -------
@@ -185,14 +196,14 @@ def _chunks(
 
 
 def choose_rows(workspace: Workspace) -> NDArray[np.intp]:
-    """Draw the rows that are judged, of sources with enough of both labels; shape (ROWS,)."""
+    """Choose the rows to judge, of sources with enough of both labels; shape (ROWS,)."""
     rows = np.flatnonzero(both_labels(workspace.recordings.corpus))
     order = sorted(rows, key=lambda row: source_id(str(workspace.recordings.sha256[row])))
     return np.sort(np.array(order[:ROWS], dtype=np.intp))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Score every condition with the detectors of the first seed."""
+    """Score every condition with the detectors of the first seed, and write the scores."""
     chosen = options(__doc__).parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
     rows = choose_rows(workspace)

@@ -1,4 +1,4 @@
-"""The detector of a fold: what the protocol fitted without the fold, as one `detector.onnx`."""
+"""The detector of a fold: what the protocol fitted without it, as one `detector.onnx`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,11 +17,11 @@ from research.ablations import MODELS, Run, model_settings
 from research.fitting import read_standards
 from research.workspace import Workspace, stacked
 
-SAMPLE_ROWS = 4  # that an exported model is held against its source on
+SAMPLE_ROWS = 4  # on which an exported model is compared with its source
 
 
 def build_detector(workspace: Workspace, run: Run, fold: int) -> Path:
-    """Export what was fitted without a fold as one `detector.onnx`, stack and calibration too."""
+    """Export what was fitted without a fold, stack and calibration included; return the file."""
     folder = workspace.folder / "detectors" / f"{run.seed}-{fold}"
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def build_detector(workspace: Workspace, run: Run, fold: int) -> Path:
 
 
 def _fitted(workspace: Workspace, run: Run, fold: int, name: str) -> FittedBase:
-    """Return one base model as it was fitted without a fold."""
+    """Return a base model that was fitted without a fold."""
     chosen, settings = family(name), model_settings(workspace.config, name)
     nested = workspace.scores(run, name)
     return FittedBase(

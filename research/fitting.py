@@ -1,6 +1,6 @@
-"""One fit of the protocol: a base model that is kept from some folds, and from what a run drops.
+"""One fit of the protocol: a base model without some folds, and without what a run leaves out.
 
-`what_is_left` is what research adds; the rest is how the product fits.
+Only `what_is_left` is research's own: the rest is how the product fits.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from bonafide.training.fitting import fit_one, model_seed
 from bonafide.training.scaling import feature_weights_of, standardised
 from bonafide.training.store import FeatureStore
 
-DEAF_FRAMES = 16  # silent frames that stand in where a network is kept from its view
+DEAF_FRAMES = 16  # silent frames that stand in where a network does without its view
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Table:
     Parameters
     ----------
     is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
     source, fold : ndarray of int64, shape (n_rows,)
+        Numbers of the source and of the fold.
     left_out : ndarray of bool, shape (n_copies, n_rows)
         Augmented copies that do not count.
     """
@@ -53,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a base model is given, before it is standardised; see `Examples`.
+    """What a base model is fitted on, before it is standardised; see `Examples`.
 
     Parameters
     ----------
@@ -82,19 +84,26 @@ def what_is_left(
     without: Sequence[int],
     deaf: bool,
 ) -> Parts:
-    """Return what a base model is given when some of it is left out.
+    """Return what a base model is fitted on when parts are left out.
 
     Parameters
     ----------
     features : FeatureStore
+        Holds all features.
     table : Table
+        Of the same rows.
     fit : FitConfig
+        Weights of statistics and of augmented copies.
     view : str or None
         What a network hears frame by frame; None for trees.
     without : sequence of int
         Columns of the statistics that are set to 0.
     deaf : bool
         Whether silence stands in for the frames.
+
+    Returns
+    -------
+    Parts
     """
     statistics = np.array(features.view(STATISTICS))
     statistics[:, without] = 0.0
@@ -112,7 +121,7 @@ def what_is_left(
 
 
 def file_stem(held_out: Sequence[int]) -> str:
-    """Name the files of a fit by the folds that it was kept from: ``2``, or ``0-2``."""
+    """Return the stem of a fit's file names, the folds that it did not see: ``2``, or ``0-2``."""
     return "-".join(map(str, held_out))
 
 
@@ -130,10 +139,16 @@ def fit_held_out(
     deaf: bool,
     folder: str,
 ) -> dict[str, Any]:
-    """Fit one base model on all folds but some and score those (an `Isolated` function).
+    """Fit one base model on all folds but some, and score those (an `Isolated` function).
 
-    Writes ``<folds>.npy``, p_spoof of the rows that were held out, and beside it the model and
-    its standards.
+    It writes ``<folds>.npy``, p_spoof of the rows that were held out, and beside it the model and
+    its standards. The arguments are those of `Workspace.settings`, with `store`, `table` and
+    `folder` as paths.
+
+    Returns
+    -------
+    dict
+        Empty: the results are files.
     """
     family(name).fix_threads()
     columns, config = Table.read(Path(table)), FitConfig.model_validate(fit)
@@ -161,7 +176,7 @@ def fit_held_out(
 
 
 def write_standards(examples: Examples, path: Path) -> None:
-    """Keep the standards of statistics and frames beside a model, .npz."""
+    """Write the standards of statistics and frames, .npz."""
     standards = {
         f"{key}_{field}": value
         for key, part in ((STATISTICS, examples.statistics), ("frames", examples.frames))
@@ -173,7 +188,7 @@ def write_standards(examples: Examples, path: Path) -> None:
 
 
 def read_standards(path: Path) -> dict[str, Standard]:
-    """Read what `write_standards` kept: of statistics, and of frames."""
+    """Read what `write_standards` wrote: the standards of statistics and, if any, of frames."""
     with np.load(path) as arrays:
         fields = {key: dict[str, Any]() for key in (STATISTICS, "frames")}
         for name in arrays.files:

@@ -1,4 +1,4 @@
-"""The folds of the protocol, configs/protocol.csv: every source and speaker whole, by a hash."""
+"""The folds of the protocol, configs/protocol.csv: sources and speakers whole, named by hashes."""
 
 import csv
 import hashlib
@@ -12,17 +12,17 @@ from bonafide.errors import CorpusError
 from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
-MIN_ROWS = 4  # of each label, where a source is to hold both
+MIN_ROWS = 4  # of each label, for a source to count as one with both
 SPLIT_SEED = 1
 
 
 def source_id(name: str) -> str:
-    """Name a source by its hash: sources are often named after people."""
+    """Return ten digits of a source's hash to name it by: sources are often named after people."""
     return hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
-    """Return which rows come from sources with at least `MIN_ROWS` of each label, (n_rows,)."""
+    """Return which rows come from sources with at least `MIN_ROWS` of each label; (n_rows,)."""
     _, member = np.unique(corpus.column("source"), return_inverse=True)
     spoof, real = np.bincount(member, corpus.is_spoof), np.bincount(member, ~corpus.is_spoof)
     return np.asarray(np.minimum(spoof, real)[member] >= MIN_ROWS)
@@ -34,10 +34,17 @@ def _read_folds(path: Path) -> dict[str, int]:
 
 
 def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
-    """Add the sources of a corpus that the file does not name; those that it names stay.
+    """Assign a fold to each source that the file does not name; the others keep theirs.
 
-    A source that shares a speaker, directly or through others, with one that has a fold goes there;
-    the others are split as a training run splits them (`make_folds`).
+    A source that shares a speaker, directly or through others, with one that has a fold joins it;
+    the rest are split as a training run splits them (`make_folds`).
+
+    Parameters
+    ----------
+    corpus : Corpus
+        With sources and speakers.
+    path : Path
+        The file, which is rewritten.
     """
     fold_of = _read_folds(path)
     count = max(fold_of.values()) + 1
@@ -56,11 +63,22 @@ def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
 def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
     """Read the fold of each source, which the file names by `source_id`.
 
+    Parameters
+    ----------
+    corpus : Corpus
+        With sources and speakers.
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Folds
+
     Raises
     ------
     CorpusError
-        ``no_fold`` if a source of the corpus has none, ``split_speaker`` if a speaker stands in
-        two folds.
+        ``no_fold`` if a source of the corpus has none; ``split_speaker`` if a speaker is in two
+        folds.
     """
     fold_of = _read_folds(path)
     sources = [source_id(name) for name in corpus.column("source").tolist()]
@@ -81,7 +99,7 @@ def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
 
 
 def speaker_folds(corpus: Corpus, count: int = 4, seed: int = 0) -> Folds:
-    """Put whole speakers, not whole sources, into folds; unknown speakers stand alone."""
+    """Split into folds that keep speakers whole, not sources; unknown speakers stand alone."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     names = corpus.column("speaker").astype("U200")

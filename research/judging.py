@@ -29,6 +29,7 @@ class Results:
     Parameters
     ----------
     workspace : Workspace
+        Recordings and folds.
     scores : mapping of str to ndarray of float32
         By ``run|model``, as `Workspace.fitted` returns them.
     conditions : mapping of str to ndarray
@@ -73,7 +74,7 @@ class Results:
 
     @cached_property
     def by_seed(self) -> list[dict[str, Floats]]:
-        """The llr of every system, by seed that was run."""
+        """The llr of every system, for each seed that was run."""
         return [self.systems(seed) for seed in SEEDS if f"seed {seed}|{MODELS[0]}" in self.scores]
 
     @property
@@ -82,7 +83,7 @@ class Results:
         return self.by_seed[0][DECISION]
 
     def systems(self, seed: int) -> dict[str, Floats]:
-        """Return llr of every system, each fold's by what was fitted on the other folds."""
+        """Return the llr of every system, for each fold by what was fitted on the others."""
         folds = self.workspace.folds["sources"]
         models = np.stack([self.scores[f"seed {seed}|{name}"] for name in MODELS], axis=2)
         stack_scores = np.empty((len(models), len(META_MODELS)), np.float32)
@@ -100,7 +101,7 @@ class Results:
         return np.asarray(np.mean([self.by_seed[0][name] for name in names], axis=0))
 
     def run_llr(self, key: str) -> Floats:
-        """Return llr of one ``run|model`` that is not nested, shape (n_rows,)."""
+        """Return the llr of one ``run|model`` that is not nested, shape (n_rows,)."""
         return -log_odds(self.scores[key])
 
     @cached_property
@@ -121,13 +122,13 @@ class Results:
         }
 
     def interval(self, llr: Floats, rows: Mask, metric: Metric = eer) -> Interval:
-        """Return a metric on some rows, resampling whole sources."""
+        """Return a metric on some rows; its interval resamples whole sources."""
         return self._judged(llr[rows], self.is_spoof[rows], self.source[rows], metric)
 
     def over_seeds(
         self, name: str, rows: Mask, metric: Metric = eer
     ) -> tuple[Interval, list[float]]:
-        """Return value and ends averaged over seeds, and the value of each seed."""
+        """Return the interval averaged over seeds, and the value of each seed."""
         found = [self.interval(scores[name], rows, metric) for scores in self.by_seed]
         ends = ("value", "low", "high")
         mean = Interval(*(float(np.mean([getattr(f, end) for f in found])) for end in ends))

@@ -4,8 +4,8 @@
     python -m research.protocol --corpus MANIFEST --work DIR --extend-protocol
 
 Every fold is scored by models that heard none of its sources and speakers, stacked and calibrated
-on the other folds alone. What is fitted is kept with its settings, so that a run that was stopped
-goes on; the scores of all that was fitted with this configuration go into one file, from which
+on the other folds alone. Each fit is kept with its settings, so that a run that was stopped can be
+resumed; the scores of all that was fitted with this configuration go into one file, from which
 `research.results` makes every table. Needs the extra ``train``.
 """
 

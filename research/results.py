@@ -2,8 +2,8 @@
 
     python -m research.results --corpus MANIFEST --work DIR [--bundle DIR]
 
-With ``--bundle`` the bundle's model card gets what training cannot know: channel conditions,
-failures, and latency as `bonafide bench --json` measured it.
+With ``--bundle``, what training cannot know is added to the bundle's model card: channel
+conditions, failures, and latency as `bonafide bench --json` measured it.
 """
 
 import json
@@ -22,7 +22,7 @@ from research.protocol import SCORES, options
 from research.sections import SECTIONS
 from research.workspace import Workspace
 
-EDITION = "second edition of the corpus"  # that the scores in docs/results were made on
+EDITION = "second edition of the corpus"  # on which the scores in docs/results were made
 CARD_SECTIONS = ("conditions", "failures", "latency")
 
 
@@ -36,7 +36,7 @@ def _render(template: str, **values: Any) -> str:
 
 
 def page(results: Results) -> str:
-    """Write the page, Markdown."""
+    """Return the page, in Markdown."""
     counts = describe(results.workspace.recordings.corpus)
     return _render(
         "results.md",
@@ -47,7 +47,7 @@ def page(results: Results) -> str:
 
 
 def write_card(results: Results, folder: Path) -> None:
-    """Add to a bundle's model card what is known only after training."""
+    """Add what is known only after training to a bundle's model card."""
     manifest = read_bundle(folder).manifest
     added = _render("card.md", **{name: SECTIONS[name](results) for name in CARD_SECTIONS})
     heading = added.partition("\n")[0]
@@ -59,7 +59,7 @@ def write_card(results: Results, folder: Path) -> None:
 
 
 def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[np.float32]]:
-    """Read scores.npz, by ``run|model``; it must be of these recordings."""
+    """Read scores.npz, by ``run|model``; exit if it is of other recordings."""
     with np.load(path) as file:
         scores = dict(file)
     if not np.array_equal(scores.pop("sound"), sha256.astype("U16")):
@@ -68,7 +68,7 @@ def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[np.fl
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the page."""
+    """Write the page, and complete a model card if asked to."""
     parser = options(__doc__)
     output = SCORES.with_suffix(".md")
     parser.add_argument("--output", type=Path, default=output, help="the page")

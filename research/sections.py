@@ -1,4 +1,4 @@
-"""What the templates of the results page and of the model card fill in, section by section."""
+"""The values for the templates of the results page and of the model card, by section."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,8 +17,8 @@ from research.folds import source_id, speaker_folds
 from research.judging import Floats, Mask, Results
 
 Section = Mapping[str, Any]
-MIN_GROUP = 20  # recordings of each label, for a failure to be told from chance
-COSTLY = 0.08  # of EER over that of clean sound, for a condition to be a failure
+MIN_GROUP = 20  # recordings of each label, for a group to count as a failure
+COSTLY = 0.08  # EER above that of clean sound, for a condition to count as a failure
 OUTCOMES = (
     "inconclusive",
     "bona fide called spoof, of the decided",
@@ -27,7 +27,7 @@ OUTCOMES = (
 
 
 def outcomes(p: Floats, is_spoof: Mask, undecided: tuple[float, float]) -> NDArray[np.float64]:
-    """Return shares: left undecided; of the decided, bona fide and spoofs that are wrong; (3,)."""
+    """Return the share left undecided and, of the decided, each label's share of errors; (3,)."""
     real, fake = p <= undecided[0], p >= undecided[1]
     decided = real | fake
     wrong = [(fake & ~is_spoof).sum() / (decided & ~is_spoof).sum()]
@@ -78,7 +78,7 @@ def systems(results: Results) -> Section:
 
 
 def speakers(results: Results) -> Section | None:
-    """Judge known sources and unknown speakers, for contrast; None if that was not run."""
+    """Judge unknown speakers of known sources, for contrast; None if that was not run."""
     if f"speakers|{MODELS[0]}" not in results.scores:
         return None
     rows = speaker_folds(results.workspace.recordings.corpus).fold == 0
@@ -161,7 +161,7 @@ def ablations(results: Results) -> Section:
 
 
 def latency(results: Results) -> Section:
-    """Say how fast the bundle is."""
+    """Show how fast the bundle is."""
     graph, web = results.speed["graphs"], results.speed["http"]
     fused = graph["fused"]
     low, high = fused["quartiles_ms"]
@@ -226,7 +226,7 @@ def _group_table(kind: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def failures(results: Results) -> Section:
-    """Name the groups and conditions in which the detector is clearly worse than on the whole."""
+    """Name the groups and conditions on which the detector is clearly worse than on the whole."""
     whole = results.interval(results.decision, results.everything).value
     lines = [
         [f"{kind} {_group_name(kind, name)}", percent(entry["eer"])]

@@ -1,4 +1,4 @@
-"""A corpus with its features, and what the protocol fitted on it."""
+"""The workspace: a corpus with its features, and what the protocol fitted on it."""
 
 import json
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Workspace:
 
     @classmethod
     def open(cls, corpus: Path, config: Path, folder: Path) -> "Workspace":
-        """Ingest and extract what is not there yet."""
+        """Ingest the corpus, and extract the features that are not there yet."""
         parsed = read_config(config)
         recordings, _ = ingest(read_corpus(corpus), progress=reporter("ingest"))
         store = cached_extract(
@@ -64,19 +64,26 @@ class Workspace:
         return cls(parsed, recordings, store, folds, folder)
 
     def path(self, run: Run, model: str, held_out: tuple[int, ...], suffix: str) -> Path:
-        """Return where a file of one fit lies."""
+        """Return the path of one fit's file."""
         folder = self.folder / run.name.replace(": ", "-").replace(" ", "_") / model
         return folder / f"{file_stem(held_out)}{suffix}"
 
     def scores(self, run: Run, model: str) -> Scores:
-        """Return the p_spoof that a run gave by one model.
+        """Return the p_spoof of one model in a run.
+
+        Parameters
+        ----------
+        run : Run
+            With all fits of this model done.
+        model : str
+            Name of the base model.
 
         Returns
         -------
         ndarray of float32
-            Shape (n_rows,), each row scored by a model that never saw its fold, NaN where the run
-            scores nothing. Of a nested run (n_rows, n_folds): column k by a model that never saw
-            fold k either, so that in the column of its own fold a row has its ordinary score.
+            Shape (n_rows,): each row scored by a model that never saw its fold; NaN where the run
+            scores nothing. Of a nested run, shape (n_rows, n_folds): column k by a model that never
+            saw fold k either, so that the column of a row's own fold has its ordinary score.
         """
         fold_of = self.folds[run.split].fold
         scores = np.full((len(fold_of), int(fold_of.max()) + 1), np.nan, dtype=np.float32)
@@ -89,7 +96,7 @@ class Workspace:
         return scores if run.nested else own_column(scores, fold_of)
 
     def fit(self, run: Run) -> None:
-        """Fit what is missing of a run, a core a fit."""
+        """Fit what is missing of a run, one fit per core."""
         corpus = self.recordings.corpus
         table = self.folder / f"{run.split}.npz"
         sounds = self.recordings.sha256.tolist()
@@ -111,7 +118,7 @@ class Workspace:
                 print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
 
     def fitted(self) -> dict[str, Scores]:
-        """Return the scores of all that is fitted with this configuration, by run and model."""
+        """Return the scores of all that was fitted with this configuration, by ``run|model``."""
         return {
             f"{run.name}|{model}": self.scores(run, model)
             for run in runs(self.config)
@@ -120,7 +127,7 @@ class Workspace:
         }
 
     def settings(self, run: Run, model: str, held_out: tuple[int, ...]) -> dict[str, Any]:
-        """Return what decides a fit, as JSON values."""
+        """Return all that determines a fit, as JSON values."""
         return {
             "name": model,
             "model": model_settings(self.config, model),
@@ -134,7 +141,7 @@ class Workspace:
         }
 
     def is_fitted(self, run: Run, model: str, held_out: tuple[int, ...]) -> bool:
-        """Return whether a fit with these very settings is there."""
+        """Return whether a fit with exactly these settings exists."""
         path = self.path(run, model, held_out, ".json")
         return path.exists() and json.loads(path.read_text()) == self.settings(run, model, held_out)
 
@@ -150,7 +157,7 @@ class Workspace:
 
 
 def own_column(scores: Scores, fold_of: NDArray[np.int64]) -> Scores:
-    """Return of scores (n_rows, n_folds, ...) those in the column of each row's own fold."""
+    """Return the scores (n_rows, n_folds, ...) in the column of each row's own fold."""
     own: Scores = scores[np.arange(len(fold_of)), fold_of]
     return own
 
@@ -165,15 +172,23 @@ def stacked(
     models : ndarray of float32, shape (n_rows, n_models)
         p_spoof of each row by base models that saw neither its fold nor `fold`.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
     folds : Folds
+        All of them.
     fold : int
-        Nothing of it is used.
+        The one to be judged, of which nothing is used.
     seed : int
+        Of the trees.
+
+    Returns
+    -------
+    Stack, Calibration
     """
     rest = folds.fold != fold
     renumbered = np.unique(folds.fold[rest], return_inverse=True)[1].astype(np.int64)
     others = Folds(folds.group[rest], renumbered)
-    # What the calibration is fitted on may know the other folds: none of them is judged here.
+    # The scores behind the calibration may come from models that saw the other folds: none of those
+    # is judged here.
     inner = np.repeat(models[rest][:, None], others.count, axis=1)
     stack, cross_fitted = fit_stack(models[rest], inner, is_spoof[rest], others, seed)
     column = META_MODELS.index(stack.choice)

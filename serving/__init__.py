@@ -1,1 +1,1 @@
-"""Serving: the HTTP service and the page. It knows the core alone, no training library."""
+"""Serving: the HTTP service and the page. It imports the core alone, no training library."""

@@ -1,4 +1,4 @@
-"""A Bento with a bundle inside: what BentoML deploys, built from the installed packages.
+"""A Bento with a bundle inside, for BentoML to deploy, built from the installed packages.
 
     python -m serving.bento [--bundle DIR]
 
@@ -23,12 +23,12 @@ REQUIREMENTS = "requirements-serving.lock"
 
 
 def build(bundle: Bundle) -> str:
-    """Build a Bento that answers with a bundle.
+    """Build a Bento that serves a bundle.
 
     Parameters
     ----------
     bundle : Bundle
-        Takes the place of the bundle that the project ships.
+        Takes the place of the bundle that ships with the project.
 
     Returns
     -------

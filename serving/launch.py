@@ -33,7 +33,7 @@ def check(settings: Settings, host: str) -> Bundle:
     Raises
     ------
     ConfigError
-        ``keys_required`` for an address that other machines reach, without keys; ``bad_keys``;
+        ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
         ``bad_endpoint``.
     BundleError
         What `bonafide.home.find_bundle` raises.
@@ -52,7 +52,7 @@ def check(settings: Settings, host: str) -> Bundle:
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
     """Return the environment that BentoML's server runs in."""
-    service = home() / "service" / str(port)  # BentoML keeps its counters there, for one server
+    service = home() / "service" / str(port)  # BentoML keeps one server's counters there
     service.mkdir(parents=True, exist_ok=True)
     return {
         "BENTOML_HOME": str(service),

@@ -1,6 +1,6 @@
 """The BentoML service: workers, health and metrics around the endpoints of `serving.http`.
 
-They are an ASGI application and not BentoML methods: those read a whole body into memory before
+These are an ASGI application and not BentoML methods, which read a whole body into memory before
 any limit applies, and fetch a URL that is sent in place of a file (docs/decisions/service.md).
 """
 
@@ -21,7 +21,7 @@ PATHS = {*("/", "/livez", "/readyz"), *(route.path for route in ROUTES.routes)}
 
 
 class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
-    """BentoML's metrics by path, for paths that exist: made-up ones would be kept as written."""
+    """BentoML's metrics by path, for existing paths alone: made-up ones would all be kept."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Count a request, or let it pass."""
@@ -35,10 +35,10 @@ instruments.RunnerTrafficMetricsMiddleware = CountKnown
 @bentoml.service(
     name="bonafide",
     workers=SETTINGS.n_workers,
-    # Longer than our own limits: BentoML would stop waiting and let the work go on.
+    # Longer than our own limits: BentoML stops waiting, but lets the work go on.
     traffic={"timeout": SETTINGS.upload_s + SETTINGS.deadline_s + 5},
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
-    # An access log would keep what clients write into a path; the metrics count.
+    # An access log would keep what clients write into a path; the metrics count requests.
     logging={"access": {"enabled": False}},
     tracing={"excluded_urls": ",".join(path.lstrip("/") for path in scoring_paths(ENDPOINTS))},
 )

@@ -1,6 +1,7 @@
-"""The service's settings: one frozen set, carried by the environment.
+"""The service's settings: one frozen set, passed on in the environment.
 
-A dataclass and not pydantic: the scorer reads it, and the messages would have to be turned back.
+A dataclass and not a pydantic model: the scorer, which reads it, goes without pydantic, whose
+errors would have to be reworded besides.
 """
 
 import os
@@ -27,7 +28,7 @@ class Settings:
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     anonymous : bool
-        Serve without keys on an address that other machines can reach.
+        Serve without keys even on an address that other machines can reach.
     workers : int
         Worker processes; 0 for one per core.
     max_body_mb : float
@@ -39,15 +40,15 @@ class Settings:
     max_channels : int
         Most channels, checked while decoding.
     max_uploads : int
-        Request bodies that a worker receives at one time.
+        Request bodies that a worker receives at the same time.
     queue : int
-        Requests that may wait beside the one being scored; one more is answered 429. A longer
-        queue absorbs bursts, a shorter one keeps answers quick under overload
+        Requests of a worker that may wait beside the one being scored; one more is answered 429. A
+        longer queue absorbs bursts, a shorter one keeps answers quick under overload
         (`benchmarks.overload`).
     upload_s : float
         Longest time for a body to arrive.
     deadline_s : float
-        Longest time for scoring, waiting included.
+        Longest time for scoring, including the wait in the queue.
     scorer_mb : float
         Address space of a scorer process, in 10^6 bytes.
     watch_s : float
@@ -59,7 +60,7 @@ class Settings:
     Raises
     ------
     ConfigError
-        ``bad_setting`` for a value that is not allowed.
+        ``bad_setting`` for a value that is out of range.
     """
 
     bundle: str = ""
@@ -92,7 +93,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Read every setting that the environment names."""
+        """Read the settings that the environment has; the others keep their defaults."""
         values = {}
         for item in fields(cls):
             text = environment.get(PREFIX + item.name.upper())
@@ -101,7 +102,7 @@ class Settings:
         return cls(**values)
 
     def to_environment(self) -> dict[str, str]:
-        """Return what `from_environment` reads back, defaults left out."""
+        """Return the variables that `from_environment` reads back, defaults left out."""
         return {
             PREFIX + item.name.upper(): str(value)
             for item in fields(self)
@@ -143,7 +144,7 @@ def _value(name: str, kind: type, text: str) -> object:
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Return whether an address or name can be reached from this machine alone."""
+    """Return whether an address or host name can be reached from this machine alone."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

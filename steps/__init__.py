@@ -1,1 +1,1 @@
-"""The steps: each unpacks, calls the domain and returns. They decide nothing."""
+"""ZenML steps: each unpacks its inputs, calls the domain and returns. They decide nothing."""

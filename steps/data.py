@@ -1,4 +1,4 @@
-"""Steps of the data side."""
+"""The steps from recordings to features."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ def ingest(
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
     """Decode and measure every recording; `fingerprint` changes when a file does."""
     corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
-    # ZenML counts a step's outputs by its return statement: two names, not a call that gives two.
+    # ZenML counts a step's outputs in its return statement: two names, not a call that returns two.
     recordings, quarantine = ingest_corpus(corpus, progress=reporter("ingest"))
     return recordings, quarantine
 
@@ -35,7 +35,7 @@ def ingest(
 def split(
     recordings: Recordings, count: int, test_share: float, seed: int
 ) -> Annotated[Folds, "folds"]:
-    """Put every source and speaker, whole, into a fold or aside for the final judgement."""
+    """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
     return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
 
 
@@ -43,7 +43,7 @@ def split(
 def extract(
     recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
 ) -> Annotated[FeatureStore, "features"]:
-    """Extract every view of every recording and of its changed copies."""
+    """Extract every view of every recording and of its augmented copies."""
     return cached_extract(
         recordings,
         FeatureSpec.from_json(feature_spec),

@@ -1,4 +1,4 @@
-"""Steps of the model side."""
+"""The steps from features to an exported candidate."""
 
 from typing import Annotated, Any
 
@@ -30,7 +30,7 @@ def train(
     features: FeatureStore,
     folds: Folds,
 ) -> Annotated[FittedBase, "fitted"]:
-    """Fit one base model on every fold and on the whole training side."""
+    """Fit one base model for every fold or two, and on the whole training side."""
     report = reporter(name)
     corpus = recordings.corpus
     return train_base(name, model, fit, features, folds, corpus, seed=seed, progress=report)
@@ -67,7 +67,7 @@ def export(
     stack: Stack,
     calibration: Calibration,
 ) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
-    """Export every model to ONNX, hold each against its source, and make a bundle."""
+    """Export every model to ONNX, compare each with its source, and make a bundle."""
     candidate, parity = build_candidate(
         work_folder(home()) / "candidate",
         config=config,

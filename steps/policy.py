@@ -10,9 +10,9 @@ from bonafide.dependencies import ROOT, files_behind
 
 
 def policy_for(function: Callable[..., Any], also: Sequence[str] = ()) -> CachePolicy:
-    """Reuse a result while parameters, inputs' content, the step and the code behind it stay.
+    """Return the policy that reuses a result while inputs, step and code behind it are the same.
 
-    ZenML looks at a step's own code alone; the files behind it are found in what it uses.
+    ZenML looks only at a step's own code; the files behind it are found by following what it uses.
 
     Parameters
     ----------
@@ -20,7 +20,12 @@ def policy_for(function: Callable[..., Any], also: Sequence[str] = ()) -> CacheP
         The step, or the function that it is made of.
     also : sequence of str
         Modules that it looks up by name at run time, such as ``bonafide.models.gru``; those of
-        other packages are watched like ours.
+        other packages are watched too.
+
+    Returns
+    -------
+    CachePolicy
+        Inputs count by their content.
     """
     files = files_behind(getattr(function, "entrypoint", function), also)
     return CachePolicy(
@@ -32,5 +37,5 @@ def policy_for(function: Callable[..., Any], also: Sequence[str] = ()) -> CacheP
 
 
 def cached_step(function: Callable[..., Any]) -> Any:
-    """Make a step whose result is reused while nothing that it depends on has changed."""
+    """Make a step whose result is reused while nothing changes that it depends on."""
     return step(cache_policy=policy_for(function))(function)

@@ -1,4 +1,4 @@
-"""Steps of the judging side."""
+"""The steps from a candidate to the verdict on it."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from steps.policy import cached_step
 def audit(
     recordings: Recordings, folds: Folds, resamples: int, seed: int
 ) -> Annotated[Audit, "audit"]:
-    """See what trivial measures alone can tell."""
+    """Measure how well trivial measures alone do."""
     return audit_shortcuts(recordings, folds, resamples=resamples, seed=seed)
 
 

@@ -1,4 +1,4 @@
-"""The step of the search for hyper-parameters."""
+"""The step of the hyper-parameter search."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def tune(
     features: FeatureStore,
     folds: Folds,
 ) -> Annotated[Study, "study"]:
-    """Search the hyper-parameters of one base model; a study that was stopped goes on."""
+    """Search the hyper-parameters of one base model; resume a study that was stopped."""
     return tune_model(
         model,
         config,

@@ -9,7 +9,7 @@ from bonafide.cli import options
 
 @click.group()
 def corpus() -> None:
-    """Read and make corpora."""
+    """Inspect and simulate corpora."""
 
 
 @corpus.command()

@@ -1,10 +1,10 @@
-"""Which extra a missing module comes with, so that its absence is told in one sentence."""
+"""Which extra a missing module belongs to, so that one sentence says what to install."""
 
 from importlib.util import find_spec
 
 from bonafide.errors import ConfigError, missing_extra
 
-# The modules imported by name of what pyproject.toml lists; a test compares the two.
+# Import names of the packages that pyproject.toml lists; a test compares the two.
 EXTRAS = {
     "train": (
         *("apscheduler", "keras", "librosa", "matplotlib", "onnx", "onnxmltools", "optuna"),
@@ -42,6 +42,11 @@ def not_installed(module: str | None) -> ConfigError | None:
 
 def require(*modules: str) -> None:
     """Check, before long work starts, that modules of an extra are installed.
+
+    Parameters
+    ----------
+    *modules : str
+        Their import names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are needed, so that the command line starts at once."""
+"""Commands that are imported only when they are used, so that the command line starts at once."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are looked up by name and imported one at a time.
+    """A group whose commands are imported one at a time, when they are looked up.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they are declared."""
+        """Return the names in the order of their declaration."""
         return list(self.lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -10,7 +10,7 @@ model = click.argument("model", required=False, metavar="[NAME[:VERSION]]")
 
 @click.group()
 def models() -> None:
-    """List bundles and show where they came from."""
+    """List bundles, and show where they came from."""
 
 
 @models.command("list")

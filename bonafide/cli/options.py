@@ -11,7 +11,7 @@ PRODUCTION = "default: the bundle in production, else the one that ships with bo
 
 
 class OutputFile(click.Path):
-    """A file to write, refused before the work starts if it could not be written."""
+    """A file to write; one that cannot be written is an error before the work starts."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, writable=True, path_type=Path)

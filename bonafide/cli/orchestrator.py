@@ -1,4 +1,4 @@
-"""What ZenML is told before it is imported."""
+"""ZenML's environment, which must be set before it is imported."""
 
 import os
 from pathlib import Path
@@ -7,11 +7,11 @@ import bonafide
 
 
 def prepare_zenml() -> None:
-    """Keep ZenML quiet and to itself; whatever the user has set stays."""
+    """Turn ZenML's logs and analytics off; whatever the user has set stays."""
     os.environ.setdefault("ZENML_ANALYTICS_OPT_IN", "false")
     os.environ.setdefault("ZENML_LOGGING_VERBOSITY", "CRITICAL")
     os.environ.setdefault("ZENML_ENABLE_RICH_TRACEBACK", "false")
-    # Steps are found by where this package lies, whatever folder the command is typed in.
+    # Steps are found beside this package, whatever the working directory.
     os.environ.setdefault(
         "ZENML_CUSTOM_SOURCE_ROOT", str(Path(bonafide.__file__).resolve().parent.parent)
     )

@@ -41,7 +41,7 @@ EPILOG = (
 )
 @click.version_option(bonafide.__version__, message="%(version)s")
 def cli() -> None:
-    """Tell machine-generated speech from human speech."""
+    """Detect machine-generated speech."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -56,6 +56,11 @@ def main(words: Sequence[str] | None = None) -> int:
     -------
     int
         0 done; 1 some inputs failed; 2 wrong usage; 130 interrupted.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        For a module that no extra brings, which is a mistake of ours.
     """
     arguments = None if words is None else list(words)
     try:

@@ -32,7 +32,7 @@ def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str
 
     trigger = cron_trigger(cron, timezone)
     if config:
-        read_config(config)  # a mistake shows now and not at three in the morning
+        read_config(config)  # a mistake shows now, not at three in the morning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Schedule(trigger, train_command(config, corpora), home(), say=click.echo).run()
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class FilesFirst(click.Command):
-    """A command for which the name of a file that exists is never an option.
+    """A command that never takes the name of an existing file for an option.
 
-    `score *` takes a file called ``--help.wav``: the word becomes ``./--help.wav``.
+    In `score *`, a file called ``--help.wav`` becomes ``./--help.wav``.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Mark the files, then parse."""
+        """Put ``./`` before such names, then parse."""
         known = {name for option in self.get_params(ctx) for name in option.opts}
 
         def is_file(word: str) -> bool:
@@ -35,7 +35,10 @@ class FilesFirst(click.Command):
         return super().parse_args(ctx, args)
 
 
-@click.command(cls=FilesFirst)
+@click.command(
+    cls=FilesFirst,
+    epilog="The exit code is 1 if some of the files could not be scored; each is reported.",
+)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @options.bundle
 @click.option(
@@ -43,17 +46,13 @@ class FilesFirst(click.Command):
     "style",
     type=click.Choice(["table", "jsonl", "csv"]),
     default="table",
-    help="what each file becomes: a line, a JSON object or a row",
+    help="print each result as a line, a JSON object or a row",
 )
 @click.option(
     "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
 )
 def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path | None) -> int:
-    """Score files and folders.
-
-    Of a folder, the audio and video files are scored. The exit code is 1 if some of the files
-    could not be scored; each of them is reported.
-    """
+    """Score files, and the audio and video files in folders."""
     from bonafide.detector import Detector
     from bonafide.home import find_bundle, home
     from bonafide.scoring import WRITERS, score_files, unusable
@@ -69,7 +68,7 @@ def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path 
 
 
 def _audio_files(paths: Sequence[str]) -> Iterator[str]:
-    """Go through files as given and through the audio files of folders, sorted."""
+    """Return the files as given, and in place of each folder its audio files, sorted."""
     from bonafide.corpora.files import audio_files
 
     for name in paths:

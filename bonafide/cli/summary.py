@@ -1,4 +1,4 @@
-"""What a finished training run says: how good the detector is, and what became of it."""
+"""The summary of a finished training run: how good the detector is, and what became of it."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ def show_evaluation(evaluation: "Evaluation") -> None:
 
 
 def show_summary(trained: "Trained") -> None:
-    """Print the evaluations, what was set aside, where the bundle is and whether it serves."""
+    """Print the evaluations, what was set aside, where the bundle is, and whether it is served."""
     from bonafide.evaluation.evaluate import percent
     from bonafide.training.judgement import plain_verdict
 

@@ -1,4 +1,4 @@
-"""Tables and trees in a terminal, and as plain text of any width where it is piped."""
+"""Tables and trees in a terminal, or as plain text of any width in a pipe."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.tree import Tree
 
-PIPED_WIDTH = 1_000_000  # nothing is wrapped or cut for a program that reads it
+PIPED_WIDTH = 1_000_000  # for a program that reads the output, nothing is wrapped or cut
 
 
 def show(content: "RenderableType") -> None:
@@ -46,7 +46,7 @@ def show_table(
 
 
 def show_records(records: Sequence[Mapping[str, Any]], keys: Sequence[str], as_json: bool) -> None:
-    """Print records as JSON, or these keys of theirs as a table."""
+    """Print records as JSON, or some of their keys as a table."""
     if as_json:
         show_json(records)
     else:
@@ -71,7 +71,7 @@ def show_values(name: str, values: Mapping[str, Any]) -> None:
 
 
 def show_tree(node: Mapping[str, Any]) -> None:
-    """Print a tree of ``{"name", "facts", "children"}``, facts in brackets behind the name."""
+    """Print a tree of ``{"name", "facts", "children"}``, with the facts in brackets."""
 
     def label(node: Mapping[str, Any]) -> str:
         facts = ", ".join(f"{key} {value}" for key, value in node.get("facts", {}).items())

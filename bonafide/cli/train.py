@@ -66,7 +66,9 @@ def train(
     return options.SOME_FAILED if trained.reasons else 0
 
 
-@click.command()
+@click.command(
+    epilog="A search that was stopped resumes. The best values are printed for a configuration."
+)
 @click.option("--model", required=True, metavar="NAME", help="a base model of the configuration")
 @click.option(
     "--trials",
@@ -87,10 +89,7 @@ def tune(
     corpus_format: str | None,
     quiet: bool,
 ) -> None:
-    """Search the hyperparameters of one base model.
-
-    A search that was stopped resumes. The best values are printed as they go into a configuration.
-    """
+    """Search the hyper-parameters of one base model."""
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
     chosen = _configuration(config)

@@ -1,1 +1,1 @@
-"""Export: every model to ONNX, checked against its source (extra ``train``)."""
+"""Export: convert every model to ONNX and check it against its source (extra ``train``)."""

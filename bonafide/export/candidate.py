@@ -1,4 +1,4 @@
-"""A candidate: every fitted part as .onnx, held against its source, in a bundle."""
+"""A candidate: every fitted part as .onnx, compared with its source, in a bundle."""
 
 import hashlib
 import json
@@ -40,9 +40,11 @@ def export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, floa
     Parameters
     ----------
     stack : Stack
+        The fitted meta-models.
     folder : Path
+        Receives the graphs.
     models : ndarray of float32, shape (n_rows, n_models)
-        Base scores that the graphs are held against the meta-models on.
+        Base scores on which graphs and meta-models are compared.
 
     Returns
     -------
@@ -71,14 +73,16 @@ def build_candidate(
     stack: Stack,
     calibration: Calibration,
 ) -> tuple[Bundle, dict[str, float]]:
-    """Export every model, hold each against its source on real features, and make a bundle.
+    """Export every model, compare each with its source on real features, and make a bundle.
 
     Parameters
     ----------
     folder : Path
         Receives the bundle; must not exist.
     config : Config
+        Goes into the manifest; sets prior and thresholds.
     recordings : Recordings
+        What the models were trained on; some are scored again.
     store : FeatureStore
         Of these recordings.
     scaler : mapping of str to Standard
@@ -86,12 +90,14 @@ def build_candidate(
     fitted : sequence of FittedBase
         In the order of the bundle's `models`.
     stack : Stack
+        Both meta-models, and which one decides.
     calibration : Calibration
+        Of the meta-model that decides.
 
     Returns
     -------
     Bundle
-        Without metrics and card, which come when it is kept.
+        Without metrics and card, which are added when it is kept.
     dict of str to float
         Largest absolute difference of each .onnx from its source: of a single model from what was
         trained, of the detector from the chain of the single models.
@@ -99,7 +105,7 @@ def build_candidate(
     Raises
     ------
     BonafideError
-        ``parity_failed`` if a difference is over 1e-4, or a verdict another.
+        ``parity_failed`` if a difference is over 1e-4, or a verdict differs.
     """
     work = folder.with_name(folder.name + "-work")
     for path in (folder, work):
@@ -134,7 +140,7 @@ def fuse(
     scaler: Mapping[str, Standard],
     manifest: Mapping[str, Any],
 ) -> None:
-    """Write detector.onnx, made of the graphs that lie in the folder."""
+    """Write detector.onnx, made of the graphs in the folder."""
     models = list(manifest["models"])
     parts = (*models, *(f"meta_{name}" for name in META_MODELS))
     fused = detector_graph(
@@ -153,12 +159,22 @@ def fuse(
 def fused_parity(
     bundle: Bundle, recordings: Recordings, rows: NDArray[np.intp]
 ) -> dict[str, float]:
-    """Hold detector.onnx against the chain on these rows' recordings.
+    """Compare detector.onnx with the chain of single graphs.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With all its graphs.
+    recordings : Recordings
+        Scored from their files.
+    rows : ndarray of int, shape (n,)
+        Which of them.
 
     Returns
     -------
     dict of str to float
-        The largest difference of any p_spoof, and how many verdicts differ.
+        ``detector``, the largest absolute difference of any p_spoof, and ``detector, verdicts``,
+        how many verdicts differ.
     """
     corpus, manifest = recordings.corpus, bundle.manifest
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
@@ -189,7 +205,7 @@ def _manifest(
     low, high = config.decision.undecided
     return {
         "name": config.name,
-        "version": "0",  # given when it is kept
+        "version": "0",  # until it is kept
         "feature_spec": store.spec.to_json(),
         "feature_spec_sha256": store.spec.sha256,
         "models": [base.name for base in fitted],

@@ -1,4 +1,4 @@
-"""The exported models one after another: what the fused detector is held against."""
+"""The exported models one after another: what the fused detector is compared with."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,14 @@ from bonafide.training.stacking import Calibration
 
 
 class Chain:
-    """Scores with the single graphs of a bundle, from a waveform or from stored features.
+    """Scores with the single graphs of a bundle, from waveforms or from stored features.
 
-    Judging a candidate starts at the latter; serving runs `detector.onnx` instead, which equals
-    this chain.
+    A candidate is judged from the latter; serving runs `detector.onnx`, which equals this chain.
 
     Parameters
     ----------
     bundle : Bundle
+        Whose graphs are loaded.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -29,13 +29,13 @@ class Chain:
         self._choice = META_MODELS.index(bundle.manifest["choice"])
 
     def score_windows(self, waveforms: NDArray[np.float32]) -> tuple[Scores, Scores, Scores]:
-        """Score windows, (n, window_samples); returns as `Detector.score_windows`."""
+        """Score windows, (n, window_samples), as `Detector.score_windows` does."""
         return self.score_features(self._graph["frontend"]({"waveform": waveforms}))
 
     def score_features(
         self, features: dict[str, NDArray[np.float32]]
     ) -> tuple[Scores, Scores, Scores]:
-        """Score windows from what `frontend.onnx` gives of them: views and statistics."""
+        """Score windows from the outputs of `frontend.onnx`: views and statistics, by name."""
         scaled = self._graph["scaler"](features)
         columns = []
         for name in self._models:

@@ -1,4 +1,4 @@
-"""The whole detector as one graph: a waveform in, a verdict out."""
+"""The whole detector as one graph: a waveform in, scores out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,25 +34,27 @@ def detector_graph(
     Parameters
     ----------
     spec : FeatureSpec
+        The front end.
     standards : mapping of str to Standard
         The scaler, by view, and of the statistics.
     models : sequence of str
         Names of the base models, in the order of the output ``models``.
     graphs : mapping of str to onnx.ModelProto
-        The exported base models (``statistics``, of some ``frames`` too, to ``p_spoof``) and
-        meta-models, ``meta_<name>`` (``models`` to ``p_spoof``).
+        The exported base models (from ``statistics``, and for some ``frames``, to ``p_spoof``) and
+        meta-models, ``meta_<name>`` (from ``models`` to ``p_spoof``).
     views : mapping of str to str
-        Which view a base model hears, if it hears one; others are not computed.
+        The view of each base model that takes one; views that none takes are not computed.
     choice : {"logistic", "xgboost"}
         The meta-model that decides.
     calibration : Calibration
+        Of the meta-model that decides.
     prior_spoof : float
         Prior of `p_spoof`, between 0 and 1.
 
     Returns
     -------
     onnx.ModelProto
-        Input ``waveform``, float32 [batch, window_samples], 16 kHz, any level. Outputs, float32:
+        Input ``waveform``, float32 [batch, window_samples], 16 kHz, at any level. Outputs, float32:
         ``llr`` [batch]; ``p_spoof`` [batch]; ``models`` [batch, n_models], p_spoof of each;
         ``stack`` [batch, 2], in the order of `META_MODELS`.
     """
@@ -82,10 +84,8 @@ def detector_graph(
 
 
 def _scaled_frames(graph: GraphBuilder, features: str, standard: Standard) -> str:
-    """Standardise a view in one pass and put time first: [batch, d, t] -> [batch, t, d].
-
-    Networks put time last again; onnxruntime drops both transpositions.
-    """
+    """Standardise a view in one pass and put time first: [batch, d, t] -> [batch, t, d]."""
+    # The networks put time last again; onnxruntime drops both transpositions.
     one, nothing = np.ones_like(standard.mean), np.zeros_like(standard.mean)
     parts = (one, nothing, standard.mean, np.square(standard.scale))
     scaled = graph.add("BatchNormalization", features, *map(graph.constant, parts), epsilon=0.0)
@@ -93,7 +93,7 @@ def _scaled_frames(graph: GraphBuilder, features: str, standard: Standard) -> st
 
 
 def _side_by_side(graph: GraphBuilder, scores: list[str]) -> str:
-    """Put scores into columns: n times [batch] -> [batch, n]."""
+    """Add the joining of scores as columns: n times [batch] -> [batch, n]."""
     rows = graph.add(
         "Reshape", graph.add("Concat", *scores, axis=0), graph.integers([len(scores), -1])
     )

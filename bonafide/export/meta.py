@@ -1,4 +1,4 @@
-"""Meta-models to ONNX: skl2onnx, onnxmltools and a few nodes around them."""
+"""Conversion of the meta-models to ONNX: skl2onnx, onnxmltools and a few nodes around them."""
 
 import numpy as np
 import onnx

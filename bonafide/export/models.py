@@ -1,4 +1,4 @@
-"""Base models to ONNX, in a process of their own, and held against their sources."""
+"""Conversion of base models to ONNX, in a process of its own, and comparison with their sources."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,10 +35,18 @@ def samples_of(
     Parameters
     ----------
     views : mapping of str to str
-        View of each base model; empty for one on statistics alone.
+        View of each base model; empty for a model of statistics alone.
     store : FeatureStore
+        Holds the features, not standardised.
     scaler : mapping of str to Standard
+        By view, and of the statistics.
     rows : sequence of int
+        Rows of the store.
+
+    Returns
+    -------
+    mapping of str to mapping
+        By base model, what `BaseModel.score` takes.
     """
     chosen = list(rows)
     known = scaler[STATISTICS](store.view(STATISTICS)[chosen])
@@ -52,23 +60,24 @@ def samples_of(
 def export_models(
     fitted: Sequence[FittedBase], samples: Samples, folder: Path, work: Path
 ) -> dict[str, float]:
-    """Write ``<name>.onnx`` of every base model.
+    """Write ``<name>.onnx`` of every base model, and compare each with its source.
 
     Parameters
     ----------
     fitted : sequence of FittedBase
-    samples : mapping
-        See `samples_of`.
+        The base models.
+    samples : mapping of str to mapping
+        By base model, the features to compare on; see `samples_of`.
     folder : Path
         Receives the graphs.
     work : Path
-        Receives what is on its way.
+        Receives intermediate files.
 
     Returns
     -------
     dict of str to float
-        Largest difference of each graph's p_spoof from its source's, and, as
-        ``<name>_<converter>``, from what another converter makes of it.
+        Largest absolute difference of each graph's p_spoof from its source's and, as
+        ``<name>_<converter>``, from that of another converter's graph.
 
     Raises
     ------
@@ -100,15 +109,23 @@ def convert_models(
 ) -> dict[str, Any]:
     """Convert base models (an `Isolated` function).
 
-    One process for all: importing tensorflow takes longer than the work.
+    One process converts all of them: importing tensorflow takes longer than the work.
 
     Parameters
     ----------
+    progress : callable
+        Called with (done, total), in models.
     jobs : list of dict
-        ``name`` of the family, ``model``, its configuration as JSON, and ``path`` of its file.
+        Each with ``name``, the family, ``model``, its configuration as JSON, and ``path``, the file
+        of the fitted model.
     folder : str
         Holds ``<name>_samples.npz``; receives ``<name>.onnx`` and ``<name>_scores.npz``: p_spoof of
-        the samples by the ``source``, under that name, and by each of its `witnesses`.
+        the samples by the fitted model, as ``source``, and by each of its `BaseModel.witnesses`.
+
+    Returns
+    -------
+    dict
+        Empty: the results are files.
     """
     for done, job in enumerate(jobs, start=1):
         chosen, place = family(job["name"]), Path(folder) / job["name"]

@@ -1,4 +1,4 @@
-"""How far an exported graph may be from what it was made of."""
+"""Parity: how much the scores of an exported graph may differ from those of its source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +17,17 @@ def largest(seen: NDArray[np.floating[Any]], source: NDArray[np.floating[Any]]) 
 
 
 def require_parity(parity: Mapping[str, float]) -> None:
-    """Refuse differences that are too large, or not numbers.
+    """Check that every difference is a number of at most `MAX_DIFFERENCE`.
+
+    Parameters
+    ----------
+    parity : mapping of str to float
+        Largest absolute difference of each graph from its source.
 
     Raises
     ------
     BonafideError
-        ``parity_failed``.
+        ``parity_failed``, naming those that are larger.
     """
     bad = {name: value for name, value in parity.items() if not value <= MAX_DIFFERENCE}
     if bad:

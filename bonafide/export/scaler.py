@@ -1,4 +1,4 @@
-"""The scaler to ONNX."""
+"""Conversion of the scaler to ONNX."""
 
 from collections.abc import Mapping
 
@@ -11,9 +11,23 @@ from bonafide.models.examples import Standard
 
 
 def add_standard(graph: GraphBuilder, value: str, standard: Standard) -> str:
-    """Add `Standard.__call__`, of features [..., d].
+    """Add `Standard.__call__` to a graph.
 
-    Division is kept a division, so that the graph equals its source to the last bit.
+    Division stays division, so that the graph equals its source to the last bit.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        The graph to add to.
+    value : str
+        Name of the features in it, [..., d].
+    standard : Standard
+        Of d features.
+
+    Returns
+    -------
+    str
+        Name of the result, [..., d].
     """
     centred = graph.add("Sub", value, graph.constant(standard.mean))
     scaled = add_limits(graph, graph.add("Div", centred, graph.constant(standard.scale)), standard)
@@ -23,7 +37,7 @@ def add_standard(graph: GraphBuilder, value: str, standard: Standard) -> str:
 
 
 def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:
-    """Keep standardised values within the limit, if there is one."""
+    """Add the clipping of standardised values to the limit, if there is one."""
     if np.isinf(standard.limit):
         return scaled
     limits = (graph.constant(-standard.limit), graph.constant(standard.limit))
@@ -31,7 +45,7 @@ def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:
 
 
 def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
-    """Standardise every view and the statistics: input ``<name>``, output ``scaled_<name>``."""
+    """Build the scaler of every view and the statistics: ``<name>`` -> ``scaled_<name>``."""
     graph = GraphBuilder("scaler")
     shapes: dict[str, list[int | str]] = {
         name: ["batch", spec.n_frames(view), view.n_features] for name, view in spec.views.items()

@@ -1,4 +1,4 @@
-"""The shortcut audit: what trivial measures alone can tell, without a look at the speech."""
+"""The shortcut audit: how well trivial measures alone do, without a look at the speech."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -49,11 +49,11 @@ class Audit(JsonArtifact):
 
     @property
     def eer(self) -> Interval:
-        """What is held against the detector's: on held-out rows, or else out of fold."""
+        """The EER to compare with the detector's: on held-out rows, or else out of fold."""
         return self.test_eer or self.fold_eer
 
     def facts(self) -> dict[str, JSON]:
-        """Return the EER that is held against the detector's, and the one out of fold."""
+        """Return the EER to compare with the detector's, and the one out of fold."""
         return {"eer": self.eer.value, "fold_eer": self.fold_eer.value}
 
 
@@ -72,19 +72,22 @@ def audit_shortcuts(
     Parameters
     ----------
     recordings : Recordings
+        The usable rows, with their measures.
     folds : Folds
+        Of these rows; a classifier never sees the fold that it scores.
     resamples, seed : int
         Of the clustered bootstrap; the seed is the trees' too.
 
     Returns
     -------
     Audit
+        EER with intervals, and what each measure contributed.
 
     References
     ----------
     .. [1] N. M. Müller et al., "Speech is Silver, Silence is Golden: What do ASVspoof-trained
-       Models Really Learn?", ASVspoof Workshop 2021: leading silence alone tells much of
-       ASVspoof 2019 apart.
+       Models Really Learn?", ASVspoof Workshop 2021: leading silence alone separates much of
+       ASVspoof 2019.
     """
     is_spoof, measures = recordings.corpus.is_spoof, recordings.measures
     scores = np.empty(len(is_spoof))

@@ -87,9 +87,16 @@ def noise(n_samples: int, rng: np.random.Generator, *, slope: float) -> Sound:
     Parameters
     ----------
     n_samples : int
+        Length, at 16 kHz.
     rng : numpy.random.Generator
+        Draws the noise.
     slope : float
         0 for white noise, `PINK` for pink noise.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_samples,)
+        At no level in particular; `with_noise` scales it.
     """
     spectrum = np.fft.rfft(rng.standard_normal(n_samples))
     falling = np.maximum(np.arange(len(spectrum)), 20) ** -slope
@@ -110,11 +117,18 @@ def reverberant(
     Parameters
     ----------
     waveform : ndarray of float, shape (n_samples,)
+        At 16 kHz.
     rng : numpy.random.Generator
+        Draws the response of the room.
     decay_s : float
-        Time in which the tail falls by 60 dB (RT60).
+        Time in which the tail falls by 60 dB (RT60); above 0.
     tail_db : float
-        Energy of the tail over that of the direct sound.
+        Energy of the tail over that of the direct sound, in dB.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_samples,)
+        The tail is cut off at the end of the recording.
     """
     t = np.arange(round(decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay_s) * (t > 0.003)
@@ -124,7 +138,7 @@ def reverberant(
 
 
 def clipped(waveform: Sound, *, share: float) -> Sound:
-    """Clip the loudest `share` of the samples, between 0 and 1."""
+    """Clip the loudest `share` of the samples; it lies between 0 and 1."""
     limit = np.quantile(np.abs(waveform), 1 - share)
     return waveform.clip(-limit, limit)
 
@@ -134,7 +148,7 @@ def _filtered(waveform: Sound, taps: Sound) -> Sound:
 
 
 def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Limit the band, in two of five cases to a telephone's, and encode it, in three of four."""
+    """Limit the band in two of five cases; then encode in three of four, or resample to 8 kHz."""
     if rng.random() < 0.4:
         edges = rng.uniform((50, 3_300), (300, 3_900))
         sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
@@ -170,7 +184,7 @@ def _codec(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _noise(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Add noise between white and steeper than pink, in three of ten cases coming and going."""
+    """Add noise between white and steeper than pink; in three of ten cases it comes and goes."""
     added = noise(len(waveform), rng, slope=rng.uniform(0.0, 1.4 * PINK))
     if rng.random() < 0.3:
         places = np.linspace(0, len(waveform), 12)
@@ -204,12 +218,12 @@ def _equaliser(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 
 def _speed(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Play up to 8 % faster or slower, pitch and all; repeat sound where the end is missing."""
+    """Play up to 8 % faster or slower, pitch included; repeat the start to fill the length."""
     n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
     return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
 
 
-# In the order in which sound meets them.
+# In the order in which a sound goes through them.
 CHANGES: dict[str, Change] = {
     "speed": _speed,
     "room": _room,
@@ -225,15 +239,16 @@ CHANGES: dict[str, Change] = {
 def draw_changes(
     rng: np.random.Generator, shares: Mapping[str, float], second_share: float
 ) -> list[str]:
-    """Draw what happens to one augmented copy.
+    """Draw the changes of one augmented copy.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Makes the draws.
     shares : mapping of str to float
-        How often each of `CHANGES` comes first; only ratios matter, not all may be 0.
+        How often each of `CHANGES` is drawn first; only ratios matter, not all may be 0.
     second_share : float
-        How often a second one, any of the others alike, is added.
+        How often a second change is added, in [0, 1]; all others are equally likely.
 
     Returns
     -------
@@ -255,15 +270,18 @@ def degrade(
     shares: Mapping[str, float],
     second_share: float,
 ) -> NDArray[np.float32]:
-    """Change a waveform as `draw_changes` says, and round it as a 16-bit file would.
+    """Make the changes that `draw_changes` draws, and round the result as a 16-bit file would.
 
     Parameters
     ----------
     waveform : ndarray of float32, shape (n_samples,)
+        At 16 kHz, full scale 1.
     rng : numpy.random.Generator
+        Draws the changes and their numbers.
     shares : mapping of str to float
+        See `draw_changes`.
     second_share : float
-        As `draw_changes` takes them.
+        See `draw_changes`.
 
     Returns
     -------

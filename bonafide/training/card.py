@@ -23,12 +23,18 @@ def model_card(
     Parameters
     ----------
     bundle : Bundle
+        The candidate.
     outcome : Outcome
-        What it was judged by.
+        Its evaluations, audit and parity.
     recordings : Recordings
-        What it learned from.
+        What it was trained on.
     quarantine : Quarantine
         What was set aside.
+
+    Returns
+    -------
+    str
+        Markdown, with the licences, results and limits of what was trained.
     """
     manifest, corpus = bundle.manifest, recordings.corpus
     return render(
@@ -53,7 +59,7 @@ def model_card(
 
 
 def _counts(corpus: Corpus) -> dict[str, int]:
-    """Count recordings by label, and those whose licence binds who uses what was learned."""
+    """Count recordings by label, and those whose licence limits the use of what was learned."""
     licence = np.char.lower(corpus.column("licence").astype(str))
     return {
         "rows": len(corpus),
@@ -74,7 +80,7 @@ def _augmentation(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _by(corpus: Corpus, name: str) -> list[list[str]]:
-    """Count bona fide, spoof and sources by a column; the rarest values together."""
+    """Count bona fide, spoof and sources by the values of a column, the rarest together."""
     values, source = corpus.column(name), corpus.column("source")
     names, counts = np.unique(values, return_counts=True)
     ordered = names[np.argsort(-counts, kind="stable")].tolist()

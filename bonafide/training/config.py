@@ -18,9 +18,9 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
-    At least three, so that what stacks are judged on can be nested (`fit_stack`). With a
-    ``test_share`` of 0 no row is held out: the final models learn from all of them, and the
-    candidate is judged by its out-of-fold scores alone.
+    There are at least three folds, so that the scores that stacks are judged on can be nested
+    (`fit_stack`). With a ``test_share`` of 0 no row is held out: the final models are fitted on all
+    of them, and the candidate is judged by its out-of-fold scores alone.
     """
 
     count: int = Field(4, ge=3, le=20)
@@ -28,7 +28,7 @@ class FoldsConfig(Section):
 
 
 class SharesConfig(Section):
-    """How often each group of `bonafide.training.augmentation` comes first; only ratios matter."""
+    """How often each of `bonafide.training.augmentation.CHANGES` is drawn; only ratios matter."""
 
     speed: float = Field(1.0, ge=0.0)
     room: float = Field(1.0, ge=0.0)
@@ -47,7 +47,7 @@ class SharesConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """Changed copies of each recording, made once and kept with the features."""
+    """Augmented copies of each recording, made once and kept with the features."""
 
     count: int = Field(3, ge=0, le=16)
     shares: SharesConfig = SharesConfig()
@@ -55,12 +55,12 @@ class AugmentationConfig(Section):
 
 
 def default_models() -> dict[str, ModelConfig]:
-    """Return the base models that are trained where the configuration names none."""
+    """Return the base models that are trained if the configuration names none."""
     return {name: family(name).Config() for name in BUILT_IN}
 
 
 class CostsConfig(Section):
-    """What an answer costs; only ratios matter."""
+    """What each kind of wrong or missing verdict costs; only ratios matter."""
 
     spoof_called_bonafide: float = Field(1.0, gt=0.0)
     bonafide_called_spoof: float = Field(1.0, gt=0.0)
@@ -68,10 +68,11 @@ class CostsConfig(Section):
 
 
 class DecisionConfig(Section):
-    """What the calibrated score is turned into.
+    """How the calibrated score becomes a verdict.
 
-    No verdict is given where the likelier one would cost more than giving none (Chow, 1970): with
-    a wrong verdict at 1 and none at 0.2, while p_spoof lies between 0.2 and 0.8.
+    No verdict is given where even the likelier one is expected to cost more than none (Chow,
+    1970): with a cost of 1 for a wrong verdict and 0.2 for none, where p_spoof lies between 0.2
+    and 0.8.
     """
 
     prior_spoof: Share = 0.5
@@ -91,7 +92,7 @@ class DecisionConfig(Section):
 
 
 class GateConfig(Section):
-    """What a candidate must reach to be promoted: the upper end of its EER's interval."""
+    """What a candidate must reach to be promoted: the highest upper end of its EER's interval."""
 
     max_eer: float = Field(0.5, gt=0.0, le=1.0)
 
@@ -104,7 +105,7 @@ class Config(Section):
     name : str
         Name of the detector, as bundles and model versions carry it.
     seed : int
-        Decides every random number of the run.
+        Determines every random number of the run.
     resamples : int
         Bootstrap resamples of every interval.
     """
@@ -124,7 +125,7 @@ class Config(Section):
 
     @property
     def spec(self) -> FeatureSpec:
-        """The front end's numbers: the defaults with what `features` sets."""
+        """The front end's parameters: the defaults, changed where `features` says so."""
         return FeatureSpec.from_json({**FeatureSpec().to_json(), **self.features})
 
     def model(self, name: str) -> ModelConfig:
@@ -153,7 +154,7 @@ class Config(Section):
     @field_validator("models", mode="before")
     @classmethod
     def _by_family(cls, sections: Any) -> Any:
-        """Read each base model's section as its own family does."""
+        """Validate each base model's section against its family's own `Config`."""
         if not isinstance(sections, Mapping):
             return sections
         return {name: _section_of(name, section) for name, section in sections.items()}
@@ -185,7 +186,7 @@ class _SectionError(ValueError):
 
 
 def _section_of(name: str, section: Any) -> Any:
-    """Validate one base model's section; a family that is not known is a wrong value."""
+    """Validate one base model's section; an unknown family is a wrong value."""
     if isinstance(section, ModelConfig):
         return section
     try:
@@ -197,7 +198,7 @@ def _section_of(name: str, section: Any) -> Any:
 
 
 def _problems(error: ValidationError, *prefix: str) -> Iterator[str]:
-    """Word every wrong value: where, what is allowed, what was seen."""
+    """Describe every wrong value: where it stands, what is allowed, what was seen."""
     for item in error.errors():
         where = (*prefix, *map(str, item["loc"]))
         cause = item.get("ctx", {}).get("error")
@@ -209,12 +210,23 @@ def _problems(error: ValidationError, *prefix: str) -> Iterator[str]:
 
 
 def parse_config(values: Any, where: str) -> Config:
-    """Check plain values.
+    """Validate a configuration of plain values.
+
+    Parameters
+    ----------
+    values : Any
+        What YAML or JSON holds; a mapping, if it is right.
+    where : str
+        Begins the message of an error, such as the path of a file.
+
+    Returns
+    -------
+    Config
 
     Raises
     ------
     ConfigError
-        ``bad_config``, with every wrong value, what was seen and what is allowed.
+        ``bad_config``, naming every wrong value, what was seen and what is allowed.
     """
     try:
         return Config.model_validate(values)
@@ -223,12 +235,22 @@ def parse_config(values: Any, where: str) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a YAML file.
+    """Read a configuration from a YAML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; an empty one gives the default configuration.
+
+    Returns
+    -------
+    Config
 
     Raises
     ------
     ConfigError
-        ``no_config``, ``bad_yaml`` or ``bad_config``.
+        ``no_config`` if the file cannot be read, ``bad_yaml`` if it is not YAML, ``bad_config`` if
+        a value in it is wrong.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The feature store: every view of every recording and its augmented copies, mapped."""
+"""Extraction: every view of every recording and of its augmented copies, into a feature store."""
 
 import hashlib
 import inspect
@@ -32,11 +32,14 @@ BATCH = 8
 
 
 def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
-    """Return the window of a recording that networks train on: its middle, tiled if shorter.
+    """Return the window of a recording that is trained on: its middle, tiled if it is shorter.
 
     Parameters
     ----------
     waveform : ndarray of float32, shape (n_samples,)
+        At 16 kHz.
+    spec : FeatureSpec
+        Sets the length of the window.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
 
 
 def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.float32]:
-    """Decode recordings to the windows that stand for them, (len(paths), window_samples)."""
+    """Decode recordings and return their training windows, (len(paths), window_samples)."""
     decoded = (decode(path, limits=LIMITS) for path in paths)
     return np.stack([training_window(waveform, spec) for waveform in decoded])
 
@@ -55,21 +58,28 @@ def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.flo
 def augmented(
     window: Waveform, sha256: str, number: int, augmentation: AugmentationConfig
 ) -> Waveform:
-    """Make one changed copy of a training window; the sound and the number decide it.
+    """Make one augmented copy of a training window.
 
     Parameters
     ----------
     window : ndarray of float32, shape (window_samples,)
+        See `training_window`.
     sha256 : str
-        Hash of the sound.
+        Hash of the sound; with `number` the seed of every draw.
     number : int
         Which copy, from 1.
+    augmentation : AugmentationConfig
+        How often each change is made.
+
+    Returns
+    -------
+    ndarray of float32, shape (window_samples,)
     """
     return degrade(window, *_how(sha256, number, augmentation))
 
 
 def changes_of(sha256: str, number: int, augmentation: AugmentationConfig) -> list[str]:
-    """Tell what `augmented` does: names of `bonafide.training.augmentation.CHANGES`."""
+    """Return the `bonafide.training.augmentation.CHANGES` that `augmented` makes, by name."""
     return draw_changes(*_how(sha256, number, augmentation))
 
 
@@ -95,7 +105,7 @@ def _graph(model: bytes) -> Graph:
 
 
 def _extract_shard(shard: _Shard) -> str | None:
-    """Write the features of one shard's rows; return what went wrong, if anything did."""
+    """Write the features of one shard's rows; return no problem, unlike `_crashed`."""
     graph = _graph(shard.graph)
     store = FeatureStore(shard.folder)
     spec, augmentation = store.spec, store.augmentation
@@ -124,7 +134,7 @@ def _crashed(shard: _Shard) -> str:
 def _create(
     folder: Path, spec: FeatureSpec, augmentation: AugmentationConfig, n_rows: int
 ) -> FeatureStore:
-    """Make the files of a store, none of its rows written yet."""
+    """Create the files of a store, with none of its rows written yet."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
@@ -135,7 +145,7 @@ def _create(
     }
     for name, shape in {**shapes, STATISTICS: (n_all, spec.n_statistics)}.items():
         open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
-    (folder / DONE).write_text("")  # last: whoever finds it finds a store
+    (folder / DONE).write_text("")  # last: a folder with this file is a store
     return FeatureStore(folder)
 
 
@@ -181,15 +191,17 @@ def extract(
     recordings : Recordings
         The rows; their order is the store's.
     spec : FeatureSpec
+        The front end.
     augmentation : AugmentationConfig
+        How many augmented copies to make of each recording, and how.
     folder : Path
         Receives the store; whatever is there is replaced.
     earlier : sequence of FeatureStore
         Stores to take unchanged recordings from; one that a killed run left behind will do.
     workers : int or None
-        Processes; None takes every core.
+        Number of processes; None for one per core.
     progress : callable
-        Told (done, total) in rows.
+        Called with (done, total), in rows.
 
     Returns
     -------
@@ -198,9 +210,9 @@ def extract(
     Raises
     ------
     AudioError
-        A file that changed for the worse since it was ingested.
+        If a file has become unreadable since it was ingested.
     CorpusError
-        ``decoder_crashed`` likewise.
+        ``decoder_crashed`` if a file has come to crash a codec since.
     """
     n_rows = len(recordings.corpus)
     store = _create(folder, spec, augmentation, n_rows)
@@ -237,20 +249,31 @@ def cached_extract(
     *,
     progress: Progress = silent,
 ) -> FeatureStore:
-    """Extract into a cache folder, taking over what earlier stores of the same spec hold.
+    """Extract into a cache folder, taking over what earlier stores of the same family hold.
 
     Parameters
     ----------
+    recordings : Recordings
+        The rows; their order is the store's.
+    spec : FeatureSpec
+        The front end.
+    augmentation : AugmentationConfig
+        How many augmented copies to make of each recording, and how.
     root : Path
         Holds ``<family>/<recordings>/`` stores; the three newest of a family are kept.
+    progress : callable
+        Called with (done, total), in rows.
+
+    Returns
+    -------
+    FeatureStore
+        In the cache folder; the next call with the same recordings returns it at once.
     """
     family, key = root / family_name(spec, augmentation), recordings.rows_sha256[:12]
     family.mkdir(parents=True, exist_ok=True)
     known, wanted = FeatureStore(family / key), dict(enumerate(map(str, recordings.sha256)))
-    if known.sounds == wanted and (known.spec, known.augmentation) == (
-        spec,
-        augmentation,
-    ):  # nothing to copy
+    settings = (spec, augmentation)
+    if known.sounds == wanted and (known.spec, known.augmentation) == settings:
         os.utime(known.folder)
         progress(len(recordings.sha256), len(recordings.sha256))
         return known
@@ -269,17 +292,28 @@ def cached_extract(
 
 
 def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
-    """Name the stores that may take rows over from each other: of one front end, changed alike.
+    """Return the name of the stores that may share rows: one front end, one augmentation.
 
-    Spec and settings alone would not do: the code that turns them into a graph and into copies
-    changes too.
+    The code counts, not the settings alone: the same settings may come to mean another graph, or
+    other augmented copies.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Counts by the graph that is built of it.
+    augmentation : AugmentationConfig
+        Counts with the code that carries it out, unless no copies are made.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
     """
     graph = build_frontend(spec).SerializeToString()
     code = Path(inspect.getfile(degrade)).read_bytes() if augmentation.count else b""
     parts = (graph, augmentation.model_dump_json().encode(), code)
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[
-        :12
-    ]
+    whole = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
+    return whole.hexdigest()[:12]
 
 
 def _age(folder: Path) -> float:

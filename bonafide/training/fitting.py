@@ -1,8 +1,9 @@
-"""Fitting a base model: once for every fold, and once on all of the training side for export."""
+"""Fitting a base model: once for every fold or two, and once on the training side for export."""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +30,7 @@ Ints = NDArray[np.int64]
 
 
 def model_seed(seed: int, name: str, *folds: int) -> int:
-    """Return a seed of its own for each model and set of folds left out; -1 is the final fit."""
+    """Return the seed of one fit, by model and folds left out (`TEST` for the final fit)."""
     entropy = [seed, *(fold + 1 for fold in folds), *name.encode()]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
@@ -41,22 +42,22 @@ class FittedBase(Artifact):
     Parameters
     ----------
     name, label : str
-        Its family, and what people read.
+        Name of its family, and what people read.
     view : str
-        The view that it hears beside the statistics; empty for one on statistics alone.
+        The view that it takes beside the statistics; empty for a model of statistics alone.
     config : dict
         Its section of the configuration, as JSON.
     content : bytes
-        The model in its own format.
+        The final model in its own format.
     suffix : str
         Usual end of that format's file names.
     oof : ndarray of float32, shape (n_rows,)
-        p_spoof of every row by a model that never saw its fold; of test rows by the final one.
+        p_spoof of every row by a model that never saw its fold; of test rows by the final model.
     nested : ndarray of float32, shape (n_rows, n_folds)
         Column k: p_spoof of every row by a model that saw neither the row's fold nor fold k, so
         that what is fitted on it can be judged on fold k. NaN for test rows.
     history : dict
-        Losses of the final fit and of each other one.
+        Losses of every fit, by its title: ``final``, ``fold 0``, ``fold 0 and 1`` ...
     """
 
     name: str
@@ -121,7 +122,7 @@ def train_base(
     nested: bool = True,
     progress: Progress = silent,
 ) -> FittedBase:
-    """Fit one base model in a process of its own; see `fit_base` for what it does.
+    """Fit one base model on every side that `left_out` names, in a process of its own.
 
     Parameters
     ----------
@@ -130,28 +131,36 @@ def train_base(
     model : ModelConfig or mapping
         Its section of the configuration, or that as JSON.
     fit : FitConfig
+        How base models are fitted.
     store : FeatureStore
         Of the corpus's rows, in their order.
     folds : Folds
+        Of these rows.
     corpus : Corpus
+        Labels and sources.
     seed : int
+        Of the run; `model_seed` makes one of it for every fit.
     nested : bool
-        Fit what `FittedBase.nested` needs, a model for every two folds. Without it the column of a
-        row's own fold alone is filled; the others are NaN.
+        Fit what `FittedBase.nested` needs, a model for every two folds. Otherwise only the column
+        of a row's own fold is filled; the others are NaN.
     progress : callable
-        Told (done, total).
+        Called with (done, total).
+
+    Returns
+    -------
+    FittedBase
 
     Raises
     ------
     ConfigError
-        ``unknown_model``.
+        ``unknown_model`` if there is no such family.
     IsolatedError
-        ``training_failed``.
+        ``training_failed`` if the process fails.
     """
     chosen = family(name)
     values = model.model_dump(mode="json") if isinstance(model, ModelConfig) else dict(model)
-    with TemporaryDirectory() as name_of_folder:
-        folder = Path(name_of_folder)
+    with TemporaryDirectory() as work:
+        folder = Path(work)
         np.savez(
             folder / "table.npz",
             is_spoof=corpus.is_spoof,
@@ -178,9 +187,19 @@ def train_base(
 
 
 def left_out(n_folds: int, *, nested: bool) -> Iterator[tuple[int, ...]]:
-    """Go through the fits of one base model: which folds each does not see.
+    """Return, for each fit of one base model, the folds that it does not see.
 
-    One fold each, then none (`TEST`), then every two.
+    Parameters
+    ----------
+    n_folds : int
+        Number of folds on the training side.
+    nested : bool
+        Leave out every two folds as well.
+
+    Yields
+    ------
+    tuple of int
+        Each fold alone; then `TEST`, which is the final fit; then every two folds.
     """
     yield from ((fold,) for fold in range(n_folds))
     yield (TEST,)
@@ -201,12 +220,20 @@ def fit_one(
     model : mapping
         Its section of the configuration, as JSON.
     fit : FitConfig
+        How base models are fitted.
     examples : Examples
+        Features and labels of all rows.
     rows : ndarray of int64, shape (n_training_rows,)
+        The rows to fit on.
     seed : int
         Of this very fit; see `model_seed`.
     progress : callable
-        Told (done, total).
+        Called with (done, total).
+
+    Returns
+    -------
+    BaseModel
+        Fitted.
     """
     chosen = family(name)
     return chosen(chosen.Config.model_validate(model), fit, seed).fit(examples, rows, progress)
@@ -227,6 +254,8 @@ def fit_base(
 
     Parameters
     ----------
+    progress : callable
+        Called with (done, total), `STEPS` a fit.
     name : str
         A family of `bonafide.models`.
     model, fit : dict
@@ -237,60 +266,67 @@ def fit_base(
         Holds ``table.npz`` with ``is_spoof``, ``source`` and ``fold``, each (n_rows,); receives
         ``model<suffix>`` and ``scores.npz`` with `FittedBase.oof` and `FittedBase.nested`.
     seed : int
+        Of the run.
     nested : bool
+        Leave out every two folds as well.
 
     Returns
     -------
     dict
-        ``history``.
+        ``history``, as `FittedBase` has it.
     """
     family(name).fix_threads()
     with np.load(Path(folder) / "table.npz") as columns:
         fold_of, is_spoof, source = columns["fold"], columns["is_spoof"], columns["source"]
     n_folds, fit_config = int(fold_of.max()) + 1, FitConfig.model_validate(fit)
     features, view = FeatureStore(Path(store)), view_of(model)
-    statistics = features.view(STATISTICS)
-    frames = features.view(view) if view else None
-    gain = feature_weights_of(features.spec, fit_config.feature_weights)
+    standardise = partial(
+        standardised,
+        statistics=features.view(STATISTICS),
+        is_spoof=is_spoof,
+        source=source,
+        frames=features.view(view) if view else None,
+        gain=feature_weights_of(features.spec, fit_config.feature_weights),
+        augmentation_weight=fit_config.augmentation_weight,
+    )
     oof = np.full(len(fold_of), np.nan, dtype=np.float32)
     inner = np.full((len(fold_of), n_folds), np.nan, dtype=np.float32)
     history: dict[str, Any] = {}
     fits = list(left_out(n_folds, nested=nested))
     for done, out in enumerate(fits):
         side = np.flatnonzero(~np.isin(fold_of, (TEST, *out)))
-        examples = standardised(
-            side,
-            statistics,
-            is_spoof,
-            source,
-            frames,
-            gain=gain,
-            augmentation_weight=fit_config.augmentation_weight,
-        )
-        part = _part(progress, done, len(fits))
+        examples, part = standardise(side), part_of(progress, done, len(fits))
         own_seed = model_seed(seed, name, *out)
         base = fit_one(name, model, fit_config, examples, side, own_seed, part)
-        for fold, column in zip(out, reversed(out), strict=True):  # of two, each is judged
-            rows = np.flatnonzero(fold_of == fold)
-            scores = base.predict(examples, rows)
-            if fold != TEST:
-                inner[rows, column] = scores
-            if len(out) == 1:
-                oof[rows] = scores
+        _score_left_out(base, examples, fold_of, out, oof, inner)
         if out == (TEST,):
             base.save(Path(folder) / f"model{base.suffix}")
         history[_title(out)] = base.history_
-        progress(STEPS * (done + 1), STEPS * len(fits))
+        part(1, 1)
     np.savez(Path(folder) / "scores.npz", allow_pickle=False, oof=oof, nested=inner)
     return {"history": history}
+
+
+def _score_left_out(
+    base: BaseModel, examples: Examples, fold_of: Ints, out: tuple[int, ...], oof: Scores,
+    nested: Scores,
+) -> None:  # fmt: skip
+    """Score the folds that a model did not see, into `oof` and `nested` of `FittedBase`."""
+    for fold, column in zip(out, reversed(out), strict=True):  # of two folds, each has the other's
+        rows = np.flatnonzero(fold_of == fold)
+        scores = base.predict(examples, rows)
+        if fold != TEST:
+            nested[rows, column] = scores
+        if len(out) == 1:
+            oof[rows] = scores
 
 
 def _title(out: tuple[int, ...]) -> str:
     return "final" if out == (TEST,) else f"fold {' and '.join(map(str, out))}"
 
 
-def _part(progress: Progress, part: int, parts: int) -> Progress:
-    """Report one of several equal parts."""
+def part_of(progress: Progress, part: int, parts: int) -> Progress:
+    """Return what reports the progress of one of several equal parts, from 0, as that of all."""
 
     def report(done: int, total: int) -> None:
         progress(STEPS * part + STEPS * done // total, STEPS * parts)

@@ -19,7 +19,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Folds(Artifact):
-    """Who is trained on and who is judged on.
+    """Which rows are trained on, and which are judged.
 
     Parameters
     ----------
@@ -84,10 +84,20 @@ class Folds(Artifact):
 
 
 def connected_groups(corpus: Corpus) -> Ints:
-    """Return the number of each row's component of sources and speakers, shape (n_rows,).
+    """Return the group of each row: its connected component of sources and speakers.
 
-    Rows that share a known source or a known speaker, directly or through other rows, get one
-    number. A row with neither known stands alone.
+    Rows that share a known source or a known speaker, directly or through other rows, are one
+    group. A row of which neither is known stands alone.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Labelled rows.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,)
+        Numbers from 0.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -108,7 +118,7 @@ def connected_groups(corpus: Corpus) -> Ints:
 
 
 def _split(is_spoof: Mask, group: Ints, count: int, seed: int) -> Ints:
-    """Return each row a fold, groups whole, classes balanced as the groups allow."""
+    """Return the fold of each row: groups whole, classes as balanced as the groups allow."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_groups = len(np.unique(group))
@@ -138,6 +148,22 @@ def _split(is_spoof: Mask, group: Ints, count: int, seed: int) -> Ints:
 def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
     """Choose whole groups that make up about `share` of the rows and hold both classes.
 
+    Parameters
+    ----------
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
+    group : ndarray of int64, shape (n_rows,)
+        See `connected_groups`.
+    share : float
+        Above 0, below 1; where groups are few, a larger part may be chosen.
+    seed : int
+        Of the shuffle.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+        True for the rows that are held out.
+
     Raises
     ------
     CorpusError
@@ -163,13 +189,27 @@ def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
 def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> Folds:
     """Split a corpus into a test side and folds of the training side.
 
-    Rows whose manifest split is ``test`` or ``eval`` are the test side, if there are any;
-    otherwise whole groups of about `test_share` of the rows are; 0 puts every row into a fold.
+    Parameters
+    ----------
+    corpus : Corpus
+        Labelled rows. Those whose split is ``test`` or ``eval`` are the test side, if there are
+        any.
+    count : int
+        Number of folds.
+    test_share : float
+        About which share of the rows is held out where the corpus names no test side, in [0, 1);
+        0 puts every row into a fold.
+    seed : int
+        Of the shuffles.
+
+    Returns
+    -------
+    Folds
 
     Raises
     ------
     CorpusError
-        ``too_few_groups``, with how many are needed.
+        ``too_few_groups`` if groups are too few or too uneven, saying how many are needed.
     """
     group, is_spoof = connected_groups(corpus), corpus.is_spoof
     split = np.char.lower(corpus.column("split"))

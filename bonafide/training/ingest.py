@@ -1,4 +1,4 @@
-"""Ingestion: every recording decoded and measured once, unusable ones set aside with a reason."""
+"""Ingestion: decode and measure every recording once; set unusable ones aside with a reason."""
 
 import hashlib
 from pathlib import Path
@@ -34,10 +34,15 @@ def measure(waveform: Waveform, stream: AudioStream, n_bytes: int) -> NDArray[np
     Parameters
     ----------
     waveform : ndarray of float32, shape (n_samples,)
+        At 16 kHz; at least one frame.
     stream : AudioStream
         The stream that it came from, read to the end.
     n_bytes : int
         Size of the file.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(MEASURES),)
     """
     speech = np.flatnonzero(active := _active_frames(waveform))
     first, last = (speech[0], speech[-1]) if len(speech) else (len(active), 0)
@@ -58,7 +63,7 @@ def measure(waveform: Waveform, stream: AudioStream, n_bytes: int) -> NDArray[np
         n_bytes / duration_s,
         stream.original_rate_hz,
         stream.channels,
-        int.from_bytes(stream.codec.encode()[:4], "big"),  # a number a codec, for the trees
+        int.from_bytes(stream.codec.encode()[:4], "big"),  # each codec a number, for the trees
     ]
     return np.array(values, dtype=np.float64)
 
@@ -79,7 +84,7 @@ def _active_frames(waveform: Waveform) -> NDArray[np.bool_]:
 
 
 def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
-    """Decode and measure one file; a reason not to use it is a result, not an exception."""
+    """Decode and measure one file; return, not raise, the reason not to use it."""
     try:
         stream = AudioStream(path, LIMITS)
         waveform = decode_stream(stream)
@@ -107,7 +112,7 @@ def _crashed(path: Path) -> AudioError:
 
 
 def _conflicts(rows: list[tuple[int, Row, str]]) -> dict[int, tuple[str, str]]:
-    """Find rows whose sound occurs again: row number -> (code, reason)."""
+    """Find rows whose sound occurs elsewhere: row number -> (code, reason)."""
     first: dict[str, tuple[int, Row]] = {}
     labels: dict[str, set[str]] = {}
     for _, row, digest in rows:
@@ -131,23 +136,26 @@ def ingest(
     Parameters
     ----------
     corpus : Corpus
+        Labelled rows, as a reader returns them.
     workers : int or None
-        Processes; None takes every core.
+        Number of processes; None for one per core.
     progress : callable
-        Told (done, total).
+        Called with (done, total), in files.
 
     Returns
     -------
-    Recordings, Quarantine
-        Set aside are files that cannot be decoded to the end, are under a second, silent or over
-        ten minutes, sounds that stand under both labels (all of them), and repetitions of a sound
-        (all but the first).
+    Recordings
+        The rows that can be used.
+    Quarantine
+        The rows set aside: files that cannot be decoded to the end, are under a second, silent or
+        over ten minutes; sounds that occur under both labels (all of them); and repetitions of a
+        sound (all but the first).
 
     Raises
     ------
     CorpusError
-        ``one_class`` if a label has no row, before decoding; ``nothing_usable`` if a label has
-        none left after.
+        ``one_class``, before decoding, if a label has no row; ``nothing_usable``, after it, if a
+        label has none left.
     """
     require_both_labels(corpus, str(corpus.root))
     paths = [corpus.audio_path(row) for row in corpus]

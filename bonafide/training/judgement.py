@@ -1,4 +1,4 @@
-"""What a training run ends in: the verdict on the candidate, the gate and the report."""
+"""Judging a candidate: its evaluations, the report, and the gate to production."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,15 +40,16 @@ LONE_NOTE = (
 
 @dataclass(frozen=True)
 class Outcome(Plain):
-    """Both evaluations, the audit and the parity of a candidate.
+    """Evaluations, audit and parity of a candidate.
 
     Parameters
     ----------
     held_out : Evaluation or None
         The exported bundle on the test side; None if every row was trained on.
     out_of_fold : Evaluation
-        The same systems on the training side, every row by models that never saw its group.
+        The same systems on the training side, every row scored by models that never saw its group.
     audit : Audit
+        How well trivial measures alone do.
     parity : dict of str to float
         Largest absolute difference of each .onnx from its source model.
     """
@@ -60,7 +61,7 @@ class Outcome(Plain):
 
     @property
     def judged(self) -> Evaluation:
-        """What the candidate is judged by: held-out rows, or else its scores out of fold."""
+        """The evaluation that counts: on held-out rows, or else out of fold."""
         return self.held_out or self.out_of_fold
 
     @property
@@ -92,7 +93,7 @@ class Judgement(Artifact):
         return sha256_of(json.dumps(self.outcome.to_json()))
 
     def facts(self) -> dict[str, JSON]:
-        """Return the EER of every system on sources it never heard."""
+        """Return the EER of every system on sources never heard in training."""
         judged = self.outcome.judged
         eers = {name: metrics["eer"].value for name, metrics in judged.systems.items()}
         return {"eer": eers[DECISION], "eer_by_system": eers, **judged.counts}
@@ -108,8 +109,11 @@ def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> d
     Parameters
     ----------
     bundle : Bundle
+        Scored with its single graphs, as `Chain` does.
     store : FeatureStore
+        Made with the bundle's feature spec.
     rows : ndarray of int, shape (n,)
+        Rows of the store.
 
     Returns
     -------
@@ -130,7 +134,7 @@ def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> d
 def systems(
     models: Floats, stack: Floats, llr: Floats, *, names: Sequence[str]
 ) -> dict[str, Floats]:
-    """Name every system that is compared: base models, their mean, stacks, decision.
+    """Return the llr of every system that is compared: base models, their mean, stacks, decision.
 
     Parameters
     ----------
@@ -139,9 +143,9 @@ def systems(
     stack : ndarray, shape (n_rows, 2)
         p_spoof of the meta-models.
     llr : ndarray, shape (n_rows,)
-        The decision.
+        The decision's.
     names : sequence of str
-        The base models, a name for each column of `models`.
+        The name of the base model in each column of `models`.
 
     Returns
     -------
@@ -180,22 +184,36 @@ def evaluate_candidate(
 
     Parameters
     ----------
+    bundle : Bundle
+        The candidate.
+    recordings : Recordings
+        What it was trained on and is judged on.
+    store : FeatureStore
+        Of these recordings.
+    folds : Folds
+        Of these recordings.
     models : ndarray, shape (n_rows, n_models)
         Out-of-fold p_spoof of the base models.
     cross_fitted : ndarray, shape (n_rows, 2)
         Cross-fitted p_spoof of the meta-models.
+    calibration : Calibration
+        Of the chosen meta-model.
+    stack : Stack
+        Says which meta-model was chosen.
     audit : Audit
         What trivial measures alone reach, on the same rows.
     parity : dict of str to float
         Largest absolute difference of each .onnx from its source model.
+    config : Config
+        Prior, seed and number of bootstrap resamples.
 
     Returns
     -------
     Judgement
     """
     test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
-    # The calibration's two numbers know these rows. A line a fold would keep them apart, but the
-    # pair behind each fold is another, and scores of unlike lines do not compare.
+    # The calibration's two numbers were fitted on these rows. One calibration a fold would avoid
+    # that, but each fold has its own meta-models, and scores of unlike calibrations do not compare.
     llr = calibration.llr(cross_fitted[side, META_MODELS.index(stack.choice)])
     parts = {
         OUT_OF_FOLD: (side, systems(models[side], cross_fitted[side], llr, names=bundle.models))
@@ -232,10 +250,17 @@ def report_page(
     Parameters
     ----------
     title : str
+        Heading of the page.
     outcome : Outcome
+        Gives the verdict in words, the audit and the parity.
     evaluations : iterable of tuple
-        Each evaluation with the scores of its systems and which of its rows are spoof, in the
-        order they are shown.
+        Each evaluation with the scores of its systems and the labels of its rows (True for spoof),
+        in the order they are shown.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
     """
     from bonafide.evaluation.report import evaluation_values, render
 
@@ -257,7 +282,7 @@ def report_page(
 
 
 def gate(outcome: Outcome, config: Config) -> list[str]:
-    """Return the reasons not to promote a candidate; if there is none, it may be."""
+    """Return the reasons not to promote a candidate; none if it may be promoted."""
     eer = outcome.judged.systems[DECISION]["eer"]
     allowed = config.gate.max_eer
     if eer.high <= allowed:
@@ -269,7 +294,7 @@ def gate(outcome: Outcome, config: Config) -> list[str]:
 
 
 def plain_verdict(outcome: Outcome) -> str:
-    """Return in plain words how good the candidate is."""
+    """Describe in plain words how good the candidate is."""
     eer = outcome.judged.systems[DECISION]["eer"]
     audit = outcome.audit.eer
     wrong = round(100 * eer.value)

@@ -1,4 +1,4 @@
-"""Keeping a candidate as a bundle, and putting it into production if the gate lets it."""
+"""Promotion: keep a candidate as a bundle, and put it into production if the gate lets it."""
 
 import hashlib
 import shutil
@@ -18,7 +18,7 @@ from bonafide.training.recordings import Quarantine, Recordings
 
 
 def code_version() -> dict[str, str]:
-    """Return which code ran: package version, hash of its files, the commit where there is one."""
+    """Return which code ran: package version, hash of its files, and the commit in a checkout."""
     package = Path(bonafide.__file__).parent
     files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".j2", ".css"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -43,24 +43,29 @@ def keep_and_promote(
     config: Config,
     run: dict[str, str],
 ) -> tuple[Bundle, list[str]]:
-    """Keep a candidate under the next version and promote it.
+    """Keep a candidate under the next version, and promote it if the gate lets it.
 
     Parameters
     ----------
     root : Path
         The home folder.
     candidate : Bundle
+        Without metrics and card.
     judgement : Judgement
-    recordings, quarantine : Recordings, Quarantine
-        What it was trained on, and what was set aside.
+        Its outcome decides; its page is kept as the report.
+    recordings : Recordings
+        What it was trained on.
+    quarantine : Quarantine
+        What was set aside.
     config : Config
+        Holds the gate.
     run : dict of str to str
-        The orchestrator's own names of the run.
+        The orchestrator's own names of the run; empty without one.
 
     Returns
     -------
     Bundle
-        As kept.
+        As kept, with metrics and card.
     list of str
         Why it was not promoted; empty if it was.
     """

@@ -1,4 +1,4 @@
-"""What ingestion ends in: the usable recordings, and the rows that were set aside."""
+"""The results of ingestion: the usable recordings, and the rows that were set aside."""
 
 import hashlib
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Recordings(Artifact):
     sha256 : ndarray of str, shape (n_rows,)
         Hash of the decoded sound: 16 kHz, rounded to 16 bits.
     measures : ndarray of float64, shape (n_rows, len(MEASURES))
-        What the shortcut audit looks at; nothing of it goes into a detector.
+        For the shortcut audit; no detector sees them.
     """
 
     corpus: Corpus
@@ -63,7 +63,7 @@ class Recordings(Artifact):
 
     @property
     def rows_sha256(self) -> str:
-        """Hash of rows and sound together: what the models were made from."""
+        """Hash of rows and sounds together: the identity of what models are trained on."""
         text = self.corpus.to_csv() + "\n".join(self.sha256)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -92,7 +92,7 @@ class Recordings(Artifact):
         return cls(Corpus(root, rows), sha256, np.stack(measures, axis=1))
 
     def digest(self) -> str:
-        """Return the hash of rows and sound."""
+        """Return the hash of rows and sounds."""
         return self.rows_sha256
 
     def facts(self) -> dict[str, JSON]:
@@ -123,7 +123,7 @@ class Recordings(Artifact):
 
 @dataclass(frozen=True)
 class Quarantine(JsonArtifact):
-    """What was set aside out of how many."""
+    """The rows that were set aside, and how many were read."""
 
     FILE: ClassVar = "quarantine.json"
 

@@ -11,10 +11,10 @@ from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.home import clean_work, home, work_folder
 from bonafide.process.pool import Progress
-from bonafide.training.audit import audit_shortcuts
+from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
 from bonafide.training.extraction import cached_extract
-from bonafide.training.fitting import train_base
+from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
@@ -34,29 +34,33 @@ def train(
 ) -> Bundle:
     """Train, judge, export and keep a detector; promote it if the gate lets it.
 
-    The same steps as the ZenML pipeline's, on the same functions: the same configuration and
-    recordings give a bundle of the same content hash. Nothing is cached but the features.
+    This does what the ZenML pipeline does, by the same functions: the same configuration and
+    recordings give a bundle of the same content hash. Only the features are cached.
 
     Parameters
     ----------
     config : Config
-        Such as `bonafide.read_config` reads.
+        What to train and how; see `bonafide.read_config`.
     corpora : Corpus, path, or sequence of these
-        What `bonafide.read_corpus` reads.
+        Corpora, or the manifests and folders that `bonafide.read_corpus` reads.
     root : Path or None
-        Where bundles, features and reports are kept; None takes `bonafide.home.home`.
+        Where bundles, features and reports are kept; None for `bonafide.home.home`.
     progress : callable
-        Called with the name of a part, returns what that part tells (done, total).
+        Called with the name of a part; returns what to call with its (done, total).
 
     Returns
     -------
     Bundle
-        As kept, with metrics and model card.
+        As kept, with metrics and model card. Whether it was promoted shows in the home folder.
 
     Raises
     ------
+    CorpusError
+        If a corpus cannot be read, or has too few usable rows or groups.
+    IsolatedError
+        ``training_failed`` if a base model cannot be fitted or exported.
     BonafideError
-        What reading, ingesting, fitting and exporting raise.
+        ``parity_failed`` if an exported model differs from its source.
     """
     root = root or home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
@@ -84,25 +88,12 @@ def _candidate(
     root: Path,
     progress: Callable[[str], Progress],
 ) -> tuple[Bundle, Judgement]:
-    """Fit, export and judge, base models side by side."""
-    corpus, seed = recordings.corpus, config.seed
-    with ThreadPoolExecutor(len(config.models) + 1) as pool:
-        auditing = pool.submit(
-            audit_shortcuts, recordings, folds, resamples=config.resamples, seed=seed
-        )
-        fits = [
-            pool.submit(
-                train_base,
-                *(name, model, config.fit, store, folds, corpus),
-                seed=seed,
-                progress=progress(name),
-            )
-            for name, model in config.models.items()
-        ]
-        fitted, audit = [fit.result() for fit in fits], auditing.result()
+    """Fit, stack, export and judge."""
+    is_spoof = recordings.corpus.is_spoof
+    fitted, audit = _fit_side_by_side(config, recordings, store, folds, progress)
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
-    oof, stack, cross_fitted = stack_models(fitted, corpus.is_spoof, folds, seed)
-    calibration = calibrate_stack(stack, cross_fitted, corpus.is_spoof, folds)
+    oof, stack, cross_fitted = stack_models(fitted, is_spoof, folds, config.seed)
+    calibration = calibrate_stack(stack, cross_fitted, is_spoof, folds)
     candidate, parity = build_candidate(
         work_folder(root) / "candidate",
         config=config,
@@ -127,3 +118,27 @@ def _candidate(
         config=config,
     )
     return candidate, judgement
+
+
+def _fit_side_by_side(
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    folds: Folds,
+    progress: Callable[[str], Progress],
+) -> tuple[list[FittedBase], Audit]:
+    """Fit the base models, each in a process of its own, and audit shortcuts meanwhile."""
+    with ThreadPoolExecutor(len(config.models) + 1) as pool:
+        auditing = pool.submit(
+            audit_shortcuts, recordings, folds, resamples=config.resamples, seed=config.seed
+        )
+        fits = [
+            pool.submit(
+                train_base,
+                *(name, model, config.fit, store, folds, recordings.corpus),
+                seed=config.seed,
+                progress=progress(name),
+            )
+            for name, model in config.models.items()
+        ]
+        return [fit.result() for fit in fits], auditing.result()

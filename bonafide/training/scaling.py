@@ -1,4 +1,4 @@
-"""Standardising: a scaler for every view and the statistics, and each fit's own."""
+"""Standardising: the scaler of the exported detector, and the standards of each fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bonafide.models.examples import Examples, Features, Part, Rows, Standard
 from bonafide.training.folds import Folds
 from bonafide.training.store import FeatureStore
 
-STATISTICS_LIMIT = 4.0  # deviations: a statistic far off says no more than one that is off
+STATISTICS_LIMIT = 4.0  # standard deviations; a statistic further off says no more than one there
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Scaler(Artifact):
 def feature_weights_of(
     spec: FeatureSpec, feature_weights: Mapping[str, FeatureWeights]
 ) -> Features:
-    """Return the gain of each statistic, of mean square 1, shape (n_statistics,)."""
+    """Return the gain of each statistic, shape (n_statistics,), scaled to a mean square of 1."""
     gains = list[float]()
     for name, view in spec.statistics.items():
         own = feature_weights.get(name, FeatureWeights())
@@ -74,9 +74,18 @@ def fit_standard(
     Parameters
     ----------
     view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n_statistics)
-        Usually memory-mapped. Statistics get `STATISTICS_LIMIT`.
+        Usually memory-mapped.
     rows : ndarray of int, shape (n_training_rows,)
+        The rows to fit on.
     gain : ndarray of float32, shape (n_statistics,), or None
+        Factor of each standardised statistic; see `feature_weights_of`.
+    chunk_rows : int
+        How many rows are in memory at a time.
+
+    Returns
+    -------
+    Standard
+        Statistics are limited to `STATISTICS_LIMIT`, views are not.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -92,7 +101,7 @@ def fit_standard(
 def fit_scaler(
     store: FeatureStore, folds: Folds, feature_weights: Mapping[str, FeatureWeights]
 ) -> Scaler:
-    """Fit every `Standard` on the training side."""
+    """Fit the `Standard` of every view and of the statistics on the training side."""
     rows = np.flatnonzero(~folds.is_test)
     standards = {name: fit_standard(store.view(name), rows) for name in store.spec.views}
     gain = feature_weights_of(store.spec, feature_weights)
@@ -109,7 +118,7 @@ def standardised(
     gain: Features | None = None,
     augmentation_weight: float | NDArray[np.float64] = 0.0,
 ) -> Examples:
-    """Return features as extracted with the standards of the rows in `side`; see `Examples`."""
+    """Return unscaled features with standards fitted on the rows in `side`; see `Examples`."""
     known = Part(statistics, fit_standard(statistics, side, gain=gain))
     heard = None if frames is None else Part(frames, fit_standard(frames, side))
     return Examples(known, is_spoof, source, heard, augmentation_weight)

@@ -1,4 +1,4 @@
-"""Retraining by the clock: a small long-lived process that starts one run at a time."""
+"""Retraining on a schedule: a small long-lived process that starts one run at a time."""
 
 import json
 import signal
@@ -32,6 +32,11 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
         Configuration; None for the demo's.
     corpora : sequence of str
         Manifests or folders; none for the simulated corpus.
+
+    Returns
+    -------
+    list of str
+        Program and arguments, with absolute paths.
     """
     command = [sys.executable, "-m", "bonafide.cli", "train", "--quiet"]
     if config:
@@ -42,38 +47,57 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
 
 
 def cron_trigger(cron: str, timezone: str | None = None) -> CronTrigger:
-    """Return when a cron expression is due; daylight saving is APScheduler's matter.
+    """Return a trigger for the times that fit a cron expression.
 
     Parameters
     ----------
     cron : str
         Five fields: minute, hour, day, month, weekday.
     timezone : str, optional
-        Such as ``Europe/Berlin``; that of the machine by default.
+        Such as ``Europe/Berlin``; that of the machine by default. APScheduler sees to daylight
+        saving.
+
+    Returns
+    -------
+    CronTrigger
 
     Raises
     ------
     ConfigError
-        ``bad_cron`` for an expression or a time zone that is not known, or that no time fits.
+        ``bad_cron`` if the expression or the time zone is not known, or if no time ever fits.
     """
+    problem = "no time ever fits it"
     try:
         trigger = CronTrigger.from_crontab(cron, timezone=timezone)
-        if trigger.get_next_fire_time(None, _now()) is None:
-            raise ValueError("no time ever fits it")
+        if trigger.get_next_fire_time(None, _now()) is not None:
+            return trigger
     except (ValueError, LookupError) as error:
-        raise ConfigError(
-            "bad_cron",
-            f"cron {cron!r} in time zone {timezone or 'local'}: {error}; must be "
-            "five fields: minute, hour, day, month, weekday",
-        ) from error
-    return trigger
+        problem = str(error)
+    raise ConfigError(
+        "bad_cron",
+        f"cron {cron!r} in time zone {timezone or 'local'}: {problem}; must be "
+        "five fields: minute, hour, day, month, weekday",
+    )
 
 
 def read_history(root: Path) -> list[dict[str, Any]]:
-    """List the runs that schedules started, oldest first.
+    """Return the runs that schedules started, oldest first.
 
-    Each has ``started``, ``ended`` (ISO 8601, UTC), ``status`` (exit code, or ``interrupted`` for
-    one whose schedule was killed) and ``log`` (path of what it printed).
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    list of dict
+        Each with ``started`` and ``ended`` (ISO 8601, UTC), ``status`` (exit code, or
+        ``interrupted`` if its schedule was killed) and ``log`` (path of what it printed).
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If a line other than the last is damaged.
     """
     path = root / HISTORY
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -90,10 +114,10 @@ def read_history(root: Path) -> list[dict[str, Any]]:
 
 
 class Schedule:
-    """Starts a command whenever a trigger is due, never twice at once.
+    """Starts a command whenever a trigger is due, never two at a time.
 
-    A time that comes while a run is still going on is skipped; one that passed while the machine
-    slept is made up for, once.
+    A time that comes while a run is still going on is skipped; those that passed while the machine
+    slept are made up for by one run.
 
     Parameters
     ----------
@@ -104,7 +128,7 @@ class Schedule:
     root : Path
         The home folder; holds the history and the logs.
     say : callable
-        Told what happens, a line at a time.
+        Called with each line to print.
     """
 
     def __init__(

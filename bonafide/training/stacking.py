@@ -1,4 +1,4 @@
-"""Stacking: two meta-models on out-of-fold scores, the better one chosen, then calibrated."""
+"""Stacking: fit two meta-models on out-of-fold scores, choose the better one, calibrate it."""
 
 import json
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ META_ROUNDS = 60
 
 
 def log_odds(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the log odds of probabilities, clipped away from 0 and 1 by `CLIP`."""
+    """Return the log odds of probabilities, clipped to [`CLIP`, 1 - `CLIP`]."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def even_weights(is_spoof: Mask) -> NDArray[np.float64]:
-    """Weigh rows so that both classes count alike."""
+    """Return a weight for each row, shape (n_rows,), by which both classes count alike."""
     share = is_spoof.mean()
     return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
 
@@ -136,9 +136,9 @@ def fit_stack(
 ) -> tuple[Stack, Scores]:
     """Fit both meta-models on out-of-fold scores and choose one.
 
-    Each row's own meta-model scores come from a pair that never saw its fold, nor did the base
-    models whose scores that pair was fitted on. With ordinary out-of-fold scores in their place,
-    which models fitted on the judged fold gave, pure noise reads better than chance.
+    The meta-models that score a row never saw its fold, and neither did the base models whose
+    scores they were fitted on. Fitted on ordinary out-of-fold scores, which come from base models
+    that did see it, they score pure noise better than chance.
 
     Parameters
     ----------
@@ -147,17 +147,19 @@ def fit_stack(
     nested : ndarray of float32, shape (n_rows, n_folds, n_models)
         [r, k]: p_spoof of row r by models that saw neither its fold nor fold k.
     is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
     folds : Folds
-        Three or more.
+        At least three.
     seed : int
+        Of the trees.
 
     Returns
     -------
     Stack
         Fitted on the whole training side.
     ndarray of float32, shape (n_rows, 2)
-        Cross-fitted p_spoof of both meta-models; test rows by the final pair, which never saw
-        them either.
+        Cross-fitted p_spoof of both meta-models; of test rows, p_spoof by the final pair, which
+        never saw them either.
     """
     cross_fitted = np.empty((len(oof), len(META_MODELS)), dtype=np.float32)
     for fold in range(folds.count):
@@ -179,7 +181,7 @@ def fit_stack(
 
 @dataclass(frozen=True)
 class Calibration(JsonArtifact):
-    """llr = -(slope * log_odds(p) + intercept), p the chosen meta-model's p_spoof."""
+    """llr = -(slope * log_odds(p) + intercept), where p is the chosen meta-model's p_spoof."""
 
     FILE: ClassVar = "calibration.json"
 
@@ -196,9 +198,28 @@ class Calibration(JsonArtifact):
 
 
 def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
-    """Fit a line from log odds to llr on out-of-fold rows (Platt, 1999; Brümmer's affine form).
+    """Fit a line from log odds to llr on out-of-fold scores.
 
-    Both classes count alike, so that the log posterior odds are the log likelihood ratio.
+    Both classes count alike, so that the log posterior odds are the log likelihood ratio [1]_ [2]_.
+
+    Parameters
+    ----------
+    p_spoof : ndarray of float32, shape (n_rows,)
+        Cross-fitted scores of one meta-model, in [0, 1].
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Labels, both of them present.
+
+    Returns
+    -------
+    Calibration
+        Slope and intercept are 0 if the score points the wrong way: every llr is 0 then.
+
+    References
+    ----------
+    .. [1] J. C. Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
+       Regularized Likelihood Methods", Advances in Large Margin Classifiers, 1999.
+    .. [2] N. Brümmer and J. du Preez, "Application-independent evaluation of speaker detection",
+       Computer Speech & Language 20, 2006.
     """
     line = fit_linear(log_odds(p_spoof)[:, None], is_spoof, strength=1e6)
     if line.coefficients[0] <= 0.0:  # a score that points the wrong way says nothing
@@ -209,13 +230,25 @@ def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
 def stack_models(
     fitted: Sequence["FittedBase"], is_spoof: Mask, folds: Folds, seed: int
 ) -> tuple[Scores, Stack, Scores]:
-    """Fit the meta-models on what base models say; see `fit_stack`.
+    """Fit the meta-models on the scores of base models; see `fit_stack`.
+
+    Parameters
+    ----------
+    fitted : sequence of FittedBase
+        Their order is that of the columns.
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Labels.
+    folds : Folds
+        At least three.
+    seed : int
+        Of the trees.
 
     Returns
     -------
     ndarray of float32, shape (n_rows, n_models)
         Out-of-fold p_spoof of the base models, a column each.
     Stack
+        Fitted on the whole training side.
     ndarray of float32, shape (n_rows, 2)
         Cross-fitted p_spoof of both meta-models.
     """

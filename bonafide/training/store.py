@@ -1,4 +1,4 @@
-"""The feature store: a folder of memory-mapped arrays, one a view."""
+"""The feature store: a folder of memory-mapped arrays, one per view."""
 
 import hashlib
 import json
@@ -20,24 +20,24 @@ AUGMENTATION = "augmentation.json"
 
 @dataclass(frozen=True)
 class FeatureStore(Artifact):
-    """A folder with one ``<view>.npy`` a view, float32 (n_all, n_frames, n_features).
+    """A folder with one ``<view>.npy`` per view, float32 (n_all, n_frames, n_features).
 
-    ``statistics.npy`` is float32 (n_all, n_statistics). Row i belongs to row i of the n_rows
-    recordings it was made of; row i + k n_rows, for k = 1, 2 ..., to changed copy k of that
-    recording. ``rows.jsonl`` says which recordings are written and what sound each holds;
-    ``spec.json`` is the feature spec, ``augmentation.json`` how the copies are made.
+    ``statistics.npy`` is float32 (n_all, n_statistics). Of n_rows recordings, row i is recording i,
+    and row i + k n_rows, for k = 1, 2 ..., is augmented copy k of recording i. ``rows.jsonl`` says
+    which recordings are written, with the hash of each one's sound; ``spec.json`` is the feature
+    spec, and ``augmentation.json`` says how the augmented copies were made.
     """
 
     folder: Path
 
     @property
     def spec(self) -> FeatureSpec:
-        """The numbers that it was made with."""
+        """The feature spec that it was made with."""
         return FeatureSpec.from_json(json.loads((self.folder / SPEC).read_text()))
 
     @property
     def augmentation(self) -> AugmentationConfig:
-        """How the changed copies were made."""
+        """How the augmented copies were made."""
         return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
 
     def view(self, name: str) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ class FeatureStore(Artifact):
 
     @property
     def sounds(self) -> dict[int, str]:
-        """Hash of the sound in each row that is written."""
+        """The hash of the sound in each recording that is written, by row."""
         path = self.folder / DONE
         if not path.exists():
             return {}
@@ -61,7 +61,7 @@ class FeatureStore(Artifact):
 
     @property
     def sha256(self) -> str:
-        """Hash of spec, copies and sounds, which decide every number in the store."""
+        """Hash of spec, augmentation and sounds, which determine every number in the store."""
         sounds = [sha for _, sha in sorted(self.sounds.items())]
         text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -76,7 +76,7 @@ class FeatureStore(Artifact):
         return cls(folder)
 
     def digest(self) -> str:
-        """Return the hash of spec, copies and sounds."""
+        """Return the hash of spec, augmentation and sounds."""
         return self.sha256
 
     def facts(self) -> dict[str, JSON]:

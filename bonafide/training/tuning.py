@@ -1,4 +1,4 @@
-"""Hyper-parameters of one base model, searched by Optuna in a bounded study that can go on."""
+"""The hyper-parameter search of one base model: a bounded Optuna study that can be resumed."""
 
 import hashlib
 import json
@@ -9,34 +9,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bonafide.artifact import JSON, JsonArtifact
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models import family
+from bonafide.models.config import ModelConfig
 from bonafide.process.pool import Progress, silent
 from bonafide.training.config import Config
-from bonafide.training.fitting import STEPS, train_base
+from bonafide.training.fitting import part_of, train_base
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import even_weights
 from bonafide.training.store import FeatureStore
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
+    import optuna
+    from optuna.trial import FrozenTrial, Trial
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Study(JsonArtifact):
-    """What a search found.
+    """The result of a search.
 
     Parameters
     ----------
     model : str
-        The base model.
+        Name of the base model.
     best : dict
-        Values of its section of the configuration.
+        The best values for its section of the configuration.
     loss : float
         Their out-of-fold log loss in nats, classes counting alike.
     trials : list of dict
-        Each with ``number``, ``loss`` and ``values``, in the order they were run.
+        Each with ``number``, ``loss`` and ``values``, in the order in which they were run.
     """
 
     FILE: ClassVar = "study.json"
@@ -69,7 +71,7 @@ class Study(JsonArtifact):
 
 
 def _study_name(name: str, config: Config, store: FeatureStore, folds: Folds) -> str:
-    """Name studies so that only trials of the same question are counted together."""
+    """Return a name that is the same only for trials with equal settings, features and folds."""
     question = [
         config.models[name].model_dump(mode="json"),
         config.fit.model_dump(mode="json"),
@@ -94,16 +96,26 @@ def tune(
     """Search the hyper-parameters of one base model.
 
     A trial fits the model on every fold; its loss is that of the out-of-fold scores. Trials are
-    kept in a SQLite file as they end: the same call goes on until `trials` have ended.
+    kept in a SQLite file as they end, so that the same call resumes a search that was stopped.
 
     Parameters
     ----------
     name : str
         One of the configuration's base models.
+    config : Config
+        Gives the seed, how base models are fitted, and the values that are not searched.
+    recordings : Recordings
+        Labels and sources.
+    store : FeatureStore
+        Of these recordings.
+    folds : Folds
+        Of these recordings.
     trials : int
-        How many trials the study holds when it is done.
+        How many trials the study holds when it is done, at least 1.
     folder : Path
         Receives ``studies.db``.
+    progress : callable
+        Called with (done, total).
 
     Returns
     -------
@@ -114,46 +126,56 @@ def tune(
     ConfigError
         ``unknown_model`` if the configuration does not name it.
     IsolatedError
-        ``training_failed``.
+        ``training_failed`` if the process of a trial fails.
     """
-    import optuna
-    from optuna.trial import TrialState
+    chosen, section = family(name), config.model(name).model_dump()
+    from optuna.samplers import TPESampler
 
     folder.mkdir(parents=True, exist_ok=True)
-    section, chosen = config.model(name), family(name)
-    side, is_spoof = ~folds.is_test, recordings.corpus.is_spoof
-    even = even_weights(is_spoof[side])
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder / 'studies.db'}",
-        study_name=_study_name(name, config, store, folds),
-        load_if_exists=True,
-    )
-    ended = len(study.get_trials(states=(TrialState.COMPLETE,)))
-    # A sampler starts anew with every call: without the count it would draw the same trials again.
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + ended)
+    study = _open_study(folder / "studies.db", _study_name(name, config, store, folds))
+    ended = len(_complete(study))
+    # Every call makes a new sampler: without the count it would draw the same trials again.
+    study.sampler = TPESampler(seed=config.seed + ended)
 
     def loss_of(trial: "Trial") -> float:
-        model = chosen.Config.model_validate({**section.model_dump(), **chosen.suggest(trial)})
-        done = STEPS * len(study.get_trials(states=(TrialState.COMPLETE,)))
-
-        def report(now: int, total: int) -> None:
-            progress(done + STEPS * now // total, STEPS * trials)
-
-        fitted = train_base(
-            name,
-            model,
-            config.fit,
-            store,
-            folds,
-            recordings.corpus,
-            seed=config.seed,
-            nested=False,
-            progress=report,
-        )
-        return log_loss(fitted.oof[side], is_spoof[side], even)
+        model = chosen.Config.model_validate({**section, **chosen.suggest(trial)})
+        report = part_of(progress, len(_complete(study)), trials)
+        return _out_of_fold_loss(name, model, config, recordings, store, folds, report)
 
     study.optimize(loss_of, n_trials=max(0, trials - ended))
-    complete = study.get_trials(states=(TrialState.COMPLETE,))
-    listed = [{"number": t.number, "loss": t.value, "values": t.params} for t in complete]
+    listed = [{"number": t.number, "loss": t.value, "values": t.params} for t in _complete(study)]
     return Study(name, dict(study.best_params), float(study.best_value), listed)
+
+
+def _open_study(file: Path, name: str) -> "optuna.Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(storage=f"sqlite:///{file}", study_name=name, load_if_exists=True)
+
+
+def _complete(study: "optuna.Study") -> "list[FrozenTrial]":
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.COMPLETE,))
+
+
+def _out_of_fold_loss(
+    name: str,
+    model: ModelConfig,
+    config: Config,
+    recordings: Recordings,
+    store: FeatureStore,
+    folds: Folds,
+    progress: Progress,
+) -> float:
+    """Fit a base model on every fold; return its log loss in nats, classes counting alike."""
+    corpus, side = recordings.corpus, ~folds.is_test
+    fitted = train_base(
+        *(name, model, config.fit, store, folds, corpus),
+        seed=config.seed,
+        nested=False,
+        progress=progress,
+    )
+    is_spoof = corpus.is_spoof[side]
+    return log_loss(fitted.oof[side], is_spoof, even_weights(is_spoof))

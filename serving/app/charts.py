@@ -1,4 +1,4 @@
-"""The page's charts: one time axis for all that is drawn over time."""
+"""The page's charts; all that show time share one time axis."""
 
 import base64
 import io
@@ -15,14 +15,14 @@ from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import percent
 
 PERCENT = "format(datum.value * 100, '.0f') + ' %'"
-LABELS_PX = 46  # the same room for every vertical axis, so that the time axes lie on each other
+LABELS_PX = 46  # the same room for every vertical axis, so that the time axes line up
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
 LOWEST = 0.03  # a bar without height would look like a stretch that was left out
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
 
 
 def _colour(field: str, thresholds: Mapping[str, float]) -> alt.Color:
-    """Colour a probability as the verdict's bar does."""
+    """Return the colours of the verdict's bar, for a probability."""
     domain = [thresholds["bonafide_to"], thresholds["spoof_from"]]
     scale = alt.Scale(type="threshold", domain=domain, range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
@@ -67,7 +67,7 @@ def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
 
 
 def _png(drawing: Drawing) -> str:
-    """Return the spectrogram as the address of an image."""
+    """Return the spectrogram as the URL of an image."""
     file = io.BytesIO()
     image = ImageOps.colorize(Image.fromarray(drawing.level), black=QUIET, mid=REAL, white=LOUD)
     image.save(file, "PNG")
@@ -75,7 +75,7 @@ def _png(drawing: Drawing) -> str:
 
 
 def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> Any:
-    """Draw power over time and frequency: one image, since cells by the 10^5 are slow.
+    """Draw power over time and frequency as one image, since 100,000 cells would be slow.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
     duration_s : float
         End of the time axis.
     is_last : bool
-        Label the time axis, as no chart below does.
+        Whether to label the time axis, because no chart below does.
 
     Returns
     -------
@@ -160,12 +160,12 @@ def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[di
 
 
 def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
-    """Draw what each model and each stack says, the one that decides marked.
+    """Draw the score of each model and of each stack, and mark the one that decides.
 
     Parameters
     ----------
     result : mapping
-        What ``/v1/detect`` answers; a model or stack that was not asked (None) is left out.
+        What ``/v1/detect`` answers; a model or stack without a score (None) is left out.
     model : mapping
         What ``/v1/model`` answers; its manifest may give ``labels`` to names.
 

@@ -1,4 +1,4 @@
-"""The page's side of the service's HTTP surface."""
+"""The page's client of the service."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 
 
 class ServiceError(BonafideError):
-    """An error that the service answered, or that it did not answer.
+    """An error that the service answered with, or the lack of an answer.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Service:
     Raises
     ------
     ConfigError
-        ``bad_service`` for what is not an address.
+        ``bad_service`` if `url` is not an address.
     """
 
     url: str
@@ -81,6 +81,7 @@ class Service:
         Raises
         ------
         ServiceError
+            What the service answers with; ``unreachable``; ``bad_answer``.
         """
         return self._ask("GET", "/v1/model")
 
@@ -100,12 +101,13 @@ class Service:
         Raises
         ------
         ServiceError
+            What the service answers with; ``unreachable``; ``bad_answer``.
         """
         return self._ask("POST", "/v1/detect", files={"audio": ("audio", content)})
 
     def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
-        # A proxy of the environment does not lead to this machine.
+        # A proxy that the environment names does not lead to this machine.
         proxied = not is_loopback(urlsplit(self.url).hostname or "")
         try:
             with httpx.Client(

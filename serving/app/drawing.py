@@ -1,6 +1,6 @@
 """A recording reduced to what is drawn of it, in a separate process.
 
-Decoders read what strangers made, so a crash or a hang in one must not reach the page.
+Decoders read files that strangers made: a crash or a hang in one must not reach the page.
 """
 
 import io
@@ -127,7 +127,7 @@ def draw(content: bytes) -> Drawing:
     Raises
     ------
     DrawingError
-        ``not_drawn`` if that process fails or takes too long.
+        ``not_drawn`` if that process fails or takes longer than the `LIMIT_S` limit.
     """
     try:
         drawn = run_confined("serving.app.drawing", content, limit_s=LIMIT_S)

@@ -24,7 +24,7 @@ PAGE = Path(__file__).with_name("page.py")
 
 
 def options(port: int, max_body_bytes: int) -> dict[str, Any]:
-    """Return Streamlit's settings, so that no file in the user's folder is needed."""
+    """Return Streamlit's settings, so that no file of the user's decides them."""
     return {
         "server.address": LOOPBACK,
         "server.port": port,
@@ -44,12 +44,17 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
 
 
 def check_port(port: int) -> None:
-    """Check that a port is free, before anything starts.
+    """Check, before anything starts, that a port is free.
+
+    Parameters
+    ----------
+    port : int
+        On this machine.
 
     Raises
     ------
     ConfigError
-        ``port_taken``.
+        ``port_taken`` if it cannot be listened on.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,7 +78,7 @@ def own_service() -> Iterator[str]:
     Raises
     ------
     StartError
-        ``no_service`` if it ends, or is not ready in time; what it said went to standard error.
+        ``no_service`` if it ends, or is not ready in time; standard error has its messages.
     """
     port, words = free_port(), ("--host", LOOPBACK, "--workers", "1")
     try:
@@ -97,9 +102,9 @@ def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
     Parameters
     ----------
     port : int
-        Where the page is.
+        Port of the page.
     url : str or None
-        A running service; None to start one.
+        Address of a running service; None to start one.
     say : callable
         Called with what is going on, in words.
 

@@ -36,7 +36,7 @@ def _show_failure(error: ServiceError) -> None:
 
 
 def _note(model: Json) -> None:
-    """Show what the detector can be trusted with, before anything else."""
+    """Say, before anything else, if the detector is a demonstration."""
     if wording.is_simulated(model):
         st.warning(
             "**Demonstration only.** This detector was trained on simulated sounds, not on real "
@@ -112,7 +112,7 @@ def _judge(service: Service, model: Json, content: bytes, media_type: str) -> No
             st.markdown(wording.NOTHING_TO_JUDGE[error.code])
     if result:
         _show_verdict(result, model)
-    # Played as the media type that it claims to have, and never as a page.
+    # Played as the media type that it claims to have, but never shown as a page.
     is_media = media_type.startswith(("audio/", "video/"))
     st.audio(content, format=media_type if is_media else "audio/wav")
     _show_pictures(drawing, result, model)

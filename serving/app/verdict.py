@@ -1,4 +1,4 @@
-"""The verdict, large, over a bar that shows where it lies: HTML, so it is text to everybody."""
+"""The verdict, large, over a bar that shows the probability: HTML, so that it stays text."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ def headline(verdict: str) -> str:
 
 
 def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
-    """Show the probability on a bar of three parts: real, undecided, deepfake."""
+    """Return the probability on a bar of three parts: real, undecided, deepfake."""
     low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
     parts = ((low, REAL), (high - low, UNDECIDED), (1 - high, FAKE))
     coloured = "".join(

@@ -14,7 +14,7 @@ VERDICTS = {
     "inconclusive": "Inconclusive",
 }
 
-# Errors of the service that are no failure: there is too little to judge.
+# Errors of the service that are no failures: there is too little to judge.
 NOTHING_TO_JUDGE = {
     "too_short": f"The recording is too short: a verdict needs at least {MIN_SOUND_S:g} s of "
     "sound. Please choose a longer one.",
@@ -54,19 +54,19 @@ ERRORS = {
     "bad_answer": "The detector gave an answer that this page does not understand.",
 }
 _UNKNOWN = "Something went wrong in the detector."
-# Their messages hold a number that helps.
+# The messages of these hold a number that helps.
 _WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
 
 
 def percent(share: float) -> str:
-    """Return a probability as people read it; never 0 % or 100 %, as nothing is certain."""
+    """Return a probability as people read it: never 0 % or 100 %, as nothing is certain."""
     if share < 0.01:
         return "under 1 %"
     return "over 99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
 def chance(p_spoof: float, prior_spoof: float) -> str:
-    """Return the probability, and what it assumes, in one sentence."""
+    """Return the probability and what it assumes, in one sentence."""
     return (
         f"The detector sees a **{percent(p_spoof)}** chance that this is a deepfake, assuming "
         f"that {percent(prior_spoof)} of all recordings are."
@@ -96,7 +96,7 @@ def _count(things: Mapping[str, float | None], one: str, many: str) -> str:
 
 
 def opinions(result: Mapping[str, Any]) -> str:
-    """Return the caption of what each model says; models that were not asked do not count."""
+    """Return the caption of the models' scores; models without a score do not count."""
     models = _count(result["models"], "model listens on its own", "models listen on their own")
     stacks = _count(result["stack"], "stack weighs", "stacks weigh")
     return (
@@ -122,7 +122,7 @@ def is_simulated(model: Mapping[str, Any]) -> bool:
 
 
 def trained_on(model: Mapping[str, Any]) -> str:
-    """Return what the bundle learned from, and how often it errs on what it has not heard."""
+    """Return what the bundle was trained on, and how often it errs on what it has not heard."""
     manifest = model.get("manifest", {})
     words = []
     if rows := manifest.get("corpus", {}).get("rows"):
@@ -145,5 +145,5 @@ def brief_card(card: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text with everything escaped that Markdown would read as markup."""
+    """Return a text with every character escaped that Markdown would take for markup."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])", r"\\\1", text)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from starlette.responses import JSONResponse
 
-# Status of the codes that `bonafide.errors.AudioError` and the scorer carry.
+# By code: of `bonafide.errors.AudioError`, of the scorer and of the service itself.
 STATUS = {
     **dict.fromkeys(("empty", "no_audio_field", "bad_multipart", "upload_too_slow"), 400),
     **dict.fromkeys(("unauthorized",), 401),
@@ -36,7 +36,7 @@ class Error:
 
 
 class ApiError(Exception):
-    """A request that has no answer but an error.
+    """A request that is answered with an error.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ApiError(Exception):
     retry_after_s : int
         Seconds after which to try again; 0 for no ``Retry-After``.
     close : bool
-        Close the connection, because the body is not read to its end.
+        Whether to close the connection, because the body is not read to its end.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ApiError(Exception):
         return STATUS[self.code]
 
     def response(self) -> JSONResponse:
-        """Return the response."""
+        """Return the response with its status, body and headers."""
         headers = {}
         if self.retry_after_s:
             headers["retry-after"] = str(self.retry_after_s)

@@ -1,4 +1,4 @@
-"""What every request passes first: checks of its origin and key, and the headers of its answer."""
+"""What every request passes first: checks of origin and key, and the headers of the answer."""
 
 import logging
 import math
@@ -30,7 +30,7 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# BentoML's page would load a tracker; what lies here is enough for it.
+# BentoML's page would load a tracker; it does well without.
 PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 API_HEADERS, PAGE_HEADERS = (
     Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
@@ -40,14 +40,15 @@ CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 
 
 class Guard:
-    """ASGI middleware: rejects before a body is read, and gives every error the same shape.
+    """ASGI middleware: rejects requests before their body is read; gives all errors one shape.
 
     Parameters
     ----------
     app : ASGI application
+        Called for all but scoring endpoints.
     state : State
-        ``endpoints``, by name; ``gate``, a Gate, or None to serve without keys; ``anonymous``,
-        whether to do so on an address that other machines reach.
+        ``endpoints``, by name; ``gate``, a `Gate`, or None to serve without keys; ``anonymous``,
+        whether to do so even on an address that other machines can reach.
     """
 
     def __init__(self, app: Any, state: State) -> None:
@@ -65,7 +66,7 @@ class Guard:
             if name := self._scoring.get(scope["path"]):
                 if scope["method"] != "POST":
                     raise ApiError("method_not_allowed", f"{scope['path']} takes POST alone")
-                # A dozen layers of routing would take as long as reading the body.
+                # Called here: a dozen layers of routing would take as long as reading the body.
                 response = await score(name, Request(scope, receive), self._state)
                 await response(scope, receive, answer.send)
             else:
@@ -87,7 +88,7 @@ class Guard:
             self._check_key(self._state.gate, headers)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
-        """Without keys, serve this machine alone, and no web page that points a name at it."""
+        """Without keys, serve this machine alone, and no web site whose name points to it."""
         if self._state.anonymous:
             return
         server = scope.get("server") or ("127.0.0.1", 0)
@@ -114,7 +115,7 @@ class Guard:
 
 
 class _Answer:
-    """Passes an answer on with our headers; an error of BentoML's gets our shape."""
+    """Passes an answer on with our headers, and an error of BentoML's in our shape."""
 
     def __init__(self, path: str, send: Send) -> None:
         self._path, self._send = path, send

@@ -1,6 +1,6 @@
-"""API keys: hashed at rest, compared in constant time, each with its own rate.
+"""API keys: hashed at rest, compared in constant time, each with its own rate limit.
 
-A dataclass and not pydantic: its errors would have to be turned back into the messages here.
+A key is a dataclass and not a pydantic model, whose errors would have to be reworded.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class Key:
     name : str
         Whose it is.
     sha256 : str
-        Hash of the key. Keys are random and 256 bits long, so a plain hash cannot be turned back.
+        Hash of the key. Keys are random and 256 bits long, so a plain hash cannot be inverted.
     rate_per_minute : float
         Requests allowed per minute, on average; above 0.
     """
@@ -82,7 +82,7 @@ def _is_valid(key: Key) -> bool:
 
 
 def add_key(path: Path, name: str, rate_per_minute: float = DEFAULT_RATE_PER_MINUTE) -> str:
-    """Add a key to a key file, which is created where it is missing.
+    """Add a key to a key file, which is created if it is missing.
 
     Parameters
     ----------
@@ -123,8 +123,9 @@ class Gate:
     Parameters
     ----------
     keys : tuple of Key
+        All that are let in; in every worker in the same order.
     counters : Path
-        A file that the workers share; created where it is missing.
+        A file that the workers share; created if it is missing.
     clock : callable
         Returns seconds, the same for every worker.
     """
@@ -147,7 +148,7 @@ class Gate:
         self._file.close()
 
     def find(self, secret: str) -> int | None:
-        """Return the number of a key, or None; compares all, so that timing reveals nothing."""
+        """Return the number of a key, or None; compare all, so that timing reveals nothing."""
         seen = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
         found = None
         for number, expected in enumerate(self._hashes):
@@ -166,7 +167,7 @@ class Gate:
         now = self._clock()
         with _locked(self._file.fileno()):
             tokens, last = _ENTRY.unpack_from(self._counters, _ENTRY.size * number)
-            # a new file is zeros; a machine started anew has a clock that went back
+            # a new file holds zeros; after a reboot the clock has gone back
             full = last == 0 or now < last
             tokens = most if full else min(most, tokens + (now - last) * per_second)
             allowed = tokens >= 1
@@ -179,7 +180,7 @@ _ENTRY = struct.Struct("dd")  # tokens left, and the clock when they were counte
 
 
 class _locked:  # noqa: N801  # reads as a statement
-    """Hold the file's lock."""
+    """Lock a file for the length of a block."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -12,7 +12,7 @@ BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
 class Metrics:
     """Counters, histograms and gauges of one worker.
 
-    Created when the worker starts: BentoML must have set up its client first.
+    Create it when the worker starts: BentoML must have set up its client first.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Metrics:
         self._total.labels(endpoint).observe(total_s)
 
     def scored(self, endpoint: str, verdict: str | None, timings: Mapping[str, float]) -> None:
-        """Count a verdict, where the answer has one, and the time of each stage."""
+        """Count the verdict, if the answer has one, and observe the time of each stage."""
         if verdict is not None:
             self._verdicts.labels(endpoint, verdict).inc()
         for stage, seconds in timings.items():

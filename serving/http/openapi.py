@@ -39,7 +39,7 @@ BODY = {
 
 
 def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
-    """Build the OpenAPI 3.1 document.
+    """Build the OpenAPI 3.1 document of the service.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
 
 
 def _schemas(endpoints: Mapping[str, Endpoint]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the schema of each endpoint's answer and of errors, and what they refer to."""
+    """Return the schemas of each endpoint's answer and of errors, and those they refer to."""
     from pydantic import TypeAdapter  # the scorer and `bonafide score` go without it
 
     types = {name: endpoint.answer_type for name, endpoint in endpoints.items()} | {"Error": Error}

@@ -1,4 +1,4 @@
-"""What is done with a request: the calls of the endpoints, and the application around them."""
+"""The routes: calls of the endpoints, and the application around them."""
 
 import contextlib
 import gc
@@ -26,16 +26,16 @@ from serving.settings import Settings
 from serving.workers.queue import run_folder
 from serving.workers.scoring import Scoring
 
-CLIENT_GONE = 499  # as nginx counts it; nobody is there to read it
+CLIENT_GONE = 499  # as in nginx; for the metrics, since nobody is left to read it
 
 
 async def score(name: str, request: Request, state: State) -> Response:
-    """Answer a call of a scoring endpoint, errors included, and count it.
+    """Answer a call of a scoring endpoint, with an error if need be, and count it.
 
     Parameters
     ----------
     name : str
-        The endpoint's.
+        Name of the endpoint.
     request : Request
         Its body is not read yet.
     state : State
@@ -118,7 +118,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
         await app.state.scoring.start()
         app.state.metrics.answers_with(app.state.scoring.bundle)
-        gc.freeze()  # what is loaded stays; the collector need not look at it
+        gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
     finally:
         await app.state.scoring.close()
@@ -148,7 +148,7 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
 
 
 def scoring_paths(endpoints: Mapping[str, Endpoint]) -> dict[str, str]:
-    """Return the path of each scoring endpoint -> its name."""
+    """Return the name of each scoring endpoint by its path."""
     return {
         each.path: name for name, each in endpoints.items() if isinstance(each, ScoringEndpoint)
     }

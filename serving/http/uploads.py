@@ -1,4 +1,4 @@
-"""Receiving a body: multipart or raw, counted while it arrives, and written to a file."""
+"""Uploads: multipart or raw bodies, counted while they arrive, and written to a file."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ class Upload:
                 os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
             )
         self.size += len(piece)
-        while piece := piece[self._file.write(piece) :]:  # a full disk takes less than all
+        while piece := piece[self._file.write(piece) :]:  # a nearly full disk takes only a part
             pass
 
     def seal(self) -> None:
@@ -99,7 +99,7 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
-    """Yield the body; stop where it is larger than allowed."""
+    """Yield the body; raise as soon as it is larger than allowed."""
     message = f"the body is larger than the {most} bytes allowed"
     promised = request.headers.get("content-length", "0")
     if promised.isdecimal() and int(promised) > most:

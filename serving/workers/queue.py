@@ -1,8 +1,8 @@
-"""The queue before the scorers: one for all workers of a server, so that no scorer idles.
+"""The queue of the scorers: one for all workers of a server, so that no scorer idles.
 
-The kernel hands connections to workers, and one worker may get most of them. So scorers are not
-assigned requests, they fetch them: a request is a file with audio and a ticket in a named pipe.
-Whichever scorer is free takes the next ticket, renames the file to its own process number, and
+The kernel hands connections to workers, and one worker may get most of them. So requests are not
+assigned to scorers, which fetch them: a request is a file with audio and a ticket in a named pipe.
+Whichever scorer is free takes the next ticket, puts its own process ID into the file's name, and
 sends the answer to the worker's socket.
 """
 
@@ -17,21 +17,21 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 from bonafide.process.lifetime import process_is_gone
 
-# process of the worker, number of the request, time of writing, name of the endpoint
+# process ID of the worker, number of the request, time of writing, name of the endpoint
 TICKET = struct.Struct("<qqd32s")
-HELLO = struct.Struct("<q")  # process of the scorer, once a connection
+HELLO = struct.Struct("<q")  # process ID of the scorer, once a connection
 ANSWER = struct.Struct("<qII")  # number of the request, bytes of the notes and of the body
 PREFIX = "bonafide-"
 PIPE = "queue"
 
 
 def run_folder(server: int) -> Path:
-    """Return the folder that the workers of a server share; created where it is missing.
+    """Return the folder that the workers of a server share; create it if it is missing.
 
     Parameters
     ----------
     server : int
-        Process number of the server.
+        Process ID of the server.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def run_folder(server: int) -> Path:
     ConfigError
         ``bad_run_folder`` if it is another user's, or open to others.
     """
-    # Short, because the name of a socket has to be; and not in the home folder for that reason.
+    # Not in the home folder: the path of a socket has to be short.
     folder = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{server}"
     try:
         folder.mkdir(mode=0o700)
@@ -81,7 +81,7 @@ def taken_path(audio: Path, scorer: int) -> Path:
 
 
 def taken_by(audio: Path) -> dict[int, Path]:
-    """Return the scorers that work on a request's file -> its path."""
+    """Return the path of a request's file by the scorer that works on it."""
     found = audio.parent.glob(f"{audio.stem}.*")
     return {int(path.suffix[1:]): path for path in found if path.suffix[1:].isdecimal()}
 
@@ -97,7 +97,7 @@ def leave(folder: Path, worker: int) -> None:
 
 
 def clear(folder: Path, leaving: Set[int] = frozenset()) -> None:
-    """Remove sockets and audio of workers that are gone, or leaving."""
+    """Remove sockets and audio of workers that are gone or leaving."""
     for path in folder.glob("[0-9]*"):
         worker = path.stem.partition("-")[0]
         if int(worker) in leaving or process_is_gone(worker):

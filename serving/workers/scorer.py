@@ -4,7 +4,7 @@ Decoders read what strangers send. So they run here, with limits on memory, file
 or a hang in a codec costs one process, and a deadline stops the work by killing it.
 
 It takes tickets from the queue (`serving.workers.queue`) and answers the worker of each.
-SIGTERM lets it finish the request that it works on.
+On SIGTERM it finishes the request that it works on, and ends.
 """
 
 import gc
@@ -149,8 +149,8 @@ def main() -> None:
     endpoints = find_endpoints(Settings.from_environment().endpoint_names)
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))
-    detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # first runs are slow
-    gc.freeze()  # what is loaded stays; the collector need not look at it
+    detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # the first is slow
+    gc.freeze()  # what is loaded stays: the collector need not look at it
     scorer = Scorer(Path(folder), endpoints, detector, Limits(**json.loads(limits)))
     os.write(sys.stdout.fileno(), b"ready\n")
     scorer.run()

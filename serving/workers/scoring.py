@@ -1,4 +1,4 @@
-"""One worker's side of scoring: its requests in the queue, and the scorer that it keeps running."""
+"""A worker's side of scoring: its requests in the queue, and the scorer that it keeps running."""
 
 import asyncio
 import contextlib
@@ -70,7 +70,7 @@ async def start_scorer(
     Raises
     ------
     ConfinedError
-        If it ends instead, or takes more than a minute.
+        If it ends instead, or takes longer than the `START_S` limit.
     """
     limits = Limits(
         max_duration_s=settings.max_duration_s,
@@ -91,6 +91,7 @@ class Scoring:
     Parameters
     ----------
     settings : Settings
+        Of the service.
     home : Path
         Where the bundle in production is, unless the settings name another.
     """
@@ -102,7 +103,7 @@ class Scoring:
         self._service_s = 0.01  # seconds a request takes, smoothed
         self._tasks: set[asyncio.Task[None]] = set()
         self._bundle: Bundle | None = None
-        self._opened = contextlib.ExitStack()  # what `close` closes, however far the start came
+        self._opened = contextlib.ExitStack()  # what `close` closes, however far `start` got
 
     async def start(self) -> None:
         """Load the bundle, open the queue and start the scorer.
@@ -148,12 +149,12 @@ class Scoring:
 
     @property
     def ready(self) -> bool:
-        """Return whether the scorer has started."""
+        """Whether the scorer has started."""
         return self._bundle is not None
 
     @property
     def waiting(self) -> int:
-        """How many requests are in the queue or with a scorer."""
+        """Number of requests in the queue or with a scorer."""
         return len(self._requests)
 
     def check_room(self) -> None:
@@ -162,7 +163,7 @@ class Scoring:
         Raises
         ------
         ApiError
-            ``busy``.
+            ``busy`` if the queue is full.
         """
         if self.waiting > self.settings.queue:
             wait_s = max(1, math.ceil(self.waiting * self._service_s))
@@ -171,7 +172,7 @@ class Scoring:
             )
 
     def new_upload(self) -> Upload:
-        """Return a place for a request's audio."""
+        """Return a place for the audio of a new request."""
         self._numbers += 1
         return Upload(audio_path(self._folder, os.getpid(), self._numbers))
 
@@ -207,7 +208,7 @@ class Scoring:
         return reply
 
     async def _until_answered(self, endpoint: bytes, upload: Upload) -> Reply:
-        """Ask, and once more if the scorer ends meanwhile: that may not be the upload's fault."""
+        """Ask a scorer, and once more if it ends meanwhile: the upload may not be to blame."""
         number = int(upload.path.stem.partition("-")[2])
         for _ in range(ATTEMPTS):
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()
@@ -227,7 +228,7 @@ class Scoring:
             if reply is not None:
                 return reply
             log.warning("a scorer ended over a request")
-        raise ApiError("decoder_crashed", "decoding the upload crashes the decoder")
+        raise ApiError("decoder_crashed", "the upload crashes the decoder")
 
     async def _take_answers(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -278,7 +279,7 @@ class Scoring:
                 await asyncio.sleep(PAUSE_S)
 
     async def _follow(self) -> None:
-        """Serve a bundle that is promoted, without losing a request."""
+        """Serve each bundle that is promoted, without losing a request."""
         while True:
             await asyncio.sleep(self.settings.watch_s)
             if (stamp := production_stamp(self._home)) == self._stamp:

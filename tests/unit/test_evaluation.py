@@ -583,7 +583,7 @@ class FakeBundle:
 
 
 class FakeDetector:
-    """Hears a file's name: what it starts with decides."""
+    """Scores by the start of a file's name."""
 
     bundle = FakeBundle()
 

@@ -1,4 +1,4 @@
-"""Endpoints by name: each module here has one, and other packages bring theirs.
+"""Endpoints by name: each module here has one, and other packages can add theirs.
 
 To add an endpoint that scores, say ``POST /v1/peak``, write one file::
 
@@ -9,7 +9,7 @@ To add an endpoint that scores, say ``POST /v1/peak``, write one file::
 
 Uploads, limits, keys, the queue, metrics and OpenAPI follow from it. In this folder, that is all.
 In another package, an entry point of the group ``bonafide.endpoints`` names it
-(``peak = "package.peak:ENDPOINT"``), and it is served where it is asked for:
+(``peak = "package.peak:ENDPOINT"``), and so must the setting
 ``BONAFIDE_ENDPOINTS=detect,model,peak``.
 """
 
@@ -47,7 +47,7 @@ class Endpoint:
     Raises
     ------
     ConfigError
-        ``bad_endpoint`` for another name.
+        ``bad_endpoint`` if the name has another form.
     """
 
     name: str
@@ -112,7 +112,7 @@ def find_endpoints(names: Iterable[str] = ()) -> dict[str, Endpoint]:
     Parameters
     ----------
     names : iterable of str
-        Built-in ones and those of other packages; none for all that are built in.
+        Built-in endpoints and those of other packages; none for all that are built in.
 
     Returns
     -------
@@ -122,8 +122,8 @@ def find_endpoints(names: Iterable[str] = ()) -> dict[str, Endpoint]:
     Raises
     ------
     ConfigError
-        ``bad_endpoint`` for a name that nobody has; ``bad_plugin`` if another package's endpoint
-        cannot be imported or is not one.
+        ``bad_endpoint`` for an unknown name; ``bad_plugin`` if another package's endpoint cannot be
+        imported or is not one.
     """
     built_in = _built_in()
     registry = Registry(GROUP, Endpoint, built_in)

@@ -1,4 +1,4 @@
-"""``GET /v1/model``: what the service decides with."""
+"""``GET /v1/model``: the bundle that the service answers with."""
 
 from dataclasses import dataclass, field
 from typing import Any
