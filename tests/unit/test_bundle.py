@@ -281,7 +281,9 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("change", "code", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(change: Callable[[Path], Any], code: str, message: str, tmp_path: Path) -> None:
+def test_what_is_refused(
+    change: Callable[[Path], Any], code: str, message: str, tmp_path: Path
+) -> None:
     make(tmp_path / "b")
     change(tmp_path / "b")
     with pytest.raises(BundleError, match=message) as error:
