@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,8 @@ class Schedule:
                     stdout=file,
                     stderr=file,
                     start_new_session=True,  # Ctrl-C is this process's to handle
+                    # What a shell starts in the background ignores it, children included.
+                    preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
                 )
         status = process.wait()
         ended = _now().isoformat(timespec="seconds")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -207,6 +208,8 @@ class TestScheduler:
             env={**os.environ, "BONAFIDE_HOME": str(tmp_path)},
             stderr=subprocess.PIPE,
             text=True,
+            # as in a terminal, wherever the tests themselves were started
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         try:
             wait_for(lambda: traces.exists() and "start" in traces.read_text(), "a run")
