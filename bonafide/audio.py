@@ -259,7 +259,7 @@ class AudioStream:
         return AudioError(
             "not_audio",
             f"{self.name}: not an audio file that can be decoded ({reason}); WAV, FLAC, MP3, Ogg, "
-            "Opus, M4A, WebM, MP4 and the like can be",
+            "Opus, M4A, WebM, MP4 and similar formats can be",
         )
 
     def _resampled(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:

@@ -4,9 +4,11 @@ from typing import Any
 
 import click
 
+from bonafide.cli.options import PRODUCTION
+
 
 @click.command()
-@click.option("--bundle", metavar="DIR", help="default: whichever is in production")
+@click.option("--bundle", metavar="DIR", help=PRODUCTION)
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
 @click.option("--port", type=int, default=3000, metavar="N", help="port to listen on")
 @click.option("--workers", type=int, metavar="N", help="default: one per core")

@@ -105,6 +105,7 @@ def tune(
         study = run_tuning(chosen, paths, corpus_format, model=model, trials=trials)
     import yaml
 
+    n_trials = f"{len(study.trials)} trial{'' if len(study.trials) == 1 else 's'}"
     found = yaml.safe_dump({"models": {study.model: study.best}}, sort_keys=False).rstrip()
-    click.echo(f"# Out-of-fold log loss {study.loss:.4f} nats, best of {len(study.trials)} trials.")
+    click.echo(f"# Out-of-fold log loss {study.loss:.4f} nats, best of {n_trials}.")
     click.echo(found)

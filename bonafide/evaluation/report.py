@@ -93,9 +93,18 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 def title_line(evaluation: Evaluation) -> str:
     """Return one line on the rows of an evaluation: title, counts, and what intervals resample."""
     c = evaluation.counts
+    recordings, sources, speakers, generators = (
+        f"{c[key]} {word}{'' if c[key] == 1 else 's'}"
+        for key, word in (
+            ("rows", "recording"),
+            ("sources", "source"),
+            ("speakers", "speaker"),
+            ("generators", "generator"),
+        )
+    )
     return (
-        f"{evaluation.title}: {c['rows']} recordings ({c['bonafide']} bona fide, {c['spoof']} "
-        f"spoof), {c['sources']} sources, {c['speakers']} speakers, {c['generators']} generators; "
+        f"{evaluation.title}: {recordings} ({c['bonafide']} bona fide, {c['spoof']} "
+        f"spoof), {sources}, {speakers}, {generators}; "
         f"95 % intervals by bootstrap over {evaluation.clusters}s"
     )
 

@@ -62,6 +62,9 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     """
     try:
         keys = tuple(Key(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        message = f"{path}: no such file; `bonafide keys add` makes one"
+        raise ConfigError("bad_keys", message) from error
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError("bad_keys", f"{path}: not a file of API keys: {error}") from error
     for key in keys:

@@ -12,7 +12,7 @@ def test_a_study_is_bounded_and_goes_on(trained: Trained) -> None:
         words = ("tune", "--model", "xgboost", "--config", trained.config, "--corpus")
         done = trained.home.run(*words, trained.corpus, "--trials", str(trials), "--quiet")
         assert done.returncode == 0, done.stderr
-        assert f"best of {trials} trials" in done.stdout
+        assert f"best of {trials} trial{'s' * (trials > 1)}." in done.stdout
         found: dict[str, object] = yaml.safe_load(done.stdout)["models"]["xgboost"]
         return found
 

@@ -50,7 +50,7 @@ def test_the_file_holds_hashes_for_its_owner_alone(tmp_path: Path) -> None:
 
 ENTRY = {"name": "ana", "sha256": "0" * 64}
 BAD_FILES = {
-    "missing": (None, "not a file of API keys"),
+    "missing": (None, "no such file; `bonafide keys add` makes one"),
     "not JSON": ("secret", "not a file of API keys"),
     "not a list of keys": ('{"a": 1}', "not a file of API keys"),
     "no key": ("[]", "holds no key"),

@@ -286,6 +286,7 @@ class TestTables:
         groups = found.groups["generator"]
         assert report.group_rows(groups) == [["A1", percent(groups["A1"]["eer"]), "60", "60"]]
         assert "120 recordings (60 bona fide, 60 spoof), 10 sources" in report.title_line(found)
+        assert "1 generator;" in report.title_line(found)
 
 
 class TestFigures:

@@ -1,0 +1,39 @@
+"""The examples that score, run as their docstrings say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.sounds import Samples, encode
+from tests.helpers.servers import Server
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *words: str | Path, **environment: str) -> str:
+    """Run an example and return what it prints."""
+    command = [sys.executable, REPOSITORY / "examples" / name, *words]
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+
+
+def test_the_service_is_called(service: Server, voice: Samples, tmp_path: Path) -> None:
+    recording, text = tmp_path / "voice.flac", tmp_path / "text.flac"
+    recording.write_bytes(encode(voice, "flac"))
+    text.write_text("not audio")
+    answer = json.loads(run("call_the_service.py", service.url, recording))
+    assert answer == service.detect(recording.read_bytes()).json()
+    answer = json.loads(run("call_the_service.py", service.url, text))
+    assert answer["error"]["code"] == "not_audio"
+
+
+def test_a_folder_is_scored(voice: Samples, tmp_path: Path) -> None:
+    (tmp_path / "voice.flac").write_bytes(encode(voice, "flac"))
+    (tmp_path / "text.flac").write_text("not audio")
+    home = tmp_path / "home"
+    broken, scored = run("score_folder.py", tmp_path, BONAFIDE_HOME=str(home)).splitlines()
+    assert broken.split() == ["-", "not_audio", "text.flac"]
+    assert scored.endswith("voice.flac") and "%" in scored
