@@ -58,6 +58,7 @@ class BaseModel(ABC):
     def __init__(self, config: ModelConfig, fit_config: FitConfig, seed: int) -> None:
         self.config: Any = config
         self.fit_config, self.seed = fit_config, seed
+        self.history_ = {}
 
     @classmethod  # noqa: B027  # most libraries need nothing
     def fix_threads(cls) -> None:

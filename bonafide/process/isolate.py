@@ -115,7 +115,8 @@ def run_isolated(
     Raises
     ------
     IsolatedError
-        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
+        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`; the
+        code of a `BonafideError` that the function raised.
     """
     return _calls.run(target, arguments, progress)
 
@@ -140,6 +141,8 @@ def _converse(
         message = json.loads(line)
         if "progress" in message:
             progress(*message["progress"])
+        elif "error" in message:
+            raise IsolatedError(*message["error"])
         else:
             result = message["result"]
     status = process.wait()
@@ -171,8 +174,11 @@ def main() -> None:
         channel.write(json.dumps({"progress": [done, total]}) + "\n")
 
     function: Isolated = getattr(importlib.import_module(module), name)
-    result = function(progress=progress, **arguments)
-    channel.write(json.dumps({"result": result}) + "\n")
+    try:
+        said = {"result": function(progress=progress, **arguments)}
+    except BonafideError as error:
+        said = {"error": [error.code, error.message]}
+    channel.write(json.dumps(said) + "\n")
     channel.close()
     os._exit(0)  # no reason to wait for thread pools to wind down
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
+from bonafide.errors import BonafideError
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
 from bonafide.models.base import BaseModel, Scores
@@ -96,7 +97,7 @@ class FittedBase(Artifact):
 
     def facts(self) -> dict[str, JSON]:
         """Return name, view, size and the last loss of each fit."""
-        losses = {name: float(fit["loss"][-1]) for name, fit in self.history.items()}
+        losses = {name: fit["loss"][-1] for name, fit in self.history.items() if fit.get("loss")}
         size = len(self.content)
         return {"model": self.name, "view": self.view, "bytes": size, "loss": losses}
 
@@ -209,7 +210,9 @@ def fit_one(
         Told (done, total).
     """
     chosen = family(name)
-    return chosen(chosen.Config.model_validate(model), fit, seed).fit(examples, rows, progress)
+    base = chosen(chosen.Config.model_validate(model), fit, seed)
+    base.fit(examples, rows, progress)
+    return base
 
 
 def fit_base(
@@ -272,7 +275,7 @@ def fit_base(
         base = fit_one(name, model, fit_config, examples, side, own_seed, part)
         for fold, column in zip(out, reversed(out), strict=True):  # of two, each is judged
             rows = np.flatnonzero(fold_of == fold)
-            scores = base.predict(examples, rows)
+            scores = _checked(name, base.predict(examples, rows), len(rows))
             if fold != TEST:
                 inner[rows, column] = scores
             if len(out) == 1:
@@ -285,6 +288,25 @@ def fit_base(
     return {"history": history}
 
 
+def _checked(name: str, scores: Scores, n_rows: int) -> Scores:
+    """Return scores as they are, if they are what `BaseModel.score` promises.
+
+    Raises
+    ------
+    BonafideError
+        ``bad_scores``.
+    """
+    seen = f"shape {np.shape(scores)}"
+    if np.shape(scores) == (n_rows,):
+        low, high = np.min(scores, initial=0.0), np.max(scores, initial=1.0)
+        if low >= 0.0 and high <= 1.0:  # false for NaN
+            return scores
+        seen = f"values of {np.min(scores):g} to {np.max(scores):g}"
+    raise BonafideError(
+        "bad_scores", f"base model {name}: {seen}; must be ({n_rows},) and between 0 and 1"
+    )
+
+
 def _title(out: tuple[int, ...]) -> str:
     return "final" if out == (TEST,) else f"fold {' and '.join(map(str, out))}"
 
@@ -293,6 +315,6 @@ def _part(progress: Progress, part: int, parts: int) -> Progress:
     """Report one of several equal parts."""
 
     def report(done: int, total: int) -> None:
-        progress(STEPS * part + STEPS * done // total, STEPS * parts)
+        progress(STEPS * part + STEPS * done // max(total, 1), STEPS * parts)
 
     return report
