@@ -20,7 +20,7 @@ from bonafide.audio import (
 )
 from bonafide.bundle import META_MODELS, Bundle, read_bundle
 from bonafide.detection import BundleIdentity, Caution, Detection, Segment, Verdict
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
 
@@ -90,7 +90,8 @@ class Detector:
     Raises
     ------
     BundleError
-        What `read_bundle` raises.
+        What `read_bundle` raises; ``bad_graph`` if the graph's outputs are not those that the
+        manifest speaks of.
     """
 
     def __init__(self, bundle: Path | Bundle | None = None) -> None:
@@ -100,8 +101,21 @@ class Detector:
             bundle = read_bundle(bundle) if bundle else find_bundle(home())
         self.bundle = bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
+        self._require_outputs()
         self._prior = float(self.bundle.manifest["prior_spoof"])
         self._thresholds = self.bundle.manifest["thresholds"]
+
+    def _require_outputs(self) -> None:
+        allowed = {"llr": (), "models": (len(self.bundle.models),), "stack": (len(META_MODELS),)}
+        for name, width in allowed.items():
+            seen = self._graph.shapes.get(name)
+            if seen is None or seen[1:] != width:
+                raise BundleError(
+                    "bad_graph",
+                    f"{self.bundle.graph_path('detector')}: output {name} has shape {seen}; must "
+                    f"be {('batch', *width)}, as the manifest names {len(self.bundle.models)} base "
+                    "models",
+                )
 
     def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
         """Score windows.
