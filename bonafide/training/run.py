@@ -1,7 +1,7 @@
 """The whole training job without an orchestrator: from corpora to a bundle that is kept."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, wait
 from pathlib import Path
 
 from bonafide.bundle import Bundle
@@ -10,6 +10,7 @@ from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.home import clean_work, home, work_folder
+from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.config import Config
@@ -86,7 +87,7 @@ def _candidate(
 ) -> tuple[Bundle, Judgement]:
     """Fit, export and judge, base models side by side."""
     corpus, seed = recordings.corpus, config.seed
-    with ThreadPoolExecutor(len(config.models) + 1) as pool:
+    with side_by_side(len(config.models) + 1) as pool:
         auditing = pool.submit(
             audit_shortcuts, recordings, folds, resamples=config.resamples, seed=seed
         )
@@ -99,6 +100,8 @@ def _candidate(
             )
             for name, model in config.models.items()
         ]
+        for first in wait([auditing, *fits], return_when=FIRST_EXCEPTION).done:
+            first.result()  # the first failure ends the others
         fitted, audit = [fit.result() for fit in fits], auditing.result()
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
     oof, stack, cross_fitted = stack_models(fitted, corpus.is_spoof, folds, seed)

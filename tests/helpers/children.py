@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bonafide.errors import ConfigError
 from bonafide.process.isolate import IsolatedError, run_isolated, stop_all
 from bonafide.process.pool import Progress
 
@@ -70,6 +71,10 @@ def not_utf8(*, progress: Progress, status: int) -> dict[str, Any]:
 
 def fail(*, progress: Progress, message: str) -> dict[str, Any]:
     raise RuntimeError(message)
+
+
+def refuse(*, progress: Progress) -> dict[str, Any]:
+    raise ConfigError("bad_sky", "sky=low: must be high")
 
 
 def leave(*, progress: Progress, status: int) -> dict[str, Any]:
