@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 some inputs failed, each of them reported; 2 wrong usage; 
 
 import io
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -93,7 +94,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _nowhere() -> io.TextIOBase:
-    return open(os.devnull, "w", encoding="utf-8")
+    return pathlib.Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _prepare_streams() -> None:

@@ -104,7 +104,10 @@ def _scores_of(name: str, content: bytes, inputs: Inputs) -> Scores:
         seen = Graph(content)(inputs)
     except Exception as error:  # onnxruntime's errors have no class of their own
         raise BonafideError("bad_export", f"{name}.onnx cannot be run: {error}") from error
-    shapes, n_rows = {output: values.shape for output, values in seen.items()}, len(inputs[STATISTICS])
+    shapes, n_rows = (
+        {output: values.shape for output, values in seen.items()},
+        len(inputs[STATISTICS]),
+    )
     if shapes != {"p_spoof": (n_rows,)}:
         raise BonafideError(
             "bad_export", f"{name}.onnx returns {shapes}; must be p_spoof alone, ({n_rows},)"

@@ -96,7 +96,7 @@ class BaseModel(ABC):
         """Return p_spoof of whole windows, shape (len(rows),)."""
         starts = range(0, len(rows), SCORE_ROWS)
         chunks = [self.score(examples.take(rows[at : at + SCORE_ROWS])) for at in starts]
-        return np.concatenate([np.zeros(0, np.float32), *chunks])
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
     @abstractmethod
     def save(self, path: Path) -> None:
