@@ -197,6 +197,7 @@ def main() -> None:
         channel.write(json.dumps({"progress": [done, total]}) + "\n")
 
     function: Isolated = getattr(importlib.import_module(module), name)
+    said: dict[str, Any]
     try:
         said = {"result": function(progress=progress, **arguments)}
     except BonafideError as error:

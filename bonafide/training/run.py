@@ -1,8 +1,9 @@
 """The whole training job without an orchestrator: from corpora to a bundle that is kept."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
+from typing import Any
 
 from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
@@ -100,8 +101,9 @@ def _candidate(
             )
             for name, model in config.models.items()
         ]
-        for first in wait([auditing, *fits], return_when=FIRST_EXCEPTION).done:
-            first.result()  # the first failure ends the others
+        running: list[Future[Any]] = [auditing, *fits]
+        for done in wait(running, return_when=FIRST_EXCEPTION).done:
+            done.result()  # the first failure ends the others
         fitted, audit = [fit.result() for fit in fits], auditing.result()
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
     oof, stack, cross_fitted = stack_models(fitted, corpus.is_spoof, folds, seed)

@@ -195,7 +195,7 @@ class TestRunIsolated:
         assert isinstance(caught.value, BonafideError)
 
     def test_an_error_of_ours_keeps_its_code(self, children: Any) -> None:
-        with pytest.raises(IsolatedError, match="^sky=low: must be high$") as caught:
+        with pytest.raises(IsolatedError, match=r"^sky=low: must be high$") as caught:
             run_isolated("children:refuse", {})
         assert caught.value.code == "bad_sky"
 
