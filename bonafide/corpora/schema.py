@@ -197,7 +197,14 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
     Corpus
         A single corpus as it is. Of several: their rows in order, paths made absolute, an unknown
         source named after the corpus's folder.
+
+    Raises
+    ------
+    CorpusError
+        ``no_corpus`` if there is none.
     """
+    if not corpora:
+        raise CorpusError("no_corpus", "no corpus is named; must be at least 1")
     if len(corpora) == 1:
         return corpora[0]
     rows = []

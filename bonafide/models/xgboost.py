@@ -71,7 +71,10 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
 
 
 def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
-    """Add a booster, as onnxmltools converts it: [batch, n_inputs] -> p_spoof [batch]."""
+    """Add a booster, as onnxmltools converts it: [batch, n_inputs] -> p_spoof [batch].
+
+    The booster's ``base_score`` must be 0.5: log odds of 0.
+    """
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
@@ -82,6 +85,9 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
         initial_types=[("x", FloatTensorType([None, n_inputs]))],
         target_opset=ONNXMLTOOLS_OPSET,
     )
+    for attribute in (a for node in part.graph.node for a in node.attribute):
+        if attribute.name == "base_values":  # taken for log odds where the first tree never splits
+            attribute.floats[:] = [0.0]
     outputs = graph.inline(part, {"x": x})
     return graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
 

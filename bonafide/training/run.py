@@ -31,7 +31,7 @@ def train(
     config: Config,
     corpora: Sequence[str | Path | Corpus] | str | Path | Corpus,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     progress: Callable[[str], Progress] = reporter,
 ) -> Bundle:
     """Train, judge, export and keep a detector; promote it if the gate lets it.
@@ -45,7 +45,7 @@ def train(
         Such as `bonafide.read_config` reads.
     corpora : Corpus, path, or sequence of these
         What `bonafide.read_corpus` reads.
-    root : Path or None
+    root : str, Path or None
         Where bundles, features and reports are kept; None takes `bonafide.home.home`.
     progress : callable
         Called with the name of a part, returns what that part tells (done, total).
@@ -60,7 +60,7 @@ def train(
     BonafideError
         What reading, ingesting, fitting and exporting raise.
     """
-    root = root or home()
+    root = Path(root) if root else home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))

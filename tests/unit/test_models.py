@@ -50,6 +50,14 @@ def test_a_configuration_names_what_is_trained_in_its_order() -> None:
     assert parse_config(config.model_dump(mode="json"), "x") == config
 
 
+@pytest.mark.parametrize("section", [False, 0, "", []])
+def test_a_section_that_says_nothing_is_no_default(section: Any) -> None:
+    """`cnn: false` must not train a CNN."""
+    with pytest.raises(ConfigError, match=r"models\.cnn: ") as error:
+        parse_config({"models": {"cnn": section, "xgboost": None}}, "x")
+    assert error.value.code == "bad_config"
+
+
 def test_looking_up_and_configuring_imports_no_training_library() -> None:
     script = (
         "import sys; from bonafide.training.config import Config; Config()\n"
