@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +33,15 @@ class PoolError(BonafideError):
 def _begin(started: EventType) -> None:
     # Ctrl-C reaches the whole group; the parent alone decides what stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     started.set()
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone: a pool that waits for work would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 class _Pool(ProcessPoolExecutor):

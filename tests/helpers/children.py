@@ -27,6 +27,12 @@ def work(job: Job) -> Any:
     if what == "kill":
         time.sleep(value)
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "tell":
+        draft = Path(f"{value}.draft")
+        draft.write_text(str(os.getpid()))
+        draft.rename(value)
+    if what == "sleep":
+        time.sleep(value)
     if what == "raise":
         raise ValueError(value)
     if what == "sleep":

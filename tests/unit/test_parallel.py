@@ -16,6 +16,7 @@ import pytest
 
 from bonafide.errors import BonafideError
 from bonafide.process.isolate import ENVIRONMENT, Calls, IsolatedError, run_isolated, side_by_side
+from bonafide.process.lifetime import descendants
 from bonafide.process.pool import map_parallel, silent, worker_count
 from tests.conftest import REPOSITORY
 from tests.helpers.processes import alive, wait_for
@@ -107,6 +108,25 @@ class TestMapParallel:
         next(pairs)
         pairs.close()  # type: ignore[attr-defined]
         assert len(taken) <= 3
+
+    @pytest.mark.parametrize("job", [("sleep", 60), ("square", 2)], ids=["busy", "idle"])
+    def test_workers_go_with_a_parent_that_is_killed(
+        self, children: Any, job: Job, tmp_path: Path
+    ) -> None:
+        script = (
+            "import sys, time, children\n"
+            "from bonafide.process.pool import map_parallel\n"
+            f"jobs = [('tell', sys.argv[1]), {job!r}, {job!r}]\n"
+            "for done in map_parallel(children.work, jobs, crashed=children.crashed, workers=2):\n"
+            "    if done[0] == 0: time.sleep(60)\n"
+        )
+        pids = tmp_path / "pid"
+        with subprocess.Popen([sys.executable, "-c", script, pids]) as parent:
+            assert wait_for(pids.exists)
+            workers = [pid for pid in descendants(parent.pid) if pid != parent.pid]
+            assert int(pids.read_text()) in workers
+            parent.kill()
+        assert wait_for(lambda: not any(map(alive, workers)))
 
     def test_a_script_without_a_guard_is_told_what_it_lacks(
         self, children: Any, tmp_path: Path
