@@ -112,11 +112,17 @@ class AudioStream:
     def __iter__(self) -> Iterator[Waveform]:
         """Decode the blocks in order, from the start."""
         self.damage, self.duration_s, self.decode_s, self.resample_s = "", 0.0, 0.0, 0.0
-        with self._open() as file:
-            if not file.read(1):
-                raise AudioError("empty", f"{self.name}: the file is empty (0 bytes)")
-            file.seek(0)
-            yield from self._resampled(self._timed(self._decoded(file)))
+        try:
+            with self._open() as file:
+                if not file.read(1):
+                    raise AudioError("empty", f"{self.name}: the file is empty (0 bytes)")
+                file.seek(0)
+                yield from self._resampled(self._timed(self._decoded(file)))
+        except OSError as error:  # it cannot be opened, or the disk fails half way
+            if not isinstance(self.source, Path):
+                raise
+            reason = error.strerror or str(error)
+            raise AudioError("unreadable", f"{self.name}: cannot be read: {reason}") from error
 
     def _timed(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         start = time.perf_counter()
@@ -132,11 +138,7 @@ class AudioStream:
         if not isinstance(self.source, Path):
             self.source.seek(0)
             return nullcontext(self.source)
-        try:
-            return self.source.open("rb")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise AudioError("unreadable", f"{self.name}: cannot be read: {reason}") from error
+        return self.source.open("rb")
 
     def _decoded(self, file: BinaryIO) -> Iterator[Waveform]:
         """Choose a decoder; yield mono blocks, shape (n,), at the original rate."""

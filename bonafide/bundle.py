@@ -215,4 +215,16 @@ def _in_present_format(manifest: Mapping[str, Any]) -> dict[str, Any]:
     present = {**known, **manifest}
     for key in REQUIRED:
         present[key]
+    _require_names(present)
     return present
+
+
+def _require_names(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless base models have names of their own, and labels are by name."""
+    models, labels = manifest["models"], manifest.get("labels", {})
+    if not (isinstance(models, list) and models and all(isinstance(name, str) for name in models)):
+        raise ValueError(f"models={models!r}: must be a list of names")
+    if len(set(models)) < len(models):
+        raise ValueError(f"models={models!r}: must not hold a name twice")
+    if not (isinstance(labels, dict) and all(isinstance(text, str) for text in labels.values())):
+        raise ValueError(f"labels={labels!r}: must give texts to names")

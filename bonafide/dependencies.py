@@ -11,7 +11,6 @@ import ast
 import importlib.util
 import re
 import symtable
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -121,19 +120,18 @@ class Source:
         self._definitions: dict[str, list[ast.stmt]] = {}
         self._at_import: list[ast.stmt] = []  # runs whatever is used of the file
         self._uses: dict[str, set[Use]] = {}
-        text = path.read_text(encoding="utf-8")
-        self._lines = text.splitlines(keepends=True)
-        for statement in _top(ast.parse(text).body):
+        for statement in _top(ast.parse(path.read_text(encoding="utf-8")).body):
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 self._bind(self._imports, statement)
                 continue
             for name in _names_made(statement):
                 self._definitions.setdefault(name, []).append(statement)
-            if isinstance(statement, ast.Expr | ast.For | ast.While | ast.With):
+            if not _makes_names_alone(statement):
                 self._at_import.append(statement)
 
     def __contains__(self, name: str) -> bool:
-        return name == EVERYTHING or name in self._definitions or name in self._imports
+        anything = name == EVERYTHING or EVERYTHING in self._imports  # `from x import *`
+        return anything or name in self._definitions or name in self._imports
 
     def uses(self, name: str) -> set[Use]:
         """Return what one of its names uses directly.
@@ -158,15 +156,16 @@ class Source:
         return self._uses[name]
 
     def _find_uses(self, name: str) -> set[Use]:
-        if name not in self:
+        if name not in {*self._definitions, *self._imports, EVERYTHING}:
             if path_of(inner := f"{self.module}.{name}"):
                 return {(inner, EVERYTHING)}
-            raise LookupError(f"{self.path} has no {name!r} that can be found without importing it")
-        nodes = self._definitions.get(name, [])
-        if name == EVERYTHING:
-            nodes = [node for nodes in self._definitions.values() for node in nodes]
+            if name not in self:
+                where = f"{self.path} has no {name!r}"
+                raise LookupError(f"{where} that can be found without importing it")
+        names = {*self._definitions, *self._imports} if name == EVERYTHING else {name, EVERYTHING}
+        nodes = [node for known in names for node in self._definitions.get(known, ())]
         used = {use for node in (*nodes, *self._at_import) for use in self._used_in(node)}
-        return used | self._imports.get(name, set())
+        return used.union(*(self._imports.get(known, ()) for known in names))
 
     def _bind(self, names: dict[str, set[Use]], statement: ast.Import | ast.ImportFrom) -> None:
         """Add what an import statement binds."""
@@ -202,11 +201,7 @@ class Source:
 
     def _outer_names(self, node: ast.stmt) -> set[str]:
         """Return the names in a statement that are not its own: no parameters, no variables."""
-        first = min(inner.lineno for inner in (node, *getattr(node, "decorator_list", ())))
-        text = "".join(self._lines[first - 1 : node.end_lineno])
-        if node.col_offset:
-            text = textwrap.dedent(text)
-        top = symtable.symtable(text, str(self.path), "exec")
+        top = symtable.symtable(ast.unparse(node), str(self.path), "exec")
         names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
         tables = top.get_children()
         while tables:
@@ -230,16 +225,33 @@ def _parent(module: str) -> str:
 
 
 def _top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run on import, including those inside `if` and `try`."""
+    """Yield the statements that run on import, including those inside `if` and `try`.
+
+    What is tested or caught there runs too, and is a statement of its own.
+    """
     for statement in statements:
         if isinstance(statement, ast.If):
             checking = "TYPE_CHECKING" in ast.unparse(statement.test)
-            yield from _top([*([] if checking else statement.body), *statement.orelse])
+            body = [] if checking else [ast.Expr(statement.test), *statement.body]
+            yield from _top([*body, *statement.orelse])
         elif isinstance(statement, ast.Try):
-            handled = [inner for handler in statement.handlers for inner in handler.body]
+            caught = [ast.Expr(handler.type) for handler in statement.handlers if handler.type]
+            handled = [*caught, *(inner for each in statement.handlers for inner in each.body)]
             yield from _top([*statement.body, *handled, *statement.orelse, *statement.finalbody])
         else:
             yield statement
+
+
+def _makes_names_alone(statement: ast.stmt) -> bool:
+    """Return whether it does nothing but define: what does more counts whatever is used."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return True
+    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return False
+    changed = (
+        node for node in ast.walk(statement) if isinstance(getattr(node, "ctx", None), ast.Store)
+    )
+    return all(isinstance(node, ast.Name | ast.Tuple | ast.List | ast.Starred) for node in changed)
 
 
 def _names_made(statement: ast.stmt) -> set[str]:

@@ -27,7 +27,7 @@ from bonafide.detection import (
     Segment,
     Verdict,
 )
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
 
@@ -138,7 +138,8 @@ class Detector:
     Raises
     ------
     BundleError
-        As in `read_bundle` and `bonafide.home.find_bundle`.
+        As in `read_bundle` and `bonafide.home.find_bundle`; ``bad_graph`` if the graph's outputs
+        are not those that the manifest names.
 
     Examples
     --------
@@ -154,8 +155,21 @@ class Detector:
             bundle = read_bundle(bundle) if bundle else find_bundle(home())
         self.bundle = bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
+        self._require_outputs()
         self._prior = float(self.bundle.manifest["prior_spoof"])
         self._thresholds = self.bundle.manifest["thresholds"]
+
+    def _require_outputs(self) -> None:
+        allowed = {"llr": (), "models": (len(self.bundle.models),), "stack": (len(META_MODELS),)}
+        for name, width in allowed.items():
+            seen = self._graph.shapes.get(name)
+            if seen is None or seen[1:] != width:
+                raise BundleError(
+                    "bad_graph",
+                    f"{self.bundle.graph_path('detector')}: output {name} has shape {seen}; must "
+                    f"be {('batch', *width)}, as the manifest names {len(self.bundle.models)} base "
+                    "models",
+                )
 
     def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
         """Score windows.

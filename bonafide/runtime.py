@@ -38,6 +38,7 @@ class Graph:
         self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
+        self.shapes = {value.name: tuple(value.shape) for value in self._session.get_outputs()}
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run the graph.

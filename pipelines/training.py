@@ -1,9 +1,11 @@
 """The training pipeline: one wiring, run with base models side by side or step after step."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from zenml import pipeline
 
+from bonafide.features.kinds import KINDS
 from bonafide.models import MODELS
 from bonafide.training.config import Config
 from steps.data import extract, ingest, scale, split
@@ -12,10 +14,21 @@ from steps.policy import policy_for
 from steps.results import audit, evaluate, promote
 
 
-def _watching(a_step: Any, *models: str) -> Any:
-    """Return a step that also runs again when the code of these base models changes."""
-    modules = [module for name in models if (module := MODELS.module_of(name))]
-    return a_step.with_options(cache_policy=policy_for(a_step, also=modules))
+def _watching(a_step: Any, *models: str, kinds: Iterable[str] = ()) -> Any:
+    """Have a step run again when the code of these base models or view kinds changes."""
+    found = (*map(MODELS.module_of, models), *map(KINDS.module_of, kinds))
+    return a_step.with_options(cache_policy=policy_for(a_step, also=[m for m in found if m]))
+
+
+def _kinds(config: Config) -> set[str]:
+    """Return the kinds of all views that are extracted."""
+    views = (*config.spec.views.values(), *config.spec.statistics.values())
+    return {view.kind for view in views}
+
+
+def extraction(config: Config) -> Any:
+    """Return the step that extracts the views of a configuration."""
+    return _watching(extract, kinds=_kinds(config))
 
 
 def _wire(
@@ -28,14 +41,14 @@ def _wire(
 ) -> None:
     recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
     folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
-    features = extract(recordings, config.spec.to_json(), config.augmentation)
+    features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
     fitted = _fit_models(config, start, recordings=recordings, features=features, folds=folds)
     scaler = scale(features, folds, config.fit)
     oof, stacked, cross_fitted = stack(fitted, recordings, folds, config.seed)
     calibration = calibrate(stacked, cross_fitted, recordings, folds)
-    candidate, parity = _watching(export, *config.models)(
+    candidate, parity = _watching(export, *config.models, kinds=_kinds(config))(
         config=config,
         recordings=recordings,
         features=features,

@@ -8,7 +8,8 @@ from zenml.client import Client
 from bonafide.training.config import Config
 from bonafide.training.tuning import Study
 from pipelines.run import run_wired
-from steps.data import extract, ingest, split
+from pipelines.training import extraction
+from steps.data import ingest, split
 from steps.tuning import tune
 
 
@@ -24,7 +25,7 @@ def tuning(
     """Ingest, split and extract as training does, then search."""
     recordings, _ = ingest(corpora, corpus_format, fingerprint)
     folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
-    features = extract(recordings, config.spec.to_json(), config.augmentation)
+    features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     tune(config, model, trials, recordings, features, folds)
 
 

@@ -28,6 +28,7 @@ class OutputFile(click.Path):
 
 
 PATH = click.Path(path_type=Path)
+PORT = click.IntRange(1, 65535)
 
 bundle = click.option("--bundle", type=PATH, metavar="DIR", help=PRODUCTION)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")

@@ -3,6 +3,10 @@
 Exit codes: 0 done; 1 some inputs failed, each of them reported; 2 wrong usage; 130 interrupted.
 """
 
+import io
+import os
+import pathlib
+import sys
 from collections.abc import Sequence
 
 import click
@@ -63,8 +67,11 @@ def main(words: Sequence[str] | None = None) -> int:
         For a module that no extra brings, which is a mistake of ours.
     """
     arguments = None if words is None else list(words)
+    _prepare_streams()
     try:
-        return cli.main(arguments, PROGRAM, standalone_mode=False) or 0
+        status = cli.main(arguments, PROGRAM, standalone_mode=False) or 0
+        sys.stdout.flush()
+        return status
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
     except click.UsageError as error:
@@ -78,10 +85,28 @@ def main(words: Sequence[str] | None = None) -> int:
         if missing is None:
             raise
         _report(missing.code, missing.message)
+    except OSError as error:  # a full disk, say
+        try:
+            sys.stdout.flush()
+        except OSError:
+            sys.stdout = _nowhere()  # Python flushes once more at the end
+        where = f"{error.filename}: " if error.filename else ""
+        _report("os_error", f"{where}{error.strerror or error}")
     except click.Abort:
         click.echo("bonafide: stopped; what is finished is kept, run again to resume", err=True)
         return INTERRUPTED
     return WRONG_USAGE
+
+
+def _nowhere() -> io.TextIOBase:
+    return pathlib.Path(os.devnull).open("w", encoding="utf-8")
+
+
+def _prepare_streams() -> None:
+    """Have a stream that is closed take what is printed, and no file name stop the printing."""
+    sys.stdout, sys.stderr = (stream or _nowhere() for stream in (sys.stdout, sys.stderr))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _report(code: str, message: str) -> None:

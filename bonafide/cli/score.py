@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -58,7 +58,7 @@ def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path 
     from bonafide.scoring import WRITERS, score_files, unusable
 
     detector = Detector(find_bundle(home(), bundle))
-    with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
+    with nullcontext(sys.stdout) if output is None else _opened(output) as file:
         write = WRITERS[style](file)
         failed = 0
         for result in score_files(detector, _audio_files(paths)):
@@ -67,12 +67,17 @@ def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path 
     return options.SOME_FAILED if failed else 0
 
 
+def _opened(output: Path) -> TextIO:
+    """Open a file to write in which names of files keep their bytes, UTF-8 or not."""
+    return output.open("w", encoding="utf-8", errors="surrogateescape")
+
+
 def _audio_files(paths: Sequence[str]) -> Iterator[str]:
     """Return the files as given, and in place of each folder its audio files, sorted."""
     from bonafide.corpora.files import audio_files
 
     for name in paths:
-        if Path(name).is_dir():
+        if name and Path(name).is_dir():  # an empty name is no folder, though pathlib says so
             yield from map(str, audio_files(Path(name)))
         else:
             yield name

@@ -4,14 +4,15 @@ from typing import Any
 
 import click
 
+from bonafide.cli import options
 from bonafide.cli.options import PRODUCTION
 
 
 @click.command()
 @click.option("--bundle", metavar="DIR", help=PRODUCTION)
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
-@click.option("--port", type=int, default=3000, metavar="N", help="port to listen on")
-@click.option("--workers", type=int, metavar="N", help="default: one per core")
+@click.option("--port", type=options.PORT, default=3000, metavar="N", help="port to listen on")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="default: one per core")
 @click.option("--keys", metavar="FILE", help="file of API keys; see `bonafide keys add`")
 @click.option(
     "--anonymous", is_flag=True, default=None, help="answer other machines without API keys"
@@ -38,7 +39,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 
 
 @click.command()
-@click.option("--port", type=int, default=8501, metavar="N", help="port to listen on")
+@click.option("--port", type=options.PORT, default=8501, metavar="N", help="port to listen on")
 @click.option(
     "--service",
     metavar="URL",

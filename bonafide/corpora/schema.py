@@ -228,12 +228,19 @@ def join(corpora: Sequence[Corpus]) -> Corpus:
         A single corpus unchanged. Of several: their rows in order, with absolute paths, and unknown
         sources named after the corpus's folder.
 
+    Raises
+    ------
+    CorpusError
+        ``no_corpus`` if there is none.
+
     Examples
     --------
     >>> corpora = [Corpus(Path("ours"), [Row("a.wav", "bonafide")]), Corpus(Path("theirs"), [])]
     >>> [row.source for row in join(corpora)]
     ['ours']
     """
+    if not corpora:
+        raise CorpusError("no_corpus", "no corpus is named; must be at least 1")
     if len(corpora) == 1:
         return corpora[0]
     rows = []

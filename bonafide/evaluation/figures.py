@@ -133,7 +133,7 @@ def curves_figure(history: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
 
     def draw(axes: "Axes") -> None:
         for name, losses in history.items():
-            loss = losses["loss"]
+            loss = losses.get("loss", ())
             axes.plot(range(1, len(loss) + 1), loss, label=name, marker=".", linewidth=1)
         axes.set(xlabel="epoch or trees", ylabel="training loss")
         axes.legend(fontsize=8)

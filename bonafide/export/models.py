@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 
 from bonafide.display import reporter
+from bonafide.errors import BonafideError
 from bonafide.export.parity import largest
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
-from bonafide.models.base import Inputs
+from bonafide.models.base import Inputs, Scores
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Standard
 from bonafide.process.isolate import run_isolated
@@ -83,6 +84,8 @@ def export_models(
     ------
     IsolatedError
         ``training_failed`` if the process that converts them fails.
+    BonafideError
+        ``bad_export`` if a graph cannot be run, or returns other than ``p_spoof`` [batch].
     """
     jobs = []
     for base in fitted:
@@ -96,12 +99,29 @@ def export_models(
     for base in fitted:
         content = (work / f"{base.name}.onnx").read_bytes()
         (folder / f"{base.name}.onnx").write_bytes(content)
-        seen = Graph(content)(samples[base.name])["p_spoof"]
+        seen = _scores_of(base.name, content, samples[base.name])
         with np.load(work / f"{base.name}_scores.npz") as sources:
             for name in sources.files:
                 key = base.name if name == SOURCE else f"{base.name}_{name}"
                 parity[key] = largest(seen, sources[name])
     return parity
+
+
+def _scores_of(name: str, content: bytes, inputs: Inputs) -> Scores:
+    """Run an exported graph, and hold it to what `BaseModel.to_onnx` promises."""
+    try:
+        seen = Graph(content)(inputs)
+    except Exception as error:  # onnxruntime's errors have no class of their own
+        raise BonafideError("bad_export", f"{name}.onnx cannot be run: {error}") from error
+    shapes, n_rows = (
+        {output: values.shape for output, values in seen.items()},
+        len(inputs[STATISTICS]),
+    )
+    if shapes != {"p_spoof": (n_rows,)}:
+        raise BonafideError(
+            "bad_export", f"{name}.onnx returns {shapes}; must be p_spoof alone, ({n_rows},)"
+        )
+    return seen["p_spoof"]
 
 
 def convert_models(

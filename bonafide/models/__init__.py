@@ -11,6 +11,7 @@ Examples
 'GRU'
 """
 
+import re
 from typing import TYPE_CHECKING
 
 from bonafide.errors import ConfigError
@@ -26,6 +27,9 @@ MODELS: "Registry[type[BaseModel]]" = Registry(
     type,
     lazy={name: f"{__name__}.{name}:{found}" for name, found in BUILT_IN.items()},
 )
+# Files, steps and lines of tables are called after a model: what they may be, and others of them.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
+TAKEN = ("detector", "frontend", "scaler", "meta_logistic", "meta_xgboost", "decision")
 
 
 def family(name: str) -> "type[BaseModel]":
@@ -44,10 +48,26 @@ def family(name: str) -> "type[BaseModel]":
     Raises
     ------
     ConfigError
-        ``unknown_model`` if no package has it; ``bad_plugin`` if its package cannot be imported.
+        ``unknown_model`` if no package has it; ``bad_plugin`` if its package cannot be imported,
+        it is no `BaseModel`, or its name cannot be a file's.
     """
     found = MODELS.find(name)
     if found is None:
         known = ", ".join(MODELS.names())
         raise ConfigError("unknown_model", f"base model {name!r}: must be one of {known}")
+    if name not in BUILT_IN:
+        _require_fit_for_use(name, found)
     return found
+
+
+def _require_fit_for_use(name: str, found: "type[BaseModel]") -> None:
+    from bonafide.models.base import BaseModel
+
+    if not issubclass(found, BaseModel):
+        raise ConfigError("bad_plugin", f"base model {name!r} is {found!r}: must be a BaseModel")
+    if not NAME.fullmatch(name) or name in TAKEN:
+        raise ConfigError(
+            "bad_plugin",
+            f"base model {name!r}: its name must be letters, digits, _ and -, a letter first, and "
+            f"none of {', '.join(TAKEN)}",
+        )

@@ -58,6 +58,7 @@ class BaseModel(ABC):
     def __init__(self, config: ModelConfig, fit_config: FitConfig, seed: int) -> None:
         self.config: Any = config
         self.fit_config, self.seed = fit_config, seed
+        self.history_ = {}
 
     @classmethod  # noqa: B027  # most libraries need nothing
     def fix_threads(cls) -> None:
@@ -115,7 +116,7 @@ class BaseModel(ABC):
         """
         starts = range(0, len(rows), SCORE_ROWS)
         chunks = [self.score(examples.take(rows[at : at + SCORE_ROWS])) for at in starts]
-        return np.concatenate([np.zeros(0, np.float32), *chunks])
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
 
     @abstractmethod
     def save(self, path: Path) -> None:

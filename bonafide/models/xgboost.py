@@ -84,7 +84,7 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
     graph : GraphBuilder
         Receives the nodes.
     booster : xgboost.Booster
-        For two classes.
+        For two classes, with a ``base_score`` of 0.5: log odds of 0.
     x : str
         The value that it scores, [batch, n_inputs].
 
@@ -103,6 +103,9 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
         initial_types=[("x", FloatTensorType([None, n_inputs]))],
         target_opset=ONNXMLTOOLS_OPSET,
     )
+    for attribute in (a for node in part.graph.node for a in node.attribute):
+        if attribute.name == "base_values":  # taken for log odds where the first tree never splits
+            attribute.floats[:] = [0.0]
     outputs = graph.inline(part, {"x": x})
     return graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
 

@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from bonafide.errors import BonafideError
@@ -70,6 +72,10 @@ class Calls:
             for process in self._running:
                 process.kill()
 
+    def allow(self) -> None:
+        """Let calls start again after `stop`."""
+        self._stopped = False
+
     def _start(self, target: str) -> "subprocess.Popen[str]":
         with self._starting:  # none slips through between the look at `_stopped` and `_running`
             if self._stopped:
@@ -115,7 +121,8 @@ def run_isolated(
     Raises
     ------
     IsolatedError
-        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`.
+        ``training_failed`` if the process failed or was killed; ``stopped`` after `stop_all`; the
+        code of a `BonafideError` that the function raised.
     """
     return _calls.run(target, arguments, progress)
 
@@ -123,6 +130,23 @@ def run_isolated(
 def stop_all() -> None:
     """End every isolated call of this process and start no other, as on Ctrl-C."""
     _calls.stop()
+
+
+@contextlib.contextmanager
+def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Make isolated calls in threads; whatever ends the block early ends all of them at once.
+
+    Others may start afterwards, as in a notebook whose reader interrupts a cell and runs it again.
+    """
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    except BaseException:  # Ctrl-C too
+        stop_all()
+        pool.shutdown(cancel_futures=True)
+        _calls.allow()
+        raise
+    pool.shutdown()
 
 
 def _converse(
@@ -140,6 +164,8 @@ def _converse(
         message = json.loads(line)
         if "progress" in message:
             progress(*message["progress"])
+        elif "error" in message:
+            raise IsolatedError(*message["error"])
         else:
             result = message["result"]
     status = process.wait()
@@ -171,8 +197,12 @@ def main() -> None:
         channel.write(json.dumps({"progress": [done, total]}) + "\n")
 
     function: Isolated = getattr(importlib.import_module(module), name)
-    result = function(progress=progress, **arguments)
-    channel.write(json.dumps({"result": result}) + "\n")
+    said: dict[str, Any]
+    try:
+        said = {"result": function(progress=progress, **arguments)}
+    except BonafideError as error:
+        said = {"error": [error.code, error.message]}
+    channel.write(json.dumps(said) + "\n")
     channel.close()
     os._exit(0)  # no reason to wait for thread pools to wind down
 

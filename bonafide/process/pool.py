@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event as EventType
 from typing import TypeVar
+
+from bonafide.errors import BonafideError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,23 +26,50 @@ def worker_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _ignore_interrupt() -> None:
+class PoolError(BonafideError):
+    """Worker processes that cannot be used."""
+
+
+def _begin(started: EventType) -> None:
     # Ctrl-C reaches the whole group; the parent alone decides what stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    started.set()
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupt)
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone: a pool that waits for work would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Fresh interpreters, and whether one of them ever got as far as work."""
+
+    def __init__(self, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._started = context.Event()
+        super().__init__(workers, context, _begin, (self._started,))
+
+    def require_started(self) -> None:
+        """Raise a `PoolError` if it broke before any work, which no item is to blame for."""
+        if not self._started.is_set():
+            raise PoolError(
+                "no_workers",
+                "worker processes end while they start; in a script, what starts them must stand "
+                "under `if __name__ == '__main__':`, for each of them runs the script's top again",
+            )
 
 
 def _alone(
     function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]
 ) -> Result:
-    pool = _pool(1)
+    pool = _Pool(1)
     try:
         return pool.submit(function, item).result()
     except BrokenProcessPool:
+        pool.require_started()
         return crashed(item)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -68,11 +99,16 @@ def map_parallel(
     ------
     tuple of int and result
         The item's position and its result, as they finish.
+
+    Raises
+    ------
+    PoolError
+        ``no_workers`` if the processes end before they could do any work.
     """
     workers = workers or worker_count()
     pending = enumerate(items)
     running: dict[Future[Result], tuple[int, Item]] = {}
-    pool = _pool(workers)
+    pool = _Pool(workers)
     try:
         while True:
             broken: list[tuple[int, Item]] = []
@@ -92,9 +128,10 @@ def map_parallel(
                 else:
                     yield entry[0], future.result()
             if broken:
+                pool.require_started()
                 suspects, running = [*broken, *running.values()], {}
                 pool.shutdown(wait=False, cancel_futures=True)
-                pool = _pool(workers)
+                pool = _Pool(workers)
                 for position, item in suspects:  # one at a time, to tell the culprit from the rest
                     yield position, _alone(function, item, crashed)
     finally:

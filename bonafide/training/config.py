@@ -190,7 +190,7 @@ def _section_of(name: str, section: Any) -> Any:
     if isinstance(section, ModelConfig):
         return section
     try:
-        return family(str(name)).Config.model_validate(section or {})
+        return family(str(name)).Config.model_validate({} if section is None else section)
     except ValidationError as error:
         raise _SectionError(name, error) from error
     except ConfigError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
+from bonafide.errors import BonafideError
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
 from bonafide.models.base import BaseModel, Scores
@@ -97,7 +98,7 @@ class FittedBase(Artifact):
 
     def facts(self) -> dict[str, JSON]:
         """Return name, view, size and the last loss of each fit."""
-        losses = {name: float(fit["loss"][-1]) for name, fit in self.history.items()}
+        losses = {name: fit["loss"][-1] for name, fit in self.history.items() if fit.get("loss")}
         size = len(self.content)
         return {"model": self.name, "view": self.view, "bytes": size, "loss": losses}
 
@@ -236,7 +237,9 @@ def fit_one(
         Fitted.
     """
     chosen = family(name)
-    return chosen(chosen.Config.model_validate(model), fit, seed).fit(examples, rows, progress)
+    base = chosen(chosen.Config.model_validate(model), fit, seed)
+    base.fit(examples, rows, progress)
+    return base
 
 
 def fit_base(
@@ -314,11 +317,30 @@ def _score_left_out(
     """Score the folds that a model did not see, into `oof` and `nested` of `FittedBase`."""
     for fold, column in zip(out, reversed(out), strict=True):  # of two folds, each has the other's
         rows = np.flatnonzero(fold_of == fold)
-        scores = base.predict(examples, rows)
+        scores = _checked(base.name, base.predict(examples, rows), len(rows))
         if fold != TEST:
             nested[rows, column] = scores
         if len(out) == 1:
             oof[rows] = scores
+
+
+def _checked(name: str, scores: Scores, n_rows: int) -> Scores:
+    """Return scores as they are, if they are what `BaseModel.score` promises.
+
+    Raises
+    ------
+    BonafideError
+        ``bad_scores``.
+    """
+    seen = f"shape {np.shape(scores)}"
+    if np.shape(scores) == (n_rows,):
+        low, high = np.min(scores, initial=0.0), np.max(scores, initial=1.0)
+        if low >= 0.0 and high <= 1.0:  # false for NaN
+            return scores
+        seen = f"values of {np.min(scores):g} to {np.max(scores):g}"
+    raise BonafideError(
+        "bad_scores", f"base model {name}: {seen}; must be ({n_rows},) and between 0 and 1"
+    )
 
 
 def _title(out: tuple[int, ...]) -> str:
@@ -329,6 +351,6 @@ def part_of(progress: Progress, part: int, parts: int) -> Progress:
     """Return what reports the progress of one of several equal parts, from 0, as that of all."""
 
     def report(done: int, total: int) -> None:
-        progress(STEPS * part + STEPS * done // total, STEPS * parts)
+        progress(STEPS * part + STEPS * done // max(total, 1), STEPS * parts)
 
     return report

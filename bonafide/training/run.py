@@ -1,8 +1,9 @@
 """The whole training job without an orchestrator: from corpora to a bundle that is kept."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
+from typing import Any
 
 from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
@@ -10,6 +11,7 @@ from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.home import clean_work, home, work_folder
+from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
@@ -29,7 +31,7 @@ def train(
     config: Config,
     corpora: Sequence[str | Path | Corpus] | str | Path | Corpus,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     progress: Callable[[str], Progress] = reporter,
 ) -> Bundle:
     """Train, judge, export and keep a detector; promote it if the gate lets it.
@@ -43,7 +45,7 @@ def train(
         What to train and how; see `bonafide.read_config`.
     corpora : Corpus, path, or sequence of these
         Corpora, or the manifests and folders that `bonafide.read_corpus` reads.
-    root : Path or None
+    root : str, Path or None
         Where bundles, features and reports are kept; None for `bonafide.home.home`.
     progress : callable
         Called with the name of a part; returns what to call with its (done, total).
@@ -62,7 +64,7 @@ def train(
     BonafideError
         ``parity_failed`` if an exported model differs from its source.
     """
-    root = root or home()
+    root = Path(root) if root else home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
@@ -128,7 +130,7 @@ def _fit_side_by_side(
     progress: Callable[[str], Progress],
 ) -> tuple[list[FittedBase], Audit]:
     """Fit the base models, each in a process of its own, and audit shortcuts meanwhile."""
-    with ThreadPoolExecutor(len(config.models) + 1) as pool:
+    with side_by_side(len(config.models) + 1) as pool:
         auditing = pool.submit(
             audit_shortcuts, recordings, folds, resamples=config.resamples, seed=config.seed
         )
@@ -141,4 +143,7 @@ def _fit_side_by_side(
             )
             for name, model in config.models.items()
         ]
+        running: list[Future[Any]] = [auditing, *fits]
+        for done in wait(running, return_when=FIRST_EXCEPTION).done:
+            done.result()  # the first failure ends the others
         return [fit.result() for fit in fits], auditing.result()

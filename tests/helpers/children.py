@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bonafide.errors import ConfigError
 from bonafide.process.isolate import IsolatedError, run_isolated, stop_all
 from bonafide.process.pool import Progress
 
@@ -26,6 +27,12 @@ def work(job: Job) -> Any:
     if what == "kill":
         time.sleep(value)
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "tell":
+        draft = Path(f"{value}.draft")
+        draft.write_text(str(os.getpid()))
+        draft.rename(value)
+    if what == "sleep":
+        time.sleep(value)
     if what == "raise":
         raise ValueError(value)
     if what == "sleep":
@@ -70,6 +77,10 @@ def not_utf8(*, progress: Progress, status: int) -> dict[str, Any]:
 
 def fail(*, progress: Progress, message: str) -> dict[str, Any]:
     raise RuntimeError(message)
+
+
+def refuse(*, progress: Progress) -> dict[str, Any]:
+    raise ConfigError("bad_sky", "sky=low: must be high")
 
 
 def leave(*, progress: Progress, status: int) -> dict[str, Any]:

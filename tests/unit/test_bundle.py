@@ -21,6 +21,7 @@ from bonafide.bundle import (
     read_bundle,
     write_bundle,
 )
+from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import (
@@ -300,6 +301,39 @@ def test_entries_that_a_bundle_answers_with_are_required(entry: str, tmp_path: P
     with pytest.raises(BundleError, match=entry) as error:
         read_bundle(tmp_path / "b")
     assert error.value.code == "bad_manifest"
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"models": "cnn"}, "models='cnn': must be a list of names"),
+        ({"models": {"cnn": 1}}, "must be a list of names"),
+        ({"models": []}, "must be a list of names"),
+        ({"models": ["cnn", 3]}, "must be a list of names"),
+        ({"models": ["cnn", "rnn", "cnn"]}, "must not hold a name twice"),
+        ({"labels": ["CNN"]}, "must give texts to names"),
+        ({"labels": None}, "must give texts to names"),
+        ({"labels": {"cnn": 3}}, "must give texts to names"),
+    ],
+)
+def test_names_that_answers_cannot_be_made_of(
+    entries: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    make(tmp_path / "b", **entries)
+    with pytest.raises(BundleError, match=said) as error:
+        read_bundle(tmp_path / "b")
+    assert error.value.code == "bad_manifest"
+
+
+@pytest.mark.parametrize("models", [["cnn", "rnn", "gru", "xgboost"], [*BASE_MODELS, "detector"]])
+def test_a_graph_of_another_width_is_refused_when_it_is_loaded(
+    models: list[str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(SHIPPED, tmp_path / "b")
+    write_bundle(folder, {**manifest_of(folder), "models": models, "labels": {}})
+    with pytest.raises(BundleError, match=r"output models has shape \('batch', 5\); must") as error:
+        Detector(folder)
+    assert error.value.code == "bad_graph"
 
 
 @pytest.mark.parametrize("form", ["../secret", "sub/../../secret", "{absolute}", "..", ".", ""])

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.sounds import encode, speech
 from bonafide.cli import main, terminal
 from bonafide.cli.extras import EXTRAS, not_installed, require
 from bonafide.cli.root import COMMANDS, cli
@@ -507,3 +508,77 @@ class TestSummary:
         lines = capsys.readouterr().out.splitlines()
         assert lines[-2:] == ["Not promoted:", "  EER 12.3 % is above the limit of 10.0 %"]
         assert "In production now." not in lines
+
+
+class TestAwkwardSurroundings:
+    """What the shell and the disk do to a command; each ends in a line, never in a traceback."""
+
+    RUN = "import sys; from bonafide.cli import main; sys.exit(main())"
+    LIST = f"exec '{sys.executable}' -c '{RUN}' models list"
+
+    def shell(self, line: str, home: Path) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "BONAFIDE_HOME": str(home)}
+        return subprocess.run(
+            ["bash", "-c", line],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+        )
+
+    @pytest.fixture
+    def clip(self, tmp_path: Path) -> Path:
+        """Make a recording whose name is not UTF-8."""
+        path = tmp_path / os.fsdecode(b"na\xefve.wav")
+        path.write_bytes(encode(speech(3.0), "wav"))
+        return path
+
+    def test_a_full_disk(self, tmp_path: Path) -> None:
+        done = self.shell(f"{self.LIST} >/dev/full", tmp_path)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "bonafide: os_error: No space left on device\n",
+        )
+
+    def test_a_full_disk_under_an_output(
+        self, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["score", str(clip), "--output", "/dev/full"]) == 2
+        assert capsys.readouterr().err == "bonafide: os_error: No space left on device\n"
+
+    @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+    def test_closed_streams(self, closed: str, clip: Path, tmp_path: Path) -> None:
+        words = f"score '{os.fsdecode(bytes(clip))}'"
+        done = self.shell(f"{self.LIST.replace('models list', words)} {closed}", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    @pytest.mark.parametrize("style", ["table", "jsonl", "csv"])
+    def test_names_that_are_not_utf_8(
+        self, style: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        output = tmp_path / "out"
+        assert main(["score", str(clip), "--format", style, "--output", str(output)]) == 0
+        assert (b"na\\udcefve" if style == "jsonl" else b"na\xefve") in output.read_bytes()
+        assert main(["score", str(clip), "--format", style]) == 0
+        assert "ve.wav" in capsys.readouterr().out
+
+    def test_a_disk_that_fails_costs_one_file(
+        self, clip: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        failing = "/proc/self/mem"  # opens, and cannot be read at its start
+        assert main(["score", "--format", "csv", failing, str(clip)]) == 1
+        first, second = capsys.readouterr().out.splitlines()[1:]
+        assert first.endswith(f"unreadable: {failing}: cannot be read: Input/output error")
+        assert second.partition(",")[2].startswith(("spoof,", "bonafide,", "inconclusive,"))
+
+    def test_an_empty_name_is_no_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["score", ""]) == 1
+        assert "[unreadable]" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "words", ["serve --port 99999", "serve --port -1", "serve --workers 0", "app --port 0"]
+    )
+    def test_numbers_out_of_range(self, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(words.split()) == 2
+        assert "is not in the range" in capsys.readouterr().err

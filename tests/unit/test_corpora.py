@@ -412,6 +412,12 @@ def test_join_keeps_rows_and_finds_their_files(tmp_path: Path) -> None:
     assert one.rows[0].source == "-"  # the parts stay as they were
 
 
+def test_join_of_none_is_refused() -> None:
+    with pytest.raises(CorpusError, match="no corpus is named") as error:
+        join([])
+    assert error.value.code == "no_corpus"
+
+
 def test_join_of_one_is_itself(tmp_path: Path) -> None:
     corpus = read_folder(touch(tmp_path, "real/a.wav"))
     assert join([corpus]) is corpus

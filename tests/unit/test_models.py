@@ -2,14 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from bonafide.errors import ConfigError
-from bonafide.models import BUILT_IN, MODELS, family
+from bonafide.bundle import Bundle
+from bonafide.errors import BonafideError, ConfigError
+from bonafide.evaluation.evaluate import DECISION
+from bonafide.export.models import _scores_of
+from bonafide.features.graph import GraphBuilder
+from bonafide.models import BUILT_IN, MODELS, TAKEN, family
 from bonafide.models.base import BaseModel
 from bonafide.models.config import view_of
 from bonafide.training.config import Config, parse_config
+from bonafide.training.fitting import _checked
 
 
 def test_the_five_are_the_default_and_in_this_order() -> None:
@@ -41,6 +50,14 @@ def test_a_configuration_names_what_is_trained_in_its_order() -> None:
     assert parse_config(config.model_dump(mode="json"), "x") == config
 
 
+@pytest.mark.parametrize("section", [False, 0, "", []])
+def test_a_section_that_says_nothing_is_no_default(section: Any) -> None:
+    """`cnn: false` must not train a CNN."""
+    with pytest.raises(ConfigError, match=r"models\.cnn: ") as error:
+        parse_config({"models": {"cnn": section, "xgboost": None}}, "x")
+    assert error.value.code == "bad_config"
+
+
 def test_looking_up_and_configuring_imports_no_training_library() -> None:
     script = (
         "import sys; from bonafide.training.config import Config; Config()\n"
@@ -49,3 +66,89 @@ def test_looking_up_and_configuring_imports_no_training_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def plugged(name: str, kind: type) -> type:
+    """Register a class under a name, as another package does by an entry point."""
+    kind.name = name  # type: ignore[attr-defined]
+    return MODELS.register(kind)
+
+
+@pytest.fixture
+def forget() -> Iterator[list[str]]:
+    """Collect names to be unregistered."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        MODELS.unregister(name)
+
+
+@pytest.mark.parametrize("name", [*TAKEN, "../x", "with space", "", "1st", "a" * 42, "é"])
+def test_names_that_files_cannot_be_called_after(name: str, forget: list[str]) -> None:
+    forget.append(name)
+    plugged(name, type("Plug", (BaseModel,), {}))
+    with pytest.raises(ConfigError, match="its name must be letters, digits") as error:
+        family(name)
+    assert error.value.code == "bad_plugin"
+
+
+@pytest.mark.parametrize("name", ["logistic", "models", "statistics", "a-dash", "Capital_2"])
+def test_names_that_stand_in_nobodys_way(name: str, forget: list[str]) -> None:
+    forget.append(name)
+    assert family(plugged(name, type("Plug", (BaseModel,), {})).name).name == name
+
+
+def test_every_other_graph_of_a_bundle_is_taken() -> None:
+    parts = Bundle(Path(), {"models": []}).parts
+    assert {*parts, "detector", DECISION} == set(TAKEN)
+
+
+def test_a_family_is_a_base_model(forget: list[str]) -> None:
+    forget.append("other")
+    plugged("other", type("Other", (), {}))
+    with pytest.raises(ConfigError, match="must be a BaseModel") as error:
+        family("other")
+    assert error.value.code == "bad_plugin"
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([[0.1], [0.2]], r"shape \(2, 1\); must be \(2,\)"),
+        ([0.1], r"shape \(1,\); must be \(2,\)"),
+        ([0.1, np.nan], "values of nan to nan; .* between 0 and 1"),
+        ([0.1, np.inf], "values of 0.1 to inf"),
+        ([-0.5, 1.0], "values of -0.5 to 1"),
+        ([0.5, 1.5], "values of 0.5 to 1.5"),
+    ],
+)
+def test_scores_that_a_base_model_may_not_give(scores: list[Any], said: str) -> None:
+    with pytest.raises(BonafideError, match=f"base model odd: {said}") as error:
+        _checked("odd", np.array(scores), 2)
+    assert error.value.code == "bad_scores"
+
+
+def test_scores_that_it_may_give() -> None:
+    for scores in (np.zeros(0, np.float32), np.array([0.0, 0.5, 1.0])):
+        assert _checked("odd", scores, len(scores)) is scores
+
+
+@pytest.mark.parametrize(
+    ("output", "shape", "batch", "said"),
+    [
+        ("other", [-1], "batch", r"returns {'other': \(3,\)}; must be p_spoof alone, \(3,\)"),
+        ("p_spoof", [-1, 1], "batch", r"returns {'p_spoof': \(3, 1\)}"),
+        ("p_spoof", [-1], 1, "cannot be run: .*statistics"),
+    ],
+)
+def test_graphs_that_a_base_model_may_not_give(
+    output: str, shape: list[int], batch: Any, said: str
+) -> None:
+    graph = GraphBuilder("odd")
+    statistics = graph.input("statistics", [batch, 1])
+    reshaped = graph.add("Reshape", statistics, graph.integers(shape))
+    graph.output(output, reshaped, [None] * len(shape))
+    inputs = {"statistics": np.zeros((3, 1), np.float32)}
+    with pytest.raises(BonafideError, match=rf"(?s)odd\.onnx {said}") as error:
+        _scores_of("odd", graph.model().SerializeToString(), inputs)
+    assert error.value.code == "bad_export"

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from bonafide.errors import BonafideError
-from bonafide.process.isolate import ENVIRONMENT, Calls, IsolatedError, run_isolated
+from bonafide.process.isolate import ENVIRONMENT, Calls, IsolatedError, run_isolated, side_by_side
+from bonafide.process.lifetime import descendants
 from bonafide.process.pool import map_parallel, silent, worker_count
+from tests.conftest import REPOSITORY
 from tests.helpers.processes import alive, wait_for
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -107,6 +109,50 @@ class TestMapParallel:
         pairs.close()  # type: ignore[attr-defined]
         assert len(taken) <= 3
 
+    @pytest.mark.parametrize("job", [("sleep", 60), ("square", 2)], ids=["busy", "idle"])
+    def test_workers_go_with_a_parent_that_is_killed(
+        self, children: Any, job: Job, tmp_path: Path
+    ) -> None:
+        script = (
+            "import sys, time, children\n"
+            "from bonafide.process.pool import map_parallel\n"
+            f"jobs = [('tell', sys.argv[1]), {job!r}, {job!r}]\n"
+            "for done in map_parallel(children.work, jobs, crashed=children.crashed, workers=2):\n"
+            "    if done[0] == 0: time.sleep(60)\n"
+        )
+        pids = tmp_path / "pid"
+        with subprocess.Popen([sys.executable, "-c", script, pids]) as parent:
+            assert wait_for(pids.exists)
+            workers = [pid for pid in descendants(parent.pid) if pid != parent.pid]
+            assert int(pids.read_text()) in workers
+            parent.kill()
+        assert wait_for(lambda: not any(map(alive, workers)))
+
+    def test_a_script_without_a_guard_is_told_what_it_lacks(
+        self, children: Any, tmp_path: Path
+    ) -> None:
+        """Its workers run its top again and end there; no item is to blame."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import children\n"
+            "from bonafide.process.pool import PoolError, map_parallel\n"
+            "try:\n"
+            "    print(list(map_parallel(children.work, [('square', 2)] * 9, "
+            "crashed=children.crashed)))\n"
+            "except PoolError as error:\n"
+            "    print(error.code, error)\n"
+        )
+        paths = os.pathsep.join((str(HELPERS), str(REPOSITORY)))
+        done = subprocess.run(
+            [sys.executable, script],
+            env={**os.environ, "PYTHONPATH": paths},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout.startswith("no_workers worker processes end while they start")
+        assert "`if __name__ == '__main__':`" in done.stdout
+
     def test_worker_count(self) -> None:
         assert worker_count() == len(os.sched_getaffinity(0)) >= 1
         assert silent(1, 2) is None  # type: ignore[func-returns-value]
@@ -167,6 +213,29 @@ class TestRunIsolated:
             run_isolated(target, arguments)
         assert caught.value.code == "training_failed"
         assert isinstance(caught.value, BonafideError)
+
+    def test_an_error_of_ours_keeps_its_code(self, children: Any) -> None:
+        with pytest.raises(IsolatedError, match=r"^sky=low: must be high$") as caught:
+            run_isolated("children:refuse", {})
+        assert caught.value.code == "bad_sky"
+
+    @pytest.mark.parametrize("why", [KeyboardInterrupt, ValueError])
+    def test_side_by_side_ends_as_a_whole_and_may_begin_again(
+        self, children: Any, why: type[BaseException], tmp_path: Path
+    ) -> None:
+        names = [tmp_path / f"{number}" for number in range(worker_count() + 2)]
+        begin = time.monotonic()
+        with pytest.raises(why), side_by_side(len(names)) as pool:
+            calls = [
+                pool.submit(run_isolated, "children:wait_long", {"pid_file": str(name)})
+                for name in names
+            ]
+            assert wait_for(lambda: any(name.exists() for name in names))
+            raise why
+        assert time.monotonic() - begin < 30
+        assert all(isinstance(call.exception(), IsolatedError) for call in calls)
+        assert not any(alive(int(name.read_text())) for name in names if name.exists())
+        assert run_isolated("children:environment", {"names": []})
 
     def start(self, pid_file: Path) -> tuple[threading.Thread, list[BaseException], int]:
         """Start a long run in a thread; return it, its errors to come, and the child's process."""

@@ -264,7 +264,26 @@ TREE = {
         "class Base:\n    size = LIMIT\n"
         "class Child(Base):\n    def f(self): return quick\n"
         "def by_class(): return Child\n"
+        "from bonafide.stars import everything\n"
+        "def by_star_of_star(): return everything()\n"
+        "from bonafide import face as whole_face\n"
+        "def by_face_of_module(): return whole_face.shown\n"
+        "from bonafide.changed import CHANGED\n"
+        "def by_change(): return CHANGED\n"
         "def by_text(): return 'bonafide.isolated: not a target'\n"
+    ),
+    "bonafide/stars": "from bonafide.star import *\n",
+    "bonafide/star": "def everything(): pass\n",
+    "bonafide/changed": (
+        "from bonafide import constants, deep, fast, inner, isolated, unused\n"
+        "CHANGED = {}\n"
+        "class Kind: pass\n"
+        "CHANGED['limit'] = constants.LIMIT\n"
+        "Kind.way = deep.h\n"
+        "if fast.quick: pass\n"
+        "try: pass\n"
+        "except inner.g: pass\n"
+        "del unused.nothing\n"
     ),
     "bonafide/whole": "from bonafide.deep import h\ndef f(): return h()\n",
     "bonafide/deep": "def h(): pass\n",
@@ -330,6 +349,9 @@ def function_of(name: str) -> Any:
         ("by_decorator", "face hidden registry"),
         ("by_class", "a constants fast"),
         ("by_text", ""),
+        ("by_star_of_star", "stars star"),
+        ("by_face_of_module", "face hidden registry"),
+        ("by_change", "changed constants deep fast inner unused"),
     ],
 )
 def test_the_files_behind_a_name(name: str, files: str, tree: Path) -> None:
@@ -352,6 +374,27 @@ def test_one_of_another_package_counts_with_what_it_uses(
     policy = policy_for(function_of("by_text"), also=("plugged.tenth",))
     names = ["bonafide/inner.py", str(theirs / "near.py"), str(theirs / "tenth.py")]
     assert policy.file_dependencies == names
+
+
+def test_a_name_from_a_star_counts_the_whole_module(tree: Path) -> None:
+    text = "from bonafide.star import *\ndef f(): return everything()\n"
+    (tree / "ours" / "bonafide" / "a.py").write_text(text)
+    assert {path.stem for path in files_behind(function_of("f"))} == {"star"}
+
+
+def test_a_view_kind_of_another_package_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_kind.py").write_text("KIND = 1\n")
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bonafide.views]\ntheirs = their_kind:KIND\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for step in (extract, export):
+        policy = _watching(step, kinds=("mfcc", "theirs")).configuration.cache_policy
+        assert str(tmp_path / "their_kind.py") in policy.file_dependencies
+        assert set(policy.file_dependencies) > files_of(step)
 
 
 @pytest.mark.parametrize(

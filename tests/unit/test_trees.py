@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import xgboost
 
+from bonafide.export.meta import meta_trees_graph
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Examples, Part, Standard
-from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway
+from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway, load_booster
+from bonafide.runtime import Graph
+from bonafide.training.stacking import _fit_pair
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
@@ -26,6 +29,22 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     assert np.array_equal(scores(moved, x), scores(fitted, x))
     assert np.array_equal(scores(moved, shaken), scores(moved, x))
     assert np.abs(scores(fitted, shaken) - scores(fitted, x)).max() > 1e-2  # what it cures
+
+
+@pytest.mark.parametrize("n_rows", [16, 24, 100])
+def test_trees_that_never_split_are_exported_too(n_rows: int) -> None:
+    """The converter takes a base score of 0.5 for log odds where the first tree is one leaf of 0.
+
+    Few rows leave the meta-model's trees like that.
+    """
+    x = np.random.default_rng(0).random((n_rows, 3)).astype(np.float32)
+    stack = _fit_pair(x, np.arange(n_rows) % 2 == 0, 1)
+    booster = load_booster(stack.trees)
+    graph = Graph(meta_trees_graph(booster).SerializeToString())
+    expected = booster.predict(xgboost.DMatrix(x))
+    np.testing.assert_allclose(graph({"models": x})["p_spoof"], expected, atol=1e-6)
+    splits = sum("children" in tree for tree in booster.get_dump(dump_format="json"))
+    assert (splits == 0) == (n_rows < 100)
 
 
 def examples_of(statistics: np.ndarray, is_spoof: np.ndarray, source: np.ndarray) -> Examples:
