@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import Bundle
+from bonafide.errors import ConfigError
 from bonafide.features.frontend import filters
 from bonafide.features.spec import (
     FeatureSpec,
     ViewSpec,
 )
 from bonafide.features.statistics import FLOOR, PRIOR, STEEPNESS
-from bonafide.models import family
+from bonafide.models import BUILT_IN, family
 from bonafide.models.networks import build_network
 
 Array = NDArray[np.floating[Any]]
@@ -38,9 +39,20 @@ class App:
     ----------
     bundle : Bundle
         Sets the views, the statistics, and the sizes of networks and trees.
+
+    Raises
+    ------
+    ConfigError
+        ``unknown_model`` if it holds base models of another package.
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        if foreign := [name for name in bundle.models if name not in BUILT_IN]:
+            raise ConfigError(
+                "unknown_model",
+                f"base models {', '.join(foreign)}: what the usual app would do is not known; must "
+                f"be of {', '.join(BUILT_IN)}",
+            )
         self._spec, self._view_of = bundle.spec, bundle.manifest["views"]
         sections = bundle.manifest["config"]["models"]
         n_statistics = self._spec.n_statistics
@@ -51,8 +63,10 @@ class App:
             sizes = (view.n_features, n_statistics, self._spec.n_frames(view))
             self._networks[name] = build_network(name, chosen.recurrence, config, *sizes)
         rng, n_models = np.random.default_rng(0), len(bundle.models)
-        trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
-        self._trees = _random_booster(rng, n_statistics, trees, sections["xgboost"]["depth"])
+        self._trees: xgboost.Booster | None = None
+        if "xgboost" in bundle.models:
+            trees = count_trees(onnx.load(bundle.graph_path("xgboost")))
+            self._trees = _random_booster(rng, n_statistics, trees, sections["xgboost"]["depth"])
         meta_trees = count_trees(onnx.load(bundle.graph_path("meta_xgboost")))
         self._meta_trees = _random_booster(rng, n_models, meta_trees, 2)
         self._meta = LogisticRegression().fit(
@@ -70,7 +84,8 @@ class App:
             float(network.predict([frames[self._view_of[name]], known], verbose=0)[0, 0])
             for name, network in self._networks.items()
         ]
-        models.append(float(self._trees.predict(xgboost.DMatrix(known))[0]))
+        if self._trees:
+            models.append(float(self._trees.predict(xgboost.DMatrix(known))[0]))
         row = np.array(models)[None]
         self._meta_trees.predict(xgboost.DMatrix(row))
         return float(self._meta.predict_proba(row)[0, 1])

@@ -225,10 +225,8 @@ def _parent(module: str) -> str:
 
 
 def _top(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run on import, including those inside `if` and `try`.
-
-    What is tested or caught there runs too, and is a statement of its own.
-    """
+    """Yield the statements that run on import, including those inside `if` and `try`."""
+    # What is tested or caught runs too, and is a statement of its own.
     for statement in statements:
         if isinstance(statement, ast.If):
             checking = "TYPE_CHECKING" in ast.unparse(statement.test)

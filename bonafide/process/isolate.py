@@ -137,6 +137,15 @@ def side_by_side(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Make isolated calls in threads; whatever ends the block early ends all of them at once.
 
     Others may start afterwards, as in a notebook whose reader interrupts a cell and runs it again.
+
+    Parameters
+    ----------
+    threads : int
+        Calls that wait at one time; how many run, `run_isolated` decides.
+
+    Yields
+    ------
+    ThreadPoolExecutor
     """
     pool = ThreadPoolExecutor(threads)
     try:

@@ -325,13 +325,7 @@ def _score_left_out(
 
 
 def _checked(name: str, scores: Scores, n_rows: int) -> Scores:
-    """Return scores as they are, if they are what `BaseModel.score` promises.
-
-    Raises
-    ------
-    BonafideError
-        ``bad_scores``.
-    """
+    """Return scores unchanged; raise ``bad_scores`` unless `BaseModel.score` promises them."""
     seen = f"shape {np.shape(scores)}"
     if np.shape(scores) == (n_rows,):
         low, high = np.min(scores, initial=0.0), np.max(scores, initial=1.0)

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.routing import Route
 
 from bonafide.bundle import Bundle
 from bonafide.home import home
+from bonafide.process.lifetime import end_with_parent
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
 from serving.http.errors import ApiError
 from serving.http.keys import Gate, read_keys
@@ -108,6 +110,7 @@ def _gate(settings: Settings) -> Gate | None:
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Start the scorer with the worker, and end both together."""
+    end_with_parent(signal.SIGTERM)  # BentoML's workers outlive a server that is killed
     logging.getLogger("bonafide").setLevel(logging.INFO)
     settings = Settings.from_environment()
     app.state.uploads = 0

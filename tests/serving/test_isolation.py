@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from benchmarks.sounds import encode, speech
+from tests.helpers.processes import alive
 from tests.helpers.servers import Server, load, private_home, server, wait_for
 
 SOUND = encode(speech(5.0), "flac")
@@ -212,3 +213,14 @@ def test_a_worker_that_is_killed_costs_what_it_had_in_hand(home: Path, tmp_path:
 def test_a_service_that_is_stopped_while_it_starts_leaves_nothing(home: Path) -> None:
     with server(home, workers=2, ready=False) as starting:
         wait_for(starting.scorers, "a scorer starts")
+
+
+def test_a_server_that_is_killed_takes_all_with_it(home: Path) -> None:
+    with server(home, workers=2) as running:
+        processes = [process.pid for process in running.tree()]
+        assert len(processes) >= 4  # workers and scorers
+        running.service.process.kill()
+        wait_for(lambda: not any(map(alive, processes)), "all to end")
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", running.port))

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from benchmarks.app import App
 from benchmarks.bench import TARGETS, is_met
+from benchmarks.sounds import encode, speech
 from benchmarks.table import lines
+from bonafide.bundle import Bundle, read_bundle
+from bonafide.errors import ConfigError
+from bonafide.home import SHIPPED
 from research.protocol import SCORES
 
 
@@ -28,3 +33,21 @@ def test_the_kept_numbers_are_those_that_have_targets_and_make_a_table() -> None
 def test_a_limit_is_met_when_it_is_reached(value: float, direction: str, met: bool) -> None:
     assert is_met(value, direction, 1.0) is met
     assert not is_met(1.1, "at most", 1.0)
+
+
+def shipped_with(models: list[str]) -> Bundle:
+    """Return the shipped bundle as one that names these base models alone."""
+    manifest = read_bundle(SHIPPED).manifest
+    views = {name: view for name, view in manifest["views"].items() if name in models}
+    return Bundle(SHIPPED, {**manifest, "models": models, "views": views})
+
+
+@pytest.mark.parametrize("models", [["xgboost"], ["gru"], ["gru", "xgboost"]])
+def test_the_usual_app_has_the_bundle_s_base_models(models: list[str]) -> None:
+    assert 0.0 <= App(shipped_with(models)).score(encode(speech(4.0), "wav")) <= 1.0
+
+
+def test_the_usual_app_of_another_package_s_model_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="base models linear: .*must be of cnn, rnn") as error:
+        App(shipped_with(["linear", "gru"]))
+    assert error.value.code == "unknown_model"
