@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 
@@ -25,4 +25,7 @@ def detect(service: str, recording: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(detect(sys.argv[1], Path(sys.argv[2])), indent=1))
+    try:
+        print(json.dumps(detect(sys.argv[1], Path(sys.argv[2])), indent=1))
+    except (URLError, OSError) as error:  # no service there, or no such recording
+        sys.exit(f"call_the_service: {error}")

@@ -33,7 +33,7 @@ def serve(host: str, port: int, **given: Any) -> None:
     identity = check(settings, host).identity
     click.echo(
         f"bonafide: bundle {identity['name']} version {identity['version']}, "
-        f"{settings.n_workers} workers, http://{host}:{port}"
+        f"{settings.n_workers} worker{'s' * (settings.n_workers > 1)}, http://{host}:{port}"
     )
     become_server(settings, host, port)
 

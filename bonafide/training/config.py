@@ -205,7 +205,8 @@ def _problems(error: ValidationError, *prefix: str) -> Iterator[str]:
         if isinstance(cause, _SectionError):
             yield from _problems(cause.error, *where, cause.name)
         else:
-            message = item["msg"].removeprefix("Value error, ")
+            unknown = item["type"] == "extra_forbidden"
+            message = "is no setting" if unknown else item["msg"].removeprefix("Value error, ")
             yield f"{'.'.join(where) or 'config'}: {message} (seen: {item['input']!r:.80})"
 
 

@@ -369,14 +369,14 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("values", "match"),
         [
-            ({"sed": 1}, r"c: sed: Extra inputs are not permitted \(seen: 1\)"),
-            ({"folds": {"counts": 3}}, r"folds\.counts: Extra inputs .*seen: 3"),
+            ({"sed": 1}, r"c: sed: is no setting \(seen: 1\)"),
+            ({"folds": {"counts": 3}}, r"folds\.counts: is no setting .*seen: 3"),
             ({"seed": "one"}, r"seed: .*valid integer.* \(seen: 'one'\)"),
             ({"seed": -1}, r"seed: .*greater than or equal to 0 \(seen: -1\)"),
             ({"folds": {"count": 1}}, r"folds\.count: .*greater than or equal to 3 \(seen: 1\)"),
             ({"folds": {"test_share": 1.0}}, r"folds\.test_share: .*less than 1 \(seen: 1\.0\)"),
             ({"folds": {"test_share": -0.1}}, r"folds\.test_share: .*equal to 0 \(seen: -0\.1\)"),
-            ({"folds": {"validation_share": 0.2}}, r"folds\.validation_share: Extra inputs"),
+            ({"folds": {"validation_share": 0.2}}, r"folds\.validation_share: is no setting"),
             ({"fit": {"average_momentum": 1.0}}, r"fit\.average_momentum: .*less than 1 \(seen: 1"),
             ({"fit": {"statistics_noise": -1}}, r"fit\.statistics_noise: .*equal to 0 \(seen: -1"),
             ({"fit": {"learning_rate": 0}}, r"fit\.learning_rate: .*greater than 0 \(seen: 0\)"),
@@ -408,14 +408,14 @@ class TestConfig:
                 {"models": {"gru": {"view": "lfcc", "statistics_width": 3}}},
                 r"models\.gru\.statistics_width: .*greater than or equal to 4 \(seen: 3\)",
             ),
-            ({"models": {"xgboost": {"view": "lfcc"}}}, r"models\.xgboost\.view: Extra inputs"),
+            ({"models": {"xgboost": {"view": "lfcc"}}}, r"models\.xgboost\.view: is no setting"),
             (
                 {"features": {"views": {"v": {"kind": "lfcc"}}}},
                 r"models\.cnn\.view='lfcc_high': .*v ",
             ),
             (
                 {"decision": {"undecided": [0.4, 0.6]}},
-                r"decision\.undecided: Extra inputs.*0\.4, 0\.6",
+                r"decision\.undecided: is no setting.*0\.4, 0\.6",
             ),
             (
                 {"decision": {"costs": {"undecided": -0.1}}},
