@@ -48,6 +48,6 @@ def test_the_usual_app_has_the_bundle_s_base_models(models: list[str]) -> None:
 
 
 def test_the_usual_app_of_another_package_s_model_is_not_known() -> None:
-    with pytest.raises(ConfigError, match="base models linear: .*must be of cnn, rnn") as error:
+    with pytest.raises(ConfigError, match=r"base models linear: .*must be of cnn, rnn") as error:
         App(shipped_with(["linear", "gru"]))
     assert error.value.code == "unknown_model"
