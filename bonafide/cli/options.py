@@ -28,7 +28,15 @@ class OutputFile(click.Path):
 
 
 PATH = click.Path(path_type=Path)
-PORT = click.IntRange(1, 65535)
+
+
+class Whole(click.IntRange):
+    """A whole number within limits, called a number where a word is given."""
+
+    name = "integer"
+
+
+PORT = Whole(1, 65535)
 
 bundle = click.option("--bundle", type=PATH, metavar="DIR", help=PRODUCTION)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -218,4 +219,17 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
         test = hold_out(is_spoof, group, test_share, seed)
     fold = np.full(len(group), TEST, dtype=np.int64)
     fold[~test] = _split(is_spoof[~test], group[~test], count, seed)
+    if count > 2:  # below, nothing can be nested
+        _require_both_labels_without_two(is_spoof[~test], fold[~test], count)
     return Folds(group, fold)
+
+
+def _require_both_labels_without_two(is_spoof: Mask, fold: Ints, count: int) -> None:
+    """Refuse folds of which two, left out together for nested scores, leave one label alone."""
+    for out in combinations(range(count), 2):
+        if len(np.unique(is_spoof[~np.isin(fold, out)])) < 2:
+            raise CorpusError(
+                "too_few_groups",
+                f"without folds {out[0]} and {out[1]} of {count} no row of one label is left, and "
+                "stacks are judged by models that saw neither; add sources, or raise folds.count",
+            )

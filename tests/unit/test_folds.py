@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.errors import CorpusError
-from bonafide.training.folds import TEST, connected_groups, hold_out, make_folds
+from bonafide.training.folds import (
+    TEST,
+    _require_both_labels_without_two,
+    connected_groups,
+    hold_out,
+    make_folds,
+)
 
 
 def corpus_of(rows: Sequence[tuple[str, str, str]], split: str = UNKNOWN) -> Corpus:
@@ -285,3 +291,16 @@ class TestHoldOut:
         group = np.zeros(8, dtype=np.int64)
         with pytest.raises(CorpusError, match=r"1 of 1 groups .* 2 parts need at least 2"):
             hold_out(np.arange(8) % 2 == 0, group, 0.2, 0)
+
+
+def test_two_folds_left_out_must_leave_both_labels() -> None:
+    """Nested scores come from models that saw neither of two folds; one label teaches nothing."""
+    rows = [("bonafide" if n % 2 else "spoof", f"s{n}", f"s{n}") for n in range(18)]
+    corpus = corpus_of(rows)
+    folds = make_folds(corpus, count=3, test_share=0.0, seed=0)
+    is_spoof = corpus.is_spoof
+    assert all(len(set(is_spoof[folds.fold == number])) == 2 for number in range(3))
+    one_label = np.where(folds.fold == 2, True, is_spoof)
+    with pytest.raises(CorpusError, match="without folds 0 and 1 of 3 no row of one") as error:
+        _require_both_labels_without_two(one_label, folds.fold, 3)
+    assert error.value.code == "too_few_groups"
