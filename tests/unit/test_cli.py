@@ -149,7 +149,7 @@ class TestExitCodes:
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
             ("evaluate", "Missing option '--corpus'."),
             ("evaluate --corpus x --json .", "File '.' is a directory."),
-            ("serve --port http", "'http' is not a valid integer range."),
+            ("serve --port http", "'http' is not a valid integer."),
             ("models list extra", "Got unexpected extra argument (extra)"),
             ("schedule run", "Missing option '--cron'."),
             ("keys add gone/keys.json ana", "gone/keys.json: there is no folder gone"),
