@@ -1,6 +1,7 @@
 """What a decoder, a client or a dead process may do to the service: nothing that lasts."""
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import psutil
 import pytest
 
 from benchmarks.sounds import encode, speech
+from bonafide.process.lifetime import descendants
+from bonafide.process.service import running_service
 from tests.helpers.processes import alive
 from tests.helpers.servers import Server, load, private_home, server, wait_for
 
@@ -215,12 +218,10 @@ def test_a_service_that_is_stopped_while_it_starts_leaves_nothing(home: Path) ->
         wait_for(starting.scorers, "a scorer starts")
 
 
-def test_a_server_that_is_killed_takes_all_with_it(home: Path) -> None:
-    with server(home, workers=2) as running:
-        processes = [process.pid for process in running.tree()]
-        assert len(processes) >= 4  # workers and scorers
-        running.service.process.kill()
-        wait_for(lambda: not any(map(alive, processes)), "all to end")
-        with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", running.port))
+def test_a_server_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
+    names = {"BONAFIDE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    with running_service(environment={**os.environ, **names}, log=tmp_path / "log") as service:
+        started = descendants(service.process.pid)[1:]
+        assert len(started) >= 2  # a worker and its scorer, or more of both
+        service.process.kill()
+        wait_for(lambda: not any(map(alive, started)), "all to end")
