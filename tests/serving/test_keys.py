@@ -229,7 +229,7 @@ def test_a_key_over_its_rate_is_told_when_to_come_again(
 
 
 def test_other_machines_are_not_served_without_keys(bundle_home: Path) -> None:
-    command = [sys.executable, "-m", "bonafide.cli", "serve", "--host", "0.0.0.0", "--port", "0"]
+    command = [sys.executable, "-m", "bonafide.cli", "serve", "--host", "0.0.0.0", "--port", "3000"]
     done = subprocess.run(
         command,
         env={**os.environ, "BONAFIDE_HOME": str(bundle_home)},
