@@ -1,6 +1,6 @@
 """Copy synthesis: one contract for every generator, and what each must keep of the voice."""
 
-import pickle
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,4 +191,4 @@ def test_without_librosa_its_name_is_told(name: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(ModuleNotFoundError) as caught:
         remake(name, speech(1))
-    assert pickle.loads(pickle.dumps(caught.value)).name.split(".")[0] == "librosa"
+    assert copy.copy(caught.value).name.split(".")[0] == "librosa"
