@@ -30,8 +30,8 @@ from bonafide.detection import (
 from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
+from bonafide.types import Scores
 
-Scores = NDArray[np.float32]
 BATCH_WINDOWS = 16
 
 

@@ -13,12 +13,11 @@ from bonafide.evaluation.evaluate import DECISION, evaluate
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.judgement import systems
 from bonafide.training.stacking import log_odds
+from bonafide.types import AnyFloats, Mask
 from research.ablations import MODELS, SEEDS
 from research.folds import both_labels, source_id
 from research.workspace import Workspace, own_column, stacked
 
-Floats = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
 Metric = Callable[..., float]
 
 
@@ -41,8 +40,8 @@ class Results:
     """
 
     workspace: Workspace
-    scores: Mapping[str, Floats]
-    conditions: Mapping[str, Floats]
+    scores: Mapping[str, AnyFloats]
+    conditions: Mapping[str, AnyFloats]
     speed: Mapping[str, Any]
     resamples: int = 1000
 
@@ -73,16 +72,16 @@ class Results:
         return np.ones(len(self.is_spoof), dtype=bool)
 
     @cached_property
-    def by_seed(self) -> list[dict[str, Floats]]:
+    def by_seed(self) -> list[dict[str, AnyFloats]]:
         """The llr of every system, for each seed that was run."""
         return [self.systems(seed) for seed in SEEDS if f"seed {seed}|{MODELS[0]}" in self.scores]
 
     @property
-    def decision(self) -> Floats:
+    def decision(self) -> AnyFloats:
         """The llr of the first seed's decision, shape (n_rows,)."""
         return self.by_seed[0][DECISION]
 
-    def systems(self, seed: int) -> dict[str, Floats]:
+    def systems(self, seed: int) -> dict[str, AnyFloats]:
         """Return the llr of every system, for each fold by what was fitted on the others."""
         folds = self.workspace.folds["sources"]
         models = np.stack([self.scores[f"seed {seed}|{name}"] for name in MODELS], axis=2)
@@ -96,11 +95,11 @@ class Results:
             llr[rows] = calibration.llr(chosen)
         return systems(own_column(models, folds.fold), stack_scores, llr, names=MODELS)
 
-    def mean_llr(self, names: Sequence[str]) -> Floats:
+    def mean_llr(self, names: Sequence[str]) -> AnyFloats:
         """Return the mean llr of some base models of the first seed, shape (n_rows,)."""
         return np.asarray(np.mean([self.by_seed[0][name] for name in names], axis=0))
 
-    def run_llr(self, key: str) -> Floats:
+    def run_llr(self, key: str) -> AnyFloats:
         """Return the llr of one ``run|model`` that is not nested, shape (n_rows,)."""
         return -log_odds(self.scores[key])
 
@@ -121,7 +120,7 @@ class Results:
             if name != "rows"
         }
 
-    def interval(self, llr: Floats, rows: Mask, metric: Metric = eer) -> Interval:
+    def interval(self, llr: AnyFloats, rows: Mask, metric: Metric = eer) -> Interval:
         """Return a metric on some rows; its interval resamples whole sources."""
         return self._judged(llr[rows], self.is_spoof[rows], self.source[rows], metric)
 
@@ -135,7 +134,7 @@ class Results:
         return mean, [f.value for f in found]
 
     def _judged(
-        self, llr: Floats, is_spoof: Mask, source: NDArray[np.str_], metric: Metric
+        self, llr: AnyFloats, is_spoof: Mask, source: NDArray[np.str_], metric: Metric
     ) -> Interval:
         metrics = {"it": metric}
         return bootstrap(llr, is_spoof, source, metrics=metrics, n_resamples=self.resamples)["it"]

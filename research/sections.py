@@ -12,9 +12,11 @@ from bonafide.evaluation.evaluate import DECISION, MEAN, percent
 from bonafide.evaluation.metrics import Interval, cllr, eer, min_cllr, min_dcf
 from bonafide.evaluation.report import markdown_table
 from bonafide.training.audit import audit_shortcuts
+from bonafide.types import AnyFloats as Floats
+from bonafide.types import Mask
 from research.ablations import MODELS
 from research.folds import source_id, speaker_folds
-from research.judging import Floats, Mask, Results
+from research.judging import Results
 
 Section = Mapping[str, Any]
 MIN_GROUP = 20  # recordings of each label, for a group to count as a failure

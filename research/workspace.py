@@ -23,6 +23,7 @@ from bonafide.training.ingest import ingest
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
 from bonafide.training.store import FeatureStore
+from bonafide.types import Scores
 from research.ablations import (
     FRAMES,
     Run,
@@ -33,8 +34,6 @@ from research.ablations import (
 )
 from research.fitting import Table, file_stem
 from research.folds import read_protocol, speaker_folds
-
-Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

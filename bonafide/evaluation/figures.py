@@ -2,18 +2,18 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.evaluation.metrics import det_curve
+from bonafide.types import AnyFloats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = NDArray[np.floating[Any]]
 REAL, FAKE = "#1b7f5c", "#c2410c"
 
 
@@ -45,7 +45,7 @@ def svg(draw: Callable[["Axes"], None], *, width: float = 5.6, height: float = 3
     return text[text.index("<svg") :]
 
 
-def det_figure(llr: Mapping[str, Floats], is_spoof: NDArray[np.bool_]) -> str:
+def det_figure(llr: Mapping[str, AnyFloats], is_spoof: NDArray[np.bool_]) -> str:
     """Return detection error trade-off curves of several systems, on probit axes.
 
     Parameters
@@ -89,7 +89,7 @@ def det_figure(llr: Mapping[str, Floats], is_spoof: NDArray[np.bool_]) -> str:
     return svg(draw)
 
 
-def histogram_figure(llr: Floats, is_spoof: NDArray[np.bool_]) -> str:
+def histogram_figure(llr: AnyFloats, is_spoof: NDArray[np.bool_]) -> str:
     """Return histograms of both classes' scores.
 
     Parameters

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from bonafide.evaluation.evaluate import DECISION, Evaluation, percent
 from bonafide.evaluation.metrics import Interval
+from bonafide.types import AnyFloats
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 Cells = Sequence[Sequence[str]]
-Floats = NDArray[np.floating[Any]]
 
 HEADINGS = ("system", "EER", "minDCF", "actDCF", "Cllr", "ECE", "AUC", "miss", "false alarm")
 TILES = ("EER", "Cllr", "AUC", "miss", "false alarm")
@@ -172,7 +172,7 @@ def figure_page(title: str, svg: str, caption: str) -> str:
 
 
 def evaluation_values(
-    evaluation: Evaluation, scores: Mapping[str, Floats], is_spoof: NDArray[np.bool_]
+    evaluation: Evaluation, scores: Mapping[str, AnyFloats], is_spoof: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Return what the templates show of an evaluation, with its figures drawn.
 
@@ -216,7 +216,7 @@ def _group_values(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_page(
-    evaluation: Evaluation, scores: Mapping[str, Floats], is_spoof: NDArray[np.bool_]
+    evaluation: Evaluation, scores: Mapping[str, AnyFloats], is_spoof: NDArray[np.bool_]
 ) -> str:
     """Return one evaluation as a page of its own; see `evaluation_values`."""
     values = evaluation_values(evaluation, scores, is_spoof)

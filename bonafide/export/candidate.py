@@ -21,7 +21,7 @@ from bonafide.export.parity import largest, require_parity
 from bonafide.export.scaler import scaler_graph
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
-from bonafide.models.examples import Features, Standard
+from bonafide.models.examples import Standard
 from bonafide.models.xgboost import load_booster
 from bonafide.runtime import Graph
 from bonafide.training.config import Config
@@ -30,6 +30,7 @@ from bonafide.training.fitting import FittedBase
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack
 from bonafide.training.store import FeatureStore
+from bonafide.types import Features
 
 PARITY_ROWS = 64
 

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS, Bundle
-from bonafide.detector import Scores
 from bonafide.features.spec import STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.stacking import Calibration
+from bonafide.types import Scores
 
 
 class Chain:

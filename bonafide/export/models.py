@@ -12,7 +12,7 @@ from bonafide.errors import BonafideError
 from bonafide.export.parity import largest
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
-from bonafide.models.base import Inputs, Scores
+from bonafide.models.base import Inputs
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Standard
 from bonafide.process.isolate import run_isolated
@@ -20,6 +20,7 @@ from bonafide.process.pool import Progress
 from bonafide.runtime import Graph
 from bonafide.training.fitting import FittedBase
 from bonafide.training.store import FeatureStore
+from bonafide.types import Scores
 
 SOURCE = "source"
 Samples = Mapping[str, Inputs]

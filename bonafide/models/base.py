@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.models.config import FitConfig, ModelConfig
-from bonafide.models.examples import Examples, Features, Rows
+from bonafide.models.examples import Examples, Rows
 from bonafide.process.pool import Progress, silent
+from bonafide.types import Features, Scores
 
 if TYPE_CHECKING:
     import onnx
     from optuna.trial import Trial
 
 Inputs = Mapping[str, Features]
-Scores = NDArray[np.float32]
 SCORE_ROWS = 64
 
 

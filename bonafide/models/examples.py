@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from bonafide.features.spec import STATISTICS
 from bonafide.models.config import FitConfig
+from bonafide.types import Features
 
-Features = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 

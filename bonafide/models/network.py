@@ -10,9 +10,10 @@ import numpy as np
 
 from bonafide.features.spec import STATISTICS
 from bonafide.models.architecture import Recurrence
-from bonafide.models.base import BaseModel, Inputs, Scores
+from bonafide.models.base import BaseModel, Inputs
 from bonafide.models.examples import Examples, Rows
 from bonafide.process.pool import Progress, silent
+from bonafide.types import Scores
 
 if TYPE_CHECKING:
     import onnx

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from bonafide.features.spec import STATISTICS
 from bonafide.models.architecture import NetworkConfig, Recurrence
 from bonafide.models.config import FitConfig
-from bonafide.models.examples import BatchSampler, Examples, Features, Rows
+from bonafide.models.examples import BatchSampler, Examples, Rows
 from bonafide.process.pool import Progress
+from bonafide.types import Features
 
 layers = keras.layers
 Tensor = Any

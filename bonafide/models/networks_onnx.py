@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bonafide.features.graph import OPSET, GraphBuilder
 from bonafide.features.spec import STATISTICS
 from bonafide.models.architecture import Recurrence
-from bonafide.models.base import Inputs, Scores
+from bonafide.models.base import Inputs
 from bonafide.runtime import Graph
+from bonafide.types import Scores
 
 layers = keras.layers
 

@@ -11,7 +11,6 @@ Every generator raises `AudioError`: ``not_mono``, ``too_short`` (under 0.1 s) o
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.types import AnyFloats, Spectrum, Waveform
 
-Waveform = NDArray[np.float32]
-Floats = NDArray[np.floating[Any]]
-Spectrum = NDArray[np.complexfloating[Any, Any]]
 Generator = Callable[[Waveform, np.random.Generator], Waveform]
 
 MIN_SAMPLES = SAMPLE_RATE_HZ // 10
@@ -71,12 +68,12 @@ def _generator(method: Generator) -> Generator:
     return checked
 
 
-def _rms(x: Floats) -> float:
+def _rms(x: AnyFloats) -> float:
     """Return the root mean square of a waveform, summed in float64."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
-def _stft(x: Floats) -> Spectrum:
+def _stft(x: AnyFloats) -> Spectrum:
     """Return the short-time spectrum of centred frames: (n,) -> (n_frames, 257)."""
     from librosa import stft
 
@@ -101,12 +98,12 @@ def _mel_bands(n_bands: int) -> Waveform:
 
 
 @functools.cache
-def _through_mel(n_bands: int) -> Floats:
+def _through_mel(n_bands: int) -> AnyFloats:
     """Return the least-squares projection through the mel bands, shape (257, 257)."""
     return _mel_bands(n_bands).T @ np.linalg.pinv(_mel_bands(n_bands)).T
 
 
-def _pitch(x: Floats) -> tuple[Floats, Floats]:
+def _pitch(x: AnyFloats) -> tuple[AnyFloats, AnyFloats]:
     """Estimate pitch by normalised autocorrelation (Boersma 1993).
 
     Parameters
@@ -140,7 +137,7 @@ def _pitch(x: Floats) -> tuple[Floats, Floats]:
     return f0.astype(np.float32), strength.astype(np.float32)
 
 
-def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
+def _pulses(f0: AnyFloats, voiced: NDArray[np.bool_], n: int) -> AnyFloats:
     """Return pulses of unit power, free of DC, that follow f0 in Hz: (n_frames,) -> (n,)."""
     if not voiced.any():
         return np.zeros(n, dtype=np.float32)
@@ -151,7 +148,7 @@ def _pulses(f0: Floats, voiced: NDArray[np.bool_], n: int) -> Floats:
     return (height - np.sqrt(hz / SAMPLE_RATE_HZ)).astype(np.float32)
 
 
-def _buzz_or_hiss(x: Floats, rng: np.random.Generator) -> Spectrum:
+def _buzz_or_hiss(x: AnyFloats, rng: np.random.Generator) -> Spectrum:
     """Return a flat source's spectrum: pulses where x is periodic, else noise, (n_frames, 257)."""
     f0, strength = _pitch(x)
     voiced = strength > 0.45
@@ -194,7 +191,7 @@ def griffin_lim(x: Waveform, rng: np.random.Generator) -> Waveform:
     return np.asarray(made, dtype=np.float32)
 
 
-def _levinson(r: Floats, order: int) -> tuple[Floats, Floats]:
+def _levinson(r: AnyFloats, order: int) -> tuple[AnyFloats, AnyFloats]:
     """Solve for linear prediction, all frames at once (Levinson 1947, Durbin 1960).
 
     Parameters
@@ -243,7 +240,7 @@ def lpc_vocoder(x: Waveform, rng: np.random.Generator) -> Waveform:
     """
     order = 18  # a pole pair for each kHz and one to spare
     power = np.abs(_stft(x)).astype(np.float64) ** 2
-    r: Floats = np.fft.irfft(power, FRAME_SAMPLES)[:, : order + 1]
+    r: AnyFloats = np.fft.irfft(power, FRAME_SAMPLES)[:, : order + 1]
     r[:, 0] = r[:, 0] * 1.0001 + 1e-8  # a little white noise keeps tones and silence solvable
     a, error = _levinson(r, order)
     tract = np.sqrt(error)[:, None] / np.fft.rfft(a, FRAME_SAMPLES)

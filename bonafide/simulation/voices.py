@@ -11,16 +11,13 @@ Klatt, "Software for a cascade/parallel formant synthesizer", 1980 (cascade, noi
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.types import AnyFloats, Spectrum
 
-Floats = NDArray[np.floating[Any]]
-Spectrum = NDArray[np.complexfloating[Any, Any]]
 Control = tuple[float, ...]
 
 STEP_SAMPLES = 80
@@ -125,7 +122,7 @@ def _syllable(rng: np.random.Generator, pitch: float) -> list[Control]:
     return [(*row, pitch) for row in rows]
 
 
-def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> Floats:
+def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> AnyFloats:
     """Draw the controls of one clip.
 
     Phrases of 2 to 6 syllables, on falling pitch, with pauses of 0.1 to 0.35 s; 0.05 to 0.4 s of
@@ -159,15 +156,17 @@ def _sentence(rng: np.random.Generator, pace: float, n_steps: int) -> Floats:
     return controls
 
 
-def _smooth(controls: Floats, width: int) -> Floats:
+def _smooth(controls: AnyFloats, width: int) -> AnyFloats:
     """Average controls (n_steps, n_columns) under a bell of `width` steps, an odd number."""
     bell = np.hanning(width + 2)[1:-1]
     padded = np.pad(controls, ((width // 2, width // 2), (0, 0)), mode="edge")
-    smoothed: Floats = sliding_window_view(padded, width, axis=0) @ (bell / bell.sum())
+    smoothed: AnyFloats = sliding_window_view(padded, width, axis=0) @ (bell / bell.sum())
     return smoothed
 
 
-def _glottis(rng: np.random.Generator, voice: Voice, pitch_hz: Floats) -> tuple[Floats, Floats]:
+def _glottis(
+    rng: np.random.Generator, voice: Voice, pitch_hz: AnyFloats
+) -> tuple[AnyFloats, AnyFloats]:
     """Return the flow through the glottis, 0 to about 1, and its slope per period, (n,) each."""
     plain = np.cumsum(pitch_hz / SAMPLE_RATE_HZ)
     wobble = 1.0 + voice.jitter * rng.standard_normal(int(plain[-1]) + 2)
@@ -188,14 +187,14 @@ def _delays() -> Spectrum:
     return delays
 
 
-def _resonance(hz: Floats, width_hz: Floats) -> tuple[Floats, Floats]:
+def _resonance(hz: AnyFloats, width_hz: AnyFloats) -> tuple[AnyFloats, AnyFloats]:
     """Return a pole pair's coefficients of z^-1 and z^-2, each (n_steps, 1)."""
     radius = np.exp(-np.pi * width_hz / SAMPLE_RATE_HZ)
     first = -2.0 * radius * np.cos(2.0 * np.pi * hz / SAMPLE_RATE_HZ)
     return first.astype(np.float32)[:, None], (radius**2).astype(np.float32)[:, None]
 
 
-def _tract(formants_hz: Floats, scale: float) -> Spectrum:
+def _tract(formants_hz: AnyFloats, scale: float) -> Spectrum:
     """Cascade five moving formants and some fixed ones: (n_steps, 3) -> (n_steps, n_bins)."""
     z = _delays()
     drift_hz = formants_hz[:, 2] - _NEUTRAL_HZ[2]
@@ -210,21 +209,21 @@ def _tract(formants_hz: Floats, scale: float) -> Spectrum:
     return response
 
 
-def _narrows(hz: Floats) -> Spectrum:
+def _narrows(hz: AnyFloats) -> Spectrum:
     """Return the band-pass of frication, peak about 1: (n_steps,) -> (n_steps, n_bins)."""
     z = _delays()
     first, second = _resonance(hz, 500.0 + 0.2 * hz)
     return 0.5 * (1.0 - second) * (1.0 - z**2) / (1.0 + first * z + second * z**2)
 
 
-def _filtered(sound: Floats, response: Spectrum) -> Spectrum:
+def _filtered(sound: AnyFloats, response: Spectrum) -> Spectrum:
     """Cut sound into crossfaded blocks and filter each: (n,), (n_blocks, n_bins) -> same."""
     blocks = sliding_window_view(np.pad(sound, STEP_SAMPLES), 2 * STEP_SAMPLES)[::STEP_SAMPLES]
     fade = np.hanning(2 * STEP_SAMPLES + 1)[:-1]
     return np.fft.rfft((blocks * fade).astype(np.float32), _FFT_SAMPLES) * response
 
 
-def speak(rng: np.random.Generator, voice: Voice, n_samples: int) -> Floats:
+def speak(rng: np.random.Generator, voice: Voice, n_samples: int) -> AnyFloats:
     """Babble one sentence.
 
     Parameters
@@ -278,7 +277,7 @@ class Room:
         Middle of the signal-to-noise ratio in dB, and of the RMS level in dB of full scale.
     """
 
-    echo: Floats
+    echo: AnyFloats
     tilt_db: float
     noise_tilt_db: float
     snr_db: float
@@ -309,7 +308,7 @@ class Room:
             level_db=rng.uniform(-36.0, -28.0),
         )
 
-    def record(self, sound: Floats, rng: np.random.Generator) -> Floats:
+    def record(self, sound: AnyFloats, rng: np.random.Generator) -> AnyFloats:
         """Record a sound in this room: add echo, channel and noise, and set the level.
 
         Parameters
@@ -337,5 +336,5 @@ class Room:
         snr_db = self.snr_db + rng.uniform(-4.0, 4.0)
         mixed = speech / np.std(speech) + floor / np.std(floor) * 10.0 ** (-snr_db / 20.0)
         level_db = self.level_db + rng.uniform(-3.0, 3.0)
-        recorded: Floats = mixed / np.std(mixed) * 10.0 ** (level_db / 20.0)
+        recorded: AnyFloats = mixed / np.std(mixed) * 10.0 ** (level_db / 20.0)
         return recorded

@@ -10,14 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
 from bonafide.errors import BonafideError
 from bonafide.features.spec import STATISTICS
 from bonafide.models import family
-from bonafide.models.base import BaseModel, Scores
+from bonafide.models.base import BaseModel
 from bonafide.models.config import FitConfig, ModelConfig, view_of
 from bonafide.models.examples import Examples
 from bonafide.process.isolate import run_isolated
@@ -25,9 +24,9 @@ from bonafide.process.pool import Progress, silent
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, standardised
 from bonafide.training.store import FeatureStore
+from bonafide.types import Ints, Scores
 
 STEPS = 1000  # of progress that one fit is reported in
-Ints = NDArray[np.int64]
 
 
 def model_seed(seed: int, name: str, *folds: int) -> int:

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
+from bonafide.types import Ints, Mask
 
 TEST = -1
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

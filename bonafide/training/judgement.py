@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
 from bonafide.training.stacking import Calibration, Stack, log_odds
 from bonafide.training.store import FeatureStore
+from bonafide.types import AnyFloats
 
-Floats = NDArray[np.floating[Any]]
 BATCH_ROWS = 64
 HELD_OUT, OUT_OF_FOLD = "Held-out sources, exported bundle", "Training side, out of fold"
 LONE_NOTE = (
@@ -103,7 +103,7 @@ class Judgement(Artifact):
         return {"report.html": self.page}
 
 
-def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, Floats]:
+def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, AnyFloats]:
     """Score rows of a store with the bundle's own graphs.
 
     Parameters
@@ -132,8 +132,8 @@ def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> d
 
 
 def systems(
-    models: Floats, stack: Floats, llr: Floats, *, names: Sequence[str]
-) -> dict[str, Floats]:
+    models: AnyFloats, stack: AnyFloats, llr: AnyFloats, *, names: Sequence[str]
+) -> dict[str, AnyFloats]:
     """Return the llr of every system that is compared: base models, their mean, stacks, decision.
 
     Parameters
@@ -172,8 +172,8 @@ def evaluate_candidate(
     store: FeatureStore,
     folds: Folds,
     *,
-    models: Floats,
-    cross_fitted: Floats,
+    models: AnyFloats,
+    cross_fitted: AnyFloats,
     calibration: Calibration,
     stack: Stack,
     audit: Audit,
@@ -243,7 +243,7 @@ def evaluate_candidate(
 def report_page(
     title: str,
     outcome: Outcome,
-    evaluations: Iterable[tuple[Evaluation, Mapping[str, Floats], NDArray[np.bool_]]],
+    evaluations: Iterable[tuple[Evaluation, Mapping[str, AnyFloats], NDArray[np.bool_]]],
 ) -> str:
     """Return the HTML report of an outcome.
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.models.config import FeatureWeights
-from bonafide.models.examples import Examples, Features, Part, Rows, Standard
+from bonafide.models.examples import Examples, Part, Rows, Standard
 from bonafide.training.folds import Folds
 from bonafide.training.store import FeatureStore
+from bonafide.types import Features
 
 STATISTICS_LIMIT = 4.0  # standard deviations; a statistic further off says no more than one there
 

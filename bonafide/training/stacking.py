@@ -15,12 +15,11 @@ from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.evaluation.metrics import log_loss
 from bonafide.training.folds import Folds
+from bonafide.types import Mask, Scores
 
 if TYPE_CHECKING:
     from bonafide.training.fitting import FittedBase
 
-Scores = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 CLIP = 2.0**-20  # about 1e-6; it and 1 - CLIP are exact in float32 too
 
 META_TREES = {

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import STATISTICS
-from bonafide.models.base import BaseModel, Inputs, Scores
+from bonafide.models.base import BaseModel, Inputs
 from bonafide.models.config import ModelConfig
 from bonafide.models.examples import Examples, Rows
 from bonafide.process.pool import Progress, silent
+from bonafide.types import Scores
 
 if TYPE_CHECKING:
     import onnx

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonafide.errors import AudioError
-from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS, Waveform
+from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import Voice, speak
+from bonafide.types import Waveform
 
 RATE = 16_000
 every_generator = pytest.mark.parametrize("name", GENERATOR_NAMES)
