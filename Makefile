@@ -1,5 +1,7 @@
-# `make demo` and `make test` are all a new machine needs, with Python 3.11 and make on it.
-PYTHON ?= python3.11
+# `make demo` and `make test` are all a new machine needs, with Python (3.11 to 3.13) and make on it.
+# The first that runs: a name on the PATH may belong to a version manager that has it switched off.
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -7,8 +9,13 @@ READY := $(VENV)/.ready
 DEMO := $(CURDIR)/.bonafide
 LOCAL := BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH=$(DEMO)/zenml
 
-COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
+# Where every locked version must have a wheel.
+PYTHONS := 3.11 3.12 3.13
+PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin
+INSTALLS := MACOSX_DEPLOYMENT_TARGET=14.0 uv pip install --dry-run --quiet --only-binary :all: \
+	--require-hashes --target build/nowhere
 
 # Docstrings of more than one line: every parameter, what is returned, yielded and raised, and no other.
 SECTIONS := D417,DOC102,DOC201,DOC202,DOC402,DOC403,DOC501
@@ -19,6 +26,7 @@ help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found on the PATH"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -54,6 +62,10 @@ picture: $(READY) ## take the README's picture of the page again; needs chromium
 lock: ## resolve every version anew; needs uv
 	$(COMPILE) --extra train --extra app --extra docs --extra dev --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --output-file requirements-serving.lock
+	@for python in $(PYTHONS); do for platform in $(PLATFORMS); do for lock in requirements requirements-serving; do \
+		echo "$$lock.lock: wheels for Python $$python on $$platform"; \
+		$(INSTALLS) --python-version $$python --python-platform $$platform --requirement $$lock.lock || exit 1; \
+	done; done; done
 
 bench: $(READY) ## print what the README's speed numbers come from
 	$(BIN)/python -m benchmarks.extraction

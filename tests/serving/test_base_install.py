@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.conftest import REPOSITORY
 from tests.helpers.servers import private_home, server
 
 TRAINING = ("tensorflow", "keras", "zenml", "librosa", "sklearn", "xgboost", "onnx", "streamlit")
+RELEASES = ("3.11", "3.12", "3.13")
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
 
 
@@ -29,24 +31,46 @@ def run(*words: str | Path, **environment: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interpreters() -> dict[str, str]:
+    """This interpreter, and those of the other supported releases that the machine has."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    for release in RELEASES:
+        # A name on the PATH may belong to a version manager that has it switched off.
+        path = shutil.which(f"python{release}")
+        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+            found.setdefault(release, path)
+    return found
+
+
+INTERPRETERS = interpreters()
+
+
+@pytest.fixture(scope="module", params=INTERPRETERS)
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The other environment's interpreter."""
     folder = tmp_path_factory.mktemp("base")
-    run(sys.executable, "-m", "venv", folder / "venv")
+    run(INTERPRETERS[request.param], "-m", "venv", folder / "venv")
     python = folder / "venv" / "bin" / "python"
     run(python, *PIP, "--require-hashes", "-r", REPOSITORY / "requirements-serving.lock")
     return python
 
 
 @pytest.fixture(scope="module")
-def installed(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The wheel, where a variable of the environment shows it: a Bento must do without."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    wheel = (*PIP[:2], "wheel", *PIP[3:], "--no-build-isolation", "--wheel-dir", folder)
-    run(sys.executable, *wheel, REPOSITORY)
-    run(python, *PIP, "--target", folder / "site", next(folder.glob("bonafide-*.whl")))
-    return {"PYTHONPATH": str(folder / "site")}
+    make = (*PIP[:2], "wheel", *PIP[3:], "--no-build-isolation", "--wheel-dir", folder)
+    run(sys.executable, *make, REPOSITORY)
+    return next(folder.glob("bonafide-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(
+    python: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The wheel, where a variable of the environment shows it: a Bento must do without."""
+    folder = tmp_path_factory.mktemp("site")
+    run(python, *PIP, "--target", folder, wheel)
+    return {"PYTHONPATH": str(folder)}
 
 
 @pytest.fixture(scope="module")
