@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from serving.limits import check_limits
 from serving.settings import Settings, is_loopback
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
 from serving.workers.keeper import start_scorer
+from serving.workers.supervisor import STOPPING
 
 SERVICE = "serving.service:Bonafide"
 
@@ -144,9 +146,11 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
     ConfinedError
         ``confined_failed`` if no scorer starts.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
     folder = make_run_folder()
     try:
         asyncio.run(check_scorer(folder, bundle, settings))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until `prepare` can clean up
         root = Path(__file__).resolve().parent.parent
         words = ["-m", "bentoml", "serve", SERVICE]
         words += ["--host", _address(host), "--port", str(port), "--working-dir", str(root)]

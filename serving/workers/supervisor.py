@@ -3,11 +3,14 @@
 import atexit
 import os
 import shutil
+import signal
+import sys
 from typing import Any
 
 from serving.workers.folder import VARIABLE, make_run_folder
 
 SERVER = "BONAFIDE_SERVER"  # process ID of the server, for its workers
+STOPPING = (signal.SIGTERM, signal.SIGINT)  # `serving.launch` holds them back until `prepare`
 
 
 def prepare() -> None:
@@ -22,6 +25,8 @@ def prepare() -> None:
         os.environ[VARIABLE] = str(make_run_folder())
     os.environ[SERVER] = str(os.getpid())
     atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # circus soon has handlers of its own
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     Watcher.spawn_process = _patiently(Watcher.spawn_process)
 
 
