@@ -99,7 +99,11 @@ class Scoring:
             raise not_ready(self.trouble or "the run folder is damaged")
         if not self._keeper.has_bundle():
             raise not_ready(self.trouble or f"the bundle is gone from {self.bundle.folder}")
-        if not await self._exchange.is_heard(HEARD_S):
+        try:
+            heard = await self._exchange.is_heard(HEARD_S)
+        except OSError as error:  # no descriptor is left even to look
+            raise not_ready(self.trouble or str(error)) from error
+        if not heard:
             raise not_ready(self.trouble or "no scorer answers")
 
     def check_room(self) -> None:
