@@ -1,0 +1,195 @@
+"""A worker's scorer: kept running, with the bundle in production or the last good one before it."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from bonafide.audio import Limits
+from bonafide.bundle import MANIFEST, Bundle, read_bundle
+from bonafide.errors import BonafideError, BundleError
+from bonafide.home import PRODUCTION, SHIPPED, find_bundle, production_stamp
+from bonafide.process.confine import end, start_confined
+from serving.settings import Settings
+
+log = logging.getLogger("bonafide.serve")
+START_S = 60.0
+PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+GOOD, MOST_GOOD = "good", 4  # in the run folder: the bundles that scorers started with last
+
+
+async def start_scorer(
+    folder: Path, bundle: Bundle, settings: Settings
+) -> asyncio.subprocess.Process:
+    """Start a scorer and wait until it takes tickets.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, where the queue is.
+    bundle : Bundle
+        The one to score with.
+    settings : Settings
+        The limits on recordings and memory.
+
+    Returns
+    -------
+    asyncio.subprocess.Process
+
+    Raises
+    ------
+    ConfinedError
+        If it ends instead, or takes longer than the `START_S` limit.
+    OSError
+        If there is no room for another process.
+    """
+    limits = Limits(
+        max_duration_s=settings.max_duration_s,
+        max_rate_hz=settings.max_rate_hz,
+        max_channels=settings.max_channels,
+    )
+    return await start_confined(
+        "serving.workers.scorer",
+        *(str(folder), str(bundle.folder)),
+        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
+        limit_s=START_S,
+    )
+
+
+class Keeper:
+    """Starts and ends the one scorer of a worker; nothing else does, so nothing races with it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    home : Path
+        Where the bundle in production is, unless the settings name another.
+    settings : Settings
+        Of the service.
+    """
+
+    def __init__(self, folder: Path, home: Path, settings: Settings) -> None:
+        self._folder, self._home, self._settings = folder, home, settings
+        self.bundle: Bundle | None = None  # what the scorer scores with
+        self.stale = ""  # why what is in production is not what is served
+        self._scorer: asyncio.subprocess.Process | None = None
+        self._end: asyncio.Task[int] | None = None
+        self._started = 0.0
+        self._served, self._refused = "never", "never"  # stamps
+        self._retry_at = self._pause_s = 0.0
+        self._good: list[str] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the scorer runs."""
+        return self._scorer is not None and self._scorer.returncode is None
+
+    def has_bundle(self) -> bool:
+        """Return whether the bundle is still where it was read, for a scorer to come."""
+        return self.bundle is not None and all(
+            (self.bundle.folder / name).is_file() for name in (MANIFEST, "detector.onnx")
+        )
+
+    async def tend(self) -> None:
+        """Have the scorer run, with what is in production if that can be served.
+
+        Raises
+        ------
+        BonafideError, OSError
+            If it does not run and none can be started.
+        """
+        await self._follow()
+        if self.is_running:
+            return
+        if time.monotonic() - self._started < PAUSE_S:  # it ended as soon as it had started
+            await asyncio.sleep(PAUSE_S)
+        await self._start(await asyncio.to_thread(self._last_good))
+
+    async def _follow(self) -> None:
+        """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
+        stamp = "chosen" if self._settings.bundle else production_stamp(self._home)
+        waits = stamp == self._refused and time.monotonic() < self._retry_at
+        if stamp == self._served or waits:
+            return
+        try:
+            await self._start(await asyncio.to_thread(self._promoted))
+        except (BonafideError, OSError) as error:
+            self._refuse(stamp, str(error))
+        else:
+            self._served, self._refused, self.stale = stamp, "never", ""
+
+    def _promoted(self) -> Bundle:
+        bundle = find_bundle(self._home, self._settings.bundle_folder)
+        if bundle.folder == SHIPPED and self._known_good()[:1] not in ([], [str(SHIPPED)]):
+            missing = f"{self._home / PRODUCTION}: is gone; promote a bundle"
+            raise BundleError("bad_production", missing)
+        return bundle
+
+    def _refuse(self, stamp: str, why: str) -> None:
+        again = stamp == self._refused
+        if not again or why != self.stale:
+            log.error("the promoted bundle is not served, the last good one is: %s", why)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S) if again else PAUSE_S
+        self._refused, self.stale = stamp, why
+        self._retry_at = time.monotonic() + self._pause_s
+
+    async def _start(self, bundle: Bundle) -> None:
+        """Start a scorer; the one before finishes its request first."""
+        fresh = await start_scorer(self._folder, bundle, self._settings)
+        old, self._scorer, self._started = self._scorer, fresh, time.monotonic()
+        self._end = asyncio.create_task(fresh.wait())
+        if old is not None and old.returncode is None:
+            old.terminate()
+            asyncio.get_running_loop().call_later(self._settings.deadline_s, _kill, old)
+        if bundle.folder != (self.bundle and self.bundle.folder):
+            identity = bundle.identity
+            log.info("now serving bundle %s version %s", identity["name"], identity["version"])
+            self._served = "never"  # unless it was promoted
+        self.bundle = bundle
+        self._remember(bundle)
+
+    def _remember(self, bundle: Bundle) -> None:
+        folder = str(bundle.folder)
+        self._good = [folder, *(each for each in self._known_good() if each != folder)][:MOST_GOOD]
+        draft = self._folder / f".{GOOD}"
+        try:
+            draft.write_text(json.dumps(self._good))
+            draft.replace(self._folder / GOOD)
+        except OSError as error:
+            log.warning("the last good bundle is not remembered: %s", error)
+
+    def _known_good(self) -> list[str]:
+        """Return the folders of bundles that scorers of this server started with, newest first."""
+        try:
+            return self._good or json.loads((self._folder / GOOD).read_text())
+        except (OSError, ValueError):
+            return []
+
+    def _last_good(self) -> Bundle:
+        problems = []
+        for folder in self._known_good():
+            try:
+                return read_bundle(Path(folder))
+            except BundleError as error:
+                problems.append(error)
+        raise problems[0] if problems else BundleError("no_bundle", self.stale)
+
+    async def wait(self, limit_s: float) -> None:
+        """Wait until the scorer ends, or for `limit_s` seconds."""
+        if self._end is not None:
+            await asyncio.wait({self._end}, timeout=limit_s)
+
+    async def drop(self) -> None:
+        """End the scorer at once."""
+        if self._scorer is not None:
+            await end(self._scorer)
+
+
+def _kill(scorer: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        scorer.kill()
