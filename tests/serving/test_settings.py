@@ -11,7 +11,7 @@ from serving.settings import PREFIX, Settings, is_loopback
 
 def test_settings_travel_in_the_environment() -> None:
     changed = Settings(
-        *("/bundles/a b", "keys.json", True, 3, 1.5, 60.25, 48_000, 2),
+        *("/bundles/a b", "keys.json", "calls.jsonl", "[::1]:9464", True, 3, 1.5, 60.25, 48_000, 2),
         *(7, 0, 12.5, 3.25, 1_500.0, 0.5, "detect"),
     )
     names = [item.name for item in fields(Settings)]
@@ -33,6 +33,9 @@ BAD = {
     "no number": ("MAX_DURATION_S", "nan", "BONAFIDE_MAX_DURATION_S=nan: must be above 0"),
     "no upload": ("MAX_UPLOADS", "0", "BONAFIDE_MAX_UPLOADS=0: must be above 0"),
     "perhaps": ("ANONYMOUS", "perhaps", "'perhaps': must be true or false"),
+    "no port": ("METRICS", "127.0.0.1", "must be HOST:PORT, such as 127.0.0.1:9464"),
+    "no host": ("METRICS", ":9464", "must be HOST:PORT"),
+    "a port too high": ("METRICS", "127.0.0.1:65536", "must be HOST:PORT"),
     "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': must be a number"),
 }
 
@@ -59,6 +62,8 @@ def test_a_worker_for_each_core_unless_told_otherwise() -> None:
 
 LOOPBACK = {
     **dict.fromkeys(("127.0.0.1", "127.9.9.9", "::1", "localhost"), True),
+    **dict.fromkeys(("LOCALHOST", "localhost.", "LocalHost.", "127.0.0.1.", "::FFFF:7f00:1"), True),
+    **dict.fromkeys(("localhost..", ".", "localhost.evil.", "::ffff:10.0.0.1"), False),
     **dict.fromkeys(("0.0.0.0", "::", "10.0.0.1", "", "localhost.evil", "127.0.0.1.evil"), False),
 }
 
