@@ -20,8 +20,10 @@ MAX_HEADER_LINES = 100  # trailers included
 MAX_HEADER_BYTES = 32_768
 MAX_FRAMING_BYTES = 65_536  # sizes and extensions of chunks: this, and as many as the body has
 MAX_PIPELINED = 16
-MAX_DRAINED_BYTES = 1_000_000  # of a body that nobody wants any more
+MAX_DRAINED_BYTES = 1_000_000  # read for nothing, so that the client gets to see its answer
 WAIT_S = 10.0  # for the whole head of a request, or the rest of a body that nobody wants
+LEAVE_S = 2.0  # for a client to see why its connection is closed
+VERSIONS = ("1.0", "1.1")
 
 
 class Stage(Enum):
@@ -47,6 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing = 0  # bytes of this request that are not its body
         self._lines = self._header_bytes = self._drained = 0
         self._error: ApiError | None = None
+        self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,7 +64,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; reject it where it is over a limit."""
-        if self._error:
+        if self._leaving:
+            self._drain(len(data))
+        if self._leaving or self._error:
             return
         self._unset_keepalive_if_required()
         self._framing += len(data)
@@ -133,8 +138,11 @@ class LimitedProtocol(HttpToolsProtocol):
             self.scope["method"] = self.parser.get_method().decode()
             if self.scope["method"] == "CONNECT":
                 self._fail(ApiError("bad_request", "CONNECT is not served"))
+        elif self.parser.get_http_version() not in VERSIONS:
+            self._fail(ApiError("bad_request", f"the version must be one of {', '.join(VERSIONS)}"))
         else:
             super().on_headers_complete()
+            self.cycle.transport = _Leaving(self)
             self._stage = Stage.BODY
 
     def on_body(self, body: bytes) -> None:
@@ -142,9 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._framing -= 2 * len(body)  # itself, and as much framing
         super().on_body(body)
         if self.cycle.response_complete:
-            self._drained += len(body)
-            if self._drained > MAX_DRAINED_BYTES:
-                self._fail(ApiError("bad_request", "the body goes on after the answer"))
+            self._drain(len(body))
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -154,6 +160,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next request; read no more while one waits."""
+        if self._leaving:
+            return
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
@@ -173,7 +181,7 @@ class LimitedProtocol(HttpToolsProtocol):
         running = self.cycle is not None and not self.cycle.response_complete
         if self._stage is Stage.BODY:  # of the newest request, which thereby breaks off
             if self.cycle.response_started:
-                self.transport.close()
+                self.leave()
                 return
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -190,7 +198,7 @@ class LimitedProtocol(HttpToolsProtocol):
         scope: Any = {"type": "http", "method": "GET", "http_version": "1.1", "headers": []}
         return RequestResponseCycle(
             scope=scope,
-            transport=self.transport,
+            transport=_Leaving(self),
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -201,6 +209,29 @@ class LimitedProtocol(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
+
+    def leave(self) -> None:
+        """Close the connection, once the client has had a chance to read its answer.
+
+        Closed at once, with something unread, it would be reset, and the answer lost on its way.
+        """
+        if self.transport.is_closing() or self._leaving:
+            return
+        if self._stage is Stage.BETWEEN and not self._error:
+            self.transport.close()
+            return
+        self._leaving = True
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(LEAVE_S, self.transport.close)
+
+    def _drain(self, size: int) -> None:
+        """Read for nothing, within limits."""
+        self._drained += size
+        if self._drained > MAX_DRAINED_BYTES:
+            self.transport.close()
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -229,6 +260,18 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             message = f"the request took longer than {WAIT_S:g} s to arrive"
             self._reject(ApiError("request_too_slow", message))
+
+
+class _Leaving:
+    """The transport that an answer is written to: closing it leaves the client time to read."""
+
+    def __init__(self, protocol: LimitedProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        self._protocol.leave()
 
 
 def _too_large() -> ApiError:
