@@ -1,17 +1,25 @@
 """Who is answered by a running service, with keys and without."""
 
+import json
 import os
+import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from benchmarks.sounds import encode, speech
-from serving.http.keys import add_key, read_keys
-from tests.helpers.servers import Server, private_home, server
+from bonafide.process.service import free_port
+from serving.http.keys import add_key, read_keys, revoke_key
+from tests.helpers.servers import Server, private_home, server, wait_for
 
 SOUND = encode(speech(2.0), "flac")
 
@@ -84,6 +92,131 @@ def test_a_key_over_its_rate_is_told_when_to_come_again(
     assert guarded.get("/v1/model", headers={"x-api-key": secrets["ana"]}).status_code == 200
 
 
+def test_keys_are_followed_while_the_service_runs(
+    guarded: Server, home: Path, secrets: dict[str, str]
+) -> None:
+    path = home / "keys.json"
+
+    def statuses(secret: str) -> set[int]:  # a new connection each, so that both workers are asked
+        headers = {"x-api-key": secret}
+        return {guarded.get("/v1/model", headers=headers).status_code for _ in range(8)}
+
+    late = add_key(path, "late")
+    wait_for(lambda: statuses(late) == {200}, "both workers know it")
+    good = path.read_bytes()
+    path.write_bytes(good[:-5])
+    wait_for(lambda: "the keys stay as they were" in guarded.log, "a line in the log")
+    assert statuses(late) == {200}
+    path.write_bytes(good)
+    revoke_key(path, "late")
+    wait_for(lambda: statuses(late) == {401}, "no worker knows it")
+    assert statuses(secrets["ana"]) == {200}
+
+
+def test_a_key_that_has_expired_is_told(guarded: Server, home: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=4)
+    headers = {"x-api-key": add_key(home / "keys.json", "brief", expires=soon)}
+    ask = partial(guarded.get, "/v1/model", headers=headers)
+    wait_for(lambda: "has expired on" in ask().text, "it expires")
+    assert (ask().status_code, ask().json()["error"]["code"]) == (401, "unauthorized")
+
+
+def test_a_greedy_key_leaves_a_modest_one_its_rate(bundle_home: Path, tmp_path: Path) -> None:
+    home, path = private_home(bundle_home, tmp_path / "home"), tmp_path / "keys.json"
+    greedy, modest = add_key(path, "greedy", 1e6), add_key(path, "modest", 120)
+    codes: dict[str, list[int]] = {greedy: [], modest: []}
+    done = threading.Event()
+
+    def ask(secret: str) -> None:
+        headers = {"x-api-key": secret}
+        codes[secret].append(running.detect(SOUND, headers=headers).status_code)
+
+    def loop() -> None:
+        while not done.is_set():
+            ask(greedy)
+
+    with server(home, "--keys", str(path), workers=1) as running, ThreadPoolExecutor(8) as pool:
+        for _ in range(8):
+            pool.submit(loop)
+        try:
+            for _ in range(12):
+                start = time.monotonic()
+                ask(modest)
+                time.sleep(max(0.0, start + 0.5 - time.monotonic()))
+        finally:
+            done.set()
+    assert 429 in codes[greedy]  # busy
+    assert codes[modest] == [200] * 12
+
+
+# --- what is written down -------------------------------------------------------------------------
+
+
+def test_calls_are_written_down(bundle_home: Path, tmp_path: Path) -> None:
+    home, path = private_home(bundle_home, tmp_path / "home"), tmp_path / "keys.json"
+    headers = {"x-api-key": add_key(path, "ana"), "x-request-id": "call-1"}
+    audit = tmp_path / "calls.jsonl"
+    with server(home, "--keys", str(path), workers=1, audit=audit) as running:
+        verdict = running.detect(SOUND, headers=headers).json()["verdict"]
+        running.detect(b"not audio", headers=headers)
+        running.get("/v1/secret-name", headers=headers)
+        audit.rename(tmp_path / "calls.1")
+        running.detect(SOUND)
+        running.get("/livez")
+    entries = [json.loads(line) for line in (tmp_path / "calls.1").read_text().splitlines()]
+    assert stat.S_IMODE(audit.stat().st_mode) == 0o600
+    assert [entry.pop("time")[:2] for entry in entries] == ["20"] * 3
+    assert all(0 <= entry.pop("took_s") < 60 for entry in entries)
+    who = {"request_id": "call-1", "key": "ana"}
+    assert entries == [
+        {
+            **who,
+            "path": "/v1/detect",
+            "status": 200,
+            "code": "ok",
+            "verdict": verdict,
+            "size_bytes": len(SOUND),
+        },
+        {
+            **who,
+            "path": "/v1/detect",
+            "status": 415,
+            "code": "not_audio",
+            "verdict": None,
+            "size_bytes": 9,
+        },
+        {
+            **who,
+            "path": None,
+            "status": 404,
+            "code": "not_found",
+            "verdict": None,
+            "size_bytes": 0,
+        },
+    ]
+    (later,) = map(json.loads, audit.read_text().splitlines())
+    assert (later["key"], later["status"], later["code"]) == (None, 401, "unauthorized")
+
+
+def test_metrics_may_have_an_address_of_their_own(bundle_home: Path, tmp_path: Path) -> None:
+    home, path, port = (
+        private_home(bundle_home, tmp_path / "home"),
+        tmp_path / "keys.json",
+        free_port(),
+    )
+    headers = {"x-api-key": add_key(path, "ana")}
+    address = f"127.0.0.1:{port}"
+    with server(home, "--keys", str(path), workers=2, metrics=address) as running:
+        running.detect(SOUND, headers=headers)
+        found = httpx.get(f"http://{address}/metrics")
+        line = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"} 1.0'
+        assert found.status_code == 200 and line in found.text
+        assert httpx.get(f"http://{address}/v1/model").json()["error"]["code"] == "not_found"
+        elsewhere = httpx.get(f"http://{address}/metrics", headers={"host": "evil.example"})
+        assert elsewhere.json()["error"]["code"] == "bad_host"
+        assert running.get("/metrics", headers=headers).status_code == 404
+
+
 # --- without keys ---------------------------------------------------------------------------------
 
 
@@ -118,6 +251,17 @@ def test_a_web_page_that_points_its_name_here_is_refused(
     assert (response.status_code, response.json()["error"]["code"]) == (403, "bad_host")
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:3000", "127.0.0.1:1", "[::1]", "[::1]:9"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:3000",
+        "127.0.0.1:1",
+        "[::1]",
+        "[::1]:9",
+        "LOCALHOST",
+        "Localhost.:80",
+    ],
+)
 def test_this_machine_is_answered_by_its_names(service: Server, host: str) -> None:
     assert service.get("/v1/model", headers={"host": host}).status_code == 200
