@@ -1,21 +1,29 @@
 """Starting the service: checks first, then BentoML's own server."""
 
+import asyncio
 import os
+import shutil
+import signal
+import socket
 import sys
 from pathlib import Path
 
 from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle, home
+from bonafide.process.confine import ConfinedError, end
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
+from serving.limits import check_limits
 from serving.settings import Settings, is_loopback
-from serving.workers.queue import sweep
+from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
+from serving.workers.keeper import start_scorer
+from serving.workers.supervisor import STOPPING
 
 SERVICE = "serving.service:Bonafide"
 
 
-def check(settings: Settings, host: str) -> Bundle:
+def check(settings: Settings, host: str, port: int) -> Bundle:
     """Check what is to be served, before a server starts.
 
     Parameters
@@ -24,6 +32,8 @@ def check(settings: Settings, host: str) -> Bundle:
         Those of the service.
     host : str
         The address that it will listen on.
+    port : int
+        The port that it will listen on.
 
     Returns
     -------
@@ -34,10 +44,11 @@ def check(settings: Settings, host: str) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``.
+        ``bad_endpoint``; ``bad_limit``; ``bad_tmpdir``; ``port_taken``.
     BundleError
         What `bonafide.home.find_bundle` raises.
     """
+    check_limits(settings)
     find_endpoints(settings.endpoint_names)
     if settings.keys:
         read_keys(Path(settings.keys))
@@ -47,26 +58,107 @@ def check(settings: Settings, host: str) -> Bundle:
             f"--host {host} is reached by other machines: name a file of API keys with --keys "
             "(bonafide keys add), or pass --anonymous",
         )
+    temporary_folder()
+    check_port(_address(host), port)
     return find_bundle(home(), settings.bundle_folder)
 
 
-def environment(settings: Settings, port: int) -> dict[str, str]:
-    """Return the environment that BentoML's server runs in."""
-    service = home() / "service" / str(port)  # BentoML keeps one server's counters there
-    service.mkdir(parents=True, exist_ok=True)
+def check_port(address: str, port: int) -> None:
+    """Check, before anything is touched, that an address can be listened on.
+
+    Parameters
+    ----------
+    address : str
+        An IP address of this machine.
+    port : int
+        The port.
+
+    Raises
+    ------
+    ConfigError
+        ``port_taken`` if it cannot.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen()  # two may be bound to one port, one alone may listen
+        except OSError as error:
+            message = f"--host {address} --port {port}: cannot be listened on: {error.strerror}"
+            raise ConfigError("port_taken", message) from error
+
+
+async def check_scorer(folder: Path, bundle: Bundle, settings: Settings) -> None:
+    """Start a scorer once, as every worker will, and end it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    bundle : Bundle
+        The one to score with.
+    settings : Settings
+        Those of the service.
+
+    Raises
+    ------
+    ConfinedError
+        ``confined_failed`` if it does not start.
+    """
+    try:
+        await end(await start_scorer(folder, bundle, settings))
+    except OSError as error:
+        message = f"a scorer does not start: {error.strerror}"
+        raise ConfinedError("confined_failed", message) from error
+
+
+def environment(settings: Settings, folder: Path) -> dict[str, str]:
+    """Return the environment of BentoML's server: all that it writes lies in the run folder."""
     return {
-        "BENTOML_HOME": str(service),
-        "BENTOML_DO_NOT_TRACK": "true",
         **os.environ,
+        "BENTOML_HOME": str(folder / "bentoml"),  # its counters are there
+        "BENTOML_DO_NOT_TRACK": "true",
+        "TMPDIR": str(folder),
+        VARIABLE: str(folder),
         **settings.to_environment(),
     }
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Become BentoML's server; never return."""
-    sweep()
-    root = Path(__file__).resolve().parent.parent
-    address = "127.0.0.1" if host == "localhost" else host
-    words = ["-m", "bentoml", "serve", SERVICE, "--host", address, "--port", str(port)]
-    words += ["--working-dir", str(root)]
-    os.execve(sys.executable, [sys.executable, *words], environment(settings, port))  # noqa: S606
+def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
+    """Become BentoML's server; never return.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the service.
+    bundle : Bundle
+        What `check` returned.
+    host : str
+        The address to listen on.
+    port : int
+        The port to listen on.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_tmpdir`` if no run folder can be made.
+    ConfinedError
+        ``confined_failed`` if no scorer starts.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
+    folder = make_run_folder()
+    try:
+        asyncio.run(check_scorer(folder, bundle, settings))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until `prepare` can clean up
+        root = Path(__file__).resolve().parent.parent
+        words = ["-m", "bentoml", "serve", SERVICE]
+        words += ["--host", _address(host), "--port", str(port), "--working-dir", str(root)]
+        os.execve(sys.executable, [sys.executable, *words], environment(settings, folder))  # noqa: S606
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _address(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host

@@ -30,12 +30,13 @@ def serve(host: str, port: int, **given: Any) -> None:
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = replace(Settings.from_environment(), **chosen)
-    identity = check(settings, host).identity
+    bundle = check(settings, host, port)
+    identity = bundle.identity
     click.echo(
         f"bonafide: bundle {identity['name']} version {identity['version']}, "
         f"{settings.n_workers} worker{'s' * (settings.n_workers > 1)}, http://{host}:{port}"
     )
-    become_server(settings, host, port)
+    become_server(settings, bundle, host, port)
 
 
 @click.command()

@@ -79,6 +79,8 @@ class Guard:
                 response = await score(name, Request(scope, receive), self._state, call)
                 await response(scope, receive, answer.send)
             elif scope["path"] in self._state.paths:
+                if scope["path"] == "/readyz":
+                    await self._state.scoring.check_ready()
                 await self._app(scope, receive, answer.send)
             else:
                 raise ApiError("not_found", "not found")

@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -17,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from bonafide.bundle import Bundle
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
 from serving.http.audit import Audit
@@ -31,10 +31,11 @@ from serving.http.openapi import HEALTH, document
 from serving.http.page import PAGE
 from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
-from serving.workers.queue import run_folder
+from serving.workers.counters import Counters
+from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
-
-log = logging.getLogger("bonafide.serve")
+from serving.workers.supervise import supervise
+from serving.workers.supervisor import SERVER
 
 CLIENT_GONE = 499  # as in nginx; for the metrics, since nobody is left to read it
 
@@ -72,6 +73,8 @@ async def score(name: str, request: Request, state: State, call: Call) -> Respon
 async def _score(name: str, request: Request, state: State, call: Call) -> Response:
     scoring: Scoring = state.scoring
     bundle = scoring.bundle
+    if scoring.trouble:
+        await scoring.check_ready()
     entitled = _is_entitled(state, call)
     if not entitled:
         scoring.check_room()
@@ -143,8 +146,11 @@ def _charged(state: State, call: Call, upload: Upload) -> Iterator[list[float]]:
 
 def _handler(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
     async def describe(request: Request) -> Response:
-        bundle: Bundle = request.app.state.scoring.bundle
-        return JSONResponse(plain(endpoint.answer(bundle)))
+        scoring: Scoring = request.app.state.scoring
+        try:
+            return JSONResponse(plain(endpoint.answer(scoring.bundle)))
+        except ApiError as api_error:
+            return api_error.response()
 
     return describe
 
@@ -162,42 +168,41 @@ async def page(_: Request) -> Response:
 def _gate(settings: Settings) -> Gate | None:
     if not settings.keys:
         return None
-    return Gate(Path(settings.keys), run_folder(os.getppid()) / "rates")
+    return Gate(Path(settings.keys), run_folder() / "rates")
 
 
-async def _follow_keys(gate: Gate, every_s: float) -> None:
-    """Look at the key file again and again, whatever happens to it."""
+async def _follow(gate: Gate, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        try:
-            await asyncio.to_thread(gate.follow)
-        except Exception:
-            log.exception("the key file could not be followed")
+        await asyncio.to_thread(gate.follow)
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Start the scorer with the worker, and end both together."""
-    end_with_parent(signal.SIGTERM)  # BentoML's workers outlive a server that is killed
+    # BentoML's workers outlive a server that is killed
+    end_with_parent(signal.SIGTERM, int(os.environ[SERVER]))
     logging.getLogger("bonafide").setLevel(logging.INFO)
     label_log()
     settings = Settings.from_environment()
     app.state.uploads, app.state.in_hand = Counter[str](), Counter[str]()
     app.state.anonymous = settings.anonymous
     app.state.audit = Audit(Path(settings.audit)) if settings.audit else None
+    Counters.of_environment().begin()
     app.state.metrics = Metrics()
-    app.state.scoring = Scoring(settings, home())
+    app.state.scoring = Scoring(settings, home(), app.state.metrics)
     async with contextlib.AsyncExitStack() as opened:
+        opened.push_async_callback(app.state.scoring.close)
         app.state.gate = gate = _gate(settings)
         if gate:
             opened.callback(gate.close)
-            following = asyncio.create_task(_follow_keys(gate, settings.watch_s))
+            following = asyncio.create_task(
+                supervise("following the keys", partial(_follow, gate, settings.watch_s))
+            )
             opened.callback(following.cancel)
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))
-        opened.push_async_callback(app.state.scoring.close)
         await app.state.scoring.start()
-        app.state.metrics.answers_with(app.state.scoring.bundle)
         gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
 
