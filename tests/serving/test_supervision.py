@@ -77,7 +77,7 @@ def wait_healed(service: Server) -> None:
 
 
 def wait_not_ready(service: Server, why: str) -> None:
-    """Wait until /readyz says why, and see that requests are refused at once and the worker lives."""
+    """Wait until /readyz says why; requests are refused at once, and the worker lives."""
     wait_for(lambda: readiness(service)[0] == 503 and why in readiness(service)[1], why)
     start = time.monotonic()
     answer = service.detect(SOUND)
