@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import socket
 import stat
 import subprocess
 import sys
@@ -215,6 +217,34 @@ def test_metrics_may_have_an_address_of_their_own(bundle_home: Path, tmp_path: P
         elsewhere = httpx.get(f"http://{address}/metrics", headers={"host": "evil.example"})
         assert elsewhere.json()["error"]["code"] == "bad_host"
         assert running.get("/metrics", headers=headers).status_code == 404
+
+
+START = {
+    "keys that others can read": ({"KEYS": "{path}"}, "bad_keys: .*mode 0644 lets others read it"),
+    "a log that cannot be": ({"AUDIT": "{path}/calls.jsonl"}, "bad_setting: BONAFIDE_AUDIT=.*"),
+    "metrics at the API's port": ({"METRICS": "127.0.0.1:{port}"}, "bad_setting: .* another port"),
+    "metrics at a taken port": ({"METRICS": "127.0.0.1:{taken}"}, "port_taken: BONAFIDE_METRICS="),
+}
+
+
+@pytest.mark.parametrize("name", START)
+def test_what_cannot_be_ends_the_start(bundle_home: Path, tmp_path: Path, name: str) -> None:
+    given, message = START[name]
+    path, port = tmp_path / "keys.json", free_port()
+    add_key(path, "ana")
+    path.chmod(0o644)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        values = {"path": path, "port": port, "taken": other.getsockname()[1]}
+        settings = {f"BONAFIDE_{key}": text.format(**values) for key, text in given.items()}
+        done = subprocess.run(
+            [sys.executable, "-m", "bonafide.cli", "serve", "--port", str(port)],
+            env={**os.environ, "BONAFIDE_HOME": str(bundle_home), **settings},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and re.match(f"bonafide: {message}", line)
 
 
 # --- without keys ---------------------------------------------------------------------------------
