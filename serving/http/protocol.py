@@ -23,6 +23,7 @@ MAX_PIPELINED = 16
 MAX_DRAINED_BYTES = 1_000_000  # read for nothing, so that the client gets to see its answer
 WAIT_S = 10.0  # for the whole head of a request, or the rest of a body that nobody wants
 LEAVE_S = 2.0  # for a client to see why its connection is closed
+TAKE_S = 30.0  # for a client to take what it asked for
 VERSIONS = ("1.0", "1.1")
 
 
@@ -51,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._error: ApiError | None = None
         self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -60,6 +62,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_timer()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -217,21 +221,21 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         if self.transport.is_closing() or self._leaving:
             return
-        if self._stage is Stage.BETWEEN and not self._error:
-            self.transport.close()
-            return
         self._leaving = True
         self._stop_timer()
         self._unset_keepalive_if_required()
-        self.transport.write_eof()
-        self.flow.resume_reading()
-        self._timer = self.loop.call_later(LEAVE_S, self.transport.close)
+        if self._stage is Stage.BETWEEN and not self._error:
+            self.transport.close()  # once it has taken all
+        else:
+            self.transport.write_eof()
+            self.flow.resume_reading()
+        self._timer = self.loop.call_later(LEAVE_S, self.transport.abort)
 
     def _drain(self, size: int) -> None:
         """Read for nothing, within limits."""
         self._drained += size
         if self._drained > MAX_DRAINED_BYTES:
-            self.transport.close()
+            self.transport.abort()
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -245,6 +249,21 @@ class LimitedProtocol(HttpToolsProtocol):
             self._stop_timer()
         elif self._timer is None:
             self._timer = self.loop.call_later(WAIT_S, self._is_late)
+
+    def pause_writing(self) -> None:
+        """Wait for a client to take its answers, for a while."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(TAKE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that asks nothing more, whatever it has not taken."""
+        self.transport.abort()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

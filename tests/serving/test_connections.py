@@ -5,7 +5,8 @@ import contextlib
 import http.client
 import io
 import json
-from collections.abc import Iterable
+import socket
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -35,20 +36,40 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
             break
     names = sorted(name.decode() for name, _ in scope["headers"])
     content = json.dumps([scope["method"], scope["path"], names, len(body)]).encode()
+    if scope["path"] == "/large":
+        content = bytes(20_000_000)
     length = (b"content-length", str(len(content)).encode())
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
     await send({"type": "http.response.body", "body": content})
 
 
-async def _exchange(pieces: Iterable[bytes], limit_s: float) -> bytes:
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[tuple[Any, ServerState]]:
     config = uvicorn.Config(echo, log_config=None, lifespan="off", http=LimitedProtocol)
     config.load()
+    state = ServerState()
 
     def connect() -> asyncio.Protocol:
-        return LimitedProtocol(config=config, server_state=ServerState(), app_state={})
+        return LimitedProtocol(config=config, server_state=state, app_state={})
 
     server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield server.sockets[0].getsockname(), state
+    finally:
+        server.close()
+
+
+async def _exchange(pieces: Iterable[bytes], limit_s: float) -> bytes:
+    async with served() as (address, _):
+        return await _talk(*await asyncio.open_connection(*address), pieces, limit_s)
+
+
+async def _talk(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    pieces: Iterable[bytes],
+    limit_s: float,
+) -> bytes:
     answer = bytearray()
 
     async def read() -> None:
@@ -65,7 +86,6 @@ async def _exchange(pieces: Iterable[bytes], limit_s: float) -> bytes:
     await asyncio.wait([reading], timeout=limit_s)
     reading.cancel()
     writer.close()
-    server.close()
     return bytes(answer)
 
 
@@ -215,6 +235,27 @@ def test_a_head_has_a_time(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(protocol, "WAIT_S", 0.2)
     monkeypatch.setattr(protocol, "MAX_HEADER_LINES", 1_000)
     assert rejected(exchange(*SLOW[name])) == (408, "request_too_slow")
+
+
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
+def test_a_client_that_does_not_read_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, close: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "TAKE_S", 0.2)
+    monkeypatch.setattr(protocol, "LEAVE_S", 0.2)
+
+    async def ask() -> int:
+        async with served() as (address, state):
+            with socket.create_connection(address) as client:
+                client.setblocking(False)
+                request = b"GET /large HTTP/1.1\r\nHost: a\r\n" + close + b"\r\n"
+                await asyncio.get_running_loop().sock_sendall(client, request)
+                await asyncio.sleep(0.1)
+                assert len(state.connections) == 1
+                await asyncio.sleep(1.0)
+                return len(state.connections)
+
+    assert asyncio.run(ask()) == 0
 
 
 IDLE = {

@@ -34,7 +34,9 @@ def ask(app: Any, path: str, audit: Audit, **headers: str) -> list[dict[str, Any
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    state = State(dict(endpoints={}, paths={path}, gate=None, anonymous=True, audit=audit))
+    state = State(
+        {"endpoints": {}, "paths": {path}, "gate": None, "anonymous": True, "audit": audit}
+    )
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "path": path, "method": "GET", "headers": raw}
     asyncio.run(Guard(app, state)(scope, None, send))  # type: ignore[arg-type]
