@@ -130,7 +130,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "BENTOML_DO_NOT_TRACK": "true",
         "TMPDIR": str(folder),
         VARIABLE: str(folder),
-        **settings.to_environment(),
+        **settings.absolute().to_environment(),
     }
 
 

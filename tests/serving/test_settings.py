@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,14 @@ def test_settings_travel_in_the_environment() -> None:
     assert Settings.from_environment(environment) == changed
     assert Settings().to_environment() == {}
     assert Settings.from_environment({"PATH": "/bin", "BONAFIDE_HOME": "/h"}) == Settings()
+
+
+def test_files_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings(keys="a/keys.json", audit="calls.jsonl").absolute()
+    assert found.keys == str(tmp_path / "a/keys.json")
+    assert found.audit == str(tmp_path / "calls.jsonl")
+    assert Settings().absolute() == Settings()
 
 
 BAD = {
