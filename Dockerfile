@@ -1,7 +1,9 @@
-# The service alone: `docker build -t bonafide .`, then
-# `docker run -p 3000:3000 -v bonafide:/data bonafide` with keys.json and bundles in the volume.
+# The service alone; `compose.yaml` runs it. Without Compose:
+#   docker build -t bonafide .
+#   docker run --rm -v keys:/keys bonafide keys add /keys/keys.json reception
+#   docker run -p 3000:3000 -v keys:/keys:ro -v home:/data bonafide
 FROM python:3.11-slim
-RUN useradd --create-home bonafide && install -d -o bonafide /data
+RUN useradd --uid 1000 --create-home bonafide && install -d -o bonafide -m 700 /data /keys
 WORKDIR /app
 COPY requirements-serving.lock .
 RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements-serving.lock
@@ -9,10 +11,10 @@ COPY pyproject.toml README.md ./
 COPY configs configs
 COPY bonafide bonafide
 COPY serving serving
-ENV PYTHONPATH=/app BONAFIDE_HOME=/data
+ENV PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 BONAFIDE_HOME=/data
 USER bonafide
-VOLUME /data
+VOLUME /data /keys
 EXPOSE 3000
 HEALTHCHECK CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/readyz')"
 ENTRYPOINT ["python", "-m", "bonafide.cli"]
-CMD ["serve", "--host", "0.0.0.0", "--keys", "/data/keys.json"]
+CMD ["serve", "--host", "0.0.0.0", "--keys", "/keys/keys.json"]

@@ -12,6 +12,7 @@ from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import find_bundle, home
 from bonafide.process.confine import ConfinedError, end
+from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.settings import Settings, is_loopback
@@ -43,7 +44,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``; ``bad_tmpdir``; ``port_taken``.
+        ``bad_endpoint``; ``bad_tmpdir``; ``port_taken``; ``bad_setting``.
     BundleError
         What `bonafide.home.find_bundle` raises.
     """
@@ -58,10 +59,17 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         )
     temporary_folder()
     check_port(_address(host), port)
+    if settings.metrics_address:
+        named = f"BONAFIDE_METRICS={settings.metrics}"
+        if settings.metrics_address[1] == port:
+            raise ConfigError("bad_setting", f"{named}: must be another port than --port {port}")
+        check_port(*settings.metrics_address, named)
+    if settings.audit:
+        Audit(Path(settings.audit))
     return find_bundle(home(), settings.bundle_folder)
 
 
-def check_port(address: str, port: int) -> None:
+def check_port(address: str, port: int, named: str = "") -> None:
     """Check, before anything is touched, that an address can be listened on.
 
     Parameters
@@ -70,6 +78,8 @@ def check_port(address: str, port: int) -> None:
         An IP address of this machine.
     port : int
         The port.
+    named : str
+        What they were given as; empty for the options of `bonafide serve`.
 
     Raises
     ------
@@ -83,7 +93,8 @@ def check_port(address: str, port: int) -> None:
             probe.bind((address, port))
             probe.listen()  # two may be bound to one port, one alone may listen
         except OSError as error:
-            message = f"--host {address} --port {port}: cannot be listened on: {error.strerror}"
+            named = named or f"--host {address} --port {port}"
+            message = f"{named}: cannot be listened on: {error.strerror}"
             raise ConfigError("port_taken", message) from error
 
 
@@ -119,7 +130,7 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
         "BENTOML_DO_NOT_TRACK": "true",
         "TMPDIR": str(folder),
         VARIABLE: str(folder),
-        **settings.to_environment(),
+        **settings.absolute().to_environment(),
     }
 
 

@@ -7,6 +7,7 @@ any limit applies, and fetch a URL that is sent in place of a file (docs/decisio
 from typing import Any
 
 import bentoml
+import uvicorn.config
 from bentoml._internal.server.http import instruments
 
 from serving.http.endpoints import find_endpoints
@@ -31,6 +32,7 @@ class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
 
 
 instruments.RunnerTrafficMetricsMiddleware = CountKnown
+uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.http.protocol:LimitedProtocol"
 
 
 @bentoml.service(

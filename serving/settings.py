@@ -6,7 +6,7 @@ errors would have to be reworded besides.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 
 PREFIX = "BONAFIDE_"
+FILES = ("keys", "audit")  # settings that name a file
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Settings:
         without a restart.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
+    audit : str
+        File that gets a line for each call of the API (`serving.http.audit`); empty for none.
+    metrics : str
+        ``HOST:PORT`` where metrics are served without a key, and no longer at ``/metrics`` beside
+        the API; empty to serve them there.
     anonymous : bool
         Serve without keys even on an address that other machines can reach.
     workers : int
@@ -65,6 +71,8 @@ class Settings:
 
     bundle: str = ""
     keys: str = ""
+    audit: str = ""
+    metrics: str = ""
     anonymous: bool = False
     workers: int = 0
     max_body_mb: float = 50.0
@@ -90,6 +98,8 @@ class Settings:
                 raise ConfigError(
                     "bad_setting", f"{PREFIX}{item.name.upper()}={value}: must be {allowed}"
                 )
+        if self.metrics:
+            split_address(self.metrics)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -109,6 +119,12 @@ class Settings:
             if (value := getattr(self, item.name)) != item.default
         }
 
+    def absolute(self) -> "Settings":
+        """Return them with every file named from the root, for a process in another folder."""
+        named = {name: getattr(self, name) for name in FILES}
+        found = {name: str(Path(path).absolute()) for name, path in named.items() if path}
+        return replace(self, **found)
+
     @property
     def n_workers(self) -> int:
         """Number of worker processes."""
@@ -123,6 +139,11 @@ class Settings:
     def endpoint_names(self) -> tuple[str, ...]:
         """Names of the endpoints to serve; none for all that are built in."""
         return tuple(name.strip() for name in self.endpoints.split(",") if name.strip())
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port of the metrics; None where they are served beside the API."""
+        return split_address(self.metrics) if self.metrics else None
 
     @property
     def max_body_bytes(self) -> int:
@@ -142,10 +163,39 @@ def _value(name: str, kind: type, text: str) -> object:
         ) from error
 
 
+def split_address(text: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_setting`` if it has another form.
+
+    Examples
+    --------
+    >>> split_address("127.0.0.1:9464"), split_address("[::1]:9464")
+    (('127.0.0.1', 9464), ('::1', 9464))
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+        message = f"{PREFIX}METRICS={text!r}: must be HOST:PORT, such as 127.0.0.1:9464"
+        raise ConfigError("bad_setting", message)
+    return host, int(port)
+
+
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Return whether an address or host name can be reached from this machine alone."""
+    """Return whether an address or host name can be reached from this machine alone.
+
+    Examples
+    --------
+    >>> is_loopback("LOCALHOST"), is_loopback("localhost."), is_loopback("::ffff:127.0.0.1")
+    (True, True, True)
+    """
+    host = host.lower().removesuffix(".")
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -6,15 +6,20 @@ from starlette.responses import JSONResponse
 
 # By code: of `bonafide.errors.AudioError`, of the scorer and of the service itself.
 STATUS = {
-    **dict.fromkeys(("empty", "no_audio_field", "bad_multipart", "upload_too_slow"), 400),
+    **dict.fromkeys(("bad_request", "empty", "no_audio_field", "bad_multipart"), 400),
+    "upload_too_slow": 400,
     **dict.fromkeys(("unauthorized",), 401),
-    **dict.fromkeys(("keys_required", "bad_host"), 403),
+    **dict.fromkeys(("keys_required", "bad_host", "cross_site"), 403),
+    "not_found": 404,
     "method_not_allowed": 405,
+    "request_too_slow": 408,
     "too_large": 413,
+    "url_too_long": 414,
     **dict.fromkeys(("not_audio", "no_sound", "bad_encoding"), 415),
     **dict.fromkeys(("bad_format", "damaged", "not_finite", "decoder_crashed"), 422),
     **dict.fromkeys(("too_short", "too_long", "no_speech"), 422),
     **dict.fromkeys(("busy", "over_rate"), 429),
+    "header_too_large": 431,
     **dict.fromkeys(("not_ready", "no_room"), 503),
     "deadline": 504,
 }

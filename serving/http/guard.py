@@ -2,14 +2,24 @@
 
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import Request
 
+from serving.http.call import Call
 from serving.http.errors import ApiError, error_response
-from serving.http.keys import Gate
+from serving.http.gate import Gate
+from serving.http.headers import (
+    API_HEADERS,
+    PAGE_HEADERS,
+    REQUEST_ID,
+    in_hand,
+    named_host,
+    request_id,
+)
 from serving.http.routes import score, scoring_paths
 from serving.settings import is_loopback
 
@@ -22,21 +32,9 @@ Scope, Receive, Send = (
     Callable[[Message], Awaitable[None]],
 )
 
-SECURITY_HEADERS = {
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "cross-origin-resource-policy": "same-origin",
-}
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-# BentoML's page would load a tracker; it does well without.
-PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
-API_HEADERS, PAGE_HEADERS = (
-    Headers({**SECURITY_HEADERS, "content-security-policy": policy}).raw
-    for policy in (API_POLICY, PAGE_POLICY)
-)
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OF_THE_SITE = ("same-origin", "none")  # Sec-Fetch-Site: of a page of ours, or typed by the user
 
 
 class Guard:
@@ -47,8 +45,9 @@ class Guard:
     app : ASGI application
         Called for all but scoring endpoints.
     state : State
-        ``endpoints``, by name; ``gate``, a `Gate`, or None to serve without keys; ``anonymous``,
-        whether to do so even on an address that other machines can reach.
+        ``endpoints``, by name; ``paths``, all that are served; ``gate``, a `Gate`, or None to serve
+        without keys; ``audit``, an `Audit` or None; ``anonymous``, whether to serve without keys
+        even on an address that other machines can reach.
     """
 
     def __init__(self, app: Any, state: State) -> None:
@@ -60,34 +59,64 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = _Answer(scope["path"], send)
+        call = Call(request_id(scope["headers"]))
+        in_hand.set(call.request_id)
+        answer = _Answer(scope["path"], call, send)
+        start = time.perf_counter()
         try:
-            self._check(scope)
+            await self._answer(scope, receive, answer, call)
+        finally:
+            if self._state.audit and scope["path"].startswith("/v1/"):
+                self._note(scope["path"], call, time.perf_counter() - start)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", call: Call) -> None:
+        try:
+            self._check(scope, call)
             if name := self._scoring.get(scope["path"]):
                 if scope["method"] != "POST":
                     raise ApiError("method_not_allowed", f"{scope['path']} takes POST alone")
                 # Called here: a dozen layers of routing would take as long as reading the body.
-                response = await score(name, Request(scope, receive), self._state)
+                response = await score(name, Request(scope, receive), self._state, call)
                 await response(scope, receive, answer.send)
-            else:
+            elif scope["path"] in self._state.paths:
                 if scope["path"] == "/readyz":
                     await self._state.scoring.check_ready()
                 await self._app(scope, receive, answer.send)
+            else:
+                raise ApiError("not_found", "not found")
         except ApiError as api_error:
+            call.code = api_error.code
             await api_error.response()(scope, receive, answer.send)
         except Exception:  # the log keeps the trace; the answer has none
             log.exception("a request failed")
+            call.code = "internal"
             if answer.started:
                 raise
             response = error_response(500, "internal", "an error of the service; see its log")
             await response(scope, receive, answer.send)
 
-    def _check(self, scope: Scope) -> None:
+    def _note(self, path: str, call: Call, took_s: float) -> None:
+        """Add a call to the audit log; made-up paths are not kept."""
+        known = path in self._state.paths or path in self._scoring
+        self._state.audit.write(
+            request_id=call.request_id,
+            key=call.key.name if call.key else None,
+            path=path if known else None,
+            status=call.status,
+            code=call.code,
+            verdict=call.verdict,
+            size_bytes=call.size,
+            took_s=round(took_s, 4),
+        )
+
+    def _check(self, scope: Scope, call: Call) -> None:
         path, headers = scope["path"], Headers(scope=scope)
+        if scope["method"] not in SAFE_METHODS:
+            _check_site(headers)
         if self._state.gate is None:
             self._check_place(scope, headers)
         elif path.startswith("/v1/") or path == "/metrics":
-            self._check_key(self._state.gate, headers)
+            self._check_key(self._state.gate, headers, call)
 
     def _check_place(self, scope: Scope, headers: Headers) -> None:
         """Without keys, serve this machine alone, and no web site whose name points to it."""
@@ -97,41 +126,59 @@ class Guard:
         if not is_loopback(server[0]):
             message = "no API keys are set, so only this machine is served"
             raise ApiError("keys_required", message, close=True)
-        named = headers.get("host", "localhost")
-        host = named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
+        host = named_host(headers)
         if not is_loopback(host):
             raise ApiError("bad_host", f"host {host!r} is not this machine", close=True)
 
-    def _check_key(self, gate: Gate, headers: Headers) -> None:
+    def _check_key(self, gate: Gate, headers: Headers, call: Call) -> None:
         kind, _, secret = headers.get("authorization", "").partition(" ")
         secret = secret.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
         if not secret:
             message = "an API key is needed: Authorization: Bearer KEY"
             raise ApiError("unauthorized", message, close=True)
-        number = gate.find(secret)
-        if number is None:
+        call.key = gate.find(secret)
+        if call.key is None:
             raise ApiError("unauthorized", "the API key is not known", close=True)
-        if wait_s := gate.take(number):
-            message = f"key {gate.name(number)!r} is over its rate"
+        if call.key.expired():
+            message = f"key {call.key.name!r} has expired on {call.key.expires}"
+            raise ApiError("unauthorized", message, close=True)
+        if wait_s := gate.take(call.key):
+            message = f"key {call.key.name!r} is over its rate"
             raise ApiError("over_rate", message, retry_after_s=math.ceil(wait_s))
+
+
+def _check_site(headers: Headers) -> None:
+    """Reject what a page of another site has its visitor's browser send.
+
+    Browsers say where a request comes from; other clients say nothing, and are let through.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        ours = site in OF_THE_SITE
+    else:  # an older browser
+        named = headers.get("host", "").lower()
+        ours = origin is None or origin.lower().partition("://")[2] == named
+    if not ours:
+        message = "a page of another site may not call the service from a browser"
+        raise ApiError("cross_site", message, close=True)
 
 
 class _Answer:
     """Passes an answer on with our headers, and an error of BentoML's in our shape."""
 
-    def __init__(self, path: str, send: Send) -> None:
-        self._path, self._send = path, send
+    def __init__(self, path: str, call: Call, send: Send) -> None:
+        self._call, self._send = call, send
+        ours = API_HEADERS if path.startswith("/v1/") else PAGE_HEADERS
+        self._ours = [*ours, (REQUEST_ID, call.request_id.encode())]
         self.started = False
         self._replaced = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            of_api = self._path.startswith("/v1/")
-            ours = API_HEADERS if of_api else PAGE_HEADERS
-            message["headers"] = [*message.get("headers", ()), *ours]
+            status = self._call.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._ours]
             headers = MutableHeaders(scope=message)
-            status = message["status"]
             self._replaced = status >= 400 and headers.get("content-type") != "application/json"
             if self._replaced:
                 await self._send_error(status, headers)
@@ -140,7 +187,7 @@ class _Answer:
             await self._send(message)
 
     async def _send_error(self, status: int, headers: MutableHeaders) -> None:
-        code = CODES.get(status, "error")
+        code = self._call.code = CODES.get(status, "error")
         response = error_response(status, code, code.replace("_", " "))
         headers["content-type"], headers["content-length"] = (
             "application/json",

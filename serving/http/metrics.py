@@ -1,10 +1,18 @@
 """The service's Prometheus metrics; BentoML's client sums them over workers."""
 
+import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
 
 from bonafide.bundle import Bundle
+from serving.http.errors import ApiError
+from serving.http.headers import API_HEADERS, REQUEST_ID, named_host, request_id
+from serving.settings import is_loopback
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 HEALTH = (
@@ -93,3 +101,60 @@ class Metrics:
         """Show whether requests can be answered, and with what is in production."""
         self._ready.set(ready)
         self._stale.set(stale)
+
+
+@contextlib.asynccontextmanager
+async def serve_metrics(host: str, port: int) -> AsyncIterator[None]:
+    """Serve the metrics at an address of their own until the block ends.
+
+    Parameters
+    ----------
+    host : str
+        Address to listen on.
+    port : int
+        Port that the workers share: each answers for all.
+    """
+    import uvicorn
+    from uvicorn.server import ServerState
+
+    from serving.http.protocol import LimitedProtocol
+
+    config = uvicorn.Config(_answer, log_config=None, lifespan="off", http=LimitedProtocol)
+    config.load()
+    state = ServerState()
+
+    def connect() -> asyncio.Protocol:
+        return LimitedProtocol(config=config, server_state=state, app_state={})
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(connect, host, port, reuse_port=True)
+    try:
+        yield
+    finally:
+        server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        return
+    try:
+        response = _metrics(scope)
+    except ApiError as error:
+        response = error.response()
+    identity = (REQUEST_ID, request_id(scope["headers"]).encode())
+    response.raw_headers += [*API_HEADERS, identity]
+    await response(scope, receive, send)
+
+
+def _metrics(scope: Any) -> Response:
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    host = named_host(Headers(scope=scope))
+    if is_loopback(scope["server"][0]) and not is_loopback(host):
+        raise ApiError("bad_host", f"host {host!r} is not this machine", close=True)
+    if scope["path"] != "/metrics":
+        raise ApiError("not_found", "only /metrics is served here", close=True)
+    client = BentoMLContainer.metrics_client.get()
+    return Response(client.generate_latest(), media_type=client.CONTENT_TYPE_LATEST)

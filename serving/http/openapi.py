@@ -11,12 +11,16 @@ from serving.http.uploads import FIELD
 REFERENCE = "#/components/schemas/{model}"
 ERRORS = {
     "400": "malformed: no audio field, not multipart, or an upload that is empty or too slow",
-    "401": "no API key, or an unknown one",
-    "403": "no API keys are set, and the request does not come from this machine",
+    "401": "no API key, or one that is unknown or has expired",
+    "403": "no API keys are set and another machine calls, or a page of another site does",
+    "404": "there is no such path",
+    "408": "the request took too long to arrive",
     "413": "the body is too large",
+    "414": "the URL is too long",
     "415": "not audio that can be decoded",
     "422": "audio, but too short, too long, silent, damaged or of an unsupported format",
     "429": "busy, or a key over its rate; see Retry-After",
+    "431": "the header is too large",
     "503": "not ready yet",
     "504": "the deadline has passed; the work was stopped",
 }

@@ -1,38 +1,46 @@
 """The routes: calls of the endpoints, and the application around them."""
 
+import asyncio
 import contextlib
 import gc
 import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.datastructures import State
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
+from serving.http.audit import Audit
+from serving.http.call import Call
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
 from serving.http.errors import ApiError
-from serving.http.keys import Gate, read_keys
-from serving.http.metrics import Metrics
-from serving.http.openapi import document
-from serving.http.uploads import read_upload
+from serving.http.gate import Gate
+from serving.http.headers import label_log
+from serving.http.metrics import Metrics, serve_metrics
+from serving.http.openapi import HEALTH, document
+from serving.http.page import PAGE
+from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
 from serving.workers.counters import Counters
 from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
+from serving.workers.supervise import supervise
 from serving.workers.supervisor import SERVER
 
 CLIENT_GONE = 499  # as in nginx; for the metrics, since nobody is left to read it
 
 
-async def score(name: str, request: Request, state: State) -> Response:
+async def score(name: str, request: Request, state: State, call: Call) -> Response:
     """Answer a call of a scoring endpoint, with an error if need be, and count it.
 
     Parameters
@@ -43,6 +51,8 @@ async def score(name: str, request: Request, state: State) -> Response:
         Its body is not read yet.
     state : State
         The application's, as `lifespan` fills it.
+    call : Call
+        Gets what becomes known of the call.
 
     Returns
     -------
@@ -50,36 +60,35 @@ async def score(name: str, request: Request, state: State) -> Response:
     """
     metrics: Metrics = state.metrics
     start = time.perf_counter()
-    code = "ok"
     try:
-        response = await _score(name, request, state)
+        response = await _score(name, request, state, call)
     except ApiError as api_error:
-        code, response = api_error.code, api_error.response()
+        call.code, response = api_error.code, api_error.response()
     except ClientDisconnect:
-        code, response = "client_gone", Response(status_code=CLIENT_GONE)
-    metrics.answered(name, response.status_code, code, time.perf_counter() - start)
+        call.code, response = "client_gone", Response(status_code=CLIENT_GONE)
+    metrics.answered(name, response.status_code, call.code, time.perf_counter() - start)
     return response
 
 
-async def _score(name: str, request: Request, state: State) -> Response:
+async def _score(name: str, request: Request, state: State, call: Call) -> Response:
     scoring: Scoring = state.scoring
     bundle = scoring.bundle
     if scoring.trouble:
         await scoring.check_ready()
-    scoring.check_room()
-    if state.uploads >= scoring.settings.max_uploads:
-        raise ApiError("busy", f"{state.uploads} uploads are arriving; try again", retry_after_s=1)
+    entitled = _is_entitled(state, call)
+    if not entitled:
+        scoring.check_room()
+        _check_uploads(state)
     start = time.perf_counter()
     upload = scoring.new_upload()
     try:
-        state.uploads += 1
-        try:
-            await read_upload(request, scoring.settings, upload)
-        finally:
-            state.uploads -= 1
-        received_s = time.perf_counter() - start
-        with state.metrics.queued():
-            reply = await scoring.score(name, upload)
+        with _counted(state.in_hand, call):
+            with _counted(state.uploads, call):
+                await read_upload(request, scoring.settings, upload)
+            received_s, call.size = time.perf_counter() - start, upload.size
+            with state.metrics.queued(), _charged(state, call, upload) as work:
+                reply = await scoring.score(name, upload, entitled=entitled)
+                work.append(reply.notes["work_s"])
     finally:
         upload.close()
         state.metrics.answers_with(bundle)
@@ -87,8 +96,52 @@ async def _score(name: str, request: Request, state: State) -> Response:
     if error := notes.get("error"):
         raise ApiError(error["code"], error["message"])
     timings = {"receive": received_s, **notes["timings"]}
-    state.metrics.scored(name, notes["verdict"], timings)
+    call.verdict = notes["verdict"]
+    state.metrics.scored(name, call.verdict, timings)
     return Response(reply.body, media_type="application/json")
+
+
+def _is_entitled(state: State, call: Call) -> bool:
+    """Return whether a key has a place whoever else waits: an equal share of all, or one."""
+    if call.key is None:
+        return False
+    others = len(state.in_hand.keys() - {call.key.name})
+    share = (state.scoring.settings.queue + 1) // (others + 1)
+    return bool(others and state.in_hand[call.key.name] < max(1, share))
+
+
+def _check_uploads(state: State) -> None:
+    arriving = state.uploads.total()
+    if arriving >= state.scoring.settings.max_uploads:
+        raise ApiError("busy", f"{arriving} uploads are arriving; try again", retry_after_s=1)
+
+
+@contextlib.contextmanager
+def _counted(counts: Counter[str], call: Call) -> Iterator[None]:
+    """Count a call for its key until the block is left."""
+    name = call.key.name if call.key else ""
+    counts[name] += 1
+    try:
+        yield
+    finally:
+        counts[name] -= 1
+        if not counts[name]:
+            del counts[name]
+
+
+@contextlib.contextmanager
+def _charged(state: State, call: Call, upload: Upload) -> Iterator[list[float]]:
+    """Charge a key for the work that the block adds, or for the time that a failure took."""
+    start, work = time.monotonic(), list[float]()
+    try:
+        yield work
+    except ApiError as error:
+        if error.code == "decoder_crashed" or not upload.path.exists():  # a scorer had it
+            work.append(time.monotonic() - start)
+        raise
+    finally:
+        if call.key is not None:
+            state.gate.charge(call.key, sum(work))
 
 
 def _handler(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -107,10 +160,21 @@ async def docs(request: Request) -> Response:
     return JSONResponse(document(request.app.state.endpoints))
 
 
+async def page(_: Request) -> Response:
+    """Return the page at ``/``."""
+    return HTMLResponse(PAGE)
+
+
 def _gate(settings: Settings) -> Gate | None:
     if not settings.keys:
         return None
-    return Gate(read_keys(Path(settings.keys)), run_folder() / "rates")
+    return Gate(Path(settings.keys), run_folder() / "rates")
+
+
+async def _follow(gate: Gate, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(gate.follow)
 
 
 @contextlib.asynccontextmanager
@@ -119,21 +183,28 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     # BentoML's workers outlive a server that is killed
     end_with_parent(signal.SIGTERM, int(os.environ[SERVER]))
     logging.getLogger("bonafide").setLevel(logging.INFO)
+    label_log()
     settings = Settings.from_environment()
-    app.state.uploads = 0
+    app.state.uploads, app.state.in_hand = Counter[str](), Counter[str]()
     app.state.anonymous = settings.anonymous
-    app.state.gate = _gate(settings)
+    app.state.audit = Audit(Path(settings.audit)) if settings.audit else None
     Counters.of_environment().begin()
     app.state.metrics = Metrics()
     app.state.scoring = Scoring(settings, home(), app.state.metrics)
-    try:
+    async with contextlib.AsyncExitStack() as opened:
+        opened.push_async_callback(app.state.scoring.close)
+        app.state.gate = gate = _gate(settings)
+        if gate:
+            opened.callback(gate.close)
+            following = asyncio.create_task(
+                supervise("following the keys", partial(_follow, gate, settings.watch_s))
+            )
+            opened.callback(following.cancel)
+        if settings.metrics_address:
+            await opened.enter_async_context(serve_metrics(*settings.metrics_address))
         await app.state.scoring.start()
         gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
-    finally:
-        await app.state.scoring.close()
-        if app.state.gate:
-            app.state.gate.close()
 
 
 def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
@@ -152,8 +223,15 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
     """
     describing = [each for each in endpoints.values() if isinstance(each, BundleEndpoint)]
     routes = [Route(each.path, _handler(each), methods=[each.method]) for each in describing]
-    app = Starlette(routes=[*routes, Route("/docs.json", docs, methods=["GET"])], lifespan=lifespan)
+    routes += [
+        Route("/", page, methods=["GET"]),
+        Route("/docs.json", docs, methods=["GET"]),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
     app.state.endpoints = dict(endpoints)
+    app.state.paths = {*HEALTH, *(route.path for route in routes)}
+    if Settings.from_environment().metrics:
+        app.state.paths.remove("/metrics")
     return app
 
 

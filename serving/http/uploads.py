@@ -18,6 +18,7 @@ log = logging.getLogger("bonafide.serve")
 
 FIELD = "audio"
 MAX_HEADER_BYTES = 8_192
+MAX_PARTS = 100
 
 
 class Upload:
@@ -74,7 +75,7 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
     starlette.requests.ClientDisconnect
         If the client goes away.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if not _is_plain(request.headers.getlist("content-encoding")):
         raise ApiError(
             "bad_encoding", "the body is compressed; it must be sent uncompressed", close=True
         )
@@ -96,6 +97,12 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
     if not upload.size:
         raise ApiError("empty", "the upload is empty (0 bytes)")
     upload.seal()
+
+
+def _is_plain(encodings: list[str]) -> bool:
+    """Return whether content encodings change nothing."""
+    named = (name.strip().lower() for line in encodings for name in line.split(","))
+    return all(name in ("", "identity") for name in named)
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
@@ -134,7 +141,7 @@ class _Form:
     """Follows the parser; keeps the bytes of the one field and nothing of the others."""
 
     def __init__(self, upload: Upload) -> None:
-        self.found, self.ended = 0, False
+        self.found, self.ended, self._parts = 0, False, 0
         self._upload = upload
         self._header, self._value, self._wanted = b"", b"", False
 
@@ -150,6 +157,10 @@ class _Form:
 
     def _begin(self) -> None:
         self._wanted = False
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            message = f"the form has more than the {MAX_PARTS} parts allowed"
+            raise ApiError("bad_multipart", message, close=True)
 
     def _add_name(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]

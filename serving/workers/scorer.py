@@ -141,7 +141,9 @@ class Scorer:
             return
         endpoint = self._endpoints[name.rstrip(b"\0").decode()]
         wait_s = time.monotonic() - written
+        start = time.process_time()
         notes, body = answer(endpoint, self._detector, taken.read_bytes(), self._limits)
+        notes["work_s"] = time.process_time() - start
         taken.unlink(missing_ok=True)
         notes.setdefault("timings", {})["wait"] = wait_s
         parts = json.dumps(notes).encode(), body

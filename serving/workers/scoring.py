@@ -126,7 +126,7 @@ class Scoring:
         """Return a place for the audio of a new request."""
         return self._exchange.new_upload()
 
-    async def score(self, endpoint: str, upload: Upload) -> Reply:
+    async def score(self, endpoint: str, upload: Upload, *, entitled: bool = False) -> Reply:
         """Have an upload scored.
 
         Parameters
@@ -135,6 +135,8 @@ class Scoring:
             Name of the endpoint that it was sent to.
         upload : Upload
             From `new_upload`.
+        entitled : bool
+            Score it even where the queue is full.
 
         Returns
         -------
@@ -145,7 +147,8 @@ class Scoring:
         ApiError
             ``busy``, ``deadline`` or what `Exchange.answer` raises.
         """
-        self.check_room()
+        if not entitled:
+            self.check_room()
         start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):

@@ -1,33 +1,22 @@
-"""API keys and who is answered without one."""
+"""The file of API keys, and the command that changes it."""
 
-import contextlib
 import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
-import httpx
 import pytest
 
-from benchmarks.sounds import encode, speech
+from bonafide.cli.root import main
 from bonafide.errors import ConfigError
-from serving.http.keys import BURST_S, Gate, add_key, read_keys
-from tests.helpers.servers import Server, private_home, server
-
-SOUND = encode(speech(2.0), "flac")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
+from serving.http import keys as keys_module
+from serving.http.keys import add_key, read_keys
 
 # --- the file -------------------------------------------------------------------------------------
 
@@ -59,6 +48,23 @@ BAD_FILES = {
     "hash that is none": (json.dumps([{**ENTRY, "sha256": "z" * 64}]), "needs a sha256"),
     "hash that is a number": (json.dumps([{**ENTRY, "sha256": 1}]), "needs a sha256"),
     "rate that is a text": (json.dumps([{**ENTRY, "rate_per_minute": "9"}]), "a rate above 0"),
+    "rate without end": (json.dumps([{**ENTRY, "rate_per_minute": float("inf")}]), "a rate above"),
+    "no burst": (json.dumps([{**ENTRY, "burst": 0}]), "a burst of at least 1 request, not 0"),
+    "no time": (json.dumps([{**ENTRY, "expires": "soon"}]), "expires 'soon': must be a time"),
+    "a time of somewhere": (json.dumps([{**ENTRY, "expires": "2027-01-31"}]), "must be a time"),
+    "no name": (json.dumps([{**ENTRY, "name": ""}]), "1 to 64 printable characters"),
+    "a name of two lines": (json.dumps([{**ENTRY, "name": "a\nb"}]), "printable characters"),
+    "a name that is none": (json.dumps([{**ENTRY, "name": ["a"]}]), "printable characters"),
+    "a name twice": (json.dumps([ENTRY, {**ENTRY, "sha256": "1" * 64}]), "twice; must be unique"),
+    "a key twice": (json.dumps([ENTRY, {**ENTRY, "name": "ben"}]), "twice; must be unique"),
+    "an unknown field": (json.dumps([{**ENTRY, "scope": "all"}]), "not a file of API keys"),
+    "half a file": (json.dumps([ENTRY])[:-3], "not a file of API keys"),
+    "bytes": ("\x00\udcff", "not a file of API keys"),
+    "endless lists": ("[" * 100_000, "not a file of API keys"),
+    "too many": (
+        json.dumps([{"name": f"{n}", "sha256": f"{n:064x}"} for n in range(4_097)]),
+        "4096",
+    ),
 }
 
 
@@ -67,7 +73,8 @@ def test_files_that_are_refused(tmp_path: Path, name: str) -> None:
     content, message = BAD_FILES[name]
     path = tmp_path / "keys.json"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, errors="surrogateescape")
+        path.chmod(0o600)
     with pytest.raises(ConfigError, match=message) as raised:
         read_keys(path)
     assert raised.value.code == "bad_keys"
@@ -86,179 +93,121 @@ def test_keys_that_are_not_made(tmp_path: Path, name: str, rate: float, message:
     assert path.read_bytes() == before
 
 
-# --- the gate -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o660, 0o777])
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "keys.json"
-    add_key(path, "slow", 60)
-    add_key(path, "slower", 3)
-    return path
+    add_key(path, "ana")
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"mode {mode:04o} .* chmod 600 .*keys\.json"):
+        read_keys(path)
+    with pytest.raises(ConfigError, match="lets others read it"):
+        add_key(path, "ben")
+
+
+def test_a_secret_that_a_container_mounts_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, "ana")
+    path.chmod(0o444)
+    mounted = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "fstatvfs", lambda _: mounted)
+    assert [key.name for key in read_keys(path)] == ["ana"]
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(add_key, path), map(str, range(40))))
+    assert {key.name for key in read_keys(path)} == set(map(str, range(40)))
+    assert [each.name for each in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_a_link_to_a_key_file_stays_one(tmp_path: Path) -> None:
+    path, link = tmp_path / "real" / "keys.json", tmp_path / "keys.json"
+    path.parent.mkdir()
+    add_key(path, "ana")
+    link.symlink_to(path)
+    add_key(link, "ben")
+    assert link.is_symlink() and len(read_keys(path)) == 2
+
+
+def test_a_key_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, "ana", expires=datetime(2999, 1, 31, tzinfo=UTC))
+    (key,) = read_keys(path)
+    assert not key.expired()
+    monkeypatch.setattr(keys_module, "now", lambda: datetime(2999, 1, 31, tzinfo=UTC))
+    assert key.expired()
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def gate(keys: Path, tmp_path: Path, clock: Clock) -> Iterator[Gate]:
-    with contextlib.closing(Gate(read_keys(keys), tmp_path / "rates", clock)) as made:
-        yield made
+def bonafide(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str) -> tuple[int, str]:
+        status = main(["keys", *words])
+        output = capsys.readouterr()
+        return status, output.out + output.err
+
+    return run
 
 
-def burst(gate: Gate, number: int) -> int:
-    """Count the requests that are let through at once."""
-    count = 0
-    while not gate.take(number):
-        count += 1
-    return count
+def test_keys_are_listed_and_revoked_by_name(bonafide: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "keys.json")
+    _, made = bonafide(
+        "add", path, "ana", "--rate", "30", "--burst", "4", "--expires", "2999-01-31"
+    )
+    bonafide("add", path, "ben")
+    _, listed = bonafide("list", path, "--json")
+    assert made.strip() not in listed
+    ana, ben = json.loads(listed)
+    assert ana == {
+        "name": "ana",
+        "rate_per_minute": 30.0,
+        "burst": 4.0,
+        "expires": "2999-01-31T00:00:00+00:00",
+        "expired": False,
+    }
+    assert (ben["rate_per_minute"], ben["burst"], ben["expires"]) == (600.0, 100.0, None)
+    assert "2999-01-31" in bonafide("list", path)[1]
+    assert bonafide("revoke", path, "ana")[0] == 0
+    assert [key["name"] for key in json.loads(bonafide("list", path, "--json")[1])] == ["ben"]
+    assert bonafide("revoke", path, "ben")[0] == 0
+    assert json.loads(bonafide("list", path, "--json")[1]) == []
 
 
-def test_a_key_may_burst_and_then_keeps_its_rate(gate: Gate, clock: Clock) -> None:
-    assert burst(gate, 0) == BURST_S  # of one a second
-    assert gate.take(0) == pytest.approx(1.0)
-    clock.now += 0.5
-    assert gate.take(0) == pytest.approx(0.5)
-    clock.now += 0.51
-    assert burst(gate, 0) == 1
-    clock.now += 1e6
-    assert burst(gate, 0) == BURST_S  # and saves no more than that
-
-
-def test_keys_do_not_spend_for_each_other(gate: Gate, clock: Clock) -> None:
-    burst(gate, 0)
-    assert burst(gate, 1) == 1
-    assert gate.take(1) == pytest.approx(20.0)
-
-
-def test_workers_share_the_count(gate: Gate, keys: Path, tmp_path: Path, clock: Clock) -> None:
-    with contextlib.closing(Gate(read_keys(keys), tmp_path / "rates", clock)) as other:
-        assert [bool(each.take(0)) for _ in range(6) for each in (gate, other)] == [
-            *[False] * int(BURST_S),
-            *[True] * 2,
-        ]
-
-
-def test_a_clock_that_went_back_locks_nobody_out(gate: Gate, clock: Clock) -> None:
-    burst(gate, 0)
-    clock.now = 5.0
-    assert burst(gate, 0) == BURST_S
-
-
-def test_only_the_key_itself_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "keys.json"
-    secret = add_key(path, "ana")
-    strangers = ("", secret[:-1], secret + "a", secret.swapcase(), read_keys(path)[0].sha256, "ü")
-    with contextlib.closing(Gate(read_keys(path), tmp_path / "rates")) as gate:
-        assert gate.find(secret) == 0 and gate.name(0) == "ana"
-        assert [gate.find(stranger) for stranger in strangers] == [None] * len(strangers)
-
-
-# --- the service ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def home(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return private_home(bundle_home, tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def secrets(home: Path) -> dict[str, str]:
-    rates = {"ana": 6_000, "slow": 12}
-    return {name: add_key(home / "keys.json", name, rate) for name, rate in rates.items()}
-
-
-@pytest.fixture(scope="module")
-def guarded(home: Path, secrets: dict[str, str]) -> Iterator[Server]:
-    with server(home, "--keys", str(home / "keys.json"), workers=2) as running:
-        yield running
-
-
-NO_KEY = {
-    "none": {},
-    "wrong": {"authorization": "Bearer wrong"},
-    "wrong header": {"x-api-key": "wrong"},
-    "another scheme": {"authorization": "Basic {ana}"},
-    "hash in its place": {"authorization": "Bearer {hash}"},
-    "not ASCII": {"x-api-key": b"\xff\xfe"},
+WRONG = {
+    "no rate": (("add", "cy", "--rate", "0"), "a rate above 0 per minute, not 0.0"),
+    "less than none": (("add", "cy", "--rate", "-1"), "a rate above 0 per minute, not -1.0"),
+    "no burst": (("add", "cy", "--burst", "0.5"), "a burst of at least 1 request, not 0.5"),
+    "in the past": (("add", "cy", "--expires", "2001-01-31"), "must be in the future"),
+    "no span": (("add", "cy", "--expires", "0d"), "must be in the future"),
+    "no time": (("add", "cy", "--expires", "soon"), "must be a date, a time or a span such as 30d"),
+    "no name": (("add", ""), "1 to 64 printable characters"),
+    "taken": (("add", "ana"), "names must be unique"),
+    "nobody": (("revoke", "cy"), "has no key for 'cy'; must be one of ana"),
 }
 
 
-@pytest.mark.parametrize("name", NO_KEY)
-@pytest.mark.parametrize("path", ["/v1/detect", "/v1/model", "/v1/nope", "/metrics"])
-def test_without_a_key(
-    guarded: Server, home: Path, secrets: dict[str, str], name: str, path: str
-) -> None:
-    values = {**secrets, "hash": read_keys(home / "keys.json")[0].sha256}
-    headers = {
-        key: value.format(**values) if isinstance(value, str) else value
-        for key, value in NO_KEY[name].items()
-    }
-    method = "POST" if path == "/v1/detect" else "GET"
-    response = httpx.request(method, guarded.url + path, headers=headers)
-    assert (response.status_code, response.json()["error"]["code"]) == (401, "unauthorized")
-    assert response.headers["www-authenticate"] == "Bearer"
+@pytest.mark.parametrize("name", WRONG)
+def test_what_the_command_refuses(bonafide: Run, tmp_path: Path, name: str) -> None:
+    (verb, *words), message = WRONG[name]
+    path = tmp_path / "keys.json"
+    add_key(path, "ana")
+    before = path.read_bytes()
+    status, said = bonafide(verb, str(path), *words)
+    assert status == 2 and message in said and "Traceback" not in said
+    assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/docs.json"])
-def test_health_needs_no_key(guarded: Server, path: str) -> None:
-    assert guarded.get(path).status_code == 200
-
-
-def test_a_key_is_taken_from_either_header(guarded: Server, secrets: dict[str, str]) -> None:
-    for headers in ({"authorization": f"Bearer {secrets['ana']}"}, {"x-api-key": secrets["ana"]}):
-        assert guarded.detect(SOUND, headers=headers).status_code == 200
-    assert secrets["ana"] not in guarded.log
-
-
-def test_a_key_over_its_rate_is_told_when_to_come_again(
-    guarded: Server, secrets: dict[str, str]
-) -> None:
-    headers = {"x-api-key": secrets["slow"]}
-    # a new connection each, so that both workers are asked
-    answers = [guarded.get("/v1/model", headers=headers) for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [200] * 2 + [429] * 4
-    assert answers[-1].json()["error"]["code"] == "over_rate"
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 5  # one each five seconds
-    assert guarded.get("/v1/model", headers={"x-api-key": secrets["ana"]}).status_code == 200
-
-
-# --- without keys ---------------------------------------------------------------------------------
-
-
-def test_other_machines_are_not_served_without_keys(bundle_home: Path) -> None:
-    command = [sys.executable, "-m", "bonafide.cli", "serve", "--host", "0.0.0.0", "--port", "3000"]
-    done = subprocess.run(
-        command,
-        env={**os.environ, "BONAFIDE_HOME": str(bundle_home)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("bonafide: keys_required: --host 0.0.0.0 is reached by other")
-    assert "--keys" in done.stderr and "--anonymous" in done.stderr
-
-
-def test_other_machines_are_served_without_keys_if_that_is_said(home: Path) -> None:
-    with server(home, "--host", "0.0.0.0", "--anonymous", workers=1) as running:
-        named = running.get("/v1/model", headers={"host": "speech.example"})
-        assert named.status_code == 200
-
-
-@pytest.mark.parametrize("path", ["/v1/model", "/metrics", "/", "/livez"])
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil", "[::2]"]
-)
-def test_a_web_page_that_points_its_name_here_is_refused(
-    service: Server, path: str, host: str
-) -> None:
-    response = service.get(path, headers={"host": host})
-    assert (response.status_code, response.json()["error"]["code"]) == (403, "bad_host")
-
-
-@pytest.mark.parametrize("host", ["localhost", "localhost:3000", "127.0.0.1:1", "[::1]", "[::1]:9"])
-def test_this_machine_is_answered_by_its_names(service: Server, host: str) -> None:
-    assert service.get("/v1/model", headers={"host": host}).status_code == 200
+def test_no_file_is_made_to_list_or_revoke(bonafide: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "keys.json")
+    for words in (("list", path), ("revoke", path, "ana")):
+        status, said = bonafide(*words)
+        assert status == 2 and "no such file" in said
+    assert not list(tmp_path.iterdir())

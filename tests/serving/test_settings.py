@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from serving.settings import PREFIX, Settings, is_loopback
 
 def test_settings_travel_in_the_environment() -> None:
     changed = Settings(
-        *("/bundles/a b", "keys.json", True, 3, 1.5, 60.25, 48_000, 2),
+        *("/bundles/a b", "keys.json", "calls.jsonl", "[::1]:9464", True, 3, 1.5, 60.25, 48_000, 2),
         *(7, 0, 12.5, 3.25, 1_500.0, 0.5, "detect"),
     )
     names = [item.name for item in fields(Settings)]
@@ -21,6 +22,14 @@ def test_settings_travel_in_the_environment() -> None:
     assert Settings.from_environment(environment) == changed
     assert Settings().to_environment() == {}
     assert Settings.from_environment({"PATH": "/bin", "BONAFIDE_HOME": "/h"}) == Settings()
+
+
+def test_files_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings(keys="a/keys.json", audit="calls.jsonl").absolute()
+    assert found.keys == str(tmp_path / "a/keys.json")
+    assert found.audit == str(tmp_path / "calls.jsonl")
+    assert Settings().absolute() == Settings()
 
 
 BAD = {
@@ -33,6 +42,9 @@ BAD = {
     "no number": ("MAX_DURATION_S", "nan", "BONAFIDE_MAX_DURATION_S=nan: must be above 0"),
     "no upload": ("MAX_UPLOADS", "0", "BONAFIDE_MAX_UPLOADS=0: must be above 0"),
     "perhaps": ("ANONYMOUS", "perhaps", "'perhaps': must be true or false"),
+    "no port": ("METRICS", "127.0.0.1", "must be HOST:PORT, such as 127.0.0.1:9464"),
+    "no host": ("METRICS", ":9464", "must be HOST:PORT"),
+    "a port too high": ("METRICS", "127.0.0.1:65536", "must be HOST:PORT"),
     "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': must be a number"),
 }
 
@@ -59,6 +71,8 @@ def test_a_worker_for_each_core_unless_told_otherwise() -> None:
 
 LOOPBACK = {
     **dict.fromkeys(("127.0.0.1", "127.9.9.9", "::1", "localhost"), True),
+    **dict.fromkeys(("LOCALHOST", "localhost.", "LocalHost.", "127.0.0.1.", "::FFFF:7f00:1"), True),
+    **dict.fromkeys(("localhost..", ".", "localhost.evil.", "::ffff:10.0.0.1"), False),
     **dict.fromkeys(("0.0.0.0", "::", "10.0.0.1", "", "localhost.evil", "127.0.0.1.evil"), False),
 }
 

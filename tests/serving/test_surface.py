@@ -1,5 +1,9 @@
 """What surrounds scoring: health, metrics, the bundle, and the shape of every other answer."""
 
+import contextlib
+import re
+import socket
+
 import httpx
 import pytest
 
@@ -93,7 +97,7 @@ def test_every_answer_has_security_headers(service: Server, path: str) -> None:
     policy = headers["content-security-policy"]
     if path.startswith("/v1/"):
         assert policy == API_POLICY
-    else:  # BentoML's page has a tracker in it, which this keeps out
+    else:
         assert policy.startswith("default-src 'self';") and "script" not in policy
 
 
@@ -101,6 +105,113 @@ def test_another_site_may_not_call_from_a_browser(service: Server) -> None:
     headers = {"origin": "https://example.org", "access-control-request-method": "POST"}
     response = httpx.options(f"{service.url}/v1/detect", headers=headers)
     assert "access-control-allow-origin" not in response.headers
+
+
+SITES = {
+    "another site": ({"sec-fetch-site": "cross-site"}, 403),
+    "a sister": ({"sec-fetch-site": "same-site"}, 403),
+    "this site": ({"sec-fetch-site": "same-origin", "origin": "null"}, 415),
+    "the user": ({"sec-fetch-site": "none"}, 415),
+    "another origin": ({"origin": "https://example.org"}, 403),
+    "no origin to speak of": ({"origin": "null"}, 403),
+    "another port": ({"origin": "http://localhost:1", "host": "localhost"}, 403),
+    "this origin": ({"origin": "http://LOCALHOST:3", "host": "localhost:3"}, 415),
+    "no browser": ({}, 415),
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_form_of_another_site_is_refused(service: Server, name: str) -> None:
+    headers, status = SITES[name]
+    response = service.detect(b"not audio", headers=headers)
+    assert response.status_code == status
+    if status == 403:
+        assert response.json()["error"]["code"] == "cross_site"
+    assert service.get("/v1/model", headers=headers).status_code == 200  # as a link is
+
+
+def test_the_page_loads_nothing(service: Server) -> None:
+    page = service.get("/")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    found = re.findall(r"<(script|link|iframe|img|style|meta|object)\b([^>]*)", page.text)
+    assert found == [("meta", ' charset="utf-8"')]
+    links = re.findall(r"(?:href|src)=\"([^\"]*)\"", page.text)
+    assert {service.get(f"/{link}").status_code for link in links} == {200}
+
+
+@pytest.mark.parametrize("path", ["/schema.json", "/static_content/index.css", "/healthz", "//"])
+def test_nothing_is_served_but_what_is_written(service: Server, path: str) -> None:
+    assert service.get(path).status_code == 404
+
+
+IDS = {
+    "of the client": ("call-17:a.b_C", True),
+    "none": (None, False),
+    "empty": ("", False),
+    "too long": ("a" * 129, False),
+    "with a blank": ("a b", False),
+    "with a sign": ("a%s", False),
+    "in another script": (b"\xc3\xbc", False),
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("path", ["/v1/model", "/livez", "/nope", "/v1/detect"])
+def test_every_answer_has_an_id(service: Server, name: str, path: str) -> None:
+    sent, kept = IDS[name]
+    headers = {} if sent is None else {"x-request-id": sent}
+    answer = httpx.get(service.url + path, headers=headers)
+    (seen,) = answer.headers.get_list("x-request-id")
+    assert seen == sent if kept else re.fullmatch(r"[0-9a-f]{16}", seen)
+
+
+def test_an_offer_of_http_2_is_answered_like_any_other(service: Server, voice: Samples) -> None:
+    content = encode(voice, "flac")
+    offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMA"}
+    plain = service.detect(content)
+    assert service.detect(content, headers=offer).json() == plain.json()
+    assert service.get("/livez", headers=offer).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"content-encoding": "Identity"}, 200), ({"host": "LOCALHOST."}, 200)]
+)
+def test_headers_are_read_as_they_are_meant(
+    service: Server, voice: Samples, headers: dict[str, str], status: int
+) -> None:
+    assert service.detect(encode(voice, "flac"), headers=headers).status_code == status
+
+
+FLOODS = {
+    "lines": (b"GET /livez HTTP/1.1\r\nHost: localhost\r\n", b"X: y\r\n" * 20_000),
+    "one line": (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: ", b"y" * 1_000_000),
+    "requests": (b"", b"GET /docs.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2_000),
+    "trailers": (
+        b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        b"X: y\r\n" * 20_000,
+    ),
+    "parts": (
+        b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3900000\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\n\r\n",
+        b"--B\r\nA:\r\n\r\n\r\n" * 10_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_is_cut_off_in_constant_memory(service: Server, name: str) -> None:
+    head, piece = FLOODS[name]
+    (worker,) = service.workers()
+    before, sent = worker.memory_info().rss, 0
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(head)
+            while sent < 60_000_000:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 30_000_000
+    assert worker.memory_info().rss - before < 25_000_000
+    assert service.get("/livez").status_code == 200
 
 
 def test_no_error_was_the_services_own(service: Server) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from serving.http.errors import ApiError
-from serving.http.uploads import Upload, read_upload
+from serving.http.uploads import MAX_PARTS, Upload, read_upload
 from serving.settings import Settings
 
 FORM = "multipart/form-data; boundary=bound"
@@ -30,7 +30,9 @@ def cut(body: bytes, places: list[int]) -> list[bytes]:
     return [body[start:end] for start, end in pairwise(edges)]
 
 
-def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> bytes:
+def receive(
+    pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0, encoding: str = ""
+) -> bytes:
     """Return the upload of a request whose body arrives in these pieces; nothing of it is left."""
     messages = iter(
         [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
@@ -41,7 +43,10 @@ def receive(pieces: list[bytes], kind: str | bytes, limit_mb: float = 1.0) -> by
         return next(messages)
 
     value = kind if isinstance(kind, bytes) else kind.encode()
-    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", value)]}
+    headers = [(b"content-type", value)]
+    if encoding:
+        headers.append((b"content-encoding", encoding.encode()))
+    scope = {"type": "http", "method": "POST", "headers": headers}
     request = Request(scope, next_message)
     with tempfile.TemporaryDirectory() as folder:
         upload = Upload(Path(folder) / "1-1.audio")
@@ -113,6 +118,52 @@ def test_the_limit_is_on_the_whole_body(kind: str) -> None:
     with pytest.raises(ApiError, match=f"larger than the {len(body) - 1} bytes") as raised:
         receive(cut(body, [50]), kind, exactly - 1e-6)
     assert raised.value.code == "too_large" and raised.value.close
+
+
+def test_a_form_has_no_more_than_a_few_parts() -> None:
+    note = NOTE + b"x\r\n"
+    body = BOUND + AUDIO + b"sound\r\n" + (BOUND + note) * (MAX_PARTS - 1) + b"--bound--\r\n"
+    assert receive([body], FORM) == b"sound"
+    for parts in ((BOUND + note), (b"--bound\r\nA:\r\n\r\n\r\n")):
+        with pytest.raises(ApiError, match="more than the 100 parts allowed") as raised:
+            receive([parts * 50] * 3, FORM)
+        assert raised.value.code == "bad_multipart" and raised.value.close
+
+
+LINES = {
+    "a name": b"x" * 10_000,
+    "a value": b"x: " + b"x" * 10_000,
+    "many": b"x: y\r\n" * 3_000,
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_part_has_no_more_than_a_few_lines(name: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        receive([BOUND, LINES[name]], FORM)
+    assert raised.value.code == "bad_multipart" and raised.value.close
+
+
+PLAIN = {
+    "Identity": True,
+    "IDENTITY": True,
+    "": True,
+    "identity, Identity": True,
+    "gzip": False,
+    "GZip": False,
+    "identity, gzip": False,
+    "br": False,
+}
+
+
+@pytest.mark.parametrize("encoding", PLAIN)
+def test_a_body_must_be_plain(encoding: str) -> None:
+    if PLAIN[encoding]:
+        assert receive([b"sound"], "audio/flac", encoding=encoding) == b"sound"
+    else:
+        with pytest.raises(ApiError, match="must be sent uncompressed") as raised:
+            receive([b"sound"], "audio/flac", encoding=encoding)
+        assert raised.value.code == "bad_encoding"
 
 
 def test_a_full_disk_is_told_apart_from_a_bad_upload(monkeypatch: pytest.MonkeyPatch) -> None:

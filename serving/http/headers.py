@@ -1,0 +1,80 @@
+"""What every answer carries: headers for browsers, and the number of the request."""
+
+import contextvars
+import logging
+import re
+import secrets
+from typing import Any
+
+from starlette.datastructures import Headers
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+}
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+API_HEADERS, PAGE_HEADERS = (
+    [
+        (name.encode(), value.encode())
+        for name, value in {**SECURITY_HEADERS, "content-security-policy": policy}.items()
+    ]
+    for policy in (API_POLICY, PAGE_POLICY)
+)
+
+REQUEST_ID = b"x-request-id"
+SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+in_hand: contextvars.ContextVar[str] = contextvars.ContextVar("in_hand", default="")
+
+
+def new_request_id() -> str:
+    """Return the ID of a request that has none of its own."""
+    return secrets.token_hex(8)
+
+
+def request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return the ID of a request: the client's own, unless it is one that a log should not hold.
+
+    Parameters
+    ----------
+    headers : list of tuple of bytes
+        The request's, with names in lower case.
+
+    Returns
+    -------
+    str
+        At most 128 letters, digits and ``. _ : -``.
+
+    Examples
+    --------
+    >>> request_id([(b"x-request-id", b"call-17")])
+    'call-17'
+    >>> len(request_id([(b"x-request-id", b"two words")]))
+    16
+    """
+    for name, value in headers:
+        if name == REQUEST_ID and SANE_ID.fullmatch(value):
+            return value.decode()
+    return new_request_id()
+
+
+def named_host(headers: Headers) -> str:
+    """Return the host that the Host header names, without its port; ``localhost`` without one."""
+    named = headers.get("host", "localhost")
+    return named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
+
+
+def label_log() -> None:
+    """Have every line of this process's log end in the ID of the request that it is about."""
+    make = logging.getLogRecordFactory()
+
+    def labelled(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = make(*arguments, **more)
+        if in_hand.get():
+            record.msg = f"{record.msg} [request {in_hand.get()}]"
+        return record
+
+    logging.setLogRecordFactory(labelled)
