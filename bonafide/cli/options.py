@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 SOME_FAILED = 1
-PRODUCTION = "default: the bundle in production, else the one that ships with bonafide"
+PRODUCTION = (
+    "a bundle's name, name:version, sha256 or folder; default: the one in production, else the "
+    "one that ships with bonafide"
+)
 
 
 class OutputFile(click.Path):
@@ -20,6 +23,8 @@ class OutputFile(click.Path):
         """Return the path, or fail if its folder is missing or write-protected."""
         super().convert(value, param, ctx)
         path = Path(value)
+        if path.exists():
+            return path
         if not path.parent.is_dir():
             self.fail(f"{path}: there is no folder {path.parent}", param, ctx)
         if not os.access(path.parent, os.W_OK):
@@ -38,7 +43,7 @@ class Whole(click.IntRange):
 
 PORT = Whole(1, 65535)
 
-bundle = click.option("--bundle", type=PATH, metavar="DIR", help=PRODUCTION)
+bundle = click.option("--bundle", metavar="REF", help=PRODUCTION)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 config = click.option(
