@@ -6,6 +6,7 @@ taken for a URL, a device or an option.
 """
 
 import io
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -138,7 +139,8 @@ class AudioStream:
         if not isinstance(self.source, Path):
             self.source.seek(0)
             return nullcontext(self.source)
-        return self.source.open("rb")
+        # Without a name, from whose suffix libsndfile would take the format.
+        return os.fdopen(os.open(self.source, os.O_RDONLY), "rb")
 
     def _decoded(self, file: BinaryIO) -> Iterator[Waveform]:
         """Choose a decoder; yield mono blocks, shape (n,), at the original rate."""
