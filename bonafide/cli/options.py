@@ -1,10 +1,14 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+
+import bonafide
+from bonafide.errors import ConfigError, CorpusError
 
 SOME_FAILED = 1
 PRODUCTION = (
@@ -35,6 +39,55 @@ class OutputFile(click.Path):
 PATH = click.Path(path_type=Path)
 
 
+def configs_folder() -> Path:
+    """Return the folder of the run configurations, in a checkout or in an installed wheel."""
+    package = Path(bonafide.__file__).resolve().parent
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+class ConfigFile(click.Path):
+    """A run configuration: a file, or the name of one that comes with bonafide."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path of the file that is named."""
+        if Path(value).exists():
+            return Path(value)
+        known = {file.stem: file for file in sorted(configs_folder().glob("*.yaml"))}
+        if value not in known:
+            names = ", ".join(known)
+            message = f"{value}: no such file; must be one, or one of the names {names}"
+            raise ConfigError("no_config", message)
+        return known[value]
+
+
+def require_corpora(command: str, corpora: Sequence[str]) -> None:
+    """Check that a command that learns from recordings was given some.
+
+    Parameters
+    ----------
+    command : str
+        Its words, for the message.
+    corpora : sequence of str
+        What follows ``--corpus``.
+
+    Raises
+    ------
+    CorpusError
+        ``no_corpus``; the message says what to type.
+    """
+    if not corpora:
+        raise CorpusError(
+            "no_corpus",
+            f"{command} needs recordings: --corpus PATH, a manifest or a folder; to try it on "
+            "simulated ones: bonafide corpus simulate simulated && bonafide train --corpus "
+            "simulated/manifest.csv, or make demo in a checkout",
+        )
+
+
 class Whole(click.IntRange):
     """A whole number within limits, called a number where a word is given."""
 
@@ -47,7 +100,10 @@ bundle = click.option("--bundle", metavar="REF", help=PRODUCTION)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 config = click.option(
-    "--config", type=PATH, metavar="FILE", help="YAML; default: the demo's configuration"
+    "--config",
+    type=ConfigFile(),
+    metavar="NAME|FILE",
+    help="one that comes with bonafide, such as full or demo, or a YAML file; default: demo",
 )
 corpora = click.option(
     "--corpus",
@@ -55,7 +111,7 @@ corpora = click.option(
     type=click.Path(),
     multiple=True,
     metavar="PATH",
-    help="manifest or folder; may be repeated; default: a simulated corpus",
+    help="manifest or folder; may be repeated",
 )
 corpus_format = click.option(
     "--corpus-format", metavar="NAME", help="such as manifest or folder; default: recognised"
