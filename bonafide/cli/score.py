@@ -66,6 +66,7 @@ def score(
     from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
     from bonafide.home import find_bundle, home
+    from bonafide.process.interrupt import interruptible
     from bonafide.scoring import FOOTERS, WRITERS, unusable
 
     detector = Detector(find_bundle(home(), bundle))
@@ -77,9 +78,10 @@ def score(
         failed = sum(map(unusable, to.kept))
         write = WRITERS[style](to.file, fresh=to.fresh)
         try:
-            for result in _results(detector, paths, {kept["path"] for kept in to.kept}):
-                write(result)
-                failed += unusable(result)
+            with interruptible():
+                for result in _results(detector, paths, {kept["path"] for kept in to.kept}):
+                    write(result)
+                    failed += unusable(result)
         finally:
             to.file.write(FOOTERS.get(style, ""))
     return options.SOME_FAILED if failed else 0
@@ -150,19 +152,20 @@ def evaluate(
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
     from bonafide.home import find_bundle, home
+    from bonafide.process.interrupt import interruptible
     from bonafide.scoring import evaluate_corpus
 
     if report:
         require("matplotlib", "scipy")
     rows = read_corpus(corpus, corpus_format)
     detector = Detector(find_bundle(home(), bundle))
-    with Display(quiet=quiet):
+    with Display(quiet=quiet), interruptible():
         judged = evaluate_corpus(detector, rows, progress=reporter("score"))
     show_evaluation(judged.evaluation)
     for note in judged.evaluation.notes:
         click.echo(note)
     for failure in judged.failed:
-        click.echo(failure["error"]["message"], err=True)
+        click.echo(printable(failure["error"]["message"]), err=True)
     if figures:
         figures.write_text(_metrics(judged, detector), encoding="utf-8")
     if report:

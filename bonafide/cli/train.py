@@ -74,6 +74,7 @@ def tune(
     quiet: bool,
 ) -> None:
     """Search the hyper-parameters of one base model."""
+    require("zenml", "optuna")
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
     chosen = _configuration(config)
