@@ -19,7 +19,7 @@ from bonafide.piped import opened
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
-CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "error", "bundle")
+CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "bundle", "warnings", "error")
 
 
 def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:

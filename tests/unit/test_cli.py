@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from benchmarks.sounds import encode, speech
 from bonafide.cli import main, terminal
 from bonafide.cli.extras import EXTRAS, not_installed, require
+from bonafide.cli.options import configs_folder
 from bonafide.cli.root import COMMANDS, cli
-from bonafide.cli.train import configs_folder
 from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import Interval
 from tests.conftest import REPOSITORY
@@ -127,7 +127,7 @@ class TestCompletion:
 
     def test_options_and_their_values(self) -> None:
         assert "--format" in self.complete("bonafide score --")
-        assert self.complete("bonafide score --format ") == ["table", "jsonl", "csv"]
+        assert self.complete("bonafide score --format ") == ["table", "jsonl", "json", "csv"]
 
     def test_the_line_that_help_names(self) -> None:
         """It is what the shell evaluates, with the program's own entry point."""
@@ -144,7 +144,7 @@ class TestExitCodes:
         [
             ("scor x.wav", "No such command 'scor'."),
             ("score", "Missing argument 'PATH...'."),
-            ("score x.wav --format xml", "'xml' is not one of 'table', 'jsonl', 'csv'."),
+            ("score x.wav --format xml", "'xml' is not one of 'table', 'jsonl', 'json', 'csv'."),
             ("score x.wav --formt csv", "No such option '--formt'."),
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
             ("evaluate", "Missing option '--corpus'."),
@@ -255,8 +255,6 @@ class TestMissingExtras:
         [
             ("train", "train"),
             ("tune --model gru", "train"),
-            ("models list", "train"),
-            ("models show", "train"),
             ("models lineage", "train"),
             ("schedule run --cron @daily", "train"),
             ("schedule history", "train"),
@@ -436,7 +434,7 @@ class TestCommands:
         bundle = SimpleNamespace(identity={"name": "b", "version": "1", "sha256": ""})
         monkeypatch.setenv("BONAFIDE_WORKERS", "3")
         monkeypatch.setenv("BONAFIDE_ANONYMOUS", "true")
-        monkeypatch.setattr("serving.launch.check", lambda settings, host: bundle)
+        monkeypatch.setattr("serving.launch.check", lambda *_: bundle)
         monkeypatch.setattr("serving.launch.serve", lambda *given: seen.append(given))
         said = invoke("serve", "--bundle", "x", "--port", "7")
         assert said == "bonafide: bundle b version 1, 3 workers, http://127.0.0.1:7\n"
