@@ -53,7 +53,7 @@ WRONG = {
     "a graph that is none": ("--bundle ./hashed", {}, r"bad_graph: /.*/detector\.onnx: cannot be"),
     "no such bundle in the environment": ("", {"BUNDLE": "gone"}, "no_bundle: gone: no bundle"),
     "no such keys": ("--keys gone.json", {}, "bad_keys: gone.json: no such file"),
-    "keys that are none": ("--keys file", {}, "bad_keys: file: not a file of API keys"),
+    "keys that are none": ("--keys file", {}, "bad_keys: file: holds no key"),
     "a folder of keys": ("--keys empty", {}, "bad_keys: empty: not a file of API keys"),
     "no keys": ("--host 0.0.0.0", {}, "keys_required: --host 0.0.0.0 is reached by other"),
     "an unknown endpoint": ("", {"ENDPOINTS": "gone"}, "bad_endpoint: "),
@@ -63,7 +63,6 @@ WRONG = {
     "no temporary folder": ("", {"TMPDIR": "gone"}, "bad_tmpdir: TMPDIR=gone: must be a folder"),
     "a file to put files in": ("", {"TMPDIR": "file"}, "bad_tmpdir: TMPDIR=file: must be a folder"),
     "too long a folder": ("", {"TMPDIR": "t" * 90}, "bad_tmpdir: TMPDIR=/.*: sockets lie in it"),
-    "a home that is a file": ("", {"HOME": "file"}, "os_error: /.*/file/service: Not a directory"),
 }
 
 
