@@ -49,6 +49,16 @@ class Metrics:
             ["name", "version", "sha256"],
             multiprocess_mode="livemax",
         )
+        self._ready = Gauge(
+            "bonafide_ready",
+            "1 while every worker can have requests answered",
+            multiprocess_mode="livemin",
+        )
+        self._stale = Gauge(
+            "bonafide_stale",
+            "1 while the bundle in production cannot be served, and the one before it answers",
+            multiprocess_mode="livemax",
+        )
         self._stage = cache(self._stages.labels)  # looking a label up takes a lock
         self._identity: tuple[str, ...] = ()
 
@@ -77,3 +87,8 @@ class Metrics:
                 self._bundle.labels(*self._identity).set(0)
             self._bundle.labels(*identity).set(1)
             self._identity = identity
+
+    def shows(self, *, ready: bool, stale: bool) -> None:
+        """Show whether requests can be answered, and with what is in production."""
+        self._ready.set(ready)
+        self._stale.set(stale)

@@ -1,172 +1,124 @@
-"""How the service starts: what is wrong ends it with one line, and paths are the user's."""
+"""What is wrong at the start ends the start: one line that says what was seen and what is needed."""
 
 import os
 import re
-import shutil
-import socket
+import resource
+import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
-import httpx
-import psutil
 import pytest
 
-from benchmarks.sounds import Samples, encode
+from benchmarks.sounds import encode, speech
 from bonafide.bundle import read_bundle, write_bundle
-from bonafide.home import SHIPPED
-from bonafide.process.service import free_port
-from tests.conftest import REPOSITORY
-from tests.helpers.servers import wait_for
+from bonafide.home import SHIPPED, keep, promote
+from bonafide.process.service import SERVE, free_port
+from tests.helpers.servers import Server, server
 
-BONAFIDE = (sys.executable, "-m", "bonafide.cli")
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if "BONAFIDE_" not in name}
-    return {**inherited, "PYTHONPATH": str(REPOSITORY), "BONAFIDE_HOME": str(tmp_path / "home")}
-
-
-@pytest.fixture
-def taken() -> Iterator[int]:
-    """Listen on a port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening.getsockname()[1]
-
-
-def spoiled(folder: Path, *, hashed: bool) -> Path:
-    """Make a bundle whose graph is none, with hashes that say so or not."""
-    shutil.copytree(SHIPPED, folder)
-    (folder / "detector.onnx").write_bytes(b"no graph")
-    if hashed:
-        write_bundle(folder, read_bundle(SHIPPED).manifest)
-    return folder
-
-
-WRONG = {
-    "no such bundle": ("--bundle gone", {}, "no_bundle: gone: no bundle's folder"),
-    "no bundle in a folder": ("--bundle ./empty", {}, "no_bundle: /.*/empty: no bundle is here"),
-    "a file for a bundle": ("--bundle ./file", {}, "no_bundle: /.*/file: no bundle is here"),
-    "an altered bundle": ("--bundle ./altered", {}, r"altered: /.*/detector\.onnx: its sha256"),
-    "a graph that is none": ("--bundle ./hashed", {}, r"bad_graph: /.*/detector\.onnx: cannot be"),
-    "no such bundle in the environment": ("", {"BUNDLE": "gone"}, "no_bundle: gone: no bundle"),
-    "no such keys": ("--keys gone.json", {}, "bad_keys: gone.json: no such file"),
-    "keys that are none": ("--keys file", {}, "bad_keys: file: holds no key"),
-    "a folder of keys": ("--keys empty", {}, "bad_keys: empty: not a file of API keys"),
-    "no keys": ("--host 0.0.0.0", {}, "keys_required: --host 0.0.0.0 is reached by other"),
-    "an unknown endpoint": ("", {"ENDPOINTS": "gone"}, "bad_endpoint: "),
-    "a bad number": ("", {"WORKERS": "many"}, "bad_setting: BONAFIDE_WORKERS='many'"),
-    "a host that is none": ("--host gone --anonymous", {}, "bad_host: --host gone: must be an IP"),
-    "another's address": ("--host 192.0.2.1 --anonymous", {}, "bad_address: --host 192.0.2.1"),
-    "no temporary folder": ("", {"TMPDIR": "gone"}, "bad_tmpdir: TMPDIR=gone: must be a folder"),
-    "a file to put files in": ("", {"TMPDIR": "file"}, "bad_tmpdir: TMPDIR=file: must be a folder"),
-    "too long a folder": ("", {"TMPDIR": "t" * 90}, "bad_tmpdir: TMPDIR=/.*: sockets lie in it"),
+SOUND = encode(speech(5.0), "flac")
+OK = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"}'
+LIMITS = {
+    "open files": ("NOFILE", 200, "RLIMIT_NOFILE is 200; the service needs 256 open files"),
+    "address space": ("AS", 1 << 30, r"RLIMIT_AS is 1073741824; the service needs 4000000000 bytes"),
+    "processes": ("NPROC", 10, r"RLIMIT_NPROC is 10; the service needs \d+ processes"),
+    "file size": ("FSIZE", 1000, "RLIMIT_FSIZE is 1000; the service needs 50000000 bytes"),
 }
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_ends_with_one_line(case: str, tmp_path: Path, environment: dict[str, str]) -> None:
-    words, settings, said = WRONG[case]
-    for name in ("empty", "t" * 90):
-        (tmp_path / name).mkdir()
-    (tmp_path / "file").write_text("{}")
-    spoiled(tmp_path / "altered", hashed=False)
-    spoiled(tmp_path / "hashed", hashed=True)
-    given = {name if name == "TMPDIR" else f"BONAFIDE_{name}": v for name, v in settings.items()}
-    done = subprocess.run(
-        [*BONAFIDE, "serve", "--port", str(free_port()), *words.split()],
-        cwd=tmp_path,
-        env=environment | given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
-    assert re.match(f"bonafide: {said}", line), line
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_a_port_that_is_taken(
-    host: str, taken: int, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    words = ("serve", "--host", host, "--anonymous", "--port", str(taken))
-    done = subprocess.run(
-        [*BONAFIDE, *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    said = f"bonafide: port_taken: --host {host} --port {taken}: cannot be listened on: Address"
-    assert done.returncode == 2 and done.stderr.startswith(said)
-    assert done.stdout == ""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Path:
-    """Put `bonafide` on a PATH."""
-    path = tmp_path / "bin" / "bonafide"
-    path.parent.mkdir()
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bonafide.cli "$@"\n')
-    path.chmod(0o755)
-    return path
+def temp() -> Iterator[Path]:
+    """A folder for temporary files, whose path is short."""
+    with tempfile.TemporaryDirectory(prefix="bf") as name:
+        yield Path(name)
+        assert list(Path(name).iterdir()) == []  # a start that fails leaves nothing
 
 
-def test_the_readme_s_line_word_for_word_with_relative_paths(
-    tmp_path: Path, environment: dict[str, str], command: Path, voice: Samples
-) -> None:
-    """Keys, bundle, home and temporary folder are all named from the folder of whoever types."""
-    (line,) = [
-        text for text in (REPOSITORY / "README.md").read_text().splitlines() if "keys add" in text
-    ]
-    here, port = tmp_path / "here", free_port()
-    shutil.copytree(SHIPPED, here / "mine")
-    (here / "t").mkdir()
-    named = write_bundle(here / "mine", {**read_bundle(SHIPPED).manifest, "name": "relative"})
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            ["bash", "-c", f"{{ {line} --workers 1 --port {port}; }} > said"],
-            cwd=here,
-            env={
-                **environment,
-                "PATH": f"{command.parent}:{os.environ['PATH']}",
-                "BONAFIDE_HOME": "home",
-                "BONAFIDE_BUNDLE": "mine",
-                "TMPDIR": "t",
-            },
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        address = f"http://127.0.0.1:{port}"
+def failed_start(home: Path, temp: Path, environment: Mapping[str, str] = NOTHING, **more: object) -> str:
+    """Start the service, which must fail; return its one line."""
+    given = {**os.environ, "BONAFIDE_HOME": str(home), "TMPDIR": str(temp), **environment}
+    port = str(more.pop("port", free_port()))
+    done = subprocess.run(
+        [*SERVE, "--port", port], env=given, capture_output=True, text=True, timeout=60, **more
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.startswith("bonafide: "), done.stderr
+    return line.removeprefix("bonafide: ")
 
-        def ready() -> bool:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            try:
-                return httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
-            except httpx.TransportError:
-                return False
 
-        wait_for(ready, "ready", limit_s=90)
-        key, said = (here / "said").read_text().splitlines()[:2]
-        version = named.identity["version"]
-        assert (
-            said == f"bonafide: bundle relative version {version}, 1 worker, http://0.0.0.0:{port}"
-        )
-        with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
-            files = {"audio": encode(voice, "wav")}
-            assert client.post("/v1/detect", files=files).status_code == 401
-            client.headers["Authorization"] = f"Bearer {key}"
-            answer = client.post("/v1/detect", files=files)
-        assert answer.json()["bundle"] == named.identity
-    finally:
-        for server in psutil.Process(process.pid).children():  # of the shell
-            server.terminate()
-        process.wait(30)
-    assert sorted(path.name for path in here.iterdir()) == [
-        "home",
-        "keys.json",
-        "mine",
-        "said",
-        "t",
-    ]
-    assert list((here / "t").iterdir()) == []
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_is_too_low_is_named(tmp_path: Path, temp: Path, name: str) -> None:
+    word, value, said = LIMITS[name]
+    limit = getattr(resource, f"RLIMIT_{word}")
+    lower = partial(resource.setrlimit, limit, (value, value))
+    line = failed_start(tmp_path, temp, preexec_fn=lower)
+    assert re.match(f"bad_limit: {said}", line), line
+
+
+def test_a_soft_limit_is_raised(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    command = ("prlimit", "--nofile=200:", *SERVE)
+    with server(tmp_path, workers=1, command=command) as running:
+        (worker,) = running.workers()
+        assert worker.rlimit(resource.RLIMIT_NOFILE) == (256, hard)
+        assert running.detect(SOUND).status_code == 200
+
+
+def test_a_scorer_that_cannot_start_says_why(tmp_path: Path, temp: Path) -> None:
+    line = failed_start(tmp_path, temp, {"BONAFIDE_SCORER_MB": "100"})
+    assert line.startswith("confined_failed: serving.workers.scorer does not start: "), line
+
+
+def test_a_promoted_bundle_that_is_no_graph_is_named(tmp_path: Path, temp: Path) -> None:
+    kept = keep(tmp_path, read_bundle(SHIPPED), {}, "a variant\n")
+    (kept.folder / "detector.onnx").write_bytes(b"not a graph")
+    promote(tmp_path, kept)
+    assert failed_start(tmp_path, temp).startswith(f"altered: {kept.folder}/detector.onnx")
+    write_bundle(kept.folder, kept.manifest)  # which hashes what is there
+    assert failed_start(tmp_path, temp).startswith("confined_failed: serving.workers.scorer")
+
+
+def test_no_other_folder_takes_the_place_of_a_missing_tmpdir(tmp_path: Path, temp: Path) -> None:
+    line = failed_start(tmp_path, temp / "missing")
+    assert line == f"bad_tmpdir: TMPDIR={temp}/missing: must be a folder that is there"
+    line = failed_start(tmp_path, Path("/proc"))
+    assert line.startswith("bad_tmpdir: TMPDIR=/proc: "), line
+    (temp / ("long" * 30)).mkdir()
+    line = failed_start(tmp_path, temp / ("long" * 30))
+    assert "leave no room for a socket's name" in line
+    (temp / ("long" * 30)).rmdir()
+
+
+def test_a_busy_port_is_named_and_its_server_not_touched(tmp_path: Path, temp: Path) -> None:
+    with server(tmp_path, workers=1) as running:
+        assert running.detect(SOUND).status_code == 200
+        before = sorted(running.temp.rglob("*"))
+        for folder in (temp, running.temp):
+            line = failed_start(tmp_path, folder, port=running.port)
+            taken = f"port_taken: --host 127.0.0.1 --port {running.port}: cannot be listened on"
+            assert line.startswith(taken), line
+        assert running.metric(OK) == 1
+        assert sorted(running.temp.rglob("*")) == before
+
+
+@pytest.mark.parametrize("home", ["/proc"])  # nothing can be written there, not even by root
+def test_a_home_that_cannot_be_written_is_served_from(home: str) -> None:
+    with server(Path(home), workers=1) as running:
+        assert running.detect(SOUND).status_code == 200
+        assert running.get("/metrics").status_code == 200
+
+
+def test_a_start_that_is_stopped_leaves_nothing(tmp_path: Path, temp: Path) -> None:
+    environment = {**os.environ, "BONAFIDE_HOME": str(tmp_path), "TMPDIR": str(temp)}
+    command = [*SERVE, "--port", str(free_port()), "--workers", "1"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"bonafide: bundle")
+        while not list(temp.iterdir()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0

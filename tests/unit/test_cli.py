@@ -479,11 +479,12 @@ class TestCommands:
         bundle = SimpleNamespace(identity={"name": "b", "version": "1", "sha256": ""})
         monkeypatch.setenv("BONAFIDE_WORKERS", "3")
         monkeypatch.setenv("BONAFIDE_ANONYMOUS", "true")
-        monkeypatch.setattr("serving.launch.check", lambda *_: bundle)
+        monkeypatch.setattr("serving.launch.check", lambda settings, host, port: bundle)
         monkeypatch.setattr("serving.launch.serve", lambda *given: seen.append(given))
         said = invoke("serve", "--bundle", "x", "--port", "7")
         assert said == "bonafide: bundle b version 1, 3 workers, http://127.0.0.1:7\n"
-        ((settings, host, port),) = seen
+        ((settings, served, host, port),) = seen
+        assert served is bundle
         assert (settings.bundle, settings.workers, settings.anonymous) == ("x", 3, True)
         assert (host, port) == ("127.0.0.1", 7)
 
