@@ -7,6 +7,7 @@ from bonafide.process.confine import MAX_FILES
 from serving.settings import Settings
 
 WORKER_MB = 2_000.0  # address space of BentoML's processes, which use a tenth of it
+DATA_MB = 500.0  # of each process
 SPARE_FILES = 128  # of a worker, beside two an upload: the file and the connection
 PROCESSES = 16  # of the server itself, threads counted: the kernel counts them alike
 WORKER_PROCESSES = 16  # of each worker and its scorer
@@ -30,6 +31,7 @@ def check_limits(settings: Settings) -> None:
     processes = PROCESSES + WORKER_PROCESSES * settings.n_workers
     _require("RLIMIT_NOFILE", files, "open files (ulimit -n)")
     _require("RLIMIT_AS", space, "bytes of address space (ulimit -v)")
+    _require("RLIMIT_DATA", round(DATA_MB * 1e6), "bytes of data (ulimit -d)")
     _require("RLIMIT_NPROC", processes, "processes (ulimit -u)")
     _require("RLIMIT_FSIZE", settings.max_body_bytes, "bytes of a file (ulimit -f)")
 

@@ -36,7 +36,7 @@ class Values(MmapedDict):
         Values that it holds already are gone on with.
     """
 
-    def __init__(self, filename: str, read_mode: bool = False) -> None:  # noqa: ARG002
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
         self._fname, self._capacity = filename, SIZE
         self._f: IO[bytes] | None = None
         self._m: Any = mmap.mmap(-1, SIZE)

@@ -1,9 +1,9 @@
 """The run folder: what the processes of one server share, in ``TMPDIR``, and no other server.
 
-Its name is random, because servers in two containers may share a ``TMPDIR`` and have one process ID.
-That its server lives shows in a lock (flock) on the folder itself, which ends with the last process
-that holds it: process IDs mean nothing to another container, times are changed by whoever cleans
-up, and cleaners such as systemd-tmpfiles leave a folder alone that is locked.
+Its name is random: servers in two containers may share a ``TMPDIR`` and have one process ID. That
+its server lives shows in a lock (flock) on the folder itself, which ends with the last process that
+holds it: process IDs mean nothing to another container, times are changed by whoever cleans up, and
+cleaners such as systemd-tmpfiles leave a folder alone that is locked.
 """
 
 import contextlib

@@ -114,8 +114,9 @@ class Scorer:
                 ticket = os.read(self._queue, TICKET.size)
             except BlockingIOError:  # another scorer was faster
                 continue
+            worker, *request = TICKET.unpack(ticket)
             try:
-                self._serve(*TICKET.unpack(ticket))
+                self._serve(worker, *request)
             except OSError:  # that worker is gone, and its client with it
                 if connection := self._workers.pop(worker, None):
                     connection.close()

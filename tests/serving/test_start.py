@@ -1,4 +1,4 @@
-"""What is wrong at the start ends the start: one line that says what was seen and what is needed."""
+"""What is wrong at the start ends the start: one line says what was seen and what is needed."""
 
 import os
 import re
@@ -17,13 +17,19 @@ from benchmarks.sounds import encode, speech
 from bonafide.bundle import read_bundle, write_bundle
 from bonafide.home import SHIPPED, keep, promote
 from bonafide.process.service import SERVE, free_port
-from tests.helpers.servers import Server, server
+from tests.helpers.servers import server
 
 SOUND = encode(speech(5.0), "flac")
 OK = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"}'
 LIMITS = {
     "open files": ("NOFILE", 200, "RLIMIT_NOFILE is 200; the service needs 256 open files"),
-    "address space": ("AS", 1 << 30, r"RLIMIT_AS is 1073741824; the service needs 4000000000 bytes"),
+    "address space": (
+        "AS",
+        1 << 30,
+        r"RLIMIT_AS is 1073741824; the service needs 4000000000 bytes",
+    ),
+    "too little to load numpy": ("AS", 150_000_000, "RLIMIT_AS is 150000000; the service needs"),
+    "data": ("DATA", 100_000_000, "RLIMIT_DATA is 100000000; the service needs 500000000 bytes"),
     "processes": ("NPROC", 10, r"RLIMIT_NPROC is 10; the service needs \d+ processes"),
     "file size": ("FSIZE", 1000, "RLIMIT_FSIZE is 1000; the service needs 50000000 bytes"),
 }
@@ -38,7 +44,9 @@ def temp() -> Iterator[Path]:
         assert list(Path(name).iterdir()) == []  # a start that fails leaves nothing
 
 
-def failed_start(home: Path, temp: Path, environment: Mapping[str, str] = NOTHING, **more: object) -> str:
+def failed_start(
+    home: Path, temp: Path, environment: Mapping[str, str] = NOTHING, **more: object
+) -> str:
     """Start the service, which must fail; return its one line."""
     given = {**os.environ, "BONAFIDE_HOME": str(home), "TMPDIR": str(temp), **environment}
     port = str(more.pop("port", free_port()))
@@ -71,6 +79,7 @@ def test_a_soft_limit_is_raised(tmp_path: Path) -> None:
 def test_a_scorer_that_cannot_start_says_why(tmp_path: Path, temp: Path) -> None:
     line = failed_start(tmp_path, temp, {"BONAFIDE_SCORER_MB": "100"})
     assert line.startswith("confined_failed: serving.workers.scorer does not start: "), line
+    assert line.endswith("its address space is BONAFIDE_SCORER_MB=100")
 
 
 def test_a_promoted_bundle_that_is_no_graph_is_named(tmp_path: Path, temp: Path) -> None:

@@ -77,7 +77,7 @@ def wait_healed(service: Server) -> None:
 
 
 def wait_not_ready(service: Server, why: str) -> None:
-    """Wait until /readyz says why, and see that requests are refused at once and the worker lives."""
+    """Wait until /readyz says why; requests are refused at once, and the worker lives."""
     wait_for(lambda: readiness(service)[0] == 503 and why in readiness(service)[1], why)
     start = time.monotonic()
     answer = service.detect(SOUND)
@@ -204,7 +204,10 @@ def test_a_request_whose_upload_a_cleaner_removes_is_told_so(service: Server) ->
         for scorer in service.scorers():
             scorer.resume()
         error = answer.result().json()["error"]
-    assert error == {"code": "not_ready", "message": "the upload was lost in the service; try again"}
+    assert error == {
+        "code": "not_ready",
+        "message": "the upload was lost in the service; try again",
+    }
     wait_healed(service)
 
 
