@@ -16,7 +16,6 @@ from bonafide.home import find_bundle, home
 from bonafide.process.confine import ConfinedError, end
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
-from serving.limits import check_limits
 from serving.settings import Settings, is_loopback
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
 from serving.workers.keeper import start_scorer
@@ -46,11 +45,10 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``; ``bad_limit``; ``bad_tmpdir``; ``bad_host``; ``port_taken``.
+        ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``.
     BundleError
         What `bonafide.home.find_bundle` raises.
     """
-    check_limits(settings)
     find_endpoints(settings.endpoint_names)
     if settings.keys:
         read_keys(Path(settings.keys))
@@ -110,8 +108,8 @@ async def check_scorer(folder: Path, bundle: Bundle, settings: Settings) -> None
     """
     try:
         await end(await start_scorer(folder, bundle, settings))
-    except OSError as error:
-        message = f"a scorer does not start: {error.strerror}"
+    except (ConfinedError, OSError) as error:
+        message = f"{error}; its address space is BONAFIDE_SCORER_MB={settings.scorer_mb:g}"
         raise ConfinedError("confined_failed", message) from error
 
 

@@ -23,12 +23,15 @@ def serve(host: str, port: int, **given: Any) -> None:
     """
     from dataclasses import replace
 
-    from serving.launch import check
-    from serving.launch import serve as become_server
+    from serving.limits import check_limits
     from serving.settings import Settings
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = replace(Settings.from_environment(), **chosen)
+    check_limits(settings)  # first: there may be too little memory even to load what follows
+    from serving.launch import check
+    from serving.launch import serve as become_server
+
     bundle = check(settings, host, port)
     identity = bundle.identity
     address = f"[{host}]" if ":" in host else host
