@@ -6,6 +6,8 @@ import shutil
 import signal
 import socket
 import sys
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 from bonafide.bundle import Bundle
@@ -44,7 +46,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``; ``bad_tmpdir``; ``port_taken``; ``bad_setting``.
+        ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``; ``bad_setting``.
     BundleError
         What `bonafide.home.find_bundle` raises.
     """
@@ -66,7 +68,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         check_port(*settings.metrics_address, named)
     if settings.audit:
         Audit(Path(settings.audit))
-    return find_bundle(home(), settings.bundle_folder)
+    return find_bundle(home(), settings.bundle or None)
 
 
 def check_port(address: str, port: int, named: str = "") -> None:
@@ -123,13 +125,17 @@ async def check_scorer(folder: Path, bundle: Bundle, settings: Settings) -> None
 
 
 def environment(settings: Settings, folder: Path) -> dict[str, str]:
-    """Return the environment of BentoML's server: all that it writes lies in the run folder."""
+    """Return the environment of BentoML's server: all that it writes lies in the run folder.
+
+    Paths are absolute, since its processes work in another folder than the user.
+    """
     return {
         **os.environ,
         "BENTOML_HOME": str(folder / "bentoml"),  # its counters are there
         "BENTOML_DO_NOT_TRACK": "true",
         "TMPDIR": str(folder),
         VARIABLE: str(folder),
+        "BONAFIDE_HOME": str(home()),
         **settings.absolute().to_environment(),
     }
 
@@ -156,6 +162,8 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
         ``confined_failed`` if no scorer starts.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
+    if settings.bundle:  # by whatever name, it is the one that was checked
+        settings = replace(settings, bundle=str(bundle.folder))
     folder = make_run_folder()
     try:
         asyncio.run(check_scorer(folder, bundle, settings))
@@ -170,4 +178,11 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
 
 
 def _address(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host
+    """Return the IP address of a host, which BentoML needs."""
+    try:
+        return str(ip_address(host))
+    except ValueError as error:
+        if is_loopback(host):  # by a name
+            return "127.0.0.1"
+        message = f"--host {host}: must be an IP address of this machine, or localhost"
+        raise ConfigError("bad_host", message) from error

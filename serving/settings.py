@@ -24,8 +24,8 @@ class Settings:
     Parameters
     ----------
     bundle : str
-        Folder of a bundle; empty to follow the one in production: a promotion is picked up
-        without a restart.
+        A bundle, named as `bonafide.home.bundle_folder` takes it; empty to follow the one in
+        production: a promotion is picked up without a restart.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     audit : str

@@ -54,7 +54,7 @@ def is_heavy(module: str) -> bool:
 
 
 def test_some_modules_have_examples_and_some_are_heavy() -> None:
-    assert {"bonafide.audio", "bonafide.corpora.registry"} < set(WITH_EXAMPLES)
+    assert {"bonafide.audio.stream", "bonafide.corpora.registry"} < set(WITH_EXAMPLES)
     assert "bonafide.models.networks" in filter(is_heavy, MODULES)
 
 
