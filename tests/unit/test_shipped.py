@@ -1,0 +1,61 @@
+"""The bundle that ships with the package."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bonafide.audio import Waveform
+from bonafide.bundle import read_bundle
+from bonafide.detector import Detector
+from bonafide.export.rebuild import rebuild
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.home import SHIPPED
+from bonafide.simulation.voices import Voice, speak
+
+BUILT = ("frontend.onnx", "detector.onnx")
+N_SAMPLES = 9 * SAMPLE_RATE_HZ
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Waveform:
+    rng = np.random.default_rng(3)
+    sound = speak(rng, Voice.draw(rng), N_SAMPLES)
+    room = 0.01 * rng.standard_normal(N_SAMPLES)
+    return np.asarray(0.4 * sound / np.abs(sound).max() + room, dtype=np.float32)
+
+
+def wav(sound: Waveform, subtype: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, sound, SAMPLE_RATE_HZ, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def test_its_graphs_are_what_this_code_makes_of_its_parts(tmp_path: Path) -> None:
+    shipped = read_bundle(SHIPPED)
+    sound = np.random.default_rng(0).standard_normal((2, shipped.spec.window_samples))
+    rebuilt = rebuild(shipped, tmp_path / "bundle", sound.astype(np.float32), {})
+    for name in BUILT:
+        assert (rebuilt.folder / name).read_bytes() == (SHIPPED / name).read_bytes()
+    assert rebuilt.digest() == shipped.digest()
+
+
+@pytest.mark.parametrize(
+    ("level", "subtype"),
+    [(1.0, "PCM_16"), (1.0, "PCM_24"), (1.0, "FLOAT"), (0.05, "PCM_24"), (0.05, "FLOAT")],
+)
+@pytest.mark.parametrize("offset", [0.5, -0.3, 0.01])
+def test_an_offset_is_not_heard(
+    offset: float, level: float, subtype: str, detector: Detector, voice: Waveform
+) -> None:
+    sounds = [wav(level * voice + added, subtype) for added in (0.0, offset)]
+    wanted, seen = map(detector.score, sounds)
+    assert [each.code for each in seen.warnings] == [each.code for each in wanted.warnings]
+    assert seen.llr == pytest.approx(wanted.llr, abs=0.01)
