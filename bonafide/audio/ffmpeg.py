@@ -1,0 +1,211 @@
+"""Decoding through FFmpeg: what is compressed, and video."""
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.audio.types import BLOCK_S, Blocks, Findings, Samples
+from bonafide.errors import AudioError
+
+MAX_PLANES = 8
+MAX_TRACKS = 64
+# Packets of under a millisecond cost more than their sound: so many may be decoded.
+MAX_TINY_PACKETS, TINY_S = 500_000, 1e-3
+# Demuxers for self-contained files; playlists and scripts, which name other files, are left out.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
+    "mp3,ogg,wav,w64,caf,aiff,au,flac,gsm,dts,ape,wv,tta,tak,opus,g722"
+)
+# Containers whose header says how long they are; for others FFmpeg guesses by the bit rate.
+FORMATS_WITH_DURATION = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "asf", "flv", "caf")
+
+
+def not_audio(reason: str) -> AudioError:
+    """Return the error for content that no decoder knows."""
+    return AudioError(
+        "not_audio",
+        f"not an audio file that can be decoded ({reason}); WAV, FLAC, MP3, Ogg, Opus, M4A, WebM, "
+        "MP4 and similar formats can be",
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def blocks(
+    file: BinaryIO, found: Findings, track: int | None = None, format_name: str | None = None
+) -> Blocks:
+    """Decode one audio track of a file.
+
+    Parameters
+    ----------
+    file : binary file
+        Left open.
+    found : Findings
+        Filled on the way.
+    track : int or None
+        The audio track, from 0; None for the first that decodes.
+    format_name : str or None
+        FFmpeg's name of the format; None to recognise it.
+
+    Yields
+    ------
+    tuple of int and ndarray of float32, shape (n, channels)
+        Rate in Hz, and samples.
+
+    Raises
+    ------
+    AudioError
+        ``not_audio``, ``no_sound`` (a video without a sound track, or no such track) or
+        ``bad_format`` (too many tracks or packets).
+    """
+    n_tracks, tried = 1, track or 0
+    while True:
+        file.seek(0)
+        track_blocks = _track(file, found, tried, format_name)
+        try:
+            first = next(track_blocks, None)
+        except _TrackError as error:
+            n_tracks = found.n_tracks
+            if track is not None or tried + 1 >= n_tracks:
+                raise not_audio(str(error)) from error
+        else:
+            if first is not None:
+                yield first
+                yield from track_blocks
+                return
+            if track is not None or tried + 1 >= found.n_tracks:
+                return
+        tried += 1
+
+
+class _TrackError(Exception):
+    """A track of which nothing decodes."""
+
+
+def _track(file: BinaryIO, found: Findings, track: int, format_name: str | None) -> Blocks:
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    try:
+        container = av.open(
+            file, "r", format=format_name, options=options, metadata_errors="replace"
+        )
+    except av.error.FFmpegError as error:
+        raise not_audio(_reason(error)) from error
+    with container:
+        found.n_tracks = len(container.streams.audio)
+        if not found.n_tracks:
+            raise AudioError("no_sound", "holds no sound track")
+        if track >= found.n_tracks:
+            raise AudioError("no_sound", f"holds {found.n_tracks} sound tracks, and no {track + 1}")
+        if found.n_tracks > MAX_TRACKS:
+            raise AudioError(
+                "bad_format", f"{found.n_tracks} sound tracks; must be 1 to {MAX_TRACKS}"
+            )
+        stream = container.streams.audio[track]
+        if stream.codec_context is None:
+            raise _TrackError("its codec is not known")
+        if not (stream.codec_context.sample_rate and stream.codec_context.channels):
+            raise _TrackError("no sound in it")  # FFmpeg guessed a format and found none
+        found.codec = stream.codec_context.name
+        yield from _gathered(_Frames(container, stream, found))
+
+
+class _Frames:
+    """The frames of a track, past packets that do not decode."""
+
+    def __init__(
+        self, container: av.container.InputContainer, stream: Any, found: Findings
+    ) -> None:
+        self._container, self._stream, self._found = container, stream, found
+        self._lost = 0
+        self.seconds, self.reached_s = 0.0, 0.0
+
+    def __iter__(self) -> Iterator[av.AudioFrame]:
+        n_packets, error = 0, None
+        try:
+            for packet in self._container.demux():
+                self._note_time(packet)
+                if packet.stream is not self._stream and packet.stream != self._stream:
+                    continue
+                n_packets += 1
+                if n_packets > MAX_TINY_PACKETS and self.seconds < TINY_S * n_packets:
+                    raise AudioError(
+                        "bad_format",
+                        f"{n_packets} packets hold {self.seconds:.1f} s of sound; must be at most "
+                        f"{1 / TINY_S:g} a second",
+                    )
+                try:
+                    frames: list[Any] = packet.decode()
+                except av.error.FFmpegError as bad:
+                    error = bad
+                    self._lost += bool(self.seconds)
+                    continue
+                for frame in frames:
+                    self.seconds += frame.samples / frame.sample_rate
+                    yield frame
+        except av.error.FFmpegError as broken:
+            error = broken
+            self._found.damage = f"decoding broke off after {self.seconds:.2f} s: {_reason(broken)}"
+        if not self.seconds and error is not None:
+            raise _TrackError(_reason(error)) from error
+        self._note_damage()
+
+    def _note_time(self, packet: Any) -> None:
+        if packet.pts is not None and packet.time_base is not None:
+            end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self.reached_s = max(self.reached_s, end_s)
+
+    def _note_damage(self) -> None:
+        promised_s = (self._container.duration or 0) / av.time_base
+        reached_s = max(self.reached_s, self.seconds)
+        if self._lost and not self._found.damage:
+            self._found.damage = f"{self._lost} packets of its sound could not be decoded"
+        elif (
+            self._container.format.name in FORMATS_WITH_DURATION
+            and reached_s < promised_s - 0.5  # encoder delay and padding are shorter
+            and not self._found.damage
+        ):
+            self._found.damage = (
+                f"{promised_s:.2f} s were promised and {reached_s:.2f} s could be decoded"
+            )
+
+
+def _gathered(frames: _Frames) -> Blocks:
+    """Convert frames to float32, as many at once as make up a block and are of one kind."""
+    held: list[NDArray[Any]] = []
+    kind, n_held = ("", 0, 0), 0
+    for frame in frames:
+        seen = (frame.format.name, frame.sample_rate, frame.layout.nb_channels)
+        if held and (seen != kind or n_held >= BLOCK_S * kind[1]):
+            yield kind[1], _converted(held, *kind[::2])
+            held, n_held = [], 0
+        kind = seen
+        held.append(_array(frame))
+        n_held += frame.samples
+    if held:
+        yield kind[1], _converted(held, *kind[::2])
+
+
+def _array(frame: av.AudioFrame) -> NDArray[Any]:
+    """Return a frame as FFmpeg keeps it: (channels, n), or (1, n * channels) if it is packed."""
+    if frame.layout.nb_channels > MAX_PLANES and frame.format.is_planar:
+        # PyAV reads beyond the eighth plane of planar frames.
+        packed = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
+        frame = packed.resample(frame)[0]
+    return frame.to_ndarray()
+
+
+def _converted(held: list[NDArray[Any]], format_name: str, channels: int) -> Samples:
+    """Join frames of one kind and scale them: to (n, channels), full scale 1."""
+    samples = np.concatenate(held, axis=1) if len(held) > 1 else held[0]
+    samples = samples.reshape(-1, channels) if samples.shape[0] == 1 else samples.T
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    full_scale = np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
+    return samples.astype(np.float32) / full_scale
