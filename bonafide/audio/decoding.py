@@ -4,7 +4,8 @@ from typing import BinaryIO
 
 from bonafide.audio import ffmpeg, libsndfile
 from bonafide.audio.headerless import HEADERLESS_SUFFIXES, RAW, open_raw
-from bonafide.audio.members import Member, members, recognise
+from bonafide.audio.magic import HEAD_BYTES, container_of
+from bonafide.audio.members import WALKED, Member, members
 from bonafide.audio.types import Blocks, Findings
 from bonafide.audio.view import read_at, size_of, view
 from bonafide.errors import AudioError
@@ -12,6 +13,7 @@ from bonafide.errors import AudioError
 MAX_MEMBERS = 1_000
 # Bytes behind the last recording that may be padding, or a tag that is not known.
 IGNORED_BYTES = 4_096
+LIBSNDFILE_KINDS = ("chunks", "au", "vorbis")
 
 
 class Joined:
@@ -39,12 +41,12 @@ class Joined:
     def __init__(self, file: BinaryIO, track: int | None, suffix: str) -> None:
         self._file, self._track, self._suffix = file, track, suffix
         self.codec, self.n_tracks, self.damage, self.omitted = "", 0, "", ""
-        self._seconds = 0.0
+        self._seconds, self._rate_hz = 0.0, 0
 
     def __iter__(self) -> Blocks:
         """Decode the recordings in order."""
         size = size_of(self._file)
-        if self._suffix in HEADERLESS_SUFFIXES and not recognise(read_at(self._file, 0, 64)):
+        if self._suffix in HEADERLESS_SUFFIXES and not self._has_header():
             yield from self._headerless(view(self._file, [(0, size)]))
             return
         for number, member in enumerate(members(self._file, size)):
@@ -52,6 +54,10 @@ class Joined:
                 raise AudioError(
                     "bad_format", f"over {MAX_MEMBERS} recordings in one file; must be at most that"
                 )
+            if member.unknown_bytes:
+                if member.unknown_bytes > IGNORED_BYTES:
+                    self._omit(f"{member.unknown_bytes} bytes that are not known to be sound")
+                continue
             try:
                 yield from self._member(member)
             except AudioError as error:
@@ -66,25 +72,44 @@ class Joined:
         else:
             yield from self._counted(ffmpeg.blocks(file, found, format_name="g722"), found)
 
+    def _has_header(self) -> bool:
+        head = read_at(self._file, 0, HEAD_BYTES)
+        return head[:3] == b"ID3" or bool(container_of(head))
+
     def _member(self, member: Member) -> Blocks:
         file, found = view(self._file, member.pieces), Findings()
-        sound = None if member.kind in FFMPEG_KINDS else libsndfile.open_sound(file)
+        before_s = self._seconds
+        sound = libsndfile.open_sound(file) if self._is_libsndfile_s(member.kind) else None
         if sound is not None:
             yield from self._counted(libsndfile.blocks(sound, found), found)
         else:
             yield from self._counted(ffmpeg.blocks(file, found, self._track), found)
+        heard = round((self._seconds - before_s) * self._rate_hz)
+        if heard < member.samples and not found.damage:
+            found.damage = f"{member.samples} samples were promised and {heard} could be decoded"
         self.damage = self.damage or member.missing or found.damage
+        rest = size_of(file) - (found.reached_bytes or size_of(file))
+        if rest > IGNORED_BYTES and member.kind not in WALKED:
+            self._omit(f"{rest} bytes that are not known to be sound")
+
+    def _is_libsndfile_s(self, kind: str) -> bool:
+        """Return whether to ask libsndfile first; never for what it may take for an MP3.
+
+        Its decoder of MP3 prints remarks to the terminal, and guesses lengths.
+        """
+        if kind:
+            return kind in LIBSNDFILE_KINDS
+        head = read_at(self._file, 0, 3)
+        return head != b"ID3" and not (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
     def _counted(self, blocks: Blocks, found: Findings) -> Blocks:
         for rate_hz, block in blocks:
             self.codec = self.codec or found.codec
             self.n_tracks = max(self.n_tracks, found.n_tracks)
+            self._rate_hz = rate_hz
             self._seconds += len(block) / rate_hz
             yield rate_hz, block
 
     def _omit(self, what: str) -> None:
         if not self.omitted:
             self.omitted = f"behind {self._seconds:.1f} s of sound, which were judged, is {what}"
-
-
-FFMPEG_KINDS = ("mp3", "flac")

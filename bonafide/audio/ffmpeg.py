@@ -110,7 +110,7 @@ def _track(file: BinaryIO, found: Findings, track: int, format_name: str | None)
             raise _TrackError("its codec is not known")
         if not (stream.codec_context.sample_rate and stream.codec_context.channels):
             raise _TrackError("no sound in it")  # FFmpeg guessed a format and found none
-        found.codec = stream.codec_context.name
+        found.codec = stream.codec_context.codec.canonical_name
         yield from _gathered(_Frames(container, stream, found))
 
 
@@ -155,6 +155,9 @@ class _Frames:
         self._note_damage()
 
     def _note_time(self, packet: Any) -> None:
+        if packet.pos is not None and packet.pos >= 0:
+            end = packet.pos + packet.size
+            self._found.reached_bytes = max(self._found.reached_bytes, end)
         if packet.pts is not None and packet.time_base is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
             self.reached_s = max(self.reached_s, end_s)

@@ -1,40 +1,108 @@
 """The recordings that are joined in one file, and where each of them ends."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bonafide.audio.view import Piece, read_at
+from bonafide.audio.boxes import walk_au, walk_avi, walk_boxes, walk_flac, walk_matroska
+from bonafide.audio.chunks import walk
+from bonafide.audio.extent import Extent
+from bonafide.audio.frames import FRAMED, follow, walk_frames
+from bonafide.audio.magic import EBML, HEAD_BYTES, container_of
+from bonafide.audio.ogg import is_plain_vorbis, walk_ogg
+from bonafide.audio.tags import before_tags, skip_tags
+from bonafide.audio.view import Piece, find, read_at
+
+FRAMES_BYTES = 8_192  # three frames and more
+WALKS: dict[str, Callable[[BinaryIO, int, int], Extent]] = {
+    "chunks": walk,
+    "avi": walk_avi,
+    "boxes": walk_boxes,
+    "au": walk_au,
+    "matroska": walk_matroska,
+    "flac": walk_flac,
+    "ogg": walk_ogg,
+}
+WALKED = frozenset({*WALKS, *FRAMED, "vorbis"})
+# What recordings begin with, long enough to be told from chance in what is behind another one.
+SIGNATURES = (
+    *(b"fLaC\0\0\0\x22", b"OggS\0\x02", b"#!AMR", EBML, b"ID3\3\0", b"ID3\4\0"),
+    *(b"WAVEfmt ", b"ftypM4A ", b"ftypisom", b"ftypmp42"),  # 8 and 4 bytes behind the beginning
+)
+MAX_CANDIDATES = 100
 
 
 @dataclass(frozen=True)
 class Member:
-    """One recording in a file.
+    """One recording in a file, or what lies between two and is none.
 
     Parameters
     ----------
     kind : str
-        What `recognise` took it for.
+        Its container or coding; empty if it is not known.
     pieces : sequence of bytes or tuple of int
         What a decoder is to read.
     missing : str
-        What its container promises and the file does not hold; empty if nothing.
+        What is stated and not there; empty if nothing.
+    samples : int
+        How many its header promises; 0 if it is not known.
+    unknown_bytes : int
+        Bytes in front of it that are no recording, no tag and no padding.
     """
 
     kind: str
     pieces: Sequence[Piece]
     missing: str = ""
+    samples: int = 0
+    unknown_bytes: int = 0
 
 
-def recognise(head: bytes) -> str:
-    """Return the kind of container that begins with these bytes; empty if it is not known."""
-    if head[:4] == b"fLaC":
-        return "flac"
-    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-        return "mp3"
-    return ""
+def kind_of(file: BinaryIO, start: int) -> str:
+    """Return the kind of the recording that begins at a place; empty if it is not known."""
+    head = read_at(file, start, FRAMES_BYTES)
+    if kind := container_of(head[:HEAD_BYTES]):
+        return "vorbis" if kind == "ogg" and is_plain_vorbis(file, start) else kind
+    framed = ("aac", "mp3")  # in this order: what is AAC may look like MPEG layer IV
+    return next((kind for kind in framed if follow(head, FRAMED[kind][1])), "")
 
 
 def members(file: BinaryIO, size: int) -> Iterator[Member]:
-    """Yield the recordings in a file, in order."""
-    yield Member(recognise(read_at(file, 0, 64)), [(0, size)])
+    """Yield the recordings in a file, in order, and last what of it is none, if it is anything."""
+    size = before_tags(file, 0, size)
+    start = skip_tags(file, 0, size) if read_at(file, 0, 3) == b"ID3" else 0
+    kind = kind_of(file, start)
+    if not kind:  # a format of a decoder's own; FFmpeg finds sound behind something else
+        yield Member("", [(0, size)])
+        return
+    while start < size:
+        extent = _extent(file, start, size, kind)
+        yield Member(kind, extent.pieces, extent.missing, extent.samples)
+        reach = skip_tags(file, extent.end, size)
+        kind, start = kind_of(file, reach) if reach < size else "", reach
+        if reach < size and not kind:
+            start = _next_known(file, reach, size)
+            kind = kind_of(file, start)
+            yield Member("", [], unknown_bytes=start - reach)
+
+
+def _extent(file: BinaryIO, start: int, size: int, kind: str) -> Extent:
+    if kind in FRAMED:
+        return walk_frames(file, start, size, kind)
+    if kind in WALKS or kind == "vorbis":
+        return WALKS["ogg" if kind == "vorbis" else kind](file, start, size)
+    return Extent([(start, size)], size)
+
+
+def _next_known(file: BinaryIO, start: int, end: int) -> int:
+    """Return where behind something unknown a recording begins; the end if nowhere."""
+    place = start
+    for _ in range(MAX_CANDIDATES):
+        place = find(file, place, end, SIGNATURES)
+        if place == end:
+            break
+        for back in (0, 4, 8):
+            candidate = skip_tags(file, place - back, end)
+            if place - back >= start and candidate < end and kind_of(file, candidate):
+                return candidate
+        place += 1
+    return end

@@ -28,8 +28,11 @@ class Findings:
         Audio tracks in it, those that cannot be decoded too.
     damage : str
         What is wrong with a recording that broke off; empty if nothing.
+    reached_bytes : int
+        Where in the file the last sound was; 0 if that is not known.
     """
 
     codec: str = ""
     n_tracks: int = 1
     damage: str = ""
+    reached_bytes: int = 0

@@ -11,6 +11,9 @@ Piece: TypeAlias = bytes | tuple[int, int]
 """Bytes, or where in the file to take them from: start and end."""
 
 
+WINDOW_BYTES = 1 << 20
+
+
 def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return file.seek(0, os.SEEK_END)
@@ -20,6 +23,17 @@ def read_at(file: BinaryIO, start: int, size: int) -> bytes:
     """Return up to `size` bytes from a place in a file."""
     file.seek(start)
     return file.read(size)
+
+
+def find(file: BinaryIO, start: int, end: int, needles: Sequence[bytes]) -> int:
+    """Return the first place from `start` on where one of the needles is; `end` if nowhere."""
+    overlap = max(map(len, needles)) - 1
+    for place in range(start, end, WINDOW_BYTES):
+        content = read_at(file, place, min(WINDOW_BYTES + overlap, end - place))
+        found = [at for needle in needles if (at := content.find(needle)) >= 0]
+        if found:
+            return place + min(found)
+    return end
 
 
 def view(file: BinaryIO, pieces: Sequence[Piece]) -> BinaryIO:

@@ -1,0 +1,154 @@
+"""Containers made of chunks that state their size: how far each one reaches, and what it lacks."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from bonafide.audio.extent import Extent, is_placeholder, lacking
+from bonafide.audio.view import Piece, read_at
+
+MAX_CHUNKS = 100_000
+W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a container writes its chunks.
+
+    Parameters
+    ----------
+    head : int
+        Bytes before the first chunk.
+    fields : struct.Struct
+        Of a chunk: identifier and size, or size and identifier.
+    data : bytes
+        Identifier of the chunk that holds the sound.
+    align : int
+        Chunks begin at multiples of this many bytes.
+    inclusive : bool
+        Whether a size counts the fields.
+    """
+
+    head: int
+    fields: struct.Struct
+    data: bytes
+    align: int = 1
+    inclusive: bool = False
+
+
+LAYOUTS = {
+    b"RIFF": Layout(12, struct.Struct("<4sI"), b"data", 2),
+    b"RF64": Layout(12, struct.Struct("<4sI"), b"data", 2),
+    b"BW64": Layout(12, struct.Struct("<4sI"), b"data", 2),
+    b"RIFX": Layout(12, struct.Struct(">4sI"), b"data", 2),
+    b"FORM": Layout(12, struct.Struct(">4sI"), b"SSND", 2),
+    b"caff": Layout(8, struct.Struct(">4sQ"), b"data"),
+    W64_RIFF[:4]: Layout(40, struct.Struct("<16sQ"), W64_DATA, 8, inclusive=True),
+}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk: its identifier, where its fields and its content begin, and its stated size."""
+
+    name: bytes
+    start: int
+    content: int
+    size: int
+
+
+def _printable(name: bytes) -> bool:
+    return all(32 <= byte < 127 for byte in name[:4])
+
+
+def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) -> Iterator[Chunk]:
+    """Yield the chunks from a place on, until what follows is none; `origin` is a container's."""
+    width = layout.fields.size
+    for _ in range(MAX_CHUNKS):
+        fields = read_at(file, start, width)
+        if len(fields) < width or start + width > end:
+            return
+        name, size = layout.fields.unpack(fields)
+        size -= width * layout.inclusive
+        if size < 0 or not (len(name) > 4 or _printable(name)):
+            return
+        yield Chunk(name, start, start + width, size)
+        start = _padded(file, origin, start + width + size, layout)
+
+
+def _padded(file: BinaryIO, origin: int, end: int, layout: Layout) -> int:
+    """Return where the next chunk begins: some programs leave out the padding byte."""
+    padded = origin - (origin - end) // layout.align * layout.align
+    if padded > end and layout.align == 2:
+        name = read_at(file, end, 5)
+        if len(name) == 5 and name[0] and _printable(name) and not _printable(name[1:]):
+            return end
+    return padded
+
+
+def walk(file: BinaryIO, start: int, end: int) -> Extent:
+    """Follow the chunks of a container from its start, up to the end of the file.
+
+    Where its sound is in several chunks or of no stated size, the pieces make it one chunk.
+    """
+    magic = read_at(file, start, 4)
+    layout = LAYOUTS[magic]
+    first, sound, missing = None, list[Piece](), ""
+    reach, whole = start + layout.head, True
+    for chunk in chunks(file, start, reach, end, layout):
+        if chunk.name[:4] in LAYOUTS:  # the next container
+            break
+        reach = min(end, _padded(file, start, chunk.content + chunk.size, layout))
+        if chunk.name != layout.data:
+            continue
+        first = first or chunk
+        size, bits = _stated(file, start, magic, chunk)
+        place = chunk.content
+        if is_placeholder(size, bits) and (
+            size or not _are_chunks(file, start, place, end, layout)
+        ):
+            size, reach, whole = end - place, end, False
+        elif place + size > end:
+            missing = lacking(size, end - place)
+            size = end - place
+        if size > 0:
+            sound.append((place, place + size))
+        if place + size >= end:
+            break
+        reach = _padded(file, start, place + size, layout)
+    if first is None or (whole and len(sound) <= 1):
+        return Extent([(start, reach)], reach, missing)
+    return Extent(_as_one(start, magic, first, sound, layout), reach, missing)
+
+
+def _stated(file: BinaryIO, start: int, magic: bytes, chunk: Chunk) -> tuple[int, int]:
+    """Return the size that is stated of a chunk of sound, and the bits of its field."""
+    if magic in (b"RF64", b"BW64") and chunk.size == 0xFFFFFFFF:
+        fields = read_at(file, start + 12, 24)  # of the chunk ds64
+        if fields[:4] == b"ds64" and len(fields) == 24:
+            return int.from_bytes(fields[16:24], "little"), 64
+    return chunk.size, 32 if chunk.content - chunk.start == 8 else 64
+
+
+def _are_chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) -> bool:
+    """Return whether all that follows is chunks, or nothing."""
+    reach = start
+    for chunk in chunks(file, origin, start, end, layout):
+        reach = chunk.content + chunk.size
+    return end <= reach <= end + 1
+
+
+def _as_one(
+    start: int, magic: bytes, first: Chunk, sound: list[Piece], layout: Layout
+) -> list[Piece]:
+    """Return the container up to its first chunk of sound, and all sound in one chunk."""
+    width = layout.fields.size
+    total = sum(piece[1] - piece[0] for piece in sound if not isinstance(piece, bytes))
+    total += width * layout.inclusive
+    if width == 8:
+        total = min(total, 0xFFFFFFFF)
+    head: Piece = (start + 4, first.start)
+    begin = b"RIFF" if magic in (b"RF64", b"BW64") else magic
+    return [begin, head, layout.fields.pack(first.name, total), *sound]
