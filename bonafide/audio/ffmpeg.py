@@ -71,6 +71,9 @@ def blocks(
             first = next(track_blocks, None)
         except _TrackError as error:
             n_tracks = found.n_tracks
+            if track is not None and n_tracks > 1:
+                message = f"track {track + 1} of {n_tracks} cannot be decoded ({error})"
+                raise AudioError("not_audio", message) from error
             if track is not None or tried + 1 >= n_tracks:
                 raise not_audio(str(error)) from error
         else:

@@ -75,7 +75,8 @@ class AudioStream:
     codec : str
         Libsndfile's name for the file's container, or FFmpeg's for its codec.
     n_tracks : int
-        Audio tracks in the file, those that cannot be decoded too; after the first block.
+        Audio tracks in the file, those that cannot be decoded too; after the first block, or an
+        error.
     channels_differ : bool
         After iterating: whether the channels should be judged apart (`bonafide.audio.mixing`).
     damage : str
@@ -140,12 +141,15 @@ class AudioStream:
 
     def _timed(self, joined: Joined) -> Blocks:
         start = time.perf_counter()
-        for rate_hz, block in joined:
+        try:
+            for rate_hz, block in joined:
+                self.decode_s += time.perf_counter() - start
+                self.codec, self.n_tracks = joined.codec, joined.n_tracks
+                yield rate_hz, block
+                start = time.perf_counter()
+        finally:  # of a track that does not decode, too
             self.decode_s += time.perf_counter() - start
-            self.codec, self.n_tracks = joined.codec, joined.n_tracks
-            yield rate_hz, block
-            start = time.perf_counter()
-        self.decode_s += time.perf_counter() - start
+            self.n_tracks = joined.n_tracks
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         if isinstance(self.source, bytes):
