@@ -28,6 +28,7 @@ from bonafide.detection import (
     Judged,
     Part,
     Segment,
+    Track,
     Verdict,
 )
 from bonafide.errors import AudioError, BundleError
@@ -70,19 +71,23 @@ def llr_at(p_spoof: float, prior_spoof: float) -> float:
 
     Parameters
     ----------
-    p_spoof, prior_spoof : float
+    p_spoof : float
+        In [0, 1].
+    prior_spoof : float
         Above 0 and below 1.
 
     Returns
     -------
     float
-        In nats, higher for bona fide.
+        In nats, higher for bona fide; of a certain p_spoof infinite.
 
     Examples
     --------
     >>> round(llr_at(0.85, 0.5), 3)
     -1.735
     """
+    if not 0 < p_spoof < 1:
+        return -math.inf if p_spoof >= 1 else math.inf
     return math.log(prior_spoof / (1 - prior_spoof)) - math.log(p_spoof / (1 - p_spoof))
 
 
@@ -239,8 +244,9 @@ class Detector:
         AudioError
             As in `AudioStream`; ``empty`` for a recording without a sample.
         """
+        tracks: tuple[Track, ...] = ()
         if isinstance(source, np.ndarray):
-            judged, tracks = self._score_one([np.asarray(source, dtype=np.float32)]), ()
+            judged = self._score_one([np.asarray(source, dtype=np.float32)])
         else:
             judged, tracks = judge_tracks(as_stream(source), self._score_one)
         values = {field.name: getattr(judged, field.name) for field in fields(Judged)}
