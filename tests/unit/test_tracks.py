@@ -1,7 +1,6 @@
 """Several tracks, and channels that differ: each is judged, the most suspicious one speaks."""
 
 import io
-
 from typing import Any
 
 import av
@@ -34,8 +33,8 @@ def film(*tracks: Waveform, codec: str = "pcm_f32le") -> bytes:
             stream.layout = "mono"
         for start in range(0, max(map(len, tracks)), size):
             for stream, track in zip(streams, tracks, strict=True):
-                if len(block := track[None, start : start + size]):
-                    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "flt", "mono")
+                if len(block := track[start : start + size]):
+                    frame = av.AudioFrame.from_ndarray(block[None].copy(), "flt", "mono")
                     frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, start
                     container.mux(stream.encode(frame))
         for stream in streams:
@@ -198,5 +197,3 @@ def judged(verdict: Any, p_spoof: float, *warned: Any) -> Judged:
 )
 def test_the_most_suspicious(results: list[Judged], chosen: int) -> None:
     assert most_suspicious(results) is results[chosen]
-
-
