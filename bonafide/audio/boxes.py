@@ -1,19 +1,20 @@
-"""How far files reach whose size stands at one place: AU, AVI, MP4, Matroska, FLAC."""
+"""How far AU, AVI, MP4, FLAC and NIST SPHERE files reach, by what they state of their size."""
 
+import math
 import struct
 from typing import BinaryIO
 
+from bonafide.audio.chunks import LAYOUTS, chunks
 from bonafide.audio.extent import Extent, is_placeholder, lacking
-from bonafide.audio.magic import BOXES, EBML, FLAC
+from bonafide.audio.magic import BOXES, FLAC
 from bonafide.audio.view import find, read_at
 
 MAX_BOXES = 100_000
-SEGMENT = b"\x18S\x80g"
 
 
 def walk_au(file: BinaryIO, start: int, end: int) -> Extent:
     """Follow the header of an AU file: the offset of its sound and the size."""
-    magic, offset, size = struct.unpack(">4sII", read_at(file, start, 12).ljust(12, b"\0"))
+    _, offset, size = struct.unpack(">4sII", read_at(file, start, 12).ljust(12, b"\0"))
     place = start + offset
     if is_placeholder(size, 32):
         unknown = b"\xff" * 4
@@ -25,14 +26,18 @@ def walk_au(file: BinaryIO, start: int, end: int) -> Extent:
 
 def walk_avi(file: BinaryIO, start: int, end: int) -> Extent:
     """Follow the RIFF chunks of an AVI file, of which there is one for each gigabyte."""
-    reach = start
+    reach, missing = start, ""
     while reach < end:
         head = read_at(file, reach, 12)
         if reach > start and (head[:4], head[8:]) != (b"RIFF", b"AVIX"):
-            return Extent([(start, reach)], reach)
+            break
+        for chunk in chunks(file, reach, reach + 12, end, LAYOUTS[b"RIFF"]):
+            is_sound = chunk.name == b"LIST" and read_at(file, chunk.content, 4) == b"movi"
+            if is_sound and not is_placeholder(chunk.size, 32):
+                missing = missing or lacking(chunk.size, end - chunk.content)
         size = int.from_bytes(head[4:8], "little")
-        reach = end if is_placeholder(size, 32) else reach + 8 + size + size % 2
-    return Extent([(start, end)], end)
+        reach = end if is_placeholder(size, 32) else min(end, reach + 8 + size + size % 2)
+    return Extent([(start, reach)], reach, missing)
 
 
 def walk_boxes(file: BinaryIO, start: int, end: int) -> Extent:
@@ -54,28 +59,24 @@ def walk_boxes(file: BinaryIO, start: int, end: int) -> Extent:
     return Extent([(start, place)], place, missing)
 
 
-def _number(data: bytes) -> tuple[int, int]:
-    """Return a Matroska size and its width in bytes; 0 for a size that is not known."""
-    width = 9 - max(1, data[0]).bit_length() if data else 1
-    value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
-    return (0 if value == (1 << 7 * width) - 1 else value), width
-
-
-def walk_matroska(file: BinaryIO, start: int, end: int) -> Extent:
-    """Follow the header and the segment of a Matroska or WebM file."""
-    size, width = _number(read_at(file, start + 4, 8))
-    place = start + 4 + width + size
-    if read_at(file, place, 4) == SEGMENT:
-        size, width = _number(read_at(file, place + 4, 8))
-        if size:
-            reach = min(end, place + 4 + width + size)
-            return Extent([(start, reach)], reach)
-    reach = find(file, start + 4, end, (EBML,))
-    return Extent([(start, reach)], reach)
-
-
 def walk_flac(file: BinaryIO, start: int, end: int) -> Extent:
     """Read how many samples a FLAC file promises, and look for the next one behind it."""
     total = int.from_bytes(read_at(file, start + 21, 5), "big") & ((1 << 36) - 1)
     reach = find(file, start + 4, end, (FLAC + b"\0\0\0\x22", FLAC + b"\x80\0\0\x22"))
     return Extent([(start, reach)], reach, "", 0 if is_placeholder(total, 36) else total)
+
+
+def walk_nist(file: BinaryIO, start: int, end: int) -> Extent:
+    """Read how many samples a NIST SPHERE file promises, and where their bytes end."""
+    header = read_at(file, start, 1_024)
+    fields = {line.split()[0]: line.split()[-1] for line in header.split(b"\n") if line.strip()}
+    numbers = [
+        int(value) if (value := fields.get(name, b"")).isdigit() else 0
+        for name in (b"sample_count", b"sample_n_bytes", b"channel_count")
+    ]
+    content = start + (int(header[8:16]) if header[8:16].strip().isdigit() else 1_024)
+    stated = math.prod(numbers)
+    if b"pcm" not in fields.get(b"sample_coding", b"pcm").split(b","):
+        stated = 0 if b"," in fields[b"sample_coding"] else stated  # shorten and its like
+    reach = min(end, content + stated) if stated else end
+    return Extent([(start, reach)], reach, lacking(stated, end - content))

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bonafide.audio.extent import Extent, is_placeholder, lacking
+from bonafide.audio.magic import CHUNKED, HEAD_BYTES, container_of
 from bonafide.audio.view import Piece, read_at
 
 MAX_CHUNKS = 100_000
+EXTENSIBLE, MPEG_TAGS = 0xFFFE, (0x50, 0x55)
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
@@ -23,8 +25,8 @@ class Layout:
         Bytes before the first chunk.
     fields : struct.Struct
         Of a chunk: identifier and size, or size and identifier.
-    data : bytes
-        Identifier of the chunk that holds the sound.
+    data : tuple of bytes
+        Identifiers of the chunks that hold the sound.
     align : int
         Chunks begin at multiples of this many bytes.
     inclusive : bool
@@ -33,19 +35,19 @@ class Layout:
 
     head: int
     fields: struct.Struct
-    data: bytes
+    data: tuple[bytes, ...]
     align: int = 1
     inclusive: bool = False
 
 
 LAYOUTS = {
-    b"RIFF": Layout(12, struct.Struct("<4sI"), b"data", 2),
-    b"RF64": Layout(12, struct.Struct("<4sI"), b"data", 2),
-    b"BW64": Layout(12, struct.Struct("<4sI"), b"data", 2),
-    b"RIFX": Layout(12, struct.Struct(">4sI"), b"data", 2),
-    b"FORM": Layout(12, struct.Struct(">4sI"), b"SSND", 2),
-    b"caff": Layout(8, struct.Struct(">4sQ"), b"data"),
-    W64_RIFF[:4]: Layout(40, struct.Struct("<16sQ"), W64_DATA, 8, inclusive=True),
+    b"RIFF": Layout(12, struct.Struct("<4sI"), (b"data",), 2),
+    b"RF64": Layout(12, struct.Struct("<4sI"), (b"data",), 2),
+    b"BW64": Layout(12, struct.Struct("<4sI"), (b"data",), 2),
+    b"RIFX": Layout(12, struct.Struct(">4sI"), (b"data",), 2),
+    b"FORM": Layout(12, struct.Struct(">4sI"), (b"SSND", b"BODY"), 2),
+    b"caff": Layout(8, struct.Struct(">4sQ"), (b"data",)),
+    W64_RIFF[:4]: Layout(40, struct.Struct("<16sQ"), (W64_DATA,), 8, inclusive=True),
 }
 
 
@@ -57,6 +59,10 @@ class Chunk:
     start: int
     content: int
     size: int
+
+
+def _is_name(name: bytes) -> bool:
+    return _printable(name) and name[4:] in (b"", W64_DATA[4:], W64_RIFF[4:])
 
 
 def _printable(name: bytes) -> bool:
@@ -72,7 +78,7 @@ def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) ->
             return
         name, size = layout.fields.unpack(fields)
         size -= width * layout.inclusive
-        if size < 0 or not (len(name) > 4 or _printable(name)):
+        if size < 0 or not _is_name(name):
             return
         yield Chunk(name, start, start + width, size)
         start = _padded(file, origin, start + width + size, layout)
@@ -81,11 +87,11 @@ def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) ->
 def _padded(file: BinaryIO, origin: int, end: int, layout: Layout) -> int:
     """Return where the next chunk begins: some programs leave out the padding byte."""
     padded = origin - (origin - end) // layout.align * layout.align
-    if padded > end and layout.align == 2:
-        name = read_at(file, end, 5)
-        if len(name) == 5 and name[0] and _printable(name) and not _printable(name[1:]):
-            return end
-    return padded
+    if padded == end:
+        return end
+    head = read_at(file, end, HEAD_BYTES)
+    shifted = head[:1] != b"\0" and _printable(head[:4]) and not _printable(head[1:5])
+    return end if container_of(head) or (layout.align == 2 and shifted) else padded
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Extent:
@@ -95,13 +101,15 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
     """
     magic = read_at(file, start, 4)
     layout = LAYOUTS[magic]
-    first, sound, missing = None, list[Piece](), ""
+    first, sound, missing, kind = None, list[Piece](), "", ""
     reach, whole = start + layout.head, True
     for chunk in chunks(file, start, reach, end, layout):
-        if chunk.name[:4] in LAYOUTS:  # the next container
+        if chunk.name[:4] in CHUNKED:  # the next container
             break
         reach = min(end, _padded(file, start, chunk.content + chunk.size, layout))
-        if chunk.name != layout.data:
+        if chunk.name == b"fmt " and _format_tag(file, chunk) in MPEG_TAGS:
+            kind = "mp3"
+        if chunk.name not in layout.data:
             continue
         first = first or chunk
         size, bits = _stated(file, start, magic, chunk)
@@ -119,8 +127,15 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
             break
         reach = _padded(file, start, place + size, layout)
     if first is None or (whole and len(sound) <= 1):
-        return Extent([(start, reach)], reach, missing)
-    return Extent(_as_one(start, magic, first, sound, layout), reach, missing)
+        return Extent([(start, reach)], reach, missing, kind=kind)
+    return Extent(_as_one(start, magic, first, sound, layout), reach, missing, kind=kind)
+
+
+def _format_tag(file: BinaryIO, chunk: Chunk) -> int:
+    """Return the number of a WAV file's coding."""
+    fields = read_at(file, chunk.content, 26)
+    tag = int.from_bytes(fields[:2], "little")
+    return int.from_bytes(fields[24:26], "little") if tag == EXTENSIBLE else tag
 
 
 def _stated(file: BinaryIO, start: int, magic: bytes, chunk: Chunk) -> tuple[int, int]:

@@ -7,13 +7,13 @@ from bonafide.audio.headerless import HEADERLESS_SUFFIXES, RAW, open_raw
 from bonafide.audio.magic import HEAD_BYTES, container_of
 from bonafide.audio.members import WALKED, Member, members
 from bonafide.audio.types import Blocks, Findings
-from bonafide.audio.view import read_at, size_of, view
+from bonafide.audio.view import View, read_at, size_of
 from bonafide.errors import AudioError
 
 MAX_MEMBERS = 1_000
 # Bytes behind the last recording that may be padding, or a tag that is not known.
 IGNORED_BYTES = 4_096
-LIBSNDFILE_KINDS = ("chunks", "au", "vorbis")
+LIBSNDFILE_KINDS = ("chunks", "au", "vorbis", "nist")
 
 
 class Joined:
@@ -47,7 +47,7 @@ class Joined:
         """Decode the recordings in order."""
         size = size_of(self._file)
         if self._suffix in HEADERLESS_SUFFIXES and not self._has_header():
-            yield from self._headerless(view(self._file, [(0, size)]))
+            yield from self._headerless(View(self._file, [(0, size)]))
             return
         for number, member in enumerate(members(self._file, size)):
             if number >= MAX_MEMBERS:
@@ -65,7 +65,7 @@ class Joined:
                     raise
                 self._omit("a recording that cannot be decoded")
 
-    def _headerless(self, file: BinaryIO) -> Blocks:
+    def _headerless(self, file: View) -> Blocks:
         found = Findings()
         if self._suffix in RAW:
             yield from self._counted(libsndfile.blocks(open_raw(file, self._suffix), found), found)
@@ -77,18 +77,19 @@ class Joined:
         return head[:3] == b"ID3" or bool(container_of(head))
 
     def _member(self, member: Member) -> Blocks:
-        file, found = view(self._file, member.pieces), Findings()
+        file, found = View(self._file, member.pieces), Findings()
         before_s = self._seconds
         sound = libsndfile.open_sound(file) if self._is_libsndfile_s(member.kind) else None
         if sound is not None:
             yield from self._counted(libsndfile.blocks(sound, found), found)
+            found.reached_bytes = file.reached
         else:
             yield from self._counted(ffmpeg.blocks(file, found, self._track), found)
         heard = round((self._seconds - before_s) * self._rate_hz)
         if heard < member.samples and not found.damage:
             found.damage = f"{member.samples} samples were promised and {heard} could be decoded"
         self.damage = self.damage or member.missing or found.damage
-        rest = size_of(file) - (found.reached_bytes or size_of(file))
+        rest = file.size - (found.reached_bytes or file.size)
         if rest > IGNORED_BYTES and member.kind not in WALKED:
             self._omit(f"{rest} bytes that are not known to be sound")
 

@@ -21,12 +21,15 @@ class Extent:
         What is stated and not there; empty if nothing.
     samples : int
         How many its header promises; 0 if it is not known.
+    kind : str
+        What it is besides what it begins with; empty if nothing.
     """
 
     pieces: list[Piece]
     end: int
     missing: str = ""
     samples: int = 0
+    kind: str = ""
 
 
 def is_placeholder(size: int, bits: int) -> bool:

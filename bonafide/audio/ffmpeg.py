@@ -1,13 +1,14 @@
 """Decoding through FFmpeg: what is compressed, and video."""
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.audio.types import BLOCK_S, Blocks, Findings, Samples
+from bonafide.audio.view import View
 from bonafide.errors import AudioError
 
 MAX_PLANES = 8
@@ -37,13 +38,13 @@ def _reason(error: Exception) -> str:
 
 
 def blocks(
-    file: BinaryIO, found: Findings, track: int | None = None, format_name: str | None = None
+    file: View, found: Findings, track: int | None = None, format_name: str | None = None
 ) -> Blocks:
     """Decode one audio track of a file.
 
     Parameters
     ----------
-    file : binary file
+    file : View
         Left open.
     found : Findings
         Filled on the way.
@@ -90,7 +91,7 @@ class _TrackError(Exception):
     """A track of which nothing decodes."""
 
 
-def _track(file: BinaryIO, found: Findings, track: int, format_name: str | None) -> Blocks:
+def _track(file: View, found: Findings, track: int, format_name: str | None) -> Blocks:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     try:
         container = av.open(
@@ -214,4 +215,5 @@ def _converted(held: list[NDArray[Any]], format_name: str, channels: int) -> Sam
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
     full_scale = np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    return samples.astype(np.float32) / full_scale
+    scaled: Samples = samples.astype(np.float32) * np.float32(1 / full_scale)
+    return scaled

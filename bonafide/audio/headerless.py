@@ -1,8 +1,7 @@
 """Telephone recordings without a header, as PBXs keep them: the suffix alone says what they are."""
 
-from typing import BinaryIO
-
-import soundfile
+from bonafide.audio.libsndfile import Forward
+from bonafide.audio.view import View
 
 # Suffix -> rate in Hz and libsndfile's name of the coding, by the conventions of Asterisk.
 RAW = {
@@ -16,9 +15,9 @@ RAW = {
 HEADERLESS_SUFFIXES = frozenset({*RAW, ".g722"})
 
 
-def open_raw(file: BinaryIO, suffix: str) -> soundfile.SoundFile:
+def open_raw(file: View, suffix: str) -> Forward:
     """Open a recording of one of the suffixes in `RAW`."""
     rate_hz, subtype = RAW[suffix]
-    return soundfile.SoundFile(
+    return Forward(
         file, "r", rate_hz, 1, subtype, "LITTLE" if subtype == "PCM_16" else "FILE", "RAW"
     )

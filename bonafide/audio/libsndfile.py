@@ -1,10 +1,9 @@
 """Decoding through libsndfile: WAV and its relatives, Ogg Vorbis, and formats that are rare."""
 
-from typing import BinaryIO
-
 import soundfile
 
 from bonafide.audio.types import BLOCK_S, Blocks, Findings
+from bonafide.audio.view import View
 from bonafide.errors import AudioError
 
 # Where libsndfile's count of samples is what the file says, and not a guess.
@@ -12,21 +11,29 @@ COUNTED = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS")
 MOST_FRAMES = 1 << 40  # more is a placeholder
 
 
-def open_sound(file: BinaryIO) -> soundfile.SoundFile | None:
+class Forward(soundfile.SoundFile):
+    """A sound that is read from start to end and never sought in, which many codecs cannot."""
+
+    def seekable(self) -> bool:
+        """Return False, for soundfile seeks after every read where it can."""
+        return False
+
+
+def open_sound(file: View) -> Forward | None:
     """Open a file, or return None if libsndfile does not know it."""
     file.seek(0)
     try:
-        return soundfile.SoundFile(file)
+        return Forward(file)
     except soundfile.LibsndfileError:
         return None
 
 
-def blocks(sound: soundfile.SoundFile, found: Findings) -> Blocks:
+def blocks(sound: Forward, found: Findings) -> Blocks:
     """Decode a file from start to end.
 
     Parameters
     ----------
-    sound : SoundFile
+    sound : Forward
         Open; closed at the end.
     found : Findings
         Filled on the way.
@@ -45,10 +52,7 @@ def blocks(sound: soundfile.SoundFile, found: Findings) -> Blocks:
         found.codec = sound.format.lower()
         rate_hz, promised, seen = sound.samplerate, sound.frames, 0
         try:
-            # Damaged Ogg can seek past its end, where soundfile asks for a negative count.
-            while (not sound.seekable() or sound.tell() <= promised) and len(
-                block := sound.read(int(BLOCK_S * rate_hz), dtype="float32", always_2d=True)
-            ):
+            while len(block := sound.read(int(BLOCK_S * rate_hz), dtype="float32", always_2d=True)):
                 seen += len(block)
                 yield rate_hz, block
         except soundfile.LibsndfileError as error:

@@ -14,6 +14,7 @@ WHOLE = {  # of one magic -> kind
     AMR_NB: "amr",
     AMR_WB: "amr-wb",
     b".snd": "au",
+    b"NIST_1A\n": "nist",
     b"FLV\1": "flv",
     b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "asf",
     b"wvpk": "wavpack",

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bonafide.audio.boxes import walk_au, walk_avi, walk_boxes, walk_flac, walk_matroska
+from bonafide.audio.boxes import walk_au, walk_avi, walk_boxes, walk_flac, walk_nist
 from bonafide.audio.chunks import walk
 from bonafide.audio.extent import Extent
 from bonafide.audio.frames import FRAMED, follow, walk_frames
 from bonafide.audio.magic import EBML, HEAD_BYTES, container_of
+from bonafide.audio.nested import walk_flv, walk_matroska
 from bonafide.audio.ogg import is_plain_vorbis, walk_ogg
 from bonafide.audio.tags import before_tags, skip_tags
 from bonafide.audio.view import Piece, find, read_at
@@ -20,6 +21,8 @@ WALKS: dict[str, Callable[[BinaryIO, int, int], Extent]] = {
     "boxes": walk_boxes,
     "au": walk_au,
     "matroska": walk_matroska,
+    "flv": walk_flv,
+    "nist": walk_nist,
     "flac": walk_flac,
     "ogg": walk_ogg,
 }
@@ -76,7 +79,7 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
         return
     while start < size:
         extent = _extent(file, start, size, kind)
-        yield Member(kind, extent.pieces, extent.missing, extent.samples)
+        yield Member(extent.kind or kind, extent.pieces, extent.missing, extent.samples)
         reach = skip_tags(file, extent.end, size)
         kind, start = kind_of(file, reach) if reach < size else "", reach
         if reach < size and not kind:

@@ -5,7 +5,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import BinaryIO, TypeAlias, cast
+from typing import BinaryIO, TypeAlias
 
 Piece: TypeAlias = bytes | tuple[int, int]
 """Bytes, or where in the file to take them from: start and end."""
@@ -36,11 +36,6 @@ def find(file: BinaryIO, start: int, end: int, needles: Sequence[bytes]) -> int:
     return end
 
 
-def view(file: BinaryIO, pieces: Sequence[Piece]) -> BinaryIO:
-    """Return pieces of a file, one behind the other, as a file to read."""
-    return cast(BinaryIO, View(file, pieces))
-
-
 class View(io.RawIOBase):
     """Pieces of a file, one behind the other, as a file to read.
 
@@ -53,13 +48,21 @@ class View(io.RawIOBase):
         Open and seekable; left open.
     pieces : sequence of bytes or tuple of int
         In order; none of them empty.
+
+    Attributes
+    ----------
+    size : int
+        In bytes.
+    reached : int
+        How far it has been read.
     """
 
     def __init__(self, file: BinaryIO, pieces: Sequence[Piece]) -> None:
         sizes = [len(p) if isinstance(p, bytes) else p[1] - p[0] for p in pieces]
         self._file, self._pieces = file, pieces
         self._ends = list(accumulate(sizes))
-        self._place = 0
+        self.size = self._ends[-1] if pieces else 0
+        self._place, self.reached = 0, 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -75,7 +78,7 @@ class View(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a place, which may lie behind the end; return it."""
-        base = (0, self._place, self._ends[-1] if self._ends else 0)[whence]
+        base = (0, self._place, self.size)[whence]
         if base + offset < 0:
             raise OSError(22, "a seek before the start")
         self._place = base + offset
@@ -97,5 +100,6 @@ class View(io.RawIOBase):
                 break
             self._place += end - done
             done = end
+            self.reached = max(self.reached, self._place)
             index += self._place >= self._ends[index]
         return done
