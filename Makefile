@@ -3,9 +3,20 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The demo keeps everything it makes, ZenML's records too, in this folder.
-DEMO := $(CURDIR)/.bonafide
-LOCAL := BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH=$(DEMO)/zenml
+# The demo keeps everything it makes, ZenML's records too, in this folder of the checkout.
+DEMO := .bonafide
+LOCAL := BONAFIDE_HOME="$(CURDIR)/$(DEMO)" ZENML_CONFIG_PATH="$(CURDIR)/$(DEMO)/zenml"
+# What to type after the demo; a test runs each of these lines.
+define NEXT
+What the demo made is in $(DEMO). To look at it, type here:
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide models list
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide score --format jsonl $(DEMO)/simulated
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide evaluate --corpus $(DEMO)/simulated
+  BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH="$$PWD/$(DEMO)/zenml" $(BIN)/bonafide models lineage
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide serve
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide app
+endef
+export NEXT
 
 COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
@@ -13,7 +24,7 @@ COMPILE := uv pip compile pyproject.toml --python-version 3.11 --generate-hashes
 # Docstrings of more than one line: every parameter, what is returned, yielded and raised, and no other.
 SECTIONS := D417,DOC102,DOC201,DOC202,DOC402,DOC403,DOC501
 
-.PHONY: help setup demo test lint format docs picture lock bench clean
+.PHONY: help setup demo next test lint format docs picture lock bench clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,8 +39,12 @@ setup: $(READY) ## make the virtual environment
 
 demo: $(READY) ## simulate a corpus, train on it, score a few clips
 	$(LOCAL) $(BIN)/bonafide corpus simulate $(DEMO)/simulated
-	$(LOCAL) $(BIN)/bonafide train --config configs/demo.yaml --corpus $(DEMO)/simulated/manifest.csv
+	$(LOCAL) $(BIN)/bonafide train --config demo --corpus $(DEMO)/simulated/manifest.csv
 	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/sim_0000[0-5].flac
+	@$(MAKE) --no-print-directory next
+
+next: ## say what to type after the demo
+	@echo "$$NEXT"
 
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -1,5 +1,31 @@
 """The one error tree: every error carries a stable code and a message for people."""
 
+import re
+
+# What a terminal obeys: control characters, line ends, and marks that turn the direction of text.
+_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""Return text as one line that a terminal obeys no part of.
+
+    Parameters
+    ----------
+    text : str
+        Such as a message with a file's name in it.
+
+    Returns
+    -------
+    str
+        With what a terminal obeys as escapes.
+
+    Examples
+    --------
+    >>> print(printable("two\nlines.wav"))
+    two\nlines.wav
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
 
 class BonafideError(Exception):
     """An error that the caller can act on.

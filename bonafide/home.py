@@ -3,25 +3,44 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bonafide.bundle import Bundle, read_bundle, write_bundle
-from bonafide.errors import BundleError
+from bonafide.bundle import MANIFEST, Bundle, read_bundle, write_bundle
+from bonafide.errors import BundleError, ConfigError
 from bonafide.process.lifetime import process_is_gone
 
 PRODUCTION = "production.json"
 SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
+SHIPPED_NAME = "default"  # it answers to this name too
+_HASH = re.compile("[0-9a-f]{8,64}")
 
 
 def home() -> Path:
-    """Return the home folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder."""
+    """Return the home folder: ``$BONAFIDE_HOME``, else ``bonafide`` in the user's data folder.
+
+    Returns
+    -------
+    Path
+        Absolute, so that it stays the same wherever a process goes on.
+
+    Raises
+    ------
+    ConfigError
+        ``no_home`` if the user has no home folder and none is named.
+    """
     if chosen := os.environ.get("BONAFIDE_HOME"):
         return Path(chosen).resolve()
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "bonafide"
+    if data := os.environ.get("XDG_DATA_HOME"):
+        return Path(data).resolve() / "bonafide"
+    try:
+        return Path.home().resolve() / ".local" / "share" / "bonafide"
+    except RuntimeError as error:
+        message = "this user has no home folder: name one with BONAFIDE_HOME"
+        raise ConfigError("no_home", message) from error
 
 
 def production_folder(root: Path) -> Path | None:
@@ -62,15 +81,15 @@ def production_stamp(root: Path) -> int:
         return 0
 
 
-def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
+def find_bundle(root: Path, chosen: Path | str | None = None) -> Bundle:
     """Read the chosen bundle, else the one in production, else the one that is shipped.
 
     Parameters
     ----------
     root : Path
         The home folder.
-    chosen : Path or None
-        A bundle's folder; None for the one in production or shipped.
+    chosen : Path, str or None
+        As `bundle_folder` takes it; None for the one in production or shipped.
 
     Returns
     -------
@@ -80,9 +99,90 @@ def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:
     Raises
     ------
     BundleError
-        As in `read_bundle` and `production_folder`.
+        As in `read_bundle`, `bundle_folder` and `production_folder`.
     """
-    return read_bundle(chosen or production_folder(root) or SHIPPED)
+    if chosen is None:
+        return read_bundle(production_folder(root) or SHIPPED)
+    return read_bundle(bundle_folder(root, str(chosen)))
+
+
+def bundle_folder(root: Path, ref: str) -> Path:
+    """Return the folder of the bundle that a user names.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    ref : str
+        A bundle's folder; ``name:version``; ``name``: the version of that name that is in
+        production, else the newest; or the hash of its content, of which 8 digits are enough. The
+        shipped bundle answers to ``default``, and to its own name where no kept bundle has it.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    BundleError
+        ``no_bundle`` if nothing answers to `ref`; ``ambiguous_bundle`` if several hashes begin
+        with it.
+    """
+    if "/" in ref or (Path(ref) / MANIFEST).is_file():
+        return Path(ref).resolve()
+    known = [*kept_bundles(root), _read_facts(SHIPPED)]
+    if named := [each for each in known if ref in (each["name"], _full_name(each))]:
+        folders = [Path(each["folder"]) for each in named]
+        served = production_folder(root) if len(folders) > 1 else None
+        return served if served in folders else folders[0]
+    if ref == SHIPPED_NAME:
+        return SHIPPED
+    hashed = [each for each in known if _HASH.fullmatch(ref) and each["sha256"].startswith(ref)]
+    if len({each["sha256"] for each in hashed}) > 1:
+        several = ", ".join(map(_full_name, hashed))
+        raise BundleError("ambiguous_bundle", f"{ref}: the hashes of {several} begin with it")
+    if hashed:
+        return Path(hashed[0]["folder"])
+    names = ", ".join([*map(_full_name, known[:-1]), SHIPPED_NAME])
+    raise BundleError(
+        "no_bundle", f"{ref}: no bundle's folder and no bundle {ref!r}; known are {names}"
+    )
+
+
+def kept_bundles(root: Path) -> list[dict[str, str]]:
+    """Return what the manifests of the kept bundles say of them, the newest first.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    list of dict of str to str
+        ``name``, ``version``, ``created``, ``sha256`` and ``folder``. No hash is verified; a
+        version whose manifest cannot be read is left out.
+    """
+    folders = [folder for folder in (root / "bundles").glob("*/*") if folder.name.isdecimal()]
+    folders.sort(key=lambda folder: int(folder.name))
+    found = [facts for folder in folders if (facts := _read_facts(folder))]
+    return sorted(found, key=lambda each: each["created"])[::-1]
+
+
+def _read_facts(folder: Path) -> dict[str, str]:
+    """Return the descriptive entries of a manifest; none of one that cannot be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        facts = {key: str(manifest[key]) for key in ("name", "version", "sha256")}
+        created = str(manifest.get("created", "-"))
+    except (OSError, ValueError, KeyError, TypeError):  # `keep` passes over such a version too
+        return {}
+    return {**facts, "created": created, "folder": str(folder)}
+
+
+def _full_name(facts: Mapping[str, str]) -> str:
+    return f"{facts['name']}:{facts['version']}"
 
 
 def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) -> Bundle:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from bonafide.errors import BundleError
 from bonafide.types import Tensor
 
 # onnxruntime reads this once, at import; without it, it stores an identifier of the machine and
@@ -20,6 +21,11 @@ class Graph:
     model : Path or bytes
         An .onnx file or its content.
 
+    Raises
+    ------
+    BundleError
+        ``bad_graph`` if onnxruntime cannot load it.
+
     Attributes
     ----------
     inputs, outputs : tuple of str
@@ -35,7 +41,12 @@ class Graph:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         content = model if isinstance(model, bytes) else model.read_bytes()
-        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            providers = ["CPUExecutionProvider"]
+            self._session = ort.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # onnxruntime's own have no base but this
+            name = "a graph" if isinstance(model, bytes) else model
+            raise BundleError("bad_graph", f"{name}: cannot be loaded: {error}") from error
         self.inputs = tuple(value.name for value in self._session.get_inputs())
         self.outputs = tuple(value.name for value in self._session.get_outputs())
         self.shapes = {value.name: tuple(value.shape) for value in self._session.get_outputs()}

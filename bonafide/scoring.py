@@ -1,10 +1,10 @@
 """Score many files: one result for each, in order, even where some fail."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from bonafide.corpora.schema import Corpus
 from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
-from bonafide.errors import AudioError, CorpusError
+from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
+from bonafide.piped import opened
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
-CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "error")
+CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "warnings", "error", "bundle")
 
 
 def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
@@ -29,7 +30,7 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
     detector : Detector
         Scores the files.
     paths : iterable of str
-        Audio or video files.
+        Audio or video files, pipes, or ``-`` for standard input.
 
     Yields
     ------
@@ -39,9 +40,11 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
     """
     for path in paths:
         try:
-            yield {"path": path, **detector.score(Path(path)).to_json()}
+            with opened(path) as source:
+                result = detector.score(source).to_json()
         except AudioError as error:
-            yield {"path": path, "error": {"code": error.code, "message": error.message}}
+            result = {"error": {"code": error.code, "message": error.message}}
+        yield {"path": path, **result}
 
 
 def unusable(result: Result) -> bool:
@@ -96,7 +99,7 @@ def _warnings(result: Result) -> list[str]:
     return [f"{each['code']}: {each['message']}" for each in result.get("warnings", ())]
 
 
-def _jsonl(file: TextIO) -> Write:
+def _jsonl(file: TextIO, *, fresh: bool = True) -> Write:
     def write(result: Result) -> None:
         file.write(json.dumps(result) + "\n")
         file.flush()
@@ -104,41 +107,72 @@ def _jsonl(file: TextIO) -> Write:
     return write
 
 
-def _csv(file: TextIO) -> Write:
-    writer = csv.DictWriter(file, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+def _json(file: TextIO, *, fresh: bool = True) -> Write:
+    before = "\n"
+    file.write("[")
 
     def write(result: Result) -> None:
-        error = result.get("error")
-        said = {
-            "warnings": "; ".join(_warnings(result)),
-            "error": f"{error['code']}: {error['message']}" if error else "",
-        }
-        writer.writerow({**result, **said})
+        nonlocal before
+        file.write(before + json.dumps(result))
         file.flush()
+        before = ",\n"
 
     return write
 
 
-def _table(file: TextIO) -> Write:
-    file.write(f"{'verdict':<13} {'p_spoof':>8} {'llr':>8} {'seconds':>9}  file\n")
+def _csv(file: TextIO, *, fresh: bool = True) -> Write:
+    line = io.StringIO()
+    # RFC 4180's line ends, so that a lone CR in a name is quoted.
+    writer = csv.DictWriter(line, CSV_COLUMNS, extrasaction="ignore", lineterminator="\r\n")
+
+    def write(values: Result) -> None:
+        line.seek(0)
+        line.truncate()
+        writer.writerow(values)
+        file.write(line.getvalue().removesuffix("\r\n") + "\n")
+        file.flush()
+
+    def write_result(result: Result) -> None:
+        error = result.get("error")
+        said = {
+            "warnings": "; ".join(_warnings(result)),
+            "error": f"{error['code']}: {error['message']}" if error else "",
+            "bundle": result["bundle"]["sha256"] if "bundle" in result else "",
+        }
+        write({**result, **said})
+
+    if fresh:
+        write({name: name for name in CSV_COLUMNS})
+    return write_result
+
+
+def _table(file: TextIO, *, fresh: bool = True) -> Write:
+    if fresh:
+        file.write(f"{'verdict':<13} {'p_spoof':>8} {'llr':>8} {'seconds':>9}  file\n")
 
     def write(result: Result) -> None:
         if error := result.get("error"):
             line = f"{'error':<13} {'':>8} {'':>8} {'':>9}  {error['message']} [{error['code']}]"
+            lines = [line]
         else:
             line = (
                 f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
                 f"{result['duration_s']:>9.1f}  {result['path']}"
             )
-            line += "".join(f"\n{'':<42}{warning}" for warning in _warnings(result))
-        file.write(line + "\n")
+            lines = [line, *(f"{'':<42}{warning}" for warning in _warnings(result))]
+        file.write("".join(f"{printable(line)}\n" for line in lines))
         file.flush()
 
     return write
 
 
-WRITERS: dict[str, Callable[[TextIO], Write]] = {"table": _table, "jsonl": _jsonl, "csv": _csv}
+WRITERS: dict[str, Callable[..., Write]] = {
+    "table": _table,
+    "jsonl": _jsonl,
+    "json": _json,
+    "csv": _csv,
+}
+FOOTERS = {"json": "\n]\n"}  # what follows the last result
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 from bonafide.corpora import read_corpus
 from bonafide.errors import BundleError
-from bonafide.home import home, production_folder
+from bonafide.home import find_bundle, home
 from bonafide.training.ingest import ingest
 
 Tree = dict[str, Any]
@@ -32,41 +32,14 @@ def _bundles() -> list[ArtifactVersionResponse]:
 
 
 def _find(model: str | None) -> ArtifactVersionResponse:
-    """Find a bundle by ``name`` or ``name:version``; without either, the newest."""
-    name, _, version = (model or "").partition(":")
+    """Find the record of a bundle that is named as everywhere; of the newest by default."""
+    wanted = find_bundle(home(), model).identity if model else None
     for artifact in _bundles():
         facts = _facts(artifact)
-        if name in ("", facts["name"]) and version in ("", facts["version"]):
+        if wanted is None or all(facts[key] == wanted[key] for key in wanted):
             return artifact
-    known = ", ".join(f"{_facts(a)['name']}:{_facts(a)['version']}" for a in _bundles()) or "none"
-    raise BundleError("no_bundle", f"no bundle {model or ''!r}; known are {known}")
-
-
-def list_models() -> list[Facts]:
-    """Return every bundle's name, version, stage, date (``created``) and hash, newest first."""
-    production = production_folder(home())
-    in_production = (production.parent.name, production.name) if production else None
-    models = []
-    for artifact in _bundles():
-        facts = _facts(artifact)
-        here = (facts["name"], facts["version"]) == in_production
-        models.append(
-            {
-                "name": facts["name"],
-                "version": facts["version"],
-                "stage": "production" if here else "none",
-                "created": facts["created"],
-                "sha256": facts["sha256"],
-            }
-        )
-    return models
-
-
-def show_model(model: str | None) -> Facts:
-    """Return a bundle's manifest, without the hashes of its files."""
-    manifest: Facts = dict(_find(model).load().manifest)
-    manifest.pop("files")
-    return manifest
+    where = "ZenML's store that is active here"
+    raise BundleError("no_record", f"{model or 'bundles'}: made by no run in {where}")
 
 
 def _artifact_node(name: str, artifact: ArtifactVersionResponse) -> Tree:

@@ -6,7 +6,7 @@ errors would have to be reworded besides.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 
 PREFIX = "BONAFIDE_"
+FILES = ("keys",)  # settings that name a file
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Settings:
     Parameters
     ----------
     bundle : str
-        Folder of a bundle; empty to follow the one in production: a promotion is picked up
-        without a restart.
+        A bundle, named as `bonafide.home.bundle_folder` takes it; empty to follow the one in
+        production: a promotion is picked up without a restart.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     anonymous : bool
@@ -108,6 +109,12 @@ class Settings:
             for item in fields(self)
             if (value := getattr(self, item.name)) != item.default
         }
+
+    def absolute(self) -> "Settings":
+        """Return them with every file named from the root, for a process in another folder."""
+        named = {name: getattr(self, name) for name in FILES}
+        found = {name: str(Path(path).absolute()) for name, path in named.items() if path}
+        return replace(self, **found)
 
     @property
     def n_workers(self) -> int:

@@ -12,7 +12,7 @@ from bonafide.cli import options
 @click.option(
     "--json", "numbers", type=options.OutputFile(), metavar="FILE", help="write the numbers as JSON"
 )
-def bench(bundle: Path | None, numbers: Path | None) -> None:
+def bench(bundle: str | None, numbers: Path | None) -> None:
     """Measure speed and memory against named alternatives.
 
     Takes several minutes.

@@ -5,35 +5,43 @@ import click
 from bonafide.cli import options
 from bonafide.cli.orchestrator import prepare_zenml
 
-model = click.argument("model", required=False, metavar="[NAME[:VERSION]]")
+model = click.argument("model", required=False, metavar="[REF]")
 
 
 @click.group()
 def models() -> None:
-    """List bundles, and show where they came from."""
+    """List bundles, and show where they came from.
+
+    REF is a bundle's name, name:version, sha256 (8 digits are enough) or folder.
+    """
 
 
 @models.command("list")
 @options.as_json
 def list_(as_json: bool) -> None:
-    """List the bundles that training made."""
-    prepare_zenml()
+    """List the bundles that training made, the newest first."""
     from bonafide.cli.terminal import show_records
-    from pipelines.lineage import list_models
+    from bonafide.home import home, kept_bundles, production_folder
 
-    show_records(list_models(), ("name", "version", "stage", "created", "sha256"), as_json)
+    root = home()
+    kept, served = kept_bundles(root), str(production_folder(root))
+    for bundle in kept:
+        bundle["stage"] = "production" if bundle.pop("folder") == served else "none"
+    show_records(kept, ("name", "version", "stage", "created", "sha256"), as_json)
+    if not kept:
+        click.echo(f"{root}: no bundle is kept here yet; the shipped one answers", err=True)
 
 
 @models.command("show")
 @model
 @options.as_json
 def show(model: str | None, as_json: bool) -> None:
-    """Show one bundle, the newest by default."""
-    prepare_zenml()
+    """Show one bundle, that in production by default, else the shipped one."""
     from bonafide.cli.terminal import show_json, show_values
-    from pipelines.lineage import show_model
+    from bonafide.home import find_bundle, home
 
-    manifest = show_model(model)
+    manifest = dict(find_bundle(home(), model).manifest)
+    del manifest["files"]
     if as_json:
         show_json(manifest)
     else:

@@ -1,13 +1,20 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+import bonafide
+from bonafide.errors import ConfigError, CorpusError
+
 SOME_FAILED = 1
-PRODUCTION = "default: the bundle in production, else the one that ships with bonafide"
+PRODUCTION = (
+    "a bundle's name, name:version, sha256 or folder; default: the one in production, else the "
+    "one that ships with bonafide"
+)
 
 
 class OutputFile(click.Path):
@@ -20,6 +27,8 @@ class OutputFile(click.Path):
         """Return the path, or fail if its folder is missing or write-protected."""
         super().convert(value, param, ctx)
         path = Path(value)
+        if path.exists():
+            return path
         if not path.parent.is_dir():
             self.fail(f"{path}: there is no folder {path.parent}", param, ctx)
         if not os.access(path.parent, os.W_OK):
@@ -30,6 +39,55 @@ class OutputFile(click.Path):
 PATH = click.Path(path_type=Path)
 
 
+def configs_folder() -> Path:
+    """Return the folder of the run configurations, in a checkout or in an installed wheel."""
+    package = Path(bonafide.__file__).resolve().parent
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+class ConfigFile(click.Path):
+    """A run configuration: a file, or the name of one that comes with bonafide."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path of the file that is named."""
+        if Path(value).exists():
+            return Path(value)
+        known = {file.stem: file for file in sorted(configs_folder().glob("*.yaml"))}
+        if value not in known:
+            names = ", ".join(known)
+            message = f"{value}: no such file; must be one, or one of the names {names}"
+            raise ConfigError("no_config", message)
+        return known[value]
+
+
+def require_corpora(command: str, corpora: Sequence[str]) -> None:
+    """Check that a command that learns from recordings was given some.
+
+    Parameters
+    ----------
+    command : str
+        Its words, for the message.
+    corpora : sequence of str
+        What follows ``--corpus``.
+
+    Raises
+    ------
+    CorpusError
+        ``no_corpus``; the message says what to type.
+    """
+    if not corpora:
+        raise CorpusError(
+            "no_corpus",
+            f"{command} needs recordings: --corpus PATH, a manifest or a folder; to try it on "
+            "simulated ones: bonafide corpus simulate simulated && bonafide train --corpus "
+            "simulated/manifest.csv, or make demo in a checkout",
+        )
+
+
 class Whole(click.IntRange):
     """A whole number within limits, called a number where a word is given."""
 
@@ -38,11 +96,14 @@ class Whole(click.IntRange):
 
 PORT = Whole(1, 65535)
 
-bundle = click.option("--bundle", type=PATH, metavar="DIR", help=PRODUCTION)
+bundle = click.option("--bundle", metavar="REF", help=PRODUCTION)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 config = click.option(
-    "--config", type=PATH, metavar="FILE", help="YAML; default: the demo's configuration"
+    "--config",
+    type=ConfigFile(),
+    metavar="NAME|FILE",
+    help="one that comes with bonafide, such as full or demo, or a YAML file; default: demo",
 )
 corpora = click.option(
     "--corpus",
@@ -50,7 +111,7 @@ corpora = click.option(
     type=click.Path(),
     multiple=True,
     metavar="PATH",
-    help="manifest or folder; may be repeated; default: a simulated corpus",
+    help="manifest or folder; may be repeated",
 )
 corpus_format = click.option(
     "--corpus-format", metavar="NAME", help="such as manifest or folder; default: recognised"

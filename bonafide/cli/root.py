@@ -14,7 +14,7 @@ import click
 import bonafide
 from bonafide.cli.extras import not_installed
 from bonafide.cli.lazy import LazyGroup
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, printable
 
 PROGRAM = "bonafide"
 WRONG_USAGE, INTERRUPTED = 2, 130
@@ -93,9 +93,24 @@ def main(words: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _report("os_error", f"{where}{error.strerror or error}")
     except click.Abort:
-        click.echo("bonafide: stopped; what is finished is kept, run again to resume", err=True)
-        return INTERRUPTED
+        return _stopped()
+    except Exception as error:
+        if _is_interrupt(error):
+            return _stopped()
+        raise
     return WRONG_USAGE
+
+
+def _stopped() -> int:
+    click.echo("bonafide: stopped; what is finished is kept, run again to resume", err=True)
+    return INTERRUPTED
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an error goes back to Ctrl-C, as of a library that was being imported."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _nowhere() -> io.TextIOBase:
@@ -110,4 +125,5 @@ def _prepare_streams() -> None:
 
 
 def _report(code: str, message: str) -> None:
-    click.echo(f"{PROGRAM}: {code}: {message}", err=True)
+    lines = f"{PROGRAM}: {code}: {message}".split("\n")  # of what a process printed, say
+    click.echo("\n".join(map(printable, lines)), err=True)

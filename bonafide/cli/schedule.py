@@ -31,6 +31,7 @@ def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str
     from bonafide.training.schedule import Schedule, cron_trigger, train_command
 
     trigger = cron_trigger(cron, timezone)
+    options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     if config:
         read_config(config)  # a mistake shows now, not at three in the morning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

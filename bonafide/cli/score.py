@@ -2,18 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
+from bonafide.errors import printable
 
 if TYPE_CHECKING:
     from bonafide.detector import Detector
-    from bonafide.scoring import JudgedCorpus
+    from bonafide.scoring import JudgedCorpus, Result
+
+NAMED = 10  # files that are left out of a folder, before the rest are counted alone
 
 
 class FilesFirst(click.Command):
@@ -28,7 +31,8 @@ class FilesFirst(click.Command):
 
         def is_file(word: str) -> bool:
             option = word.partition("=")[0]
-            return word.startswith("-") and option not in known and Path(word).exists()
+            is_name = word.startswith("-") and word != "-" and option not in known
+            return is_name and Path(word).exists()
 
         if "--" not in args:
             args = [f"./{word}" if is_file(word) else word for word in args]
@@ -44,43 +48,80 @@ class FilesFirst(click.Command):
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "jsonl", "csv"]),
+    type=click.Choice(["table", "jsonl", "json", "csv"]),
     default="table",
-    help="print each result as a line, a JSON object or a row",
+    help="print each result as a line, a JSON object or a row; json: one array",
 )
 @click.option(
-    "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
+    "--output",
+    type=options.OutputFile(),
+    metavar="FILE",
+    help="default: standard output; a run in csv or jsonl that was stopped goes on",
 )
-def score(paths: tuple[str, ...], bundle: Path | None, style: str, output: Path | None) -> int:
-    """Score files, and the audio and video files in folders."""
+@click.option("--overwrite", is_flag=True, help="write --output anew, whatever is there")
+def score(
+    paths: tuple[str, ...], bundle: str | None, style: str, output: Path | None, overwrite: bool
+) -> int:
+    """Score recordings: files, folders of files, and - for standard input."""
+    from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
     from bonafide.home import find_bundle, home
-    from bonafide.scoring import WRITERS, score_files, unusable
+    from bonafide.process.interrupt import interruptible
+    from bonafide.scoring import FOOTERS, WRITERS, unusable
 
     detector = Detector(find_bundle(home(), bundle))
-    with nullcontext(sys.stdout) if output is None else _opened(output) as file:
-        write = WRITERS[style](file)
-        failed = 0
-        for result in score_files(detector, _audio_files(paths)):
-            write(result)
-            failed += unusable(result)
+    sha256 = detector.bundle.identity["sha256"]
+    standard = nullcontext(Output(sys.stdout, []))
+    with opened_output(output, style, sha256, overwrite=overwrite) if output else standard as to:
+        if to.kept:
+            click.echo(f"{output}: {len(to.kept)} results are there and are kept", err=True)
+        failed = sum(map(unusable, to.kept))
+        write = WRITERS[style](to.file, fresh=to.fresh)
+        try:
+            with interruptible():
+                for result in _results(detector, paths, {kept["path"] for kept in to.kept}):
+                    write(result)
+                    failed += unusable(result)
+        finally:
+            to.file.write(FOOTERS.get(style, ""))
     return options.SOME_FAILED if failed else 0
 
 
-def _opened(output: Path) -> TextIO:
-    """Open a file to write in which names of files keep their bytes, UTF-8 or not."""
-    return output.open("w", encoding="utf-8", errors="surrogateescape")
+def _results(
+    detector: "Detector", names: Sequence[str], done: Collection[str]
+) -> Iterator["Result"]:
+    """Score what is named, and in place of each folder its recordings, but for what is done."""
+    from bonafide.piped import is_piped
+    from bonafide.scoring import score_files
 
-
-def _audio_files(paths: Sequence[str]) -> Iterator[str]:
-    """Return the files as given, and in place of each folder its audio files, sorted."""
-    from bonafide.corpora.files import audio_files
-
-    for name in paths:
+    for name in names:
         if name and Path(name).is_dir():  # an empty name is no folder, though pathlib says so
-            yield from map(str, audio_files(Path(name)))
-        else:
-            yield name
+            found = _recordings(name)
+            if not found:
+                message = f"{name}: no file in this folder is a recording"
+                yield {"path": name, "error": {"code": "no_recordings", "message": message}}
+            yield from score_files(detector, [path for path in found if path not in done])
+        elif name not in done or is_piped(name):
+            yield from score_files(detector, [name])
+
+
+def _recordings(folder: str) -> list[str]:
+    """List what is to be scored in a folder, and say what is not."""
+    from bonafide.corpora.files import list_folder
+
+    listing = list_folder(Path(folder))
+    _say_skipped(folder, listing.skipped, "that {} not audio")
+    _say_skipped(folder, listing.hidden, "that {} hidden")
+    return [str(path) for path in sorted([*listing.audio, *listing.unreadable])]
+
+
+def _say_skipped(folder: str, paths: Sequence[Path], why: str) -> None:
+    if paths:
+        names = ", ".join(str(path.relative_to(folder)) for path in paths[:NAMED])
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+        count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+        why = why.format("is" if len(paths) == 1 else "are")
+        click.echo(printable(f"{folder}: skipped {count} {why}: {names}{more}"), err=True)
 
 
 @click.command()
@@ -99,7 +140,7 @@ def _audio_files(paths: Sequence[str]) -> Iterator[str]:
 def evaluate(
     corpus: Path,
     corpus_format: str | None,
-    bundle: Path | None,
+    bundle: str | None,
     figures: Path | None,
     report: Path | None,
     quiet: bool,
@@ -111,19 +152,20 @@ def evaluate(
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
     from bonafide.home import find_bundle, home
+    from bonafide.process.interrupt import interruptible
     from bonafide.scoring import evaluate_corpus
 
     if report:
         require("matplotlib", "scipy")
     rows = read_corpus(corpus, corpus_format)
     detector = Detector(find_bundle(home(), bundle))
-    with Display(quiet=quiet):
+    with Display(quiet=quiet), interruptible():
         judged = evaluate_corpus(detector, rows, progress=reporter("score"))
     show_evaluation(judged.evaluation)
     for note in judged.evaluation.notes:
         click.echo(note)
     for failure in judged.failed:
-        click.echo(failure["error"]["message"], err=True)
+        click.echo(printable(failure["error"]["message"]), err=True)
     if figures:
         figures.write_text(_metrics(judged, detector), encoding="utf-8")
     if report:

@@ -5,11 +5,10 @@ from typing import Any
 import click
 
 from bonafide.cli import options
-from bonafide.cli.options import PRODUCTION
 
 
 @click.command()
-@click.option("--bundle", metavar="DIR", help=PRODUCTION)
+@options.bundle
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
 @click.option("--port", type=options.PORT, default=3000, metavar="N", help="port to listen on")
 @click.option("--workers", type=options.Whole(min=1), metavar="N", help="default: one per core")
@@ -30,10 +29,11 @@ def serve(host: str, port: int, **given: Any) -> None:
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = replace(Settings.from_environment(), **chosen)
-    identity = check(settings, host).identity
+    identity = check(settings, host, port).identity
+    address = f"[{host}]" if ":" in host else host
     click.echo(
         f"bonafide: bundle {identity['name']} version {identity['version']}, "
-        f"{settings.n_workers} worker{'s' * (settings.n_workers > 1)}, http://{host}:{port}"
+        f"{settings.n_workers} worker{'s' * (settings.n_workers > 1)}, http://{address}:{port}"
     )
     become_server(settings, host, port)
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-import bonafide
 from bonafide.cli import options
+from bonafide.cli.extras import require
 from bonafide.cli.orchestrator import prepare_zenml
 from bonafide.errors import ConfigError
 
@@ -14,28 +14,10 @@ if TYPE_CHECKING:
     from bonafide.training.config import Config
 
 
-def configs_folder() -> Path:
-    """Return the folder of the run configurations, in a checkout or in an installed wheel."""
-    package = Path(bonafide.__file__).parent
-    packaged = package / "configs"
-    return packaged if packaged.is_dir() else package.parent / "configs"
-
-
 def _configuration(path: Path | None) -> "Config":
     from bonafide.training.config import read_config
 
-    return read_config(path or configs_folder() / "demo.yaml")
-
-
-def _corpora(named: tuple[str, ...]) -> list[str]:
-    """Return the corpora that are named, or else simulate one."""
-    if named:
-        return list(named)
-    from bonafide.display import reporter
-    from bonafide.home import home
-    from bonafide.simulation.corpus import simulate
-
-    return [str(simulate(home() / "simulated", progress=reporter("simulate")))]
+    return read_config(path or options.configs_folder() / "demo.yaml")
 
 
 @click.command()
@@ -52,16 +34,18 @@ def train(
     quiet: bool,
 ) -> int:
     """Train, evaluate, export and promote a detector."""
+    require("zenml", "tensorflow")
+    options.require_corpora("train", corpora)
     prepare_zenml()
     from bonafide.cli.summary import show_summary
     from bonafide.display import Display
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        chosen, paths = _configuration(config), _corpora(corpora)
+        chosen = _configuration(config)
         from pipelines.run import run_training
 
-        trained = run_training(chosen, paths, corpus_format, static=sequential)
+        trained = run_training(chosen, list(corpora), corpus_format, static=sequential)
     show_summary(trained)
     return options.SOME_FAILED if trained.reasons else 0
 
@@ -90,19 +74,20 @@ def tune(
     quiet: bool,
 ) -> None:
     """Search the hyper-parameters of one base model."""
+    require("zenml", "optuna")
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
     chosen = _configuration(config)
     chosen.model(model)  # a mistake shows before anything is loaded
+    options.require_corpora("tune", corpora)
     prepare_zenml()
     from bonafide.display import Display
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        paths = _corpora(corpora)
         from pipelines.tuning import run_tuning
 
-        study = run_tuning(chosen, paths, corpus_format, model=model, trials=trials)
+        study = run_tuning(chosen, list(corpora), corpus_format, model=model, trials=trials)
     import yaml
 
     n_trials = f"{len(study.trials)} trial{'' if len(study.trials) == 1 else 's'}"

@@ -1,29 +1,137 @@
-"""Recordings on disk, recognised by their suffixes."""
+"""Recordings below a folder: known by their suffixes, the others by what they hold."""
 
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
-AUDIO_SUFFIXES = frozenset(
+from bonafide.errors import AudioError, CorpusError
+
+# Telephone recordings without a header, which their suffix alone tells apart.
+HEADERLESS_SUFFIXES = frozenset((".g722", ".ulaw", ".ul", ".alaw", ".al", ".sln", ".gsm"))
+# A file with one of these that cannot be decoded is an error, and not something else.
+AUDIO_SUFFIXES = HEADERLESS_SUFFIXES | frozenset(
     f".{name}"
     for group in (
-        ("wav", "flac", "mp3", "ogg", "oga", "opus", "aiff", "aif", "au", "caf", "w64", "sph"),
-        ("m4a", "aac", "mp4", "m4v", "mov", "mkv", "webm", "wma", "amr", "3gp", "avi", "ac3"),
+        ("wav", "wave", "flac", "mp3", "mp2", "mpga", "ogg", "oga", "opus", "spx", "aiff", "aif"),
+        ("aifc", "au", "snd", "caf", "w64", "sph", "m4a", "m4b", "m4r", "aac", "ac3", "eac3"),
+        ("mp4", "m4v", "mov", "mkv", "mka", "webm", "weba", "wma", "wmv", "amr", "awb", "3gp"),
+        ("3g2", "3ga", "avi", "flv", "ape", "wv", "tta"),
+    )
+    for name in group
+)
+# These need not be opened: none of them is a recording.
+OTHER_SUFFIXES = frozenset(
+    f".{name}"
+    for group in (
+        ("txt", "md", "rst", "csv", "tsv", "json", "jsonl", "xml", "html", "yaml", "yml", "toml"),
+        ("log", "py", "sh", "lab", "textgrid", "srt", "vtt", "stm", "ctm", "trn", "scp", "lst"),
+        ("pdf", "docx", "xlsx", "png", "jpg", "jpeg", "gif", "svg", "npy", "npz", "parquet"),
+        ("onnx", "pt", "zip", "gz", "bz2", "xz", "tar", "7z"),
     )
     for name in group
 )
 
 
-def audio_files(folder: Path) -> list[Path]:
-    """Return the audio files in a folder and below it, sorted.
+@dataclass
+class Listing:
+    """Everything below a folder.
+
+    Parameters
+    ----------
+    audio : list of Path
+        Recordings, and files that are called one.
+    skipped : list of Path
+        Files that are none, and pipes, sockets and devices.
+    hidden : list of Path
+        Files and folders whose name begins with a dot, such as ``._a.wav``; these folders are not
+        looked into.
+    unreadable : list of Path
+        Folders that cannot be listed.
+    """
+
+    audio: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    hidden: list[Path] = field(default_factory=list)
+    unreadable: list[Path] = field(default_factory=list)
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder and what is below it, to any depth.
+
+    Links to folders are followed; a folder that can be reached in several ways is listed once.
 
     Parameters
     ----------
     folder : Path
-        Searched to any depth.
+        The folder.
+
+    Returns
+    -------
+    Listing
+        Each of its lists sorted.
+    """
+    listing, pending, seen = Listing(), [folder], set()
+    while pending:
+        here = pending.pop()
+        try:
+            status = here.stat()
+            entries = sorted(here.iterdir())
+        except OSError:
+            listing.unreadable.append(here)
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for entry in entries:
+            if entry.name.startswith("."):
+                listing.hidden.append(entry)
+            elif os.path.isdir(entry):  # noqa: PTH112  # Path.is_dir raises where it may not look
+                # what is no link comes first, so that paths do not depend on a link beside them
+                pending.insert(0 if entry.is_symlink() else len(pending), entry)
+            else:
+                (listing.audio if _is_audio(entry) else listing.skipped).append(entry)
+    for found in (listing.audio, listing.skipped, listing.hidden, listing.unreadable):
+        found.sort()
+    return listing
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """Return the recordings in a folder and below it, sorted.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched to any depth, as `list_folder` does.
 
     Returns
     -------
     list of Path
-        Files whose suffix, in any case, is one of `AUDIO_SUFFIXES`.
+        Files with one of `AUDIO_SUFFIXES`, in any case, and others that decode; none that is
+        hidden.
+
+    Raises
+    ------
+    CorpusError
+        ``unreadable`` if a folder cannot be listed.
     """
-    found = (file for file in folder.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-    return sorted(file for file in found if not file.is_dir())
+    listing = list_folder(folder)
+    for hidden_away in listing.unreadable:
+        raise CorpusError("unreadable", f"{hidden_away}: this folder cannot be listed")
+    return listing.audio
+
+
+def _is_audio(path: Path) -> bool:
+    suffix, is_file = path.suffix.lower(), os.path.isfile(path)  # noqa: PTH113
+    if suffix in AUDIO_SUFFIXES:
+        return is_file or not os.path.exists(path)  # noqa: PTH110  # a broken link is to be told
+    return is_file and suffix not in OTHER_SUFFIXES and _decodes(path)
+
+
+def _decodes(path: Path) -> bool:
+    """Return whether a decoder finds sound in a file, or anything but no sound at all."""
+    from bonafide.audio import AudioStream
+
+    try:
+        return any(True for _ in AudioStream(path))  # the first block is enough
+    except AudioError as error:
+        return error.code not in ("not_audio", "empty")
