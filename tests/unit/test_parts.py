@@ -1,16 +1,21 @@
 """Parts of a recording that sound generated: what is found, and how often by mistake."""
 
+import csv
+import io
+from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bonafide.detection import Detection
+from bonafide.detection import Detection, Judged, Track
 from bonafide.detector import llr_at, p_spoof_of
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.parts import MIN_WINDOWS, evidence, runs, suspicious_runs
+from bonafide.scoring import WRITERS
 from bonafide.training.parts import BARS, MAX_PER_HOUR, Alarms, by_source, put_together
 from tests.helpers.coded import THRESHOLDS, CodedDetector, sound_of
 
@@ -169,3 +174,34 @@ def test_clips_of_a_source_are_put_together() -> None:
     found = list(put_together(clips, 0))
     assert {name for name, _ in found} == {"a"}  # two clips are no long recording
     assert all(sorted(each) == [0, 1, 3, 4, 5] for _, each in found)
+
+
+# --- how it is written ----------------------------------------------------------------------------
+
+
+def written(style: str, *results: dict[str, Any]) -> str:
+    file = io.StringIO()
+    write = WRITERS[style](file)
+    for result in results:
+        write(result)
+    return file.getvalue()
+
+
+def test_the_table_says_where(detector: CodedDetector) -> None:
+    fakes = detector.score(sound_of(*[HUMAN] * 16, FAKE, FAKE, *[HUMAN] * 5, FAKE, FAKE))
+    table = written("table", {"path": "a.wav", **fakes.to_json()})
+    assert "partly_spoof" in table.splitlines()[1]
+    assert table.splitlines()[2].strip() == "parts sound generated: 1:04-1:12, 1:32-1:40"
+
+
+def test_the_csv_has_parts_and_tracks(detector: CodedDetector) -> None:
+    one, plain = detector.score(sound_of(*[HUMAN] * 4, FAKE, FAKE, *[HUMAN] * 5)), sound_of(HUMAN)
+    values = {field.name: getattr(one, field.name) for field in fields(Judged)}
+    many = replace(one, tracks=(Track(**values, track=1, channel=2),))
+    results = [{"path": "a", **each.to_json()} for each in (many, detector.score(plain))]
+    first, second = csv.DictReader(io.StringIO(written("csv", *results)))
+    assert (first["verdict"], first["parts"]) == ("partly_spoof", "0:16-0:24")
+    assert first["tracks"].startswith("track 1, channel 2: partly_spoof 0.196")
+    assert first["tracks"].endswith("(0:16-0:24)")
+    assert (second["parts"], second["tracks"]) == ("", "")
+    assert "track 1, channel 2: partly_spoof" in written("table", *results)
