@@ -38,7 +38,7 @@ def confine(memory_bytes: int) -> None:
     end_with_parent(signal.SIGKILL)
 
 
-def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
+def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -> bytes:
     """Run a module once, from bytes on its standard input to bytes on its standard output.
 
     Parameters
@@ -47,6 +47,8 @@ def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
         Such as ``serving.app.drawing``; its `main` confines itself.
     content : bytes
         Its standard input.
+    *arguments : str
+        Its command-line arguments.
     limit_s : float
         Seconds after which it is killed.
 
@@ -62,7 +64,7 @@ def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
     """
     try:
         return subprocess.run(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             input=content,
             capture_output=True,
             cwd=ROOT,

@@ -111,9 +111,12 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
 
 
 def timeline_chart(
-    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, float]
+    segments: list[dict[str, Any]],
+    duration_s: float,
+    thresholds: Mapping[str, float],
+    parts: list[dict[str, Any]],
 ) -> Any:
-    """Draw each segment's probability over time, with the edges of the undecided band."""
+    """Draw each segment's probability over time, the undecided band, and suspicious parts."""
     rows, end_s = [], 0.0
     for segment in segments:  # the last one may overlap the one before
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
@@ -143,7 +146,12 @@ def timeline_chart(
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
         .encode(y="at:Q")
     )
-    return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
+    shaded = (
+        alt.Chart(alt.InlineData(values=parts))
+        .mark_rect(color=FAKE, opacity=0.18)
+        .encode(x=_time(duration_s), x2="end_s:Q")
+    )
+    return _finished(shaded + bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
 def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
