@@ -49,8 +49,8 @@ def _finished(chart: Any, height_px: int, description: str) -> Any:
     )
 
 
-def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
-    """Draw the envelope over time."""
+def waveform_chart(drawing: Drawing, duration_s: float, parts: list[dict[str, Any]]) -> Any:
+    """Draw the envelope over time, over a ground that marks the parts that sound generated."""
     starts = np.linspace(0, drawing.drawn_s, len(drawing.low), endpoint=False)
     rows = [
         {"start_s": float(start), "low": float(low), "high": float(high)}
@@ -58,11 +58,15 @@ def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
     ]
     loudest = max(float(np.abs([drawing.low, drawing.high]).max()), 1e-3)
     y = _y("low:Q", "loudness", (-loudest, loudest), labels=False, ticks=False, grid=False)
+    time = _time(duration_s, **NO_LABELS)
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_area(color=REAL, line=False)
-        .encode(x=_time(duration_s, **NO_LABELS), y=y, y2="high:Q")
+        .encode(x=time, y=y, y2="high:Q")
     )
+    if parts:
+        ground = alt.Chart(alt.InlineData(values=parts)).mark_rect(color=FAKE, opacity=0.3)
+        chart = ground.encode(x=time, x2="end_s:Q") + chart
     return _finished(chart, 90, "Waveform: how loud the recording is over time")
 
 
@@ -111,12 +115,9 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
 
 
 def timeline_chart(
-    segments: list[dict[str, Any]],
-    duration_s: float,
-    thresholds: Mapping[str, float],
-    parts: list[dict[str, Any]],
+    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, float]
 ) -> Any:
-    """Draw each segment's probability over time, the undecided band, and suspicious parts."""
+    """Draw each segment's probability over time, with the edges of the undecided band."""
     rows, end_s = [], 0.0
     for segment in segments:  # the last one may overlap the one before
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
@@ -146,12 +147,7 @@ def timeline_chart(
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
         .encode(y="at:Q")
     )
-    shaded = (
-        alt.Chart(alt.InlineData(values=parts))
-        .mark_rect(color=FAKE, opacity=0.18)
-        .encode(x=_time(duration_s), x2="end_s:Q")
-    )
-    return _finished(shaded + bars + band, 170, "Chance of a deepfake for each stretch of the recording")
+    return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
 
 
 def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -83,9 +83,7 @@ def reduce(waveform: Waveform) -> Drawing:
     )
 
 
-def first_minutes(
-    content: bytes, track: int | None = None, channel: int | None = None
-) -> Waveform:
+def first_minutes(content: bytes, track: int | None = None, channel: int | None = None) -> Waveform:
     """Decode the first ten minutes.
 
     Parameters

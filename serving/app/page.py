@@ -22,9 +22,7 @@ def _detect(sha256: str, bundle: str, _service: Service, _content: bytes) -> Jso
 
 
 @st.cache_data(max_entries=KEPT_DRAWINGS, show_spinner=False)
-def _draw(
-    sha256: str, track: int | None, channel: int | None, _content: bytes
-) -> Drawing | None:
+def _draw(sha256: str, track: int | None, channel: int | None, _content: bytes) -> Drawing | None:
     try:
         return draw(_content, track, channel)
     except DrawingError:
@@ -66,22 +64,22 @@ def _show_verdict(result: Json, model: Json) -> None:
 def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
     """Draw the recording over one time axis, with its segments below."""
     segments = result["segments"] if result else []
+    parts = result.get("parts", []) if result else []
     if drawing is None:
         st.caption("The recording could not be drawn.")
         duration_s = result["duration_s"] if result else 0.0
     else:
         duration_s = max(drawing.drawn_s, result["duration_s"] if result else 0.0)
-        st.altair_chart(charts.waveform_chart(drawing, duration_s), width="stretch")
+        st.altair_chart(charts.waveform_chart(drawing, duration_s, parts), width="stretch")
         chart = charts.spectrogram_chart(drawing, duration_s, is_last=not segments)
         st.altair_chart(chart, width="stretch")
     if segments:
-        parts = result.get("parts", []) if result else []
-        chart = charts.timeline_chart(segments, duration_s, model["thresholds"], parts)
+        chart = charts.timeline_chart(segments, duration_s, model["thresholds"])
         st.altair_chart(chart, width="stretch")
         st.caption(
             "Each bar is a stretch of the recording: a low, blue one sounds real, a high, orange "
             "one like a deepfake; a grey one, between the dashed lines, is undecided."
-            + (" Parts that sound generated are shaded." if parts else "")
+            + (" Parts that sound generated are marked in the waveform." if parts else "")
         )
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(f"Drawn: the first {drawing.drawn_s / 60:.0f} minutes.")

@@ -93,9 +93,9 @@ def partly(result: Mapping[str, Any]) -> str:
         for part in result["parts"]
     ]
     return (
-        f"These parts sound like a deepfake, unlike the rest: {', '.join(parts)}. Over the whole "
-        f"recording the chance is {percent(result['p_spoof'])}: real speech around such parts hides "
-        "them. Times are to within a few seconds."
+        f"Sounds like a deepfake, unlike the rest: {', '.join(parts)}. Over the whole recording "
+        f"the chance is {percent(result['p_spoof'])}: real speech around such parts hides them. "
+        "Times are to within a few seconds."
     )
 
 
@@ -115,7 +115,7 @@ def tracks(result: Mapping[str, Any]) -> str:
         if too_little := [TOO_LITTLE[code] for code in codes if code in TOO_LITTLE]:
             said = too_little[0]
         elif each["parts"]:
-            said += f", {parts_in_words(each)}"
+            said = f"{VERDICTS[each['verdict']].lower()}: {parts_in_words(each)}"
         name = track_in_words(each)
         lines.append(f"- **{name}: {said}**" if each is chosen else f"- {name}: {said}")
     return "\n".join(

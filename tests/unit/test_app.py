@@ -111,7 +111,7 @@ def test_tracks_in_plain_words() -> None:
     said = wording.tracks(whole).splitlines()
     assert said[2:] == [
         "- track 1, channel 1: likely a real recording (10 %)",
-        "- **track 1, channel 2: parts of it sound generated (30 %), 0:00-0:08**",
+        "- **track 1, channel 2: parts of it sound generated: 0:00-0:08**",
         "- track 2: nothing that sounds like speech",
     ]
     assert wording.spokesman(answer("bonafide", 0.1)) is None
