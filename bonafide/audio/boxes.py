@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from bonafide.audio.chunks import LAYOUTS, chunks
 from bonafide.audio.extent import Extent, is_placeholder, lacking
-from bonafide.audio.magic import BOXES, FLAC
-from bonafide.audio.view import find, read_at
+from bonafide.audio.magic import BOXES
+from bonafide.audio.view import read_at
 
 MAX_BOXES = 100_000
 
@@ -59,11 +59,10 @@ def walk_boxes(file: BinaryIO, start: int, end: int) -> Extent:
     return Extent([(start, place)], place, missing)
 
 
-def walk_flac(file: BinaryIO, start: int, end: int) -> Extent:
-    """Read how many samples a FLAC file promises, and look for the next one behind it."""
+def promised_samples(file: BinaryIO, start: int) -> int:
+    """Return how many samples a FLAC file states; 0 if it does not."""
     total = int.from_bytes(read_at(file, start + 21, 5), "big") & ((1 << 36) - 1)
-    reach = find(file, start + 4, end, (FLAC + b"\0\0\0\x22", FLAC + b"\x80\0\0\x22"))
-    return Extent([(start, reach)], reach, "", 0 if is_placeholder(total, 36) else total)
+    return 0 if is_placeholder(total, 36) else total
 
 
 def walk_nist(file: BinaryIO, start: int, end: int) -> Extent:

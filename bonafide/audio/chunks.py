@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bonafide.audio.extent import Extent, is_placeholder, lacking
-from bonafide.audio.magic import CHUNKED, HEAD_BYTES, container_of
+from bonafide.audio.magic import HEAD_BYTES, container_of
+from bonafide.audio.tags import ends_there
 from bonafide.audio.view import Piece, read_at
 
 MAX_CHUNKS = 100_000
@@ -78,7 +79,7 @@ def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) ->
             return
         name, size = layout.fields.unpack(fields)
         size -= width * layout.inclusive
-        if size < 0 or not _is_name(name):
+        if size < 0 or not _is_name(name) or ends_there(file, start, end):
             return
         yield Chunk(name, start, start + width, size)
         start = _padded(file, origin, start + width + size, layout)
@@ -104,8 +105,6 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
     first, sound, missing, kind = None, list[Piece](), "", ""
     reach, whole = start + layout.head, True
     for chunk in chunks(file, start, reach, end, layout):
-        if chunk.name[:4] in CHUNKED:  # the next container
-            break
         reach = min(end, _padded(file, start, chunk.content + chunk.size, layout))
         if chunk.name == b"fmt " and _format_tag(file, chunk) in MPEG_TAGS:
             kind = "mp3"

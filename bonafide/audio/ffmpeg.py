@@ -1,5 +1,6 @@
 """Decoding through FFmpeg: what is compressed, and video."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from bonafide.audio.view import View
 from bonafide.errors import AudioError
 
 MAX_PLANES = 8
+FLAC_HEADER_BYTES = 34
 MAX_TRACKS = 64
 # Packets of under a millisecond cost more than their sound: so many may be decoded.
 MAX_TINY_PACKETS, TINY_S = 500_000, 1e-3
@@ -127,6 +129,7 @@ class _Frames:
         self._container, self._stream, self._found = container, stream, found
         self._lost = 0
         self.seconds, self.reached_s = 0.0, 0.0
+        self._largest_packet = _largest_packet(stream.codec_context)
 
     def __iter__(self) -> Iterator[av.AudioFrame]:
         n_packets, error = 0, None
@@ -160,7 +163,7 @@ class _Frames:
 
     def _note_time(self, packet: Any) -> None:
         if packet.pos is not None and packet.pos >= 0:
-            end = packet.pos + packet.size
+            end = packet.pos + min(packet.size, self._largest_packet)
             self._found.reached_bytes = max(self._found.reached_bytes, end)
         if packet.pts is not None and packet.time_base is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -179,6 +182,16 @@ class _Frames:
             self._found.damage = (
                 f"{promised_s:.2f} s were promised and {reached_s:.2f} s could be decoded"
             )
+
+
+def _largest_packet(codec: Any) -> int:
+    """Return how large a packet can be: what follows FLAC is left in the last one."""
+    header = codec.extradata or b""
+    if codec.name != "flac" or len(header) < FLAC_HEADER_BYTES:
+        return sys.maxsize
+    largest = int.from_bytes(header[7:10], "big")
+    sample_bytes = 4 * (1 + (header[12] >> 1 & 7))
+    return largest or int.from_bytes(header[2:4], "big") * sample_bytes
 
 
 def _gathered(frames: _Frames) -> Blocks:
@@ -214,6 +227,6 @@ def _converted(held: list[NDArray[Any]], format_name: str, channels: int) -> Sam
         return samples.astype(np.float32, copy=False)
     if samples.dtype == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
-    full_scale = np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    scaled: Samples = samples.astype(np.float32) * np.float32(1 / full_scale)
+    scaled: Samples = samples.astype(np.float32)
+    scaled *= 2.0 ** (1 - 8 * samples.dtype.itemsize)
     return scaled

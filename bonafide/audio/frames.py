@@ -5,8 +5,8 @@ from functools import cache
 from typing import BinaryIO
 
 from bonafide.audio.extent import Extent
-from bonafide.audio.magic import AMR_NB, AMR_WB, HEAD_BYTES, container_of
-from bonafide.audio.tags import skip_tags
+from bonafide.audio.magic import AMR_NB, AMR_WB
+from bonafide.audio.tags import ends_there
 from bonafide.audio.view import WINDOW_BYTES, read_at
 
 HEADER_BYTES = 7
@@ -63,12 +63,12 @@ def adts_bytes(data: bytes, at: int) -> int:
 
 def amr_nb_bytes(data: bytes, at: int) -> int:
     """Return the size of the frame of narrow-band AMR that begins there; 0 if none does."""
-    return 0 if data[at] & 0x83 else AMR_NB_BYTES[data[at] >> 3]
+    return 0 if data[at] & 0x83 or not data[at] else AMR_NB_BYTES[data[at] >> 3]
 
 
 def amr_wb_bytes(data: bytes, at: int) -> int:
     """Return the size of the frame of wide-band AMR that begins there; 0 if none does."""
-    return 0 if data[at] & 0x83 else AMR_WB_BYTES[data[at] >> 3]
+    return 0 if data[at] & 0x83 or not data[at] else AMR_WB_BYTES[data[at] >> 3]
 
 
 # Kind -> what a file of it begins with, and the size of a frame.
@@ -119,6 +119,8 @@ class _Walker:
 
     def resume(self, place: int) -> int:
         """Return where frames go on behind something else; the end if nowhere near."""
+        if self._frame_bytes in (amr_nb_bytes, amr_wb_bytes):  # almost anything looks like one
+            return self._end
         data = read_at(self._file, place, min(RESYNC_BYTES, self._end - place))
         for at in range(1, len(data) - HEADER_BYTES):
             if self._frame_bytes(data, at) and follow(
@@ -152,11 +154,7 @@ def walk_frames(file: BinaryIO, start: int, end: int, kind: str) -> Extent:
     while place < end and n_frames < MAX_FRAMES:
         size = walker.size_at(place)
         if not size:
-            if skip_tags(file, place, end) > place or container_of(
-                read_at(file, place, HEAD_BYTES)
-            ):
-                break
-            resumed = walker.resume(place)
+            resumed = end if ends_there(file, place, end) else walker.resume(place)
             if resumed == end:
                 break
             place = resumed

@@ -6,17 +6,19 @@ from bonafide.audio.types import BLOCK_S, Blocks, Findings
 from bonafide.audio.view import View
 from bonafide.errors import AudioError
 
+# Codecs in which soundfile may seek without fail.
+SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "VORBIS")
 # Where libsndfile's count of samples is what the file says, and not a guess.
 COUNTED = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS")
 MOST_FRAMES = 1 << 40  # more is a placeholder
 
 
 class Forward(soundfile.SoundFile):
-    """A sound that is read from start to end and never sought in, which many codecs cannot."""
+    """A sound that is read from start to end, and sought in by no codec that may not."""
 
     def seekable(self) -> bool:
-        """Return False, for soundfile seeks after every read where it can."""
-        return False
+        """Return whether soundfile may ask for the place, and seek there, around every read."""
+        return bool(super().seekable()) and self.subtype.startswith(SEEKABLE)
 
 
 def open_sound(file: View) -> Forward | None:
@@ -52,7 +54,10 @@ def blocks(sound: Forward, found: Findings) -> Blocks:
         found.codec = sound.format.lower()
         rate_hz, promised, seen = sound.samplerate, sound.frames, 0
         try:
-            while len(block := sound.read(int(BLOCK_S * rate_hz), dtype="float32", always_2d=True)):
+            # Damaged Ogg can seek past its end, where soundfile asks for a negative count.
+            while (not sound.seekable() or sound.tell() <= promised) and len(
+                block := sound.read(int(BLOCK_S * rate_hz), dtype="float32", always_2d=True)
+            ):
                 seen += len(block)
                 yield rate_hz, block
         except soundfile.LibsndfileError as error:

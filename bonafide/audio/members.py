@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bonafide.audio.boxes import walk_au, walk_avi, walk_boxes, walk_flac, walk_nist
+from bonafide.audio.boxes import promised_samples, walk_au, walk_avi, walk_boxes, walk_nist
 from bonafide.audio.chunks import walk
 from bonafide.audio.extent import Extent
 from bonafide.audio.frames import FRAMED, follow, walk_frames
@@ -23,7 +23,6 @@ WALKS: dict[str, Callable[[BinaryIO, int, int], Extent]] = {
     "matroska": walk_matroska,
     "flv": walk_flv,
     "nist": walk_nist,
-    "flac": walk_flac,
     "ogg": walk_ogg,
 }
 WALKED = frozenset({*WALKS, *FRAMED, "vorbis"})
@@ -91,6 +90,9 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
 def _extent(file: BinaryIO, start: int, size: int, kind: str) -> Extent:
     if kind in FRAMED:
         return walk_frames(file, start, size, kind)
+    if kind == "flac":
+        reach = _next_known(file, start + 4, size)
+        return Extent([(start, reach)], reach, samples=promised_samples(file, start))
     if kind in WALKS or kind == "vorbis":
         return WALKS["ogg" if kind == "vorbis" else kind](file, start, size)
     return Extent([(start, size)], size)

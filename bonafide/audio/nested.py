@@ -8,8 +8,16 @@ from bonafide.audio.view import read_at
 
 MAX_ELEMENTS = 1_000_000
 SEGMENT, CLUSTER = b"\x18S\x80g", b"\x1fC\xb6u"
+IN_SEGMENT = frozenset(
+    bytes.fromhex(name)
+    for name in (
+        *("1a45dfa3", "18538067", "114d9b74", "1549a966", "1654ae6b", "1c53bb6b", "1254c367"),
+        *("1043a770", "1941a469", "1f43b675", "ec", "bf", "e7", "a3", "a0", "a7", "ab", "af"),
+    )
+)
 SOUND = (CLUSTER, b"\xa3", b"\xa0")  # clusters, and the blocks of one whose size is not known
-FLV = b"FLV\1"
+FLV_SOUND = 8
+FLV_TAGS = (FLV_SOUND, 9, 18)
 
 
 def _width(first: int) -> int:
@@ -37,7 +45,7 @@ def walk_matroska(file: BinaryIO, start: int, end: int) -> Extent:
         if not head or (head[:4] == EBML and place > start):
             break
         name, width, size = _element(head)
-        if not name:
+        if name not in IN_SEGMENT:
             break
         place += width
         if name != SEGMENT and size is not None:
@@ -54,10 +62,10 @@ def walk_flv(file: BinaryIO, start: int, end: int) -> Extent:
     place, missing = start + 13, ""
     for _ in range(MAX_ELEMENTS):
         head = read_at(file, place, 11) if place < end else b""
-        if len(head) < 11 or head[:4] == FLV:
+        if len(head) < 11 or head[0] & 31 not in FLV_TAGS or head[8:11] != bytes(3):
             break
         size = int.from_bytes(head[1:4], "big") + 11
-        if head[0] & 31 == 8:  # sound
+        if head[0] & 31 == FLV_SOUND:
             missing = lacking(size, end - place)
         place = min(end, place + size + 4)
     else:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 from bonafide.audio.magic import HEAD_BYTES, container_of
 from bonafide.audio.view import WINDOW_BYTES, read_at
 
-ID3V1_BYTES = 128
+ID3V1_BYTES, ID3V2 = 128, (b"\2", b"\3", b"\4")
 
 
 def _syncsafe(data: bytes) -> int:
@@ -15,7 +15,7 @@ def _syncsafe(data: bytes) -> int:
 def _tag_bytes(file: BinaryIO, place: int, end: int) -> int:
     """Return the size of the tag or the run of zeros at a place; 0 if there is none."""
     head = read_at(file, place, 64)
-    if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 128:
+    if head[:3] == b"ID3" and head[3:4] in ID3V2 and len(head) >= 10 and max(head[6:10]) < 128:
         return 10 + _syncsafe(head[6:10]) + 10 * (head[5] >> 4 & 1)
     if head[:8] == b"APETAGEX" and len(head) >= 32:
         has_header, is_header = head[23] >> 7, head[23] >> 5 & 1
@@ -45,6 +45,12 @@ def skip_tags(file: BinaryIO, place: int, end: int) -> int:
     while place < end and (size := _tag_bytes(file, place, end)):
         place += size
     return min(place, end)
+
+
+def ends_there(file: BinaryIO, place: int, end: int) -> bool:
+    """Return whether a recording ends at a place, for a tag or another recording begins there."""
+    head = read_at(file, place, HEAD_BYTES)
+    return bool(container_of(head)) or skip_tags(file, place, end) > place
 
 
 def before_tags(file: BinaryIO, start: int, end: int) -> int:
