@@ -49,12 +49,13 @@ class Mixer:
             )
         if block.shape[1] == 1:
             return block[:, 0]
-        self._compare(block, max(1, round(FRAME_S * rate_hz)))
+        centred = block - block.mean(axis=0, dtype=np.float32)  # an offset is no sound
+        self._compare(centred, max(1, round(FRAME_S * rate_hz)))
         if self._channel is not None:
             return block[:, min(self._channel, block.shape[1] - 1)]
         mean: Waveform = block.mean(axis=1, dtype=np.float32)
-        energies = np.einsum("nc,nc->c", block, block)
-        if mean @ mean < CANCELLED / block.shape[1] ** 2 * energies.sum():
+        energies = np.einsum("nc,nc->c", centred, centred)
+        if np.sum(np.square(mean - mean.mean())) < CANCELLED / block.shape[1] ** 2 * energies.sum():
             return block[:, energies.argmax()]
         return mean
 

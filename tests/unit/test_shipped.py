@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 from bonafide.audio import Waveform
 from bonafide.bundle import read_bundle
@@ -32,9 +33,9 @@ def voice() -> Waveform:
     return np.asarray(0.4 * sound / np.abs(sound).max() + room, dtype=np.float32)
 
 
-def wav(sound: Waveform, subtype: str) -> bytes:
+def wav(sound: Waveform, subtype: str, rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, sound, SAMPLE_RATE_HZ, format="WAV", subtype=subtype)
+    soundfile.write(file, sound, rate_hz, format="WAV", subtype=subtype)
     return file.getvalue()
 
 
@@ -59,3 +60,16 @@ def test_an_offset_is_not_heard(
     wanted, seen = map(detector.score, sounds)
     assert [each.code for each in seen.warnings] == [each.code for each in wanted.warnings]
     assert seen.llr == pytest.approx(wanted.llr, abs=0.01)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 48_000])
+@pytest.mark.parametrize("seconds", [1.5, 9.0])
+def test_nor_at_another_rate(
+    rate_hz: int, seconds: float, detector: Detector, voice: Waveform
+) -> None:
+    """A resampler would make clicks of it, which a short recording repeats."""
+    sound = soxr.resample(voice, SAMPLE_RATE_HZ, rate_hz)[: round(seconds * rate_hz)]
+    wanted, *seen = (
+        detector.score(wav(sound + offset, "FLOAT", rate_hz)).llr for offset in (0.0, 0.1, -0.4)
+    )
+    assert seen == pytest.approx([wanted] * 2, abs=0.03)

@@ -129,9 +129,12 @@ def test_two_speakers_left_and_right(fake: int, detector: CodedDetector) -> None
     ]
 
 
-def test_an_inverted_channel(detector: CodedDetector) -> None:
+@pytest.mark.parametrize("offset", [0.0, 0.02, 0.3])
+def test_an_inverted_channel(offset: float, detector: CodedDetector) -> None:
+    """Beside an offset of both channels, too, which their mean keeps."""
     sound = sound_of(HUMAN, HUMAN)
-    seen = detector.score(wav(sound, -sound))
+    rest = np.sqrt(np.mean(sound**2) - offset**2) / np.sqrt(np.mean(sound**2))
+    seen = detector.score(wav(rest * sound + offset, offset - rest * sound))
     assert seen.verdict == "bonafide" and codes(seen) == []
     assert numbered(seen) == [(1, 1, "bonafide"), (1, 2, "bonafide")]
 
