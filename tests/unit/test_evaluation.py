@@ -602,7 +602,9 @@ class FakeDetector:
             segments=(Segment(0.0, 4.0, llr, 0.5),),
             models=dict.fromkeys(BASE_MODELS, 0.5),
             stack=dict.fromkeys(META_MODELS, 0.5),
+            parts=(),
             warnings=CAUTIONS if short else (),
+            tracks=(),
             bundle=BundleIdentity(**self.bundle.identity),
         )
 
