@@ -73,12 +73,14 @@ def production_folder(root: Path) -> Path | None:
         ) from error
 
 
-def production_stamp(root: Path) -> int:
-    """Return a number that changes when a bundle is promoted; 0 where none is in production."""
+def production_stamp(root: Path) -> str:
+    """Return text that changes when a bundle is promoted; empty where none is in production."""
     try:
-        return (root / PRODUCTION).stat().st_mtime_ns
+        with (root / PRODUCTION).open(errors="replace") as file:
+            seen = os.fstat(file.fileno())  # two promotions may have one time
+            return f"{seen.st_mtime_ns} {seen.st_ino} {file.read()}"
     except FileNotFoundError:
-        return 0
+        return ""
 
 
 def find_bundle(root: Path, chosen: Path | str | None = None) -> Bundle:

@@ -22,7 +22,7 @@ Result = dict[str, Any]
 Write = Callable[[Result], None]
 CSV_COLUMNS = (
     *("path", "verdict", "llr", "p_spoof", "duration_s"),
-    *("parts", "tracks", "warnings", "error", "bundle"),
+    *("parts", "tracks", "bundle", "warnings", "error"),
 )
 
 

@@ -1,25 +1,27 @@
 """Starting the service: checks first, then BentoML's own server."""
 
-import errno
+import asyncio
 import os
+import shutil
+import signal
 import socket
 import sys
-import tempfile
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from bonafide.bundle import Bundle
-from bonafide.detector import Detector
 from bonafide.errors import ConfigError
-from bonafide.home import bundle_folder, find_bundle, home
+from bonafide.home import find_bundle, home
+from bonafide.process.confine import ConfinedError, end
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.settings import Settings, is_loopback
-from serving.workers.queue import PREFIX, sweep
+from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
+from serving.workers.keeper import start_scorer
+from serving.workers.supervisor import STOPPING
 
 SERVICE = "serving.service:Bonafide"
-SOCKET_BYTES = 107  # of a socket's path
 
 
 def check(settings: Settings, host: str, port: int) -> Bundle:
@@ -43,9 +45,9 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``; ``bad_host``; ``port_taken``; ``bad_tmpdir``.
+        ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``.
     BundleError
-        What `bonafide.home.find_bundle` and `bonafide.detector.Detector` raise.
+        What `bonafide.home.find_bundle` raises.
     """
     find_endpoints(settings.endpoint_names)
     if settings.keys:
@@ -56,68 +58,120 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
             f"--host {host} is reached by other machines: name a file of API keys with --keys "
             "(bonafide keys add), or pass --anonymous",
         )
-    _check_temporary_folder()
-    _check_free(host, port)
-    return Detector(find_bundle(home(), settings.bundle or None)).bundle
+    temporary_folder()
+    check_port(_address(host), port)
+    return find_bundle(home(), settings.bundle or None)
 
 
-def _check_temporary_folder() -> None:
-    """Check that the folder where uploads and sockets lie is one; Python would take another."""
-    for name in ("TMPDIR", "TEMP", "TMP"):
-        if folder := os.environ.get(name):
-            if not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-                message = f"{name}={folder}: must be a folder that can be written to"
-                raise ConfigError("bad_tmpdir", message)
-            break
-    folder = tempfile.gettempdir()
-    longest = SOCKET_BYTES - len(f"/{PREFIX}{os.getuid()}-{os.getpid()}/4194304.sock")
-    if len(os.fsencode(folder)) > longest:
-        message = f"TMPDIR={folder}: sockets lie in it, so it must be at most {longest} bytes long"
-        raise ConfigError("bad_tmpdir", message)
+def check_port(address: str, port: int) -> None:
+    """Check, before anything is touched, that an address can be listened on.
 
+    Parameters
+    ----------
+    address : str
+        An IP address of this machine.
+    port : int
+        The port.
 
-def _check_free(host: str, port: int) -> None:
-    """Check that a port of this machine can be listened on."""
-    try:
-        family = socket.AF_INET6 if ip_address(_address(host)).version == 6 else socket.AF_INET
-    except ValueError as error:
-        message = f"--host {host}: must be an IP address of this machine, or localhost"
-        raise ConfigError("bad_host", message) from error
+    Raises
+    ------
+    ConfigError
+        ``port_taken`` if it cannot.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_address(host), port))
-            probe.listen()
+            probe.bind((address, port))
+            probe.listen()  # two may be bound to one port, one alone may listen
         except OSError as error:
-            busy = error.errno == errno.EADDRINUSE
-            message = f"--host {host} --port {port}: cannot be listened on: {error.strerror}"
-            raise ConfigError("port_taken" if busy else "bad_address", message) from error
+            message = f"--host {address} --port {port}: cannot be listened on: {error.strerror}"
+            raise ConfigError("port_taken", message) from error
 
 
-def _address(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host
+async def check_scorer(folder: Path, bundle: Bundle, settings: Settings) -> None:
+    """Start a scorer once, as every worker will, and end it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    bundle : Bundle
+        The one to score with.
+    settings : Settings
+        Those of the service.
+
+    Raises
+    ------
+    ConfinedError
+        ``confined_failed`` if it does not start.
+    """
+    try:
+        await end(await start_scorer(folder, bundle, settings))
+    except (ConfinedError, OSError) as error:
+        message = f"{error}; its address space is BONAFIDE_SCORER_MB={settings.scorer_mb:g}"
+        raise ConfinedError("confined_failed", message) from error
 
 
-def environment(settings: Settings, port: int) -> dict[str, str]:
-    """Return the environment that BentoML's server runs in, which changes its folder."""
-    service = home() / "service" / str(port)  # BentoML keeps one server's counters there
-    service.mkdir(parents=True, exist_ok=True)
-    if settings.bundle:
-        settings = replace(settings, bundle=str(bundle_folder(home(), settings.bundle)))
+def environment(settings: Settings, folder: Path) -> dict[str, str]:
+    """Return the environment of BentoML's server: all that it writes lies in the run folder.
+
+    Paths are absolute, since its processes work in another folder than the user.
+    """
     return {
-        "BENTOML_HOME": str(service),
-        "BENTOML_DO_NOT_TRACK": "true",
         **os.environ,
-        **settings.absolute().to_environment(),
+        "BENTOML_HOME": str(folder / "bentoml"),  # its counters are there
+        "BENTOML_DO_NOT_TRACK": "true",
+        "TMPDIR": str(folder),
+        VARIABLE: str(folder),
         "BONAFIDE_HOME": str(home()),
-        "TMPDIR": tempfile.gettempdir(),
+        **settings.absolute().to_environment(),
     }
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Become BentoML's server; never return."""
-    sweep()
-    root = Path(__file__).resolve().parent.parent
-    words = ["-m", "bentoml", "serve", SERVICE, "--host", _address(host), "--port", str(port)]
-    words += ["--working-dir", str(root)]
-    os.execve(sys.executable, [sys.executable, *words], environment(settings, port))  # noqa: S606
+def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
+    """Become BentoML's server; never return.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the service.
+    bundle : Bundle
+        What `check` returned.
+    host : str
+        The address to listen on.
+    port : int
+        The port to listen on.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_tmpdir`` if no run folder can be made.
+    ConfinedError
+        ``confined_failed`` if no scorer starts.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
+    if settings.bundle:  # by whatever name, it is the one that was checked
+        settings = replace(settings, bundle=str(bundle.folder))
+    folder = make_run_folder()
+    try:
+        asyncio.run(check_scorer(folder, bundle, settings))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until `prepare` can clean up
+        root = Path(__file__).resolve().parent.parent
+        words = ["-m", "bentoml", "serve", SERVICE]
+        words += ["--host", _address(host), "--port", str(port), "--working-dir", str(root)]
+        os.execve(sys.executable, [sys.executable, *words], environment(settings, folder))  # noqa: S606
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _address(host: str) -> str:
+    """Return the IP address of a host, which BentoML needs."""
+    try:
+        return str(ip_address(host))
+    except ValueError as error:
+        if is_loopback(host):  # by a name
+            return "127.0.0.1"
+        message = f"--host {host}: must be an IP address of this machine, or localhost"
+        raise ConfigError("bad_host", message) from error

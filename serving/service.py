@@ -13,6 +13,7 @@ from serving.http.endpoints import find_endpoints
 from serving.http.guard import Guard
 from serving.http.routes import application, scoring_paths
 from serving.settings import Settings
+from serving.workers.supervisor import prepare
 
 SETTINGS = Settings.from_environment()
 ENDPOINTS = find_endpoints(SETTINGS.endpoint_names)
@@ -46,9 +47,7 @@ instruments.RunnerTrafficMetricsMiddleware = CountKnown
 class Bonafide:
     """The detector of machine-generated speech, over HTTP."""
 
-    def __is_ready__(self) -> bool:
-        """Return whether a scorer is ready."""
-        return bool(ROUTES.state.scoring.ready)
+    prepare = bentoml.on_deployment(prepare)  # in the server itself; /readyz is the guard's
 
 
 Bonafide.add_asgi_middleware(Guard, state=ROUTES.state)

@@ -10,6 +10,8 @@ from bonafide.audio.magic import BOXES
 from bonafide.audio.view import read_at
 
 MAX_BOXES = 100_000
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
 def walk_au(file: BinaryIO, start: int, end: int) -> Extent:
@@ -56,6 +58,23 @@ def walk_boxes(file: BinaryIO, start: int, end: int) -> Extent:
             place = end
         else:
             place += max(size, 8)
+    return Extent([(start, place)], place, missing)
+
+
+def walk_asf(file: BinaryIO, start: int, end: int) -> Extent:
+    """Follow the objects of an ASF file: its header, its sound and pictures, and indices."""
+    place, missing = start, ""
+    for _ in range(MAX_BOXES):
+        head = read_at(file, place, 24)
+        size = int.from_bytes(head[16:], "little")
+        begins = head[:16] == ASF_HEADER
+        if len(head) < 24 or size < 24 or begins != (place == start):
+            break
+        if head[:16] == ASF_DATA:
+            missing = lacking(size, end - place)
+        elif place + size > end:
+            break
+        place = min(end, place + size)
     return Extent([(start, place)], place, missing)
 
 

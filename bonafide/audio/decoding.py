@@ -7,7 +7,7 @@ from bonafide.audio.headerless import HEADERLESS_SUFFIXES, RAW, open_raw
 from bonafide.audio.magic import HEAD_BYTES, container_of
 from bonafide.audio.members import WALKED, Member, members
 from bonafide.audio.types import Blocks, Findings
-from bonafide.audio.view import View, read_at, size_of
+from bonafide.audio.view import WINDOW_BYTES, View, read_at, size_of
 from bonafide.errors import AudioError
 
 MAX_MEMBERS = 1_000
@@ -55,8 +55,7 @@ class Joined:
                     "bad_format", f"over {MAX_MEMBERS} recordings in one file; must be at most that"
                 )
             if member.unknown_bytes:
-                if member.unknown_bytes > IGNORED_BYTES:
-                    self._omit(f"{member.unknown_bytes} bytes that are not known to be sound")
+                self._omit_unknown(member.unknown_bytes)
                 continue
             try:
                 yield from self._member(member)
@@ -89,9 +88,9 @@ class Joined:
         if heard < member.samples and not found.damage:
             found.damage = f"{member.samples} samples were promised and {heard} could be decoded"
         self.damage = self.damage or member.missing or found.damage
-        rest = file.size - (found.reached_bytes or file.size)
-        if rest > IGNORED_BYTES and member.kind not in WALKED:
-            self._omit(f"{rest} bytes that are not known to be sound")
+        if found.reached_bytes and member.kind not in WALKED:
+            rest = read_at(file, found.reached_bytes, WINDOW_BYTES).strip(b"\0")
+            self._omit_unknown(len(rest))
 
     def _is_libsndfile_s(self, kind: str) -> bool:
         """Return whether to ask libsndfile first; never for what it may take for an MP3.
@@ -113,6 +112,10 @@ class Joined:
                 yield rate_hz, block
         finally:  # of a track that does not decode, too
             self.n_tracks = max(self.n_tracks, found.n_tracks)
+
+    def _omit_unknown(self, n_bytes: int) -> None:
+        if n_bytes > IGNORED_BYTES:
+            self._omit(f"{n_bytes} bytes that are not known to be sound")
 
     def _omit(self, what: str) -> None:
         if not self.omitted:

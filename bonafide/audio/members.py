@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bonafide.audio.boxes import promised_samples, walk_au, walk_avi, walk_boxes, walk_nist
+from bonafide.audio.boxes import (
+    promised_samples,
+    walk_asf,
+    walk_au,
+    walk_avi,
+    walk_boxes,
+    walk_nist,
+)
 from bonafide.audio.chunks import walk
 from bonafide.audio.extent import Extent
 from bonafide.audio.frames import FRAMED, follow, walk_frames
@@ -20,6 +27,7 @@ WALKS: dict[str, Callable[[BinaryIO, int, int], Extent]] = {
     "avi": walk_avi,
     "boxes": walk_boxes,
     "au": walk_au,
+    "asf": walk_asf,
     "matroska": walk_matroska,
     "flv": walk_flv,
     "nist": walk_nist,

@@ -19,7 +19,7 @@ def size_of(file: BinaryIO) -> int:
     return file.seek(0, os.SEEK_END)
 
 
-def read_at(file: BinaryIO, start: int, size: int) -> bytes:
+def read_at(file: "BinaryIO | View", start: int, size: int) -> bytes:
     """Return up to `size` bytes from a place in a file."""
     file.seek(start)
     return file.read(size)

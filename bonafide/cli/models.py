@@ -24,10 +24,13 @@ def list_(as_json: bool) -> None:
     from bonafide.home import home, kept_bundles, production_folder
 
     root = home()
-    kept, served = kept_bundles(root), str(production_folder(root))
-    for bundle in kept:
-        bundle["stage"] = "production" if bundle.pop("folder") == served else "none"
-    show_records(kept, ("name", "version", "stage", "created", "sha256"), as_json)
+    columns = ("name", "version", "stage", "created", "sha256")
+    served = str(production_folder(root))
+    kept = [
+        {**each, "stage": "production" if each["folder"] == served else "none"}
+        for each in kept_bundles(root)
+    ]
+    show_records([{key: each[key] for key in columns} for each in kept], columns, as_json)
     if not kept:
         click.echo(f"{root}: no bundle is kept here yet; the shipped one answers", err=True)
 
@@ -36,7 +39,10 @@ def list_(as_json: bool) -> None:
 @model
 @options.as_json
 def show(model: str | None, as_json: bool) -> None:
-    """Show one bundle, that in production by default, else the shipped one."""
+    """Show a bundle, by default that in production.
+
+    Where none is in production, it is the shipped one.
+    """
     from bonafide.cli.terminal import show_json, show_values
     from bonafide.home import find_bundle, home
 

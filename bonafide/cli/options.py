@@ -28,7 +28,7 @@ class OutputFile(click.Path):
         super().convert(value, param, ctx)
         path = Path(value)
         if path.exists():
-            return path
+            return path  # a device, say, whatever its folder allows
         if not path.parent.is_dir():
             self.fail(f"{path}: there is no folder {path.parent}", param, ctx)
         if not os.access(path.parent, os.W_OK):
@@ -54,7 +54,7 @@ class ConfigFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path of the file that is named."""
-        if Path(value).exists():
+        if value and Path(value).exists():
             return Path(value)
         known = {file.stem: file for file in sorted(configs_folder().glob("*.yaml"))}
         if value not in known:

@@ -62,7 +62,10 @@ class FilesFirst(click.Command):
 def score(
     paths: tuple[str, ...], bundle: str | None, style: str, output: Path | None, overwrite: bool
 ) -> int:
-    """Score recordings: files, folders of files, and - for standard input."""
+    """Score files and folders; - is standard input.
+
+    Of a folder, what is not audio is left out, and named on standard error.
+    """
     from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
     from bonafide.home import find_bundle, home

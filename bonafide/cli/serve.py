@@ -23,19 +23,23 @@ def serve(host: str, port: int, **given: Any) -> None:
     """
     from dataclasses import replace
 
-    from serving.launch import check
-    from serving.launch import serve as become_server
+    from serving.limits import check_limits
     from serving.settings import Settings
 
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = replace(Settings.from_environment(), **chosen)
-    identity = check(settings, host, port).identity
+    check_limits(settings)  # first: there may be too little memory even to load what follows
+    from serving.launch import check
+    from serving.launch import serve as become_server
+
+    bundle = check(settings, host, port)
+    identity = bundle.identity
     address = f"[{host}]" if ":" in host else host
     click.echo(
         f"bonafide: bundle {identity['name']} version {identity['version']}, "
         f"{settings.n_workers} worker{'s' * (settings.n_workers > 1)}, http://{address}:{port}"
     )
-    become_server(settings, host, port)
+    become_server(settings, bundle, host, port)
 
 
 @click.command()

@@ -4,10 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bonafide.audio import HEADERLESS_SUFFIXES, AudioStream
 from bonafide.errors import AudioError, CorpusError
 
-# Telephone recordings without a header, which their suffix alone tells apart.
-HEADERLESS_SUFFIXES = frozenset((".g722", ".ulaw", ".ul", ".alaw", ".al", ".sln", ".gsm"))
 # A file with one of these that cannot be decoded is an error, and not something else.
 AUDIO_SUFFIXES = HEADERLESS_SUFFIXES | frozenset(
     f".{name}"
@@ -129,8 +128,6 @@ def _is_audio(path: Path) -> bool:
 
 def _decodes(path: Path) -> bool:
     """Return whether a decoder finds sound in a file, or anything but no sound at all."""
-    from bonafide.audio import AudioStream
-
     try:
         return any(True for _ in AudioStream(path))  # the first block is enough
     except AudioError as error:

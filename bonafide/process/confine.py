@@ -4,6 +4,7 @@ Each runs a module of ours, which calls `confine` before anything else.
 """
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -15,6 +16,8 @@ from bonafide.errors import BonafideError
 from bonafide.process.lifetime import end_with_parent
 
 MAX_FILES = 256
+READY = b"ready\n"
+PARENT = "BONAFIDE_PARENT"  # the variable that tells a confined process who started it
 ROOT = Path(__file__).resolve().parents[2]  # where the module is found, installed or not
 
 
@@ -29,13 +32,28 @@ def confine(memory_bytes: int) -> None:
     ----------
     memory_bytes : int
         Address space that it may use, in bytes.
+
+    Raises
+    ------
+    ConfinedError
+        ``bad_limit`` if a limit cannot be set: its hard limit is lower.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # it writes no file
-    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
+    end_with_parent(signal.SIGKILL, int(os.environ[PARENT]) if PARENT in os.environ else None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    end_with_parent(signal.SIGKILL)
+    limits = {
+        "RLIMIT_AS": memory_bytes,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_FSIZE": 0,  # it writes no file
+        "RLIMIT_NOFILE": MAX_FILES,
+    }
+    for name, most in limits.items():
+        limit = getattr(resource, name)
+        try:
+            resource.setrlimit(limit, (most, most))
+        except ValueError as error:
+            seen = resource.getrlimit(limit)[1]
+            message = f"{name}: cannot be set to {most}: the hard limit is {seen}"
+            raise ConfinedError("bad_limit", message) from error
 
 
 def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -> bytes:
@@ -68,6 +86,7 @@ def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -
             input=content,
             capture_output=True,
             cwd=ROOT,
+            env={**os.environ, PARENT: str(os.getpid())},
             timeout=limit_s,
             check=True,
         ).stdout
@@ -78,12 +97,13 @@ def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -
 async def start_confined(
     module: str, *arguments: str, limit_s: float
 ) -> asyncio.subprocess.Process:
-    """Start a module that serves until it is ended, and wait until it prints that it is ready.
+    """Start a module that serves until it is ended, and wait until it prints `READY`.
 
     Parameters
     ----------
     module : str
-        Such as ``serving.workers.scorer``; its `main` confines itself.
+        Such as ``serving.workers.scorer``; its `main` confines itself. What it prints instead of
+        `READY`, a line, says why it does not start.
     *arguments : str
         Its command-line arguments.
     limit_s : float
@@ -98,6 +118,8 @@ async def start_confined(
     ------
     ConfinedError
         ``confined_failed`` if it ends instead, or takes too long.
+    OSError
+        If there is no room for another process.
     asyncio.CancelledError
         If the caller is cancelled meanwhile; the process is killed first.
     """
@@ -107,20 +129,23 @@ async def start_confined(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # decoders print what a file makes them print
         cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", PARENT: str(os.getpid())},
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(limit_s):
             said = await process.stdout.readline()
     except TimeoutError:
-        said = b""
+        said = f"it takes longer than the {limit_s:g} s limit".encode()
     except asyncio.CancelledError:
         await end(process)
         raise
-    if not said:
+    if said != READY:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 1.0 if not said else 0.0)
         await end(process)
-        raise ConfinedError("confined_failed", f"{module} does not start")
+        why = said.decode(errors="replace").strip() or f"it ended with status {process.returncode}"
+        raise ConfinedError("confined_failed", f"{module} does not start: {why}")
     return process
 
 

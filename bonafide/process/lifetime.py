@@ -47,7 +47,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def end_with_parent(sent: signal.Signals) -> None:
+def end_with_parent(sent: signal.Signals, parent: int | None = None) -> None:
     """Have the kernel signal this process when its parent ends, however it ends.
 
     Only Linux can; elsewhere a process that hangs outlives a killed parent.
@@ -56,6 +56,11 @@ def end_with_parent(sent: signal.Signals) -> None:
     ----------
     sent : signal.Signals
         The signal.
+    parent : int or None
+        Process ID of the parent, if this process was told: one that has ended already, before the
+        kernel was asked, counts too.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, sent)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), sent)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -13,8 +12,7 @@ from typing import Any
 from streamlit.web import bootstrap
 
 from bonafide.errors import ConfigError
-from bonafide.home import home
-from bonafide.process.service import LOOPBACK, free_port, running_service
+from bonafide.process.service import LOOPBACK, running_service
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
 from serving.settings import Settings
@@ -80,12 +78,8 @@ def own_service() -> Iterator[str]:
     StartError
         ``no_service`` if it ends, or is not ready in time; standard error has its messages.
     """
-    port, words = free_port(), ("--host", LOOPBACK, "--workers", "1")
-    try:
-        with running_service(*words, port=port, stop_s=STOP_S) as service:
-            yield service.url
-    finally:
-        shutil.rmtree(home() / "service" / str(port), ignore_errors=True)
+    with running_service("--host", LOOPBACK, "--workers", "1", stop_s=STOP_S) as service:
+        yield service.url
 
 
 def run_page(service: Service, port: int) -> None:

@@ -70,6 +70,8 @@ class Guard:
                 response = await score(name, Request(scope, receive), self._state)
                 await response(scope, receive, answer.send)
             else:
+                if scope["path"] == "/readyz":
+                    await self._state.scoring.check_ready()
                 await self._app(scope, receive, answer.send)
         except ApiError as api_error:
             await api_error.response()(scope, receive, answer.send)

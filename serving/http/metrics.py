@@ -7,6 +7,14 @@ from functools import cache
 from bonafide.bundle import Bundle
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+HEALTH = (
+    ("bonafide_ready", "1 while every worker can have requests answered", "livemin"),
+    (
+        "bonafide_stale",
+        "1 while the bundle in production cannot be served, and the one before it answers",
+        "livemax",
+    ),
+)
 
 
 class Metrics:
@@ -49,6 +57,9 @@ class Metrics:
             ["name", "version", "sha256"],
             multiprocess_mode="livemax",
         )
+        self._ready, self._stale = (
+            Gauge(name, text, multiprocess_mode=mode) for name, text, mode in HEALTH
+        )
         self._stage = cache(self._stages.labels)  # looking a label up takes a lock
         self._identity: tuple[str, ...] = ()
 
@@ -77,3 +88,8 @@ class Metrics:
                 self._bundle.labels(*self._identity).set(0)
             self._bundle.labels(*identity).set(1)
             self._identity = identity
+
+    def shows(self, *, ready: bool, stale: bool) -> None:
+        """Show whether requests can be answered, and with what is in production."""
+        self._ready.set(ready)
+        self._stale.set(stale)

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bonafide.bundle import Bundle
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
@@ -25,8 +24,10 @@ from serving.http.metrics import Metrics
 from serving.http.openapi import document
 from serving.http.uploads import read_upload
 from serving.settings import Settings
-from serving.workers.queue import run_folder
+from serving.workers.counters import Counters
+from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
+from serving.workers.supervisor import SERVER
 
 CLIENT_GONE = 499  # as in nginx; for the metrics, since nobody is left to read it
 
@@ -63,6 +64,8 @@ async def score(name: str, request: Request, state: State) -> Response:
 async def _score(name: str, request: Request, state: State) -> Response:
     scoring: Scoring = state.scoring
     bundle = scoring.bundle
+    if scoring.trouble:
+        await scoring.check_ready()
     scoring.check_room()
     if state.uploads >= scoring.settings.max_uploads:
         raise ApiError("busy", f"{state.uploads} uploads are arriving; try again", retry_after_s=1)
@@ -90,8 +93,11 @@ async def _score(name: str, request: Request, state: State) -> Response:
 
 def _handler(endpoint: BundleEndpoint) -> Callable[[Request], Awaitable[Response]]:
     async def describe(request: Request) -> Response:
-        bundle: Bundle = request.app.state.scoring.bundle
-        return JSONResponse(plain(endpoint.answer(bundle)))
+        scoring: Scoring = request.app.state.scoring
+        try:
+            return JSONResponse(plain(endpoint.answer(scoring.bundle)))
+        except ApiError as api_error:
+            return api_error.response()
 
     return describe
 
@@ -104,23 +110,24 @@ async def docs(request: Request) -> Response:
 def _gate(settings: Settings) -> Gate | None:
     if not settings.keys:
         return None
-    return Gate(read_keys(Path(settings.keys)), run_folder(os.getppid()) / "rates")
+    return Gate(read_keys(Path(settings.keys)), run_folder() / "rates")
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Start the scorer with the worker, and end both together."""
-    end_with_parent(signal.SIGTERM)  # BentoML's workers outlive a server that is killed
+    # BentoML's workers outlive a server that is killed
+    end_with_parent(signal.SIGTERM, int(os.environ[SERVER]))
     logging.getLogger("bonafide").setLevel(logging.INFO)
     settings = Settings.from_environment()
     app.state.uploads = 0
     app.state.anonymous = settings.anonymous
     app.state.gate = _gate(settings)
+    Counters.of_environment().begin()
     app.state.metrics = Metrics()
-    app.state.scoring = Scoring(settings, home())
+    app.state.scoring = Scoring(settings, home(), app.state.metrics)
     try:
         await app.state.scoring.start()
-        app.state.metrics.answers_with(app.state.scoring.bundle)
         gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
     finally:

@@ -25,7 +25,7 @@ from bonafide.audio import AudioStream, Limits
 from bonafide.detection import rounded
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
-from bonafide.process.confine import confine
+from bonafide.process.confine import READY, confine
 from serving.http.endpoints import Endpoint, find_endpoints, plain
 from serving.settings import Settings
 from serving.workers.queue import (
@@ -114,27 +114,32 @@ class Scorer:
                 ticket = os.read(self._queue, TICKET.size)
             except BlockingIOError:  # another scorer was faster
                 continue
-            worker, number, written, name = TICKET.unpack(ticket)
-            endpoint = self._endpoints[name.rstrip(b"\0").decode()]
+            worker, *request = TICKET.unpack(ticket)
             try:
-                self._serve(endpoint, worker, number, written)
+                self._serve(worker, *request)
             except OSError:  # that worker is gone, and its client with it
                 if connection := self._workers.pop(worker, None):
                     connection.close()
 
-    def _serve(self, endpoint: Endpoint, worker: int, number: int, written: float) -> None:
-        audio = audio_path(self._folder, worker, number)
-        taken = taken_path(audio, os.getpid())
+    def _connect(self, worker: int) -> socket.socket:
         connection = self._workers.get(worker)
         if connection is None:
             connection = socket.socket(socket.AF_UNIX)
             connection.connect(str(socket_path(self._folder, worker)))
             connection.sendall(HELLO.pack(os.getpid()))
             self._workers[worker] = connection
+        return connection
+
+    def _serve(self, worker: int, number: int, written: float, name: bytes) -> None:
+        connection = self._connect(worker)
+        audio = audio_path(self._folder, worker, number)
+        taken = taken_path(audio, os.getpid())
         try:
             audio.rename(taken)
-        except FileNotFoundError:  # nobody waits for it any longer
+        except FileNotFoundError:  # it asks for a sign of life, or nobody waits for it any longer
+            connection.sendall(ANSWER.pack(number, 0, 0))
             return
+        endpoint = self._endpoints[name.rstrip(b"\0").decode()]
         wait_s = time.monotonic() - written
         notes, body = answer(endpoint, self._detector, taken.read_bytes(), self._limits)
         taken.unlink(missing_ok=True)
@@ -145,15 +150,22 @@ class Scorer:
 
 def main() -> None:
     """Load the bundle, report ready, and serve: arguments are folder, bundle, limits, memory."""
-    folder, bundle, limits, memory_bytes = sys.argv[1:]
+    try:
+        scorer = _load(*sys.argv[1:])
+    except Exception as error:  # whatever it is: the worker says why no scorer starts
+        os.write(sys.stdout.fileno(), f"{str(error) or type(error).__name__}\n".encode())
+        sys.exit(1)
+    os.write(sys.stdout.fileno(), READY)
+    scorer.run()
+
+
+def _load(folder: str, bundle: str, limits: str, memory_bytes: str) -> Scorer:
     endpoints = find_endpoints(Settings.from_environment().endpoint_names)
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))
     detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # the first is slow
     gc.freeze()  # what is loaded stays: the collector need not look at it
-    scorer = Scorer(Path(folder), endpoints, detector, Limits(**json.loads(limits)))
-    os.write(sys.stdout.fileno(), b"ready\n")
-    scorer.run()
+    return Scorer(Path(folder), endpoints, detector, Limits(**json.loads(limits)))
 
 
 if __name__ == "__main__":

@@ -1,88 +1,27 @@
-"""A worker's side of scoring: its requests in the queue, and the scorer that it keeps running."""
+"""A worker's side of scoring: its requests, its scorer, and what keeps both going."""
 
 import asyncio
 import contextlib
-import json
 import logging
 import math
 import os
-import signal
 import time
-from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-from bonafide.audio import Limits
 from bonafide.bundle import Bundle
-from bonafide.errors import BonafideError
-from bonafide.home import find_bundle, production_stamp
-from bonafide.process.confine import ConfinedError, end, start_confined
 from serving.http.errors import ApiError
+from serving.http.metrics import Metrics
 from serving.http.uploads import Upload
 from serving.settings import Settings
-from serving.workers.queue import (
-    ANSWER,
-    HELLO,
-    TICKET,
-    audio_path,
-    clear,
-    leave,
-    open_queue,
-    run_folder,
-    socket_path,
-    taken_by,
-    taken_path,
-)
+from serving.workers.counters import Counters
+from serving.workers.exchange import Exchange, Reply
+from serving.workers.folder import leave, run_folder, sweep
+from serving.workers.keeper import Keeper
+from serving.workers.supervise import supervise
 
 log = logging.getLogger("bonafide.serve")
-START_S = 60.0
-PAUSE_S = 1.0
-ATTEMPTS = 2
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a scorer answers: see `serving.workers.scorer.answer`."""
-
-    notes: dict[str, Any]
-    body: bytes
-
-
-async def start_scorer(
-    folder: Path, bundle: Bundle, settings: Settings
-) -> asyncio.subprocess.Process:
-    """Start a scorer and wait until it takes tickets.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the queue is.
-    bundle : Bundle
-        The one to score with.
-    settings : Settings
-        The limits on recordings and memory.
-
-    Returns
-    -------
-    asyncio.subprocess.Process
-
-    Raises
-    ------
-    ConfinedError
-        If it ends instead, or takes longer than the `START_S` limit.
-    """
-    limits = Limits(
-        max_duration_s=settings.max_duration_s,
-        max_rate_hz=settings.max_rate_hz,
-        max_channels=settings.max_channels,
-    )
-    return await start_confined(
-        "serving.workers.scorer",
-        *(str(folder), str(bundle.folder)),
-        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
-        limit_s=START_S,
-    )
+HEARD_S = 1.0  # seconds that an idle scorer has to say that it is there
 
 
 class Scoring:
@@ -94,68 +33,78 @@ class Scoring:
         Of the service.
     home : Path
         Where the bundle in production is, unless the settings name another.
+    metrics : Metrics
+        Show what is served.
     """
 
-    def __init__(self, settings: Settings, home: Path) -> None:
-        self.settings, self._home = settings, home
-        self._requests: dict[int, asyncio.Future[Reply | None]] = {}
-        self._numbers = 0
+    def __init__(self, settings: Settings, home: Path, metrics: Metrics) -> None:
+        self.settings, self._metrics = settings, metrics
+        self._folder = run_folder()
+        self._exchange = Exchange(self._folder)
+        self._keeper = Keeper(self._folder, home, settings)
         self._service_s = 0.01  # seconds a request takes, smoothed
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._bundle: Bundle | None = None
-        self._opened = contextlib.ExitStack()  # what `close` closes, however far `start` got
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tried, self._is_open = asyncio.Event(), False
+        self.trouble = "it is starting"  # why requests may not be answered; empty as a rule
 
     async def start(self) -> None:
-        """Load the bundle, open the queue and start the scorer.
-
-        Raises
-        ------
-        BonafideError
-            What `bonafide.home.find_bundle` and `serving.workers.queue.run_folder` raise.
-        ConfinedError
-            If no scorer starts.
-        """
-        self._stamp = production_stamp(self._home)
-        bundle = find_bundle(self._home, self.settings.bundle_folder)
-        self._folder = run_folder(os.getppid())
-        self._opened.callback(leave, self._folder, os.getpid())
-        clear(self._folder)  # what a worker left that was killed
-        self._queue = open_queue(self._folder)
-        self._opened.callback(os.close, self._queue)
-        path = socket_path(self._folder, os.getpid())
-        server = await asyncio.start_unix_server(self._take_answers, path)
-        self._opened.callback(server.close)
-        self._scorer = await start_scorer(self._folder, bundle, self.settings)
-        self._bundle = bundle
-        self._in_background(self._keep_running())
-        if self.settings.bundle_folder is None:
-            self._in_background(self._follow())
+        """Open the queue and start the scorer; return when it runs, or has failed once."""
+        self._server = os.getppid()
+        self._in_background("the scorer", self._keep_scoring)
+        self._in_background("the metrics", self._keep_metrics)
+        await self._tried.wait()
+        sweep(self._folder.parent)  # the port is ours now
 
     async def close(self) -> None:
         """End the scorer and the background work, and leave nothing behind."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self.ready:
-            await end(self._scorer)
-        self._opened.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._keeper.drop()
+        self._exchange.close()
+        leave(self._folder, os.getpid(), server_is_gone=os.getppid() != self._server)
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle that this worker's scorer answers with."""
-        assert self._bundle is not None
-        return self._bundle
+        """The bundle that this worker's scorer answers with.
+
+        Raises
+        ------
+        ApiError
+            ``not_ready`` if there is none yet.
+        """
+        if self._keeper.bundle is None:
+            raise not_ready(self.trouble)
+        return self._keeper.bundle
 
     @property
-    def ready(self) -> bool:
-        """Whether the scorer has started."""
-        return self._bundle is not None
+    def stale(self) -> str:
+        """Why the bundle in production is not the one that answers; empty as a rule."""
+        return self._keeper.stale
 
     @property
     def waiting(self) -> int:
         """Number of requests in the queue or with a scorer."""
-        return len(self._requests)
+        return self._exchange.waiting
+
+    async def check_ready(self) -> None:
+        """Check that a request would be answered now.
+
+        Raises
+        ------
+        ApiError
+            ``not_ready``, with the reason.
+        """
+        if not (self._is_open and self._exchange.is_intact()):
+            raise not_ready(self.trouble or "the run folder is damaged")
+        if not self._keeper.has_bundle():
+            raise not_ready(self.trouble or f"the bundle is gone from {self.bundle.folder}")
+        try:
+            heard = await self._exchange.is_heard(HEARD_S)
+        except OSError as error:  # no descriptor is left even to look
+            raise not_ready(self.trouble or str(error)) from error
+        if not heard:
+            raise not_ready(self.trouble or "no scorer answers")
 
     def check_room(self) -> None:
         """Check that one more request may wait.
@@ -173,8 +122,7 @@ class Scoring:
 
     def new_upload(self) -> Upload:
         """Return a place for the audio of a new request."""
-        self._numbers += 1
-        return Upload(audio_path(self._folder, os.getpid(), self._numbers))
+        return self._exchange.new_upload()
 
     async def score(self, endpoint: str, upload: Upload) -> Reply:
         """Have an upload scored.
@@ -193,13 +141,13 @@ class Scoring:
         Raises
         ------
         ApiError
-            ``busy``, ``deadline`` or ``decoder_crashed``.
+            ``busy``, ``deadline`` or what `Exchange.answer` raises.
         """
         self.check_room()
         start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                reply = await self._until_answered(endpoint.encode(), upload)
+                reply = await self._exchange.answer(endpoint, upload)
         except TimeoutError as error:
             message = f"scoring took longer than the {self.settings.deadline_s:g} s limit"
             raise ApiError("deadline", message) from error
@@ -207,95 +155,50 @@ class Scoring:
         self._service_s += 0.1 * (took_s - self._service_s)
         return reply
 
-    async def _until_answered(self, endpoint: bytes, upload: Upload) -> Reply:
-        """Ask a scorer, and once more if it ends meanwhile: the upload may not be to blame."""
-        number = int(upload.path.stem.partition("-")[2])
-        for _ in range(ATTEMPTS):
-            waiter = self._requests[number] = asyncio.get_running_loop().create_future()
+    def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(supervise(name, work)))
+
+    async def _keep_scoring(self) -> None:
+        """Have the queue open and a scorer running, with what is in production."""
+        while True:
             try:
-                ticket = TICKET.pack(os.getpid(), number, time.monotonic(), endpoint)
-                os.write(self._queue, ticket)
-                reply = await waiter
-            except asyncio.CancelledError:
-                for scorer, path in taken_by(upload.path).items():
-                    log.warning("a scorer is killed at the deadline")
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(scorer, signal.SIGKILL)
-                    path.unlink(missing_ok=True)
+                if not (self._is_open and self._exchange.is_intact()):
+                    await self._reopen()
+                await self._keeper.tend()
+            except Exception as error:
+                self.trouble = str(error)
                 raise
+            else:
+                self.trouble = ""
             finally:
-                del self._requests[number]
-            if reply is not None:
-                return reply
-            log.warning("a scorer ended over a request")
-        raise ApiError("decoder_crashed", "the upload crashes the decoder")
+                self._tried.set()
+            await self._keeper.wait(self.settings.watch_s)
 
-    async def _take_answers(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        """Receive the answers of one scorer until it ends; what it worked on is queued again."""
-        scorer = 0
-        try:
-            (scorer,) = HELLO.unpack(await reader.readexactly(HELLO.size))
-            while True:
-                number, *sizes = ANSWER.unpack(await reader.readexactly(ANSWER.size))
-                notes, body = [await reader.readexactly(size) for size in sizes]
-                self._answer(number, Reply(json.loads(notes), body))
-        except (OSError, EOFError):
-            for number in list(self._requests):
-                audio = audio_path(self._folder, os.getpid(), number)
-                with contextlib.suppress(FileNotFoundError):
-                    taken_path(audio, scorer).rename(audio)
-                    self._answer(number, None)
-        finally:
-            writer.close()
+    async def _reopen(self) -> None:
+        """Open the queue anew; the scorer, which reads the one that is gone, goes with it."""
+        if self._is_open:
+            log.error("the run folder was damaged, it is made anew: %s", self._folder)
+            self._is_open = False
+            self._exchange.close()
+            await self._keeper.drop()
+        await self._exchange.open()
+        self._is_open = True
 
-    def _answer(self, number: int, reply: Reply | None) -> None:
-        waiter = self._requests.get(number)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(reply)
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("background work ended: %r", error)
-
-    async def _keep_running(self) -> None:
-        """Start another scorer whenever this one ends."""
+    async def _keep_metrics(self) -> None:
+        """Show what is served; drop the gauges of workers that are gone."""
+        counters = Counters.of_environment()
+        await self._tried.wait()
         while True:
-            process = self._scorer
-            await process.wait()
-            if process is not self._scorer:  # a reload has put another in its place
-                continue
-            try:
-                self._scorer = await start_scorer(self._folder, self.bundle, self.settings)
-            except ConfinedError as error:
-                log.error("%s", error)
-                await asyncio.sleep(PAUSE_S)
-
-    async def _follow(self) -> None:
-        """Serve each bundle that is promoted, without losing a request."""
-        while True:
+            counters.tend()
+            ready = False
+            with contextlib.suppress(ApiError):
+                self._metrics.answers_with(self.bundle)
+                await self.check_ready()
+                ready = True
+            self._metrics.shows(ready=ready, stale=bool(self.stale))
             await asyncio.sleep(self.settings.watch_s)
-            if (stamp := production_stamp(self._home)) == self._stamp:
-                continue
-            self._stamp = stamp
-            try:
-                bundle = await asyncio.to_thread(find_bundle, self._home)
-                fresh = await start_scorer(self._folder, bundle, self.settings)
-            except BonafideError as error:
-                log.error("the promoted bundle is not served, the old one stays: %s", error)
-                continue
-            old, self._scorer, self._bundle = self._scorer, fresh, bundle
-            if old.returncode is None:
-                old.terminate()  # it finishes its request first
-            log.info("now serving bundle %s version %s", *_name(bundle))
 
 
-def _name(bundle: Bundle) -> tuple[str, str]:
-    return bundle.identity["name"], bundle.identity["version"]
+def not_ready(why: str) -> ApiError:
+    """Return the answer of a service that cannot answer now."""
+    return ApiError("not_ready", f"the service is not ready: {why}", retry_after_s=1)

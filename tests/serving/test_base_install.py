@@ -70,6 +70,93 @@ def test_score(
     assert said == {"path": str(clip), **expected}
 
 
+def every_command(python: Path, installed: dict[str, str]) -> list[list[str]]:
+    """List the words of every command that does something."""
+    code = (
+        "import json, click\n"
+        "from bonafide.cli.root import cli\n"
+        "def walk(command, words):\n"
+        "    if not isinstance(command, click.Group): return [words]\n"
+        "    names = command.list_commands(None)\n"
+        "    return [w for n in names for w in walk(command.get_command(None, n), [*words, n])]\n"
+        "print(json.dumps(walk(cli, [])))\n"
+    )
+    commands: list[list[str]] = json.loads(run(python, "-c", code, **installed))
+    return commands
+
+
+NEEDED = {  # what a command must be given to get as far as its work
+    "tune": ["--model", "gru", "--corpus", "{corpus}"],
+    "train": ["--config", "full", "--corpus", "{corpus}"],
+    "score": ["{corpus}", "--format", "json"],
+    "evaluate": ["--corpus", "{corpus}", "--json", "{folder}/metrics.json"],
+    "keys add": ["{folder}/keys.json", "ana"],
+    "keys list": ["{folder}/keys.json"],
+    "keys revoke": ["{folder}/keys.json", "ana"],
+    "corpus inspect": ["{corpus}"],
+    "corpus simulate": ["{folder}/simulated", "--clips", "48", "--speakers", "6"],
+    "schedule run": ["--cron", "0 3 * * *", "--corpus", "{corpus}"],
+}
+
+
+def test_every_command_works_or_says_what_it_lacks(
+    python: Path, installed: dict[str, str], clip: Path, tmp_path: Path
+) -> None:
+    for label in ("real", "fake"):
+        (tmp_path / "corpus" / label).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "corpus" / label / f"{number}.flac").symlink_to(clip)
+    worked = set()
+    for words in every_command(python, installed):
+        if words == ["serve"]:  # below
+            continue
+        given = [
+            word.format(corpus=tmp_path / "corpus", folder=tmp_path)
+            for word in NEEDED.get(" ".join(words), [])
+        ]
+        done = subprocess.run(
+            [python, "-m", "bonafide.cli", *words, *given],
+            cwd="/",
+            env={**os.environ, **installed, "BONAFIDE_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode == 0:
+            worked.add(" ".join(words))
+        else:
+            assert done.returncode == 2, (words, done.stderr)
+            said = done.stderr.splitlines()[-1]
+            assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
+            assert "is missing: pip install 'bonafide[" in said
+    assert {"score", "evaluate", "models list", "models show", "corpus inspect"} <= worked
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["counts"]["rows"] == 4
+
+
+def test_a_report_fails_before_anything_is_scored(
+    python: Path, installed: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["evaluate", "--corpus", str(tmp_path / "gone"), "--report", str(tmp_path / "r.html")]
+    done = subprocess.run(
+        [python, "-m", "bonafide.cli", *words],
+        env={**os.environ, **installed},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    said = "bonafide: not_installed: matplotlib is missing: pip install 'bonafide[train]'\n"
+    assert done.stderr == said
+
+
+def test_configurations_go_by_name_in_a_wheel(python: Path, installed: dict[str, str]) -> None:
+    code = (
+        "from bonafide.cli.options import ConfigFile\n"
+        "print(ConfigFile().convert('full', None, None).read_text())"
+    )
+    said = run(python, "-c", code, **installed)
+    assert said.strip() == (REPOSITORY / "configs" / "full.yaml").read_text().strip()
+
+
 def test_a_benchmark_says_what_it_lacks(python: Path, installed: dict[str, str]) -> None:
     done = subprocess.run(
         [python, "-m", "bonafide.cli", "bench"],

@@ -1,25 +1,49 @@
-"""The folder that a server's workers share: private, and removed."""
+"""The folder that a server's processes share: private, held while it lives, and removed."""
 
 import os
 import stat
 import subprocess
-import tempfile
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bonafide.errors import ConfigError
-from serving.workers.queue import TICKET, leave, open_queue, run_folder, socket_path, sweep
+from serving.workers.folder import enter, leave, make_run_folder, sweep, temporary_folder
+from serving.workers.queue import TICKET, open_queue, socket_path
+
+HOLD = """
+import sys
+from serving.workers.folder import make_run_folder
+print(make_run_folder(), flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
 def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("serving.workers.folder.SOCKET_BYTES", 200)  # pytest's paths are long
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return tmp_path
 
 
-def place(temp: Path, server: int) -> Path:
-    return temp / f"bonafide-{os.getuid()}-{server}"
+@pytest.fixture
+def folder(temp: Path) -> Path:
+    """A run folder that no process holds."""
+    folder = temp / f"bonafide-{os.getuid()}-abcdefgh"
+    os.close(enter(folder))
+    return folder
+
+
+@pytest.fixture
+def held(temp: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
+    """A run folder, and the process that holds it."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD], text=True, **pipes) as process:
+        assert process.stdout is not None
+        yield Path(process.stdout.readline().strip()), process
+        process.kill()
 
 
 def gone() -> int:
@@ -32,50 +56,92 @@ def gone() -> int:
 def test_the_folder_is_its_users_alone(temp: Path) -> None:
     old = os.umask(0)
     try:
-        folder = run_folder(42)
+        made = make_run_folder()
+        os.close(open_queue(made))
     finally:
         os.umask(old)
-    assert folder == place(temp, 42) == run_folder(42)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    pipe = (folder / "queue").stat().st_mode
+    assert made.parent == temp and made != make_run_folder()
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    pipe = (made / "queue").stat().st_mode
     assert stat.S_ISFIFO(pipe) and stat.S_IMODE(pipe) == 0o600
 
 
-def test_a_folder_that_others_may_enter_is_refused(temp: Path) -> None:
-    place(temp, 42).mkdir()
-    place(temp, 42).chmod(0o750)
-    refused()
+def test_a_folder_that_vanished_is_made_again(folder: Path) -> None:
+    folder.rmdir()
+    old = os.umask(0)
+    try:
+        os.close(enter(folder))
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_file_in_its_place_is_refused(temp: Path) -> None:
-    place(temp, 42).touch(mode=0o600)
-    refused()
+def test_a_folder_that_others_may_enter_is_refused(folder: Path) -> None:
+    folder.chmod(0o750)
+    refused(folder)
 
 
-def test_a_link_in_its_place_is_refused(temp: Path) -> None:
-    (temp / "elsewhere").mkdir(mode=0o700)
-    place(temp, 42).symlink_to(temp / "elsewhere")
-    refused()
+def test_a_file_in_its_place_is_refused(folder: Path) -> None:
+    folder.rmdir()
+    folder.touch(mode=0o600)
+    refused(folder)
+
+
+def test_a_link_in_its_place_is_refused(temp: Path, folder: Path) -> None:
+    folder.rename(temp / "elsewhere")
+    folder.symlink_to(temp / "elsewhere")
+    refused(folder)
     assert not list((temp / "elsewhere").iterdir())
 
 
-def test_another_users_folder_is_refused(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_folder_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = os.getuid() + 1
     monkeypatch.setattr(os, "getuid", lambda: other)
-    place(temp, 42).mkdir(mode=0o700)
-    refused()
+    refused(folder)
 
 
-def refused() -> None:
+def refused(folder: Path) -> None:
     with pytest.raises(
         ConfigError, match="must be a folder of this user alone; remove it"
     ) as raised:
-        run_folder(42)
+        enter(folder)
     assert raised.value.code == "bad_run_folder"
 
 
-def test_workers_share_one_queue_that_does_not_block() -> None:
-    folder = run_folder(42)
+BAD = {
+    "missing": ("missing", "must be a folder that is there"),
+    "a file": ("file", "must be a folder that is there"),
+    "too long": ("long" * 40, r"its \d+ bytes leave no room for a socket's name; must be at most"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_folder_takes_the_place_of_one_that_cannot_be_used(
+    temp: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    word, match = BAD[name]
+    (temp / "file").touch()
+    (temp / BAD["too long"][0]).mkdir()
+    monkeypatch.setenv("TMPDIR", str(temp / word))
+    with pytest.raises(ConfigError, match=match) as raised:
+        make_run_folder()
+    assert raised.value.code == "bad_tmpdir"
+
+
+def test_a_folder_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/proc")  # not even root may
+    with pytest.raises(ConfigError, match="TMPDIR=/proc: No such file") as raised:
+        make_run_folder()
+    assert raised.value.code == "bad_tmpdir"
+
+
+def test_a_relative_folder_is_made_absolute(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(temp)
+    monkeypatch.setenv("TMPDIR", ".")
+    assert temporary_folder() == temp
+
+
+def test_workers_share_one_queue_that_does_not_block(folder: Path) -> None:
     ends = [open_queue(folder), open_queue(folder)]
     with pytest.raises(BlockingIOError):
         os.read(ends[0], TICKET.size)
@@ -87,26 +153,51 @@ def test_workers_share_one_queue_that_does_not_block() -> None:
         os.close(end)
 
 
-def test_the_last_worker_that_leaves_removes_the_folder() -> None:
-    folder, dead = run_folder(42), gone()
-    workers = (os.getpid(), os.getppid())
+def test_the_last_worker_of_a_server_that_is_gone_removes_the_folder(folder: Path) -> None:
+    (folder / "bentoml").mkdir()
+    dead, workers = gone(), (os.getpid(), os.getppid())
     for worker in (*workers, dead):
         socket_path(folder, worker).touch()
-    leave(folder, workers[0])
-    assert sorted(path.name for path in folder.iterdir()) == sorted(["queue", f"{workers[1]}.sock"])
-    leave(folder, workers[1])
+    leave(folder, workers[0], server_is_gone=True)
+    left = ["bentoml", f"{workers[1]}.sock"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(left)
+    leave(folder, workers[1], server_is_gone=False)
+    assert sorted(path.name for path in folder.iterdir()) == ["bentoml"]
+    leave(folder, workers[1], server_is_gone=True)
     assert not folder.exists()
-    leave(folder, workers[1])  # as when both leave at once
+    leave(folder, workers[1], server_is_gone=True)  # as when both leave at once
 
 
-def test_what_killed_servers_left_is_swept(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dead, alive = run_folder(gone()), run_folder(os.getpid())
-    socket_path(dead, 7).touch()
-    stranger = temp / f"bonafide-{os.getuid() + 1}-{gone()}"
+def test_what_killed_servers_left_is_swept(
+    temp: Path, folder: Path, held: tuple[Path, "subprocess.Popen[str]"]
+) -> None:
+    (folder / "bentoml").mkdir()
+    socket_path(folder, 7).touch()
+    living, process = held
+    stranger = temp / f"bonafide-{os.getuid() + 1}-abcdefgh"
     stranger.mkdir()
-    sweep()
-    assert sorted(temp.iterdir()) == sorted([alive, stranger])
+    sweep(temp)
+    assert sorted(temp.iterdir()) == sorted([living, stranger])
+    process.kill()
+    process.wait()
+    sweep(temp)
+    assert sorted(temp.iterdir()) == [stranger]
+
+
+def test_a_folder_is_held_whatever_a_cleaner_does_to_it(
+    temp: Path, held: tuple[Path, "subprocess.Popen[str]"]
+) -> None:
+    living, _ = held
+    os.utime(living, (0, 0))
+    for path in living.iterdir():
+        path.unlink()
+    sweep(temp)
+    assert living.exists()
+
+
+def test_another_users_folder_is_not_swept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = os.getuid()
+    named = folder.rename(folder.with_name(f"bonafide-{own + 1}-abcdefgh"))
     monkeypatch.setattr(os, "getuid", lambda: own + 1)
-    sweep()  # named like ours, and another's
-    assert stranger.exists()
+    sweep(folder.parent)  # named like ours, and another's
+    assert named.exists()

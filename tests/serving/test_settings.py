@@ -2,11 +2,12 @@
 
 import os
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from bonafide.errors import ConfigError
-from serving.settings import PREFIX, Settings, is_loopback
+from serving.settings import FILES, PREFIX, Settings, is_loopback
 
 
 def test_settings_travel_in_the_environment() -> None:
@@ -71,3 +72,12 @@ def test_addresses_of_this_machine(host: str) -> None:
 def test_names_of_endpoints_stand_between_commas() -> None:
     assert Settings(endpoints="detect, model,").endpoint_names == ("detect", "model")
     assert Settings().endpoint_names == ()
+
+
+def test_files_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server works in another folder than whoever started it."""
+    monkeypatch.chdir(tmp_path)
+    assert Settings(keys="keys.json").absolute() == Settings(keys=str(tmp_path / "keys.json"))
+    assert Settings(keys="/keys.json").absolute() == Settings(keys="/keys.json")
+    assert Settings().absolute() == Settings()
+    assert all(isinstance(getattr(Settings(), name), str) for name in FILES)

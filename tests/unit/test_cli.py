@@ -1,6 +1,8 @@
 """The command line from the outside: help, completion, exit codes, what is printed."""
 
+import csv
 import importlib.metadata
+import io
 import json
 import os
 import re
@@ -18,8 +20,8 @@ from click.testing import CliRunner
 from benchmarks.sounds import encode, speech
 from bonafide.cli import main, terminal
 from bonafide.cli.extras import EXTRAS, not_installed, require
+from bonafide.cli.options import ConfigFile, OutputFile, configs_folder
 from bonafide.cli.root import COMMANDS, cli
-from bonafide.cli.train import configs_folder
 from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import Interval
 from tests.conftest import REPOSITORY
@@ -108,6 +110,39 @@ class TestHelp:
         assert (configs_folder() / "demo.yaml").is_file()
 
 
+class TestConfigurations:
+    @pytest.mark.parametrize("name", ["full", "demo", "shipped"])
+    def test_go_by_name_from_anywhere(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        found = ConfigFile().convert(name, None, None)
+        assert found == configs_folder() / f"{name}.yaml" and found.is_absolute()
+
+    def test_in_a_wheel(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "bonafide" / "configs").mkdir(parents=True)
+        (tmp_path / "bonafide" / "configs" / "full.yaml").touch()
+        monkeypatch.setattr("bonafide.__file__", str(tmp_path / "bonafide" / "__init__.py"))
+        assert ConfigFile().convert("full", None, None).parent == tmp_path / "bonafide" / "configs"
+
+    def test_a_file_goes_before_a_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("full", "mine.yaml"):
+            Path(name).touch()
+            assert ConfigFile().convert(name, None, None) == Path(name)
+
+    @pytest.mark.parametrize("command", ["train", "tune --model gru", "schedule run --cron @daily"])
+    @pytest.mark.parametrize("name", ["ful", "configs/gone.yaml", ""])
+    def test_unknown(self, command: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([*command.split(), "--config", name]) == 2
+        assert capsys.readouterr().err == (
+            f"bonafide: no_config: {name}: no such file; must be one, or one of the names demo, "
+            "full, shipped\n"
+        )
+
+
 class TestCompletion:
     def complete(self, line: str) -> list[str]:
         """Complete the last word of a line as bash asks for it."""
@@ -127,7 +162,7 @@ class TestCompletion:
 
     def test_options_and_their_values(self) -> None:
         assert "--format" in self.complete("bonafide score --")
-        assert self.complete("bonafide score --format ") == ["table", "jsonl", "csv"]
+        assert self.complete("bonafide score --format ") == ["table", "jsonl", "json", "csv"]
 
     def test_the_line_that_help_names(self) -> None:
         """It is what the shell evaluates, with the program's own entry point."""
@@ -144,7 +179,7 @@ class TestExitCodes:
         [
             ("scor x.wav", "No such command 'scor'."),
             ("score", "Missing argument 'PATH...'."),
-            ("score x.wav --format xml", "'xml' is not one of 'table', 'jsonl', 'csv'."),
+            ("score x.wav --format xml", "'xml' is not one of 'table', 'jsonl', 'json', 'csv'."),
             ("score x.wav --formt csv", "No such option '--formt'."),
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
             ("evaluate", "Missing option '--corpus'."),
@@ -177,6 +212,16 @@ class TestExitCodes:
         assert main(["tune", "--model", "svm"]) == 2
         said = "bonafide: unknown_model: base model 'svm': must be one of cnn, rnn, bilstm"
         assert capsys.readouterr().err.startswith(said)
+
+    @pytest.mark.parametrize("line", ["train", "tune --model gru", "schedule run --cron 0_3_*_*_*"])
+    def test_training_without_a_corpus(self, capsys: pytest.CaptureFixture[str], line: str) -> None:
+        """A detector of simulated sound must not come about by accident."""
+        assert main([word.replace("_", " ") for word in line.split()]) == 2
+        error = capsys.readouterr().err
+        command = line.partition(" -")[0]
+        assert error.startswith(f"bonafide: no_corpus: {command} needs recordings: --corpus PATH")
+        assert "bonafide corpus simulate simulated && bonafide train --corpus simulated/" in error
+        assert error.count("\n") == 1
 
     @pytest.mark.parametrize("words", [[], ["models"], ["schedule"]])
     def test_no_command_shows_the_help(
@@ -255,8 +300,6 @@ class TestMissingExtras:
         [
             ("train", "train"),
             ("tune --model gru", "train"),
-            ("models list", "train"),
-            ("models show", "train"),
             ("models lineage", "train"),
             ("schedule run --cron @daily", "train"),
             ("schedule history", "train"),
@@ -436,11 +479,12 @@ class TestCommands:
         bundle = SimpleNamespace(identity={"name": "b", "version": "1", "sha256": ""})
         monkeypatch.setenv("BONAFIDE_WORKERS", "3")
         monkeypatch.setenv("BONAFIDE_ANONYMOUS", "true")
-        monkeypatch.setattr("serving.launch.check", lambda settings, host: bundle)
+        monkeypatch.setattr("serving.launch.check", lambda settings, host, port: bundle)
         monkeypatch.setattr("serving.launch.serve", lambda *given: seen.append(given))
         said = invoke("serve", "--bundle", "x", "--port", "7")
         assert said == "bonafide: bundle b version 1, 3 workers, http://127.0.0.1:7\n"
-        ((settings, host, port),) = seen
+        ((settings, served, host, port),) = seen
+        assert served is bundle
         assert (settings.bundle, settings.workers, settings.anonymous) == ("x", 3, True)
         assert (host, port) == ("127.0.0.1", 7)
 
@@ -571,6 +615,58 @@ class TestAwkwardSurroundings:
         first, second = capsys.readouterr().out.splitlines()[1:]
         assert first.endswith(f"unreadable: {failing}: cannot be read: Input/output error")
         assert second.partition(",")[2].startswith(("spoof,", "bonafide,", "inconclusive,"))
+
+    @pytest.mark.parametrize("style", ["table", "csv", "jsonl", "json"])
+    @pytest.mark.parametrize("name", ["x.raw", "x.RAW", "new\nline.wav", "\x1b[2J.wav", "\r.wav"])
+    def test_a_name_costs_no_file(
+        self, style: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for path in (tmp_path / name, tmp_path / "z.wav"):
+            path.write_bytes(encode(speech(3.0), "wav"))
+        assert (
+            main(["score", "--format", style, str(tmp_path / name), str(tmp_path / "z.wav")]) == 0
+        )
+        out = capsys.readouterr().out
+        if style == "table":
+            assert len(out.splitlines()) == 3 and "\x1b" not in out
+        elif style == "csv":
+            rows = list(csv.DictReader(io.StringIO(out, newline="")))
+            assert [Path(row["path"]).name for row in rows] == [name, "z.wav"]
+        else:
+            results = json.loads(out if style == "json" else f"[{','.join(out.splitlines())}]")
+            assert [Path(result["path"]).name for result in results] == [name, "z.wav"]
+
+    def test_messages_never_move_a_cursor(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["corpus", "inspect", "gone\x1b[2J\r.csv"]) == 2
+        assert capsys.readouterr().err.startswith(r"bonafide: no_corpus: gone\x1b[2J\r.csv: ")
+
+    def test_a_manifest_that_names_no_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        lines = ["path,label", "a\0.wav,real"]
+        for number, label in enumerate(["real", "fake"] * 3):
+            (tmp_path / f"{number}.wav").write_bytes(encode(speech(2.0, number), "wav"))
+            lines.append(f"{number}.wav,{label}")
+        (tmp_path / "m.csv").write_text("\n".join(lines))
+        assert main(["evaluate", "--corpus", str(tmp_path / "m.csv"), "--quiet"]) == 1
+        assert r"a\x00.wav': no file has this name" in capsys.readouterr().err
+
+    def test_output_that_is_there_in_a_folder_that_cannot_be_written_to(self) -> None:
+        """Such as a device, or a file that is mounted by itself."""
+        assert OutputFile().convert("/dev/null", None, None) == Path("/dev/null")
+
+    def test_an_import_that_ctrl_c_breaks_off(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as stop:
+                raise ImportError("initialization failed") from stop
+
+        monkeypatch.setattr("bonafide.corpora.read_corpus", broken)
+        assert main(["corpus", "inspect", "x"]) == 130
+        assert "stopped" in capsys.readouterr().err
 
     def test_an_empty_name_is_no_folder(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["score", ""]) == 1

@@ -678,7 +678,7 @@ class TestWriters:
         return file
 
     def test_formats(self) -> None:
-        assert set(WRITERS) == {"table", "jsonl", "csv"}
+        assert set(WRITERS) == {"table", "jsonl", "json", "csv"}
 
     def test_jsonl_one_flushed_object_a_line(self, results: list[dict[str, Any]]) -> None:
         file = self.written("jsonl", results)
@@ -698,8 +698,11 @@ class TestWriters:
             "llr": "-3.21235",
             "p_spoof": str(results[0]["p_spoof"]),
             "duration_s": "7.4",
+            "parts": "",
+            "tracks": "",
             "warnings": "",
             "error": "",
+            "bundle": FakeBundle.identity["sha256"],
         }
         assert rows[1]["error"] == "not_audio: bad.txt: not an audio file"
         assert rows[1]["verdict"] == rows[1]["llr"] == ""

@@ -176,7 +176,10 @@ def test_a_failure_stays_in_its_process(code: str, module: Path) -> None:
 
 
 def test_one_that_serves_is_waited_for_and_ended(module: Path) -> None:
-    module.write_text("import sys, time; print(sys.argv[1:], flush=True); time.sleep(60)")
+    module.write_text(
+        "import sys, time; assert sys.argv[1:] == ['a', 'b'];"
+        "print('ready', flush=True); time.sleep(60)"
+    )
 
     async def check() -> int:
         process = await start_confined("confined", "a", "b", limit_s=20)
@@ -203,3 +206,35 @@ def test_a_process_that_is_gone() -> None:
         pass
     assert process_is_gone(str(process.pid))
     assert process_is_gone("no number")
+
+
+def test_one_that_does_not_get_ready_says_why(module: Path) -> None:
+    module.write_text("print('it is cold'); raise SystemExit(1)")
+    with pytest.raises(ConfinedError, match=r"confined does not start: it is cold$"):
+        asyncio.run(start_confined("confined", limit_s=20))
+    module.write_text("raise SystemExit(3)")
+    with pytest.raises(ConfinedError, match=r"confined does not start: it ended with status 3$"):
+        asyncio.run(start_confined("confined", limit_s=20))
+
+
+def test_a_limit_that_cannot_be_set_is_named(module: Path) -> None:
+    module.write_text(
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
+        "from bonafide.process.confine import ConfinedError, confine\n"
+        "try: confine(2 * 10**9)\n"
+        "except ConfinedError as error: print(error.code, error.message)"
+    )
+    said = run_confined("confined", b"", limit_s=20).decode()
+    assert said in (
+        "bad_limit RLIMIT_AS: cannot be set to 2000000000: the hard limit is 1000000000\n",
+        "",  # to a process that may raise limits, it is none
+    )
+
+
+def test_one_whose_parent_is_gone_ends_at_once(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module.write_text("from bonafide.process.confine import confine; confine(10**9); print('on')")
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as if another had started it
+    with pytest.raises(ConfinedError, match="SIGKILL"):
+        run_confined("confined", b"", limit_s=20)

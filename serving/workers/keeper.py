@@ -1,0 +1,181 @@
+"""A worker's scorer: kept running, with the bundle in production or the last good one before it."""
+
+import asyncio
+import json
+import logging
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from bonafide.audio import Limits
+from bonafide.bundle import MANIFEST, Bundle, read_bundle
+from bonafide.errors import BonafideError, BundleError
+from bonafide.home import PRODUCTION, SHIPPED, find_bundle, production_stamp
+from bonafide.process.confine import end, start_confined
+from serving.settings import Settings
+
+log = logging.getLogger("bonafide.serve")
+START_S = 60.0
+PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+GOOD = "good"  # in the run folder: the folder of the last bundle that a scorer started with
+
+
+async def start_scorer(
+    folder: Path, bundle: Bundle, settings: Settings
+) -> asyncio.subprocess.Process:
+    """Start a scorer and wait until it takes tickets.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder, where the queue is.
+    bundle : Bundle
+        The one to score with.
+    settings : Settings
+        The limits on recordings and memory.
+
+    Returns
+    -------
+    asyncio.subprocess.Process
+
+    Raises
+    ------
+    ConfinedError
+        If it ends instead, or takes longer than the `START_S` limit.
+    OSError
+        If there is no room for another process.
+    """
+    limits = Limits(
+        max_duration_s=settings.max_duration_s,
+        max_rate_hz=settings.max_rate_hz,
+        max_channels=settings.max_channels,
+    )
+    return await start_confined(
+        "serving.workers.scorer",
+        *(str(folder), str(bundle.folder)),
+        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
+        limit_s=START_S,
+    )
+
+
+class Keeper:
+    """Starts and ends the one scorer of a worker; nothing else does, so nothing races with it.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    home : Path
+        Where the bundle in production is, unless the settings name another.
+    settings : Settings
+        Of the service.
+    """
+
+    def __init__(self, folder: Path, home: Path, settings: Settings) -> None:
+        self._folder, self._home, self._settings = folder, home, settings
+        self.bundle: Bundle | None = None  # what the scorer scores with
+        self.stale = ""  # why what is in production is not what is served
+        self._scorer: asyncio.subprocess.Process | None = None
+        self._end: asyncio.Task[int] | None = None
+        self._started = 0.0
+        self._served, self._refused = "never", "never"  # stamps
+        self._retry_at = self._pause_s = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the scorer runs."""
+        return self._scorer is not None and self._scorer.returncode is None
+
+    def has_bundle(self) -> bool:
+        """Return whether the bundle is still where it was read, for a scorer to come."""
+        return self.bundle is not None and all(
+            (self.bundle.folder / name).is_file() for name in (MANIFEST, "detector.onnx")
+        )
+
+    async def tend(self) -> None:
+        """Have the scorer run, with what is in production if that can be served.
+
+        Raises
+        ------
+        BonafideError, OSError
+            If it does not run and none can be started.
+        """
+        await self._follow()
+        if self.is_running:
+            return
+        if time.monotonic() - self._started < PAUSE_S:  # it ended as soon as it had started
+            await asyncio.sleep(PAUSE_S)
+        bundle = self.bundle or self._last_good()
+        if bundle is None:
+            raise BundleError("no_bundle", self.stale)
+        await self._start(bundle)
+
+    async def _follow(self) -> None:
+        """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
+        stamp = "chosen" if self._settings.bundle else production_stamp(self._home)
+        waits = stamp == self._refused and time.monotonic() < self._retry_at
+        if stamp == self._served or waits:
+            return
+        try:
+            await self._start(await asyncio.to_thread(self._promoted))
+        except (BonafideError, OSError) as error:
+            self._refuse(stamp, str(error))
+        else:
+            self._served, self._refused, self.stale = stamp, "never", ""
+
+    def _promoted(self) -> Bundle:
+        bundle = find_bundle(self._home, self._settings.bundle_folder)
+        if bundle.folder == SHIPPED and self._good_folder() not in (None, SHIPPED):
+            missing = f"{self._home / PRODUCTION}: is gone; promote a bundle"
+            raise BundleError("bad_production", missing)
+        return bundle
+
+    def _refuse(self, stamp: str, why: str) -> None:
+        again = stamp == self._refused
+        if not again or why != self.stale:
+            log.error("the promoted bundle is not served, the last good one is: %s", why)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S) if again else PAUSE_S
+        self._refused, self.stale = stamp, why
+        self._retry_at = time.monotonic() + self._pause_s
+
+    async def _start(self, bundle: Bundle) -> None:
+        """Start a scorer; the one before finishes its request first."""
+        fresh = await start_scorer(self._folder, bundle, self._settings)
+        old, self._scorer, self._started = self._scorer, fresh, time.monotonic()
+        self._end = asyncio.create_task(fresh.wait())
+        if old is not None and old.returncode is None:
+            old.terminate()
+        if bundle.folder != (self.bundle and self.bundle.folder):
+            identity = bundle.identity
+            log.info("now serving bundle %s version %s", identity["name"], identity["version"])
+            self._remember(bundle)
+        self.bundle = bundle
+
+    def _remember(self, bundle: Bundle) -> None:
+        draft = self._folder / f".{GOOD}"
+        try:
+            draft.write_text(str(bundle.folder))
+            draft.replace(self._folder / GOOD)
+        except OSError as error:
+            log.warning("the last good bundle is not remembered: %s", error)
+
+    def _good_folder(self) -> Path | None:
+        try:
+            return Path((self._folder / GOOD).read_text())
+        except OSError:
+            return None
+
+    def _last_good(self) -> Bundle | None:
+        folder = self._good_folder()
+        return read_bundle(folder) if folder else None
+
+    async def wait(self, limit_s: float) -> None:
+        """Wait until the scorer ends, or for `limit_s` seconds."""
+        if self._end is not None:
+            await asyncio.wait({self._end}, timeout=limit_s)
+
+    async def drop(self) -> None:
+        """End the scorer at once."""
+        if self._scorer is not None:
+            await end(self._scorer)
