@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Verdict = Literal["bonafide", "spoof", "inconclusive"]
-CautionCode = Literal["damaged", "silent_windows", "no_speech", "too_short"]
+Verdict = Literal["bonafide", "spoof", "partly_spoof", "inconclusive"]
+CautionCode = Literal["damaged", "not_all_judged", "silent_windows", "no_speech", "too_short"]
 NO_VERDICT: tuple[CautionCode, ...] = ("no_speech", "too_short")  # too little sound for any
 
 # Bounds of numbers, for the JSON schemas that are derived from these types.
@@ -34,12 +34,29 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a recording that sounds generated.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Seconds from the start of the recording, to whole segments.
+    p_spoof : float
+        Probability of spoof of its mean llr at the bundle's prior, in [0, 1].
+    """
+
+    start_s: float = field(metadata=_SECONDS)
+    end_s: float = field(metadata=_SECONDS)
+    p_spoof: float = field(metadata=_PROBABILITY)
+
+
+@dataclass(frozen=True)
 class Caution:
     """A caution about a recording, for whoever reads its result.
 
     Parameters
     ----------
-    code : {"damaged", "silent_windows", "no_speech", "too_short"}
+    code : {"damaged", "not_all_judged", "silent_windows", "no_speech", "too_short"}
         Stable, machine-readable name.
     message : str
         Explanation for people.
@@ -67,28 +84,29 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True)
-class Detection:
-    """The result of one recording.
+class Judged:
+    """What is found of one sound: a recording, or a track or channel of one.
 
     Parameters
     ----------
-    verdict : {"bonafide", "spoof", "inconclusive"}
-        By the bundle's thresholds; inconclusive between them or with too little sound.
+    verdict : {"bonafide", "spoof", "partly_spoof", "inconclusive"}
+        By the bundle's thresholds; inconclusive between them or with too little sound, partly_spoof
+        where there are parts.
     llr : float
         Natural-log likelihood ratio, higher for bona fide; 0 where nothing could be scored.
     p_spoof : float
         Calibrated probability of spoof at the bundle's prior, in [0, 1].
     duration_s : float
-        Length of the recording in seconds.
+        Length in seconds.
     segments : tuple of Segment
         The windows that hold speech-like sound.
     models, stack : dict of str to float or None
         p_spoof of each base model and of each meta-model, averaged over segments; None where
         nothing could be scored.
+    parts : tuple of Part
+        Stretches that sound generated, in a recording that does not as a whole.
     warnings : tuple of Caution
         What to bear in mind about the result.
-    bundle : BundleIdentity
-        Name, version and hash of the bundle that the verdict is from.
     """
 
     verdict: Verdict
@@ -98,7 +116,47 @@ class Detection:
     segments: tuple[Segment, ...]
     models: dict[str, float | None]
     stack: dict[str, float | None]
+    parts: tuple[Part, ...]
     warnings: tuple[Caution, ...]
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether there was enough sound for one."""
+        return not any(caution.code in NO_VERDICT for caution in self.warnings)
+
+
+@dataclass(frozen=True)
+class Track(Judged):
+    """The result of one audio track of a file, or of one channel of it.
+
+    Parameters
+    ----------
+    track : int
+        Number of the audio track, from 1.
+    channel : int or None
+        Number of the channel, from 1; None for all of them together.
+    """
+
+    track: int = field(metadata={"ge": 1})
+    channel: int | None
+
+
+@dataclass(frozen=True)
+class Detection(Judged):
+    """The result of one recording.
+
+    Of a recording with several tracks, or with channels that differ, verdict and numbers are those
+    of the most suspicious one: see `bonafide.tracks.most_suspicious`.
+
+    Parameters
+    ----------
+    tracks : tuple of Track
+        The result of each; empty if there is only one.
+    bundle : BundleIdentity
+        Name, version and hash of the bundle that the verdict is from.
+    """
+
+    tracks: tuple[Track, ...]
     bundle: BundleIdentity
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,21 @@ from bonafide.detection import (
     BundleIdentity,
     Caution,
     Detection,
+    Judged,
+    Part,
     Segment,
+    Track,
     Verdict,
 )
 from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import find_bundle, home
-from bonafide.types import Scores
+from bonafide.parts import suspicious_runs
+from bonafide.tracks import judge_tracks
+from bonafide.types import Floats, Scores
 
 BATCH_WINDOWS = 16
+PARTS_FROM = "parts_from"  # of a bundle's thresholds: in nats, see `bonafide.parts.runs`
 
 
 def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> Any:
@@ -57,6 +64,31 @@ def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> An
     """
     log_odds = math.log(prior_spoof / (1 - prior_spoof)) - np.asarray(llr, dtype=np.float64)
     return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+
+
+def llr_at(p_spoof: float, prior_spoof: float) -> float:
+    """Return the llr at which a probability of spoof is reached: the inverse of `p_spoof_of`.
+
+    Parameters
+    ----------
+    p_spoof : float
+        In [0, 1].
+    prior_spoof : float
+        Above 0 and below 1.
+
+    Returns
+    -------
+    float
+        In nats, higher for bona fide; of a certain p_spoof infinite.
+
+    Examples
+    --------
+    >>> round(llr_at(0.85, 0.5), 3)
+    -1.735
+    """
+    if not 0 < p_spoof < 1:
+        return -math.inf if p_spoof >= 1 else math.inf
+    return math.log(prior_spoof / (1 - prior_spoof)) - math.log(p_spoof / (1 - p_spoof))
 
 
 def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
@@ -194,7 +226,9 @@ class Detector:
     def score(self, source: Waveform | Path | bytes | AudioStream) -> Detection:
         """Score one recording of any length, in memory that does not grow with it.
 
-        The verdict is that of the mean llr of its segments.
+        The verdict is that of the mean llr of its segments, or partly_spoof where that is no spoof
+        and parts of the recording sound generated. Every audio track is scored, and every channel
+        where they differ (`bonafide.tracks.judge_tracks`); the most suspicious speaks for the file.
 
         Parameters
         ----------
@@ -210,21 +244,29 @@ class Detector:
         AudioError
             As in `AudioStream`; ``empty`` for a recording without a sample.
         """
-        stream = None if isinstance(source, np.ndarray) else as_stream(source)
-        blocks: Iterable[Waveform] = stream or [np.asarray(source, dtype=np.float32)]
+        tracks: tuple[Track, ...] = ()
+        if isinstance(source, np.ndarray):
+            judged = self._score_one([np.asarray(source, dtype=np.float32)])
+        else:
+            judged, tracks = judge_tracks(as_stream(source), self._score_one)
+        values = {field.name: getattr(judged, field.name) for field in fields(Judged)}
+        return Detection(**values, tracks=tracks, bundle=BundleIdentity(**self.bundle.identity))
+
+    def _score_one(self, sound: AudioStream | list[Waveform]) -> Judged:
+        """Score one track of a file, or a waveform."""
         seen = 0
 
         def counted() -> Iterator[Waveform]:
             nonlocal seen
-            for block in blocks:
+            for block in sound:
                 seen += len(block)
                 yield block
 
         scored, silent = self._score_blocks(counted())
+        stream = sound if isinstance(sound, AudioStream) else None
         if not seen:
             raise AudioError("empty", f"{stream.name if stream else 'waveform'}: holds no sound")
-        cautions = _cautions(len(scored), silent, seen, stream.damage if stream else "")
-        return self._judge(scored, seen, cautions)
+        return self._judge(scored, seen, _cautions(len(scored), silent, seen, stream))
 
     def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[tuple[int, Any]], int]:
         """Score the windows that hold sound; return (first sample, scores) and how many do not."""
@@ -252,16 +294,33 @@ class Detector:
 
     def _judge(
         self, scored: list[tuple[int, Any]], n_samples: int, cautions: list[Caution]
-    ) -> Detection:
-        """Return the detection that the scores of all windows add up to."""
+    ) -> Judged:
+        """Return what the scores of all windows add up to."""
         llrs = np.array([float(row[0]) for _, row in scored])
         llr = float(llrs.mean()) if scored else 0.0
         p_spoof = float(p_spoof_of(llr, self._prior))
         verdict: Verdict = "inconclusive"
+        parts: tuple[Part, ...] = ()
+        segments = self._segments(scored, n_samples)
         if not any(caution.code in NO_VERDICT for caution in cautions):
             verdict = verdict_of(p_spoof, self._thresholds)
+            parts = self._parts(llrs, segments) if verdict != "spoof" else ()
+            verdict = "partly_spoof" if parts else verdict
+        return Judged(
+            verdict=verdict,
+            llr=llr,
+            p_spoof=p_spoof,
+            duration_s=n_samples / SAMPLE_RATE_HZ,
+            segments=segments,
+            models=_means(self.bundle.models, [row[1] for _, row in scored]),
+            stack=_means(META_MODELS, [row[2] for _, row in scored]),
+            parts=parts,
+            warnings=tuple(cautions),
+        )
+
+    def _segments(self, scored: list[tuple[int, Any]], n_samples: int) -> tuple[Segment, ...]:
         size = self.bundle.spec.window_samples
-        segments = tuple(
+        return tuple(
             Segment(
                 start / SAMPLE_RATE_HZ,
                 min(start + size, n_samples) / SAMPLE_RATE_HZ,
@@ -270,22 +329,31 @@ class Detector:
             )
             for start, row in scored
         )
-        return Detection(
-            verdict=verdict,
-            llr=llr,
-            p_spoof=p_spoof,
-            duration_s=n_samples / SAMPLE_RATE_HZ,
-            segments=segments,
-            models=_means(self.bundle.models, [row[1] for _, row in scored]),
-            stack=_means(META_MODELS, [row[2] for _, row in scored]),
-            warnings=tuple(cautions),
-            bundle=BundleIdentity(**self.bundle.identity),
+
+    def _parts(self, llrs: Floats, segments: tuple[Segment, ...]) -> tuple[Part, ...]:
+        """Return the parts that sound generated; none where the bundle has no bar for them."""
+        if PARTS_FROM not in self._thresholds:
+            return ()
+        spoof_llr = llr_at(self._thresholds["spoof_from"], self._prior)
+        return tuple(
+            Part(
+                segments[first].start_s,
+                segments[end - 1].end_s,
+                float(p_spoof_of(llrs[first:end].mean(), self._prior)),
+            )
+            for first, end in suspicious_runs(llrs, spoof_llr, self._thresholds[PARTS_FROM])
         )
 
 
-def _cautions(scored: int, silent: int, n_samples: int, damage: str) -> list[Caution]:
+def _cautions(
+    scored: int, silent: int, n_samples: int, stream: AudioStream | None
+) -> list[Caution]:
     """Return what to caution of in a recording with so many scored and silent windows."""
-    cautions = [Caution("damaged", damage)] if damage else []
+    cautions = []
+    if stream and stream.damage:
+        cautions.append(Caution("damaged", stream.damage))
+    if stream and stream.omitted:
+        cautions.append(Caution("not_all_judged", stream.omitted))
     if silent and scored:
         message = (
             f"{silent} of {silent + scored} stretches hold no speech-like sound and were left out"

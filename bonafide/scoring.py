@@ -16,10 +16,14 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 from bonafide.piped import opened
+from bonafide.words import parts_in_words, track_in_words
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
-CSV_COLUMNS = ("path", "verdict", "llr", "p_spoof", "duration_s", "bundle", "warnings", "error")
+CSV_COLUMNS = (
+    *("path", "verdict", "llr", "p_spoof", "duration_s"),
+    *("parts", "tracks", "bundle", "warnings", "error"),
+)
 
 
 def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
@@ -99,6 +103,23 @@ def _warnings(result: Result) -> list[str]:
     return [f"{each['code']}: {each['message']}" for each in result.get("warnings", ())]
 
 
+def _tracks(result: Result) -> list[str]:
+    """Say of each track what is judged of it, and where its parts lie."""
+    said = []
+    for track in result.get("tracks", ()):
+        parts = parts_in_words(track)
+        where = f" ({parts})" if parts else ""
+        said.append(f"{track_in_words(track)}: {track['verdict']} {track['p_spoof']:.3f}{where}")
+    return said
+
+
+def _remarks(result: Result) -> list[str]:
+    """Return what the table says below a result."""
+    parts = parts_in_words(result)
+    said = [f"parts sound generated: {parts}"] if parts else []
+    return [*said, *_tracks(result), *_warnings(result)]
+
+
 def _jsonl(file: TextIO, *, fresh: bool = True) -> Write:
     def write(result: Result) -> None:
         file.write(json.dumps(result) + "\n")
@@ -135,6 +156,8 @@ def _csv(file: TextIO, *, fresh: bool = True) -> Write:
     def write_result(result: Result) -> None:
         error = result.get("error")
         said = {
+            "parts": parts_in_words(result),
+            "tracks": "; ".join(_tracks(result)),
             "warnings": "; ".join(_warnings(result)),
             "error": f"{error['code']}: {error['message']}" if error else "",
             "bundle": result["bundle"]["sha256"] if "bundle" in result else "",
@@ -159,7 +182,7 @@ def _table(file: TextIO, *, fresh: bool = True) -> Write:
                 f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
                 f"{result['duration_s']:>9.1f}  {result['path']}"
             )
-            lines = [line, *(f"{'':<42}{warning}" for warning in _warnings(result))]
+            lines = [line, *(f"{'':<42}{remark}" for remark in _remarks(result))]
         file.write("".join(f"{printable(line)}\n" for line in lines))
         file.flush()
 

@@ -52,9 +52,11 @@ def _wire(
         config=config,
         recordings=recordings,
         features=features,
+        folds=folds,
         scaler=scaler,
         fitted=fitted,
         stack=stacked,
+        cross_fitted=cross_fitted,
         calibration=calibration,
     )
     judgement = evaluate(

@@ -13,6 +13,7 @@ from bonafide.models.config import FitConfig
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
+from bonafide.training.parts import parts_bar
 from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Calibration, Stack, calibrate_stack, stack_models
@@ -62,9 +63,11 @@ def export(
     config: Config,
     recordings: Recordings,
     features: FeatureStore,
+    folds: Folds,
     scaler: Scaler,
     fitted: list[FittedBase],
     stack: Stack,
+    cross_fitted: np.ndarray,
     calibration: Calibration,
 ) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
     """Export every model to ONNX, compare each with its source, and make a bundle."""
@@ -77,5 +80,10 @@ def export(
         fitted=fitted,
         stack=stack,
         calibration=calibration,
+        parts_from=parts_bar(
+            *(config, recordings, folds, stack, calibration),
+            cross_fitted=cross_fitted,
+            window_s=features.spec.window_s,
+        ),
     )
     return candidate, parity

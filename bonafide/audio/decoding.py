@@ -106,12 +106,15 @@ class Joined:
         return head != b"ID3" and not (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
     def _counted(self, blocks: Blocks, found: Findings) -> Blocks:
-        for rate_hz, block in blocks:
-            self.codec = self.codec or found.codec
+        try:
+            for rate_hz, block in blocks:
+                self.codec = self.codec or found.codec
+                self._rate_hz = rate_hz
+                self._seconds += len(block) / rate_hz
+                self.n_tracks = max(self.n_tracks, found.n_tracks)
+                yield rate_hz, block
+        finally:  # of a track that does not decode, too
             self.n_tracks = max(self.n_tracks, found.n_tracks)
-            self._rate_hz = rate_hz
-            self._seconds += len(block) / rate_hz
-            yield rate_hz, block
 
     def _omit_unknown(self, n_bytes: int) -> None:
         if n_bytes > IGNORED_BYTES:

@@ -80,6 +80,9 @@ def blocks(
             return
         tried += 1
         if track is not None or tried >= found.n_tracks:
+            if bad is not None and track is not None and found.n_tracks > 1:
+                message = f"track {track + 1} of {found.n_tracks} cannot be decoded ({bad})"
+                raise AudioError("not_audio", message) from bad
             if bad is not None:
                 raise not_audio(str(bad)) from bad
             return

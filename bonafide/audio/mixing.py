@@ -9,6 +9,7 @@ from bonafide.types import Floats, Waveform
 MAX_SAMPLE = 1e3  # full scale is 1; float files may exceed it, but not by 60 dB
 FRAME_S = 0.05
 CANCELLED = 0.05  # the mean holds less than this share of the loudest channel's energy
+SILENT = 1e-9  # mean square of what is no sound: -90 dBFS
 STRETCH_FRAMES = 80  # 4 s
 FLOOR_DB, RANGE_DB = -60.0, 35.0  # frames below, or this far below the loudest, are not compared
 APART_DB = 20.0
@@ -49,12 +50,14 @@ class Mixer:
             )
         if block.shape[1] == 1:
             return block[:, 0]
-        self._compare(block, max(1, round(FRAME_S * rate_hz)))
+        centred = block - block.mean(axis=0, dtype=np.float32)  # an offset is no sound
+        self._compare(centred, max(1, round(FRAME_S * rate_hz)))
         if self._channel is not None:
             return block[:, min(self._channel, block.shape[1] - 1)]
         mean: Waveform = block.mean(axis=1, dtype=np.float32)
-        energies = np.einsum("nc,nc->c", block, block)
-        if mean @ mean < CANCELLED / block.shape[1] ** 2 * energies.sum():
+        energies = np.einsum("nc,nc->c", centred, centred)
+        kept = np.sum(np.square(mean - mean.mean())) + SILENT * len(block)
+        if kept < CANCELLED / block.shape[1] ** 2 * energies.sum():
             return block[:, energies.argmax()]
         return mean
 

@@ -40,7 +40,8 @@ def speech_frames(waveform: Waveform) -> Mask:
     """Return which 20 ms frames have energy in the speech band, 200 to 4000 Hz.
 
     This is a gate against silence and hum, not a voice activity detector: a frame passes whose
-    level in that band is above -70 dBFS and more than 0.3 % of its energy.
+    level in that band is above -70 dBFS and more than 0.3 % of its energy. An offset of the whole
+    waveform does not count.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def speech_frames(waveform: Waveform) -> Mask:
     """
     n_frames = len(waveform) // FRAME_SAMPLES
     frames = waveform[: n_frames * FRAME_SAMPLES].reshape(n_frames, FRAME_SAMPLES)
+    frames = frames - frames.mean() if n_frames else frames
     window = np.hanning(FRAME_SAMPLES).astype(np.float32)
     spectrum = np.abs(np.fft.rfft(frames * window, axis=1)) ** 2  # (n_frames, 161)
     hz = np.fft.rfftfreq(FRAME_SAMPLES, 1 / SAMPLE_RATE_HZ)

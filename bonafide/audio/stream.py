@@ -75,7 +75,8 @@ class AudioStream:
     codec : str
         Libsndfile's name for the file's container, or FFmpeg's for its codec.
     n_tracks : int
-        Audio tracks in the file, those that cannot be decoded too; after the first block.
+        Audio tracks in the file, those that cannot be decoded too; after the first block, or an
+        error.
     channels_differ : bool
         After iterating: whether the channels should be judged apart (`bonafide.audio.mixing`).
     damage : str
@@ -140,12 +141,15 @@ class AudioStream:
 
     def _timed(self, joined: Joined) -> Blocks:
         start = time.perf_counter()
-        for rate_hz, block in joined:
+        try:
+            for rate_hz, block in joined:
+                self.decode_s += time.perf_counter() - start
+                self.codec, self.n_tracks = joined.codec, joined.n_tracks
+                yield rate_hz, block
+                start = time.perf_counter()
+        finally:  # of a track that does not decode, too
             self.decode_s += time.perf_counter() - start
-            self.codec, self.n_tracks = joined.codec, joined.n_tracks
-            yield rate_hz, block
-            start = time.perf_counter()
-        self.decode_s += time.perf_counter() - start
+            self.n_tracks = joined.n_tracks
 
     def _open(self) -> AbstractContextManager[BinaryIO]:
         if isinstance(self.source, bytes):
@@ -179,23 +183,24 @@ class AudioStream:
 
     def _resampled(self, blocks: Blocks) -> Iterator[Waveform]:
         """Resample blocks to 16 kHz; a rate that changes on the way starts afresh."""
-        resampler, resampled_hz = None, SAMPLE_RATE_HZ
+        # Of an offset a resampler makes clicks at both ends: it is taken off and put back.
+        resampler, resampled_hz, offset = None, SAMPLE_RATE_HZ, np.float32(0)
         for rate_hz, mono in self._mono(blocks):
             if resampler is not None and rate_hz != resampled_hz:
-                yield _rest(resampler)
+                yield _rest(resampler) + offset
                 resampler = None
             if rate_hz == SAMPLE_RATE_HZ:
                 yield mono
                 continue
             if resampler is None:
                 resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
-                resampled_hz = rate_hz
+                resampled_hz, offset = rate_hz, mono.mean(dtype=np.float32)
             start = time.perf_counter()
-            resampled = resampler.resample_chunk(mono)
+            resampled = resampler.resample_chunk(mono - offset) + offset
             self.resample_s += time.perf_counter() - start
             yield resampled
         if resampler is not None:
-            yield _rest(resampler)
+            yield _rest(resampler) + offset
 
 
 def _rest(resampler: soxr.ResampleStream) -> Waveform:

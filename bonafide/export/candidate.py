@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS, Bundle, write_bundle
-from bonafide.detector import p_spoof_of, verdict_of
+from bonafide.detector import PARTS_FROM, p_spoof_of, verdict_of
 from bonafide.export.chain import Chain
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
@@ -73,6 +73,7 @@ def build_candidate(
     fitted: Sequence[FittedBase],
     stack: Stack,
     calibration: Calibration,
+    parts_from: float | None,
 ) -> tuple[Bundle, dict[str, float]]:
     """Export every model, compare each with its source on real features, and make a bundle.
 
@@ -94,6 +95,8 @@ def build_candidate(
         Both meta-models, and which one decides.
     calibration : Calibration
         Of the meta-model that decides.
+    parts_from : float or None
+        The bar for parts, as `bonafide.training.parts.parts_bar` sets it; None for no parts.
 
     Returns
     -------
@@ -119,6 +122,8 @@ def build_candidate(
     parity |= export_models(fitted, samples, folder, work)
     parity |= export_stack(stack, folder, np.stack([base.oof for base in fitted], axis=1))
     manifest = _manifest(config, recordings, store, fitted, stack, calibration)
+    if parts_from is not None:
+        manifest["thresholds"][PARTS_FROM] = parts_from
     fuse(folder, spec, scaler, manifest)
     bundle = write_bundle(folder, manifest)
     parity |= fused_parity(bundle, recordings, rows)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import STATISTICS, FeatureSpec
@@ -42,6 +44,31 @@ def add_limits(graph: GraphBuilder, scaled: str, standard: Standard) -> str:
         return scaled
     limits = (graph.constant(-standard.limit), graph.constant(standard.limit))
     return graph.add("Clip", scaled, *limits)
+
+
+def read_standards(scaler: onnx.ModelProto) -> dict[str, Standard]:
+    """Return the standards that `scaler_graph` made a graph of.
+
+    Parameters
+    ----------
+    scaler : onnx.ModelProto
+        A bundle's ``scaler.onnx``.
+
+    Returns
+    -------
+    dict of str to Standard
+        By view, and of the statistics.
+    """
+    constants = {each.name: numpy_helper.to_array(each) for each in scaler.graph.initializer}
+    after = {node.input[0]: node for node in scaler.graph.node}
+    standards = {}
+    for value in scaler.graph.input:
+        steps, name = dict[str, NDArray[np.float32]](), value.name
+        while (node := after[name]).op_type != "Identity":
+            steps[node.op_type], name = constants[node.input[-1]], node.output[0]
+        limit = float(steps.get("Clip", np.inf))
+        standards[value.name] = Standard(steps["Sub"], steps["Div"], limit, steps.get("Mul"))
+    return standards
 
 
 def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:

@@ -218,7 +218,7 @@ def add_features(
     """
     named = {name: spec.views[name] for name in sequences}
     wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))
-    waveform = _at_unit_level(graph, spec, waveform)
+    waveform = _at_unit_level(graph, spec, _without_offset(graph, waveform))
     values: dict[ViewSpec, str] = {}
     for n_fft, hop in dict.fromkeys((view.n_fft, view.hop_samples) for view in wanted):
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
@@ -264,6 +264,12 @@ def _taps(view: ViewSpec) -> Table:
     beyond = n_slabs * view.hop_samples // rest - len(window)  # of the last slab
     taps = np.pad(sums, ((0, 0), (0, beyond))).reshape(len(sums), n_slabs, -1)
     return np.asarray(taps.transpose(0, 2, 1), dtype=np.float32)
+
+
+def _without_offset(graph: "GraphBuilder", waveform: str) -> str:
+    """Subtract each window's mean: [batch, samples] -> the same."""
+    # A constant is no sound, but it is level, and the lowest filters hear it.
+    return graph.add("Sub", waveform, graph.add("ReduceMean", waveform, axes=[1], keepdims=1))
 
 
 def _at_unit_level(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:

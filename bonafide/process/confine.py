@@ -56,7 +56,7 @@ def confine(memory_bytes: int) -> None:
             raise ConfinedError("bad_limit", message) from error
 
 
-def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
+def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -> bytes:
     """Run a module once, from bytes on its standard input to bytes on its standard output.
 
     Parameters
@@ -65,6 +65,8 @@ def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
         Such as ``serving.app.drawing``; its `main` confines itself.
     content : bytes
         Its standard input.
+    *arguments : str
+        Its command-line arguments.
     limit_s : float
         Seconds after which it is killed.
 
@@ -80,7 +82,7 @@ def run_confined(module: str, content: bytes, *, limit_s: float) -> bytes:
     """
     try:
         return subprocess.run(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             input=content,
             capture_output=True,
             cwd=ROOT,

@@ -20,6 +20,7 @@ from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
+from bonafide.training.parts import parts_bar
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import fit_scaler
@@ -105,6 +106,11 @@ def _candidate(
         fitted=fitted,
         stack=stack,
         calibration=calibration,
+        parts_from=parts_bar(
+            *(config, recordings, folds, stack, calibration),
+            cross_fitted=cross_fitted,
+            window_s=store.spec.window_s,
+        ),
     )
     judgement = evaluate_candidate(
         candidate,

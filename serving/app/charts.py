@@ -49,8 +49,8 @@ def _finished(chart: Any, height_px: int, description: str) -> Any:
     )
 
 
-def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
-    """Draw the envelope over time."""
+def waveform_chart(drawing: Drawing, duration_s: float, parts: list[dict[str, Any]]) -> Any:
+    """Draw the envelope over time, over a ground that marks the parts that sound generated."""
     starts = np.linspace(0, drawing.drawn_s, len(drawing.low), endpoint=False)
     rows = [
         {"start_s": float(start), "low": float(low), "high": float(high)}
@@ -58,11 +58,15 @@ def waveform_chart(drawing: Drawing, duration_s: float) -> Any:
     ]
     loudest = max(float(np.abs([drawing.low, drawing.high]).max()), 1e-3)
     y = _y("low:Q", "loudness", (-loudest, loudest), labels=False, ticks=False, grid=False)
+    time = _time(duration_s, **NO_LABELS)
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_area(color=REAL, line=False)
-        .encode(x=_time(duration_s, **NO_LABELS), y=y, y2="high:Q")
+        .encode(x=time, y=y, y2="high:Q")
     )
+    if parts:
+        ground = alt.Chart(alt.InlineData(values=parts)).mark_rect(color=FAKE, opacity=0.3)
+        chart = ground.encode(x=time, x2="end_s:Q") + chart
     return _finished(chart, 90, "Waveform: how loud the recording is over time")
 
 

@@ -83,13 +83,15 @@ def reduce(waveform: Waveform) -> Drawing:
     )
 
 
-def first_minutes(content: bytes) -> Waveform:
+def first_minutes(content: bytes, track: int | None = None, channel: int | None = None) -> Waveform:
     """Decode the first ten minutes.
 
     Parameters
     ----------
     content : bytes
         An audio or video file.
+    track, channel : int or None
+        As in `bonafide.audio.AudioStream`, from 0.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def first_minutes(content: bytes) -> Waveform:
         What `bonafide.audio.AudioStream` raises, and ``empty`` where no sound comes out.
     """
     blocks, seen = [], 0
-    for block in AudioStream(content):
+    for block in AudioStream(content, track=track, channel=channel):
         blocks.append(block)
         seen += len(block)
         if seen >= MAX_DRAWN_S * SAMPLE_RATE_HZ:
@@ -112,13 +114,15 @@ def first_minutes(content: bytes) -> Waveform:
     return np.concatenate(blocks)[: round(MAX_DRAWN_S * SAMPLE_RATE_HZ)]
 
 
-def draw(content: bytes) -> Drawing:
+def draw(content: bytes, track: int | None = None, channel: int | None = None) -> Drawing:
     """Reduce a recording in a separate process, bounded in time and memory.
 
     Parameters
     ----------
     content : bytes
         An audio or video file.
+    track, channel : int or None
+        As in `first_minutes`.
 
     Returns
     -------
@@ -130,7 +134,8 @@ def draw(content: bytes) -> Drawing:
         ``not_drawn`` if that process fails or takes longer than the `LIMIT_S` limit.
     """
     try:
-        drawn = run_confined("serving.app.drawing", content, limit_s=LIMIT_S)
+        chosen = ["" if number is None else str(number) for number in (track, channel)]
+        drawn = run_confined("serving.app.drawing", content, *chosen, limit_s=LIMIT_S)
     except ConfinedError as error:
         raise DrawingError("not_drawn", "the recording cannot be drawn") from error
     with np.load(io.BytesIO(drawn), allow_pickle=False) as arrays:
@@ -138,11 +143,15 @@ def draw(content: bytes) -> Drawing:
 
 
 def main() -> None:
-    """Read a recording from standard input and write its drawing to standard output."""
+    """Read a recording from standard input and write its drawing to standard output.
+
+    Arguments are track and channel, from 0; empty for none chosen.
+    """
+    track, channel = (int(word) if word else None for word in sys.argv[1:])
     confine(MEMORY_BYTES)
     content = sys.stdin.buffer.read()
     arrays = io.BytesIO()
-    np.savez(arrays, **asdict(reduce(first_minutes(content))))
+    np.savez(arrays, **asdict(reduce(first_minutes(content, track, channel))))
     sys.stdout.buffer.write(arrays.getvalue())
 
 

@@ -22,9 +22,9 @@ def _detect(sha256: str, bundle: str, _service: Service, _content: bytes) -> Jso
 
 
 @st.cache_data(max_entries=KEPT_DRAWINGS, show_spinner=False)
-def _draw(sha256: str, _content: bytes) -> Drawing | None:
+def _draw(sha256: str, track: int | None, channel: int | None, _content: bytes) -> Drawing | None:
     try:
-        return draw(_content)
+        return draw(_content, track, channel)
     except DrawingError:
         return None
 
@@ -47,10 +47,16 @@ def _note(model: Json) -> None:
 
 def _show_verdict(result: Json, model: Json) -> None:
     thresholds = model["thresholds"]
-    st.html(headline(result["verdict"]) + bar(result["p_spoof"], thresholds))
-    st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
+    if result["verdict"] == "partly_spoof":
+        st.html(headline(result["verdict"]))
+        st.markdown(wording.partly(result))
+    else:
+        st.html(headline(result["verdict"]) + bar(result["p_spoof"], thresholds))
+        st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
     if result["verdict"] == "inconclusive":
         st.markdown(wording.undecided(thresholds))
+    if result.get("tracks"):
+        st.markdown(wording.tracks(result))
     for caution in result["warnings"]:
         st.info(wording.plain(wording.warning(caution)), icon=":material/info:")
 
@@ -58,12 +64,13 @@ def _show_verdict(result: Json, model: Json) -> None:
 def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) -> None:
     """Draw the recording over one time axis, with its segments below."""
     segments = result["segments"] if result else []
+    parts = result.get("parts", []) if result else []
     if drawing is None:
         st.caption("The recording could not be drawn.")
         duration_s = result["duration_s"] if result else 0.0
     else:
         duration_s = max(drawing.drawn_s, result["duration_s"] if result else 0.0)
-        st.altair_chart(charts.waveform_chart(drawing, duration_s), width="stretch")
+        st.altair_chart(charts.waveform_chart(drawing, duration_s, parts), width="stretch")
         chart = charts.spectrogram_chart(drawing, duration_s, is_last=not segments)
         st.altair_chart(chart, width="stretch")
     if segments:
@@ -72,6 +79,7 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
         st.caption(
             "Each bar is a stretch of the recording: a low, blue one sounds real, a high, orange "
             "one like a deepfake; a grey one, between the dashed lines, is undecided."
+            + (" Parts that sound generated are marked in the waveform." if parts else "")
         )
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(f"Drawn: the first {drawing.drawn_s / 60:.0f} minutes.")
@@ -97,11 +105,18 @@ def _about(model: Json) -> None:
             )
 
 
+def _numbers(result: Json | None) -> tuple[int | None, int | None]:
+    """Return track and channel of the result, from 0; None where none is chosen."""
+    track = wording.spokesman(result) if result else None
+    if track is None:
+        return None, None
+    return track["track"] - 1, track["channel"] and track["channel"] - 1
+
+
 def _judge(service: Service, model: Json, content: bytes, media_type: str) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     result: Json | None = None
     with st.spinner("Listening …", show_time=True):
-        drawing = _draw(sha256, content)
         try:
             result = _detect(sha256, model["bundle"]["sha256"], service, content)
         except ServiceError as error:
@@ -110,6 +125,7 @@ def _judge(service: Service, model: Json, content: bytes, media_type: str) -> No
                 return
             st.html(headline("inconclusive"))
             st.markdown(wording.NOTHING_TO_JUDGE[error.code])
+        drawing = _draw(sha256, *_numbers(result), content)
     if result:
         _show_verdict(result, model)
     # Played as the media type that it claims to have, but never shown as a page.

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import VERDICTS, percent
 
-COLOURS = {"bonafide": REAL, "spoof": FAKE, "inconclusive": UNDECIDED}
-SIGNS = {"bonafide": "✓", "spoof": "!", "inconclusive": "?"}
+COLOURS = {"bonafide": REAL, "spoof": FAKE, "partly_spoof": FAKE, "inconclusive": UNDECIDED}
+SIGNS = {"bonafide": "✓", "spoof": "!", "partly_spoof": "!", "inconclusive": "?"}
 
 
 def headline(verdict: str) -> str:

@@ -6,13 +6,17 @@ from typing import Any
 
 from bonafide.audio import MIN_SOUND_S
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
+from bonafide.words import parts_in_words, track_in_words
 from serving.app.client import ServiceError
 
 VERDICTS = {
     "bonafide": "Likely a real recording",
     "spoof": "Likely a deepfake",
+    "partly_spoof": "Parts of it sound generated",
     "inconclusive": "Inconclusive",
 }
+
+TOO_LITTLE = {"no_speech": "nothing that sounds like speech", "too_short": "too short to judge"}
 
 # Errors of the service that are no failures: there is too little to judge.
 NOTHING_TO_JUDGE = {
@@ -82,10 +86,49 @@ def undecided(thresholds: Mapping[str, float]) -> str:
     )
 
 
+def partly(result: Mapping[str, Any]) -> str:
+    """Return which parts sound generated, and what the chance of the whole means beside them."""
+    parts = [
+        f"**{parts_in_words({'parts': [part]})}** ({percent(part['p_spoof'])})"
+        for part in result["parts"]
+    ]
+    return (
+        f"Sounds like a deepfake, unlike the rest: {', '.join(parts)}. Over the whole recording "
+        f"the chance is {percent(result['p_spoof'])}: real speech around such parts hides them. "
+        "Times are to within a few seconds."
+    )
+
+
+def spokesman(result: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the track or channel whose verdict is that of the file; None if there is only one."""
+    told = ("verdict", "llr", "p_spoof", "duration_s", "segments")
+    same = (each for each in result.get("tracks", ()) if all(each[n] == result[n] for n in told))
+    return next(same, None)
+
+
+def tracks(result: Mapping[str, Any]) -> str:
+    """Return what is judged of each track or channel, as a list in Markdown."""
+    chosen, lines = spokesman(result), []
+    for each in result["tracks"]:
+        said = f"{VERDICTS[each['verdict']].lower()} ({percent(each['p_spoof'])})"
+        codes = [caution["code"] for caution in each["warnings"]]
+        if too_little := [TOO_LITTLE[code] for code in codes if code in TOO_LITTLE]:
+            said = too_little[0]
+        elif each["parts"]:
+            said = f"{VERDICTS[each['verdict']].lower()}: {parts_in_words(each)}"
+        name = track_in_words(each)
+        lines.append(f"- **{name}: {said}**" if each is chosen else f"- {name}: {said}")
+    return "\n".join(
+        ["Each track and channel was judged; the most suspicious one counts:\n", *lines]
+    )
+
+
 def warning(caution: Mapping[str, str]) -> str:
     """Return one of a result's warnings in plain words."""
     if caution["code"] == "damaged":  # its message is the decoder's
         return "The file is damaged or breaks off; only what could be read of it was judged."
+    if caution["code"] == "not_all_judged":
+        return f"Not all of the file was judged: {caution['message']}."
     return f"{caution['message'][:1].upper()}{caution['message'][1:]}."
 
 

@@ -191,7 +191,9 @@ def result(verdict: str, p_spoof: float, *warnings: dict[str, str]) -> dict[str,
         "segments": [segment, {**segment, "start_s": 4.0, "end_s": 8.0, "p_spoof": 1 - p_spoof}],
         "models": dict.fromkeys(("cnn", "rnn", "bilstm", "gru", "xgboost"), p_spoof),
         "stack": dict.fromkeys(("logistic", "xgboost"), p_spoof),
+        "parts": [],
         "warnings": list(warnings),
+        "tracks": [],
         "bundle": MODEL["bundle"],
     }
 
@@ -233,6 +235,34 @@ def test_each_verdict_in_words(
     assert headers["authorization"] == f"Bearer {KEY}"
     assert b'name="audio"' in body and recordings["wav"].name.encode() not in body
     assert recordings["wav"].read_bytes() in body
+
+
+def test_parts_and_tracks_in_words(
+    told_app: App, stub: Stub, open_page: Open, recordings: dict[str, Path], screenshots: Path
+) -> None:
+    stub.model = (200, {**MODEL, "bundle": {**MODEL["bundle"], "sha256": "parts"}})
+    scores = [0.03, 0.05, 0.97, 0.96, 0.02]
+    segments = [
+        {"start_s": 2.0 * place, "end_s": 2.0 * place + 2, "llr": 0.0, "p_spoof": p_spoof}
+        for place, p_spoof in enumerate(scores)
+    ]
+    left_out = {"code": "not_all_judged", "message": "track 2 of 2 cannot be decoded (no codec)"}
+    fake = {
+        **result("partly_spoof", 0.2, left_out),
+        "segments": segments,
+        "parts": [{"start_s": 4.0, "end_s": 8.0, "p_spoof": 0.965}],
+    }
+    other = {**result("bonafide", 0.04), "track": 1, "channel": 1}
+    stub.answer = (200, {**fake, "tracks": [other, {**fake, "track": 1, "channel": 2}]})
+    page = open_page(told_app)
+    choose(page, recordings["wav"])
+    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["partly_spoof"])
+    expect(page.get_by_text("0:04-0:08 (96 %)")).to_be_visible()
+    expect(page.get_by_text("track 1, channel 1: likely a real recording (4 %)")).to_be_visible()
+    expect(page.get_by_text("Not all of the file was judged: track 2 of 2")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
+    keep_screenshot(page, screenshots / "parts-light-wide.png")
+    assert_fits(page)
 
 
 def error(code: str, message: str = "said by the service") -> dict[str, Any]:

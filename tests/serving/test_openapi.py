@@ -109,4 +109,4 @@ def test_models_are_a_map_of_names_and_may_be_null() -> None:
     for name in ("models", "stack"):
         assert detection[name]["additionalProperties"]["anyOf"] == number_or_null
     codes = DOCUMENT["components"]["schemas"]["Caution"]["properties"]["code"]["enum"]
-    assert set(codes) == {"damaged", "silent_windows", "no_speech", "too_short"}
+    assert set(codes) == {"damaged", "not_all_judged", "silent_windows", "no_speech", "too_short"}

@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Callable
+from typing import Any, get_args
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 
+from bonafide.detection import Verdict
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from serving.app import drawing as drawings
@@ -16,7 +18,7 @@ from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import DrawingError, draw, reduce
 from serving.app.launch import check_port, options
-from serving.app.verdict import bar
+from serving.app.verdict import bar, headline
 from serving.http.errors import STATUS
 from serving.http.guard import CODES
 
@@ -72,6 +74,47 @@ def test_warnings_in_words() -> None:
     assert wording.warning(silent) == f"{silent['message']}."
     damaged = {"code": "damaged", "message": "codec 7"}
     assert "codec" not in wording.warning(damaged) and "damaged" in wording.warning(damaged)
+
+
+def test_what_was_not_judged_is_said() -> None:
+    caution = {"code": "not_all_judged", "message": "track 1 of 2 cannot be decoded (x)"}
+    said = "Not all of the file was judged: track 1 of 2 cannot be decoded (x)."
+    assert wording.warning(caution) == said
+
+
+def answer(verdict: str, p_spoof: float, *warned: str, **more: Any) -> dict[str, Any]:
+    warnings = [{"code": code, "message": ""} for code in warned]
+    plain = {"verdict": verdict, "p_spoof": p_spoof, "llr": 0.0, "duration_s": 4.0, "segments": []}
+    return {**plain, "parts": [], "warnings": warnings, **more}
+
+
+def test_every_verdict_has_words_a_sign_and_a_colour() -> None:
+    for verdict in get_args(Verdict):
+        assert wording.VERDICTS[verdict] in headline(verdict)
+
+
+def test_parts_in_plain_words() -> None:
+    parts = [{"start_s": 16.0, "end_s": 24.0, "p_spoof": 0.97}]
+    said = wording.partly(answer("partly_spoof", 0.2, parts=parts))
+    assert "**0:16-0:24** (97 %)" in said and "the chance is 20 %" in said
+
+
+def test_tracks_in_plain_words() -> None:
+    parts = [{"start_s": 0.0, "end_s": 8.0, "p_spoof": 0.97}]
+    several = [
+        answer("bonafide", 0.1, track=1, channel=1),
+        answer("partly_spoof", 0.3, track=1, channel=2, parts=parts),
+        answer("inconclusive", 0.5, "no_speech", track=2, channel=None),
+    ]
+    whole = {**several[1], "tracks": several}
+    assert wording.spokesman(whole) is several[1]
+    said = wording.tracks(whole).splitlines()
+    assert said[2:] == [
+        "- track 1, channel 1: likely a real recording (10 %)",
+        "- **track 1, channel 2: parts of it sound generated: 0:00-0:08**",
+        "- track 2: nothing that sounds like speech",
+    ]
+    assert wording.spokesman(answer("bonafide", 0.1)) is None
 
 
 @pytest.mark.parametrize(

@@ -596,6 +596,7 @@ def test_frames_without_speech_like_sound(sound: Waveform) -> None:
         pytest.param(noise(0.1), id="white noise"),
         pytest.param(noise(dbfs(-60)), id="noise at -60 dBFS"),
         pytest.param(tone(1_000, dbfs(-68)), id="tone at -68 dBFS"),
+        pytest.param(0.5 + noise(dbfs(-60)), id="noise at -60 dBFS beside an offset"),
     ],
 )
 def test_frames_with_speech_like_sound(sound: Waveform) -> None:

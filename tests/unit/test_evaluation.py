@@ -602,7 +602,9 @@ class FakeDetector:
             segments=(Segment(0.0, 4.0, llr, 0.5),),
             models=dict.fromkeys(BASE_MODELS, 0.5),
             stack=dict.fromkeys(META_MODELS, 0.5),
+            parts=(),
             warnings=CAUTIONS if short else (),
+            tracks=(),
             bundle=BundleIdentity(**self.bundle.identity),
         )
 
@@ -696,6 +698,8 @@ class TestWriters:
             "llr": "-3.21235",
             "p_spoof": str(results[0]["p_spoof"]),
             "duration_s": "7.4",
+            "parts": "",
+            "tracks": "",
             "warnings": "",
             "error": "",
             "bundle": FakeBundle.identity["sha256"],

@@ -19,7 +19,7 @@ class Model:
     bundle : BundleIdentity
     thresholds : dict
         ``spoof_from`` and ``bonafide_to``: the p_spoof from which, and up to which, there is a
-        verdict.
+        verdict; ``parts_from``, in nats, if it tells parts.
     prior_spoof : float
         The share of spoofs that p_spoof assumes, in [0, 1].
     lineage : dict
