@@ -466,6 +466,7 @@ class TestSummary:
                     evaluations=[evaluation],
                     judged=evaluation,
                     audit=SimpleNamespace(eer=Interval(0.4, 0.3, 0.5)),
+                    unheard="sources it never heard",
                 )
             ),
             bundle=SimpleNamespace(manifest={"name": "tiny", "version": "3"}),
@@ -473,6 +474,7 @@ class TestSummary:
                 n_rows=9, rejected=[SimpleNamespace(row=4, message="b.wav: is empty")]
             ),
             reasons=[],
+            compared="",
             ran=["promote"],
             cached=["ingest", "split"],
         )
