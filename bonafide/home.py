@@ -13,6 +13,7 @@ from bonafide.errors import BundleError
 from bonafide.process.lifetime import process_is_gone
 
 PRODUCTION = "production.json"
+DEMO = "demo-home"  # a file of this name makes a home the demo's own
 SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
 
 
@@ -60,6 +61,11 @@ def production_stamp(root: Path) -> int:
         return (root / PRODUCTION).stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def is_demo(root: Path) -> bool:
+    """Return whether a home is the demo's own, where simulated sound may lead to a promotion."""
+    return (root / DEMO).is_file()
 
 
 def find_bundle(root: Path, chosen: Path | None = None) -> Bundle:

@@ -9,11 +9,12 @@ from bonafide.artifact import Plain
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.corpora.schema import Corpus
 from bonafide.corpora.simulated import simulated_rows
+from bonafide.detector import Detector
 from bonafide.display import reporter
 from bonafide.errors import BundleError
 from bonafide.evaluation.evaluate import DECISION, percent
 from bonafide.evaluation.metrics import difference, eer
-from bonafide.home import SHIPPED, production_folder
+from bonafide.home import DEMO, SHIPPED, is_demo, production_folder
 from bonafide.training.config import Config
 from bonafide.training.folds import connected_groups
 from bonafide.training.judgement import Judgement, Outcome
@@ -21,7 +22,6 @@ from bonafide.training.recordings import Recordings
 from bonafide.training.served import score_recordings
 from bonafide.types import AnyFloats
 
-DEMO = "demo-home"  # a file of this name makes a home the demo's own
 MIN_GROUPS = 10  # percentile intervals of fewer clusters are far too narrow
 
 
@@ -82,15 +82,21 @@ def incumbent_of(root: Path) -> Incumbent:
         If the shipped bundle is damaged.
     """
     try:
-        folder = production_folder(root)
-        return Incumbent(read_bundle(folder or SHIPPED))
+        return Incumbent(_that_runs(production_folder(root) or SHIPPED))
     except BundleError as error:
-        return Incumbent(read_bundle(SHIPPED), error.message)
+        return Incumbent(_that_runs(SHIPPED), error.message)
 
 
-def is_demo(root: Path) -> bool:
-    """Return whether a home is the demo's own, as the file `DEMO` in it says."""
-    return (root / DEMO).is_file()
+def _that_runs(folder: Path) -> Bundle:
+    """Read a bundle, and load its detector once to see that it can be served."""
+    bundle = read_bundle(folder)
+    try:
+        Detector(bundle)
+    except BundleError:
+        raise
+    except Exception as error:  # onnxruntime's errors have no class of their own
+        raise BundleError("bad_graph", f"{folder}: cannot be run: {error}") from error
+    return bundle
 
 
 def decide(

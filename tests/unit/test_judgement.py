@@ -16,11 +16,11 @@ from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.folds import make_folds
-from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, systems
+from bonafide.training.gate import absolute
+from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, systems
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
-from bonafide.training.store import FeatureStore
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 N_ROWS = 240
@@ -98,7 +98,6 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     judgement = evaluate_candidate(
         bundle,
         recordings,
-        FeatureStore(folder / "none"),
         folds,
         models=models,
         cross_fitted=cross_fitted,
@@ -136,9 +135,9 @@ def test_systems_bear_the_names_they_are_given() -> None:
 
 def test_the_gate_looks_at_what_there_is(judged: Judged) -> None:
     outcome = judged.judgement.outcome
-    assert gate(outcome, judged.config) == []
+    assert absolute(outcome, judged.config) == []
     strict = Config.model_validate({"gate": {"max_eer": 0.01}})
-    (reason,) = gate(outcome, strict)
+    (reason,) = absolute(outcome, strict)
     assert "the gate allows 1.0 %" in reason
 
 
@@ -157,8 +156,14 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
     assert f"| {UNKNOWN} | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
 
 
-def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
-    bundle, reasons = keep_and_promote(
+def test_it_is_kept_and_promoted(
+    judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chance(bundle: Bundle, corpus: Corpus, **_: object) -> tuple[np.ndarray, ...]:
+        return (np.random.default_rng(1).normal(size=len(corpus)),) * 3
+
+    monkeypatch.setattr("bonafide.training.gate.score_recordings", chance)
+    bundle, decision = keep_and_promote(
         tmp_path,
         judged.bundle,
         judged.judgement,
@@ -167,11 +172,16 @@ def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
         judged.config,
         run={"run": "r"},
     )
-    assert reasons == []
+    assert decision.reasons == []
+    assert "(shipped) on the same 240 rows" in decision.compared
+    told = json.loads((tmp_path / "reports" / "bonafide-1.gate.json").read_text())
+    assert told == decision.to_json()
     assert production_folder(tmp_path) == bundle.folder
     manifest = read_bundle(bundle.folder).manifest
     out_of_fold = judged.judgement.outcome.out_of_fold
     assert manifest["metrics"]["rows"] == out_of_fold.title
+    assert manifest["metrics"]["on"] == "sources it never heard"
+    assert manifest["metrics"]["clusters"] == "source"
     assert manifest["metrics"]["eer"] == out_of_fold.systems[DECISION]["eer"].to_json()
     assert manifest["audit"]["test_eer"] is None
     page = (tmp_path / "reports" / "bonafide-1.html").read_text()
