@@ -1,6 +1,5 @@
 """Scores as served: whole recordings through a bundle's detector, in processes of their own."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,13 +58,6 @@ def _middle(detector: Detector, path: Path) -> AnyFloats:
     return np.concatenate([llr, models[0], stack[0]])
 
 
-def _shards(bundle: Bundle, corpus: Corpus, middle: bool) -> Iterator[_Shard]:
-    width = 1 + len(bundle.models) + len(META_MODELS)
-    paths = [corpus.audio_path(row) for row in corpus]
-    for start in range(0, len(paths), SHARD_ROWS):
-        yield _Shard(bundle.folder, middle, tuple(paths[start : start + SHARD_ROWS]), width)
-
-
 def score_recordings(
     bundle: Bundle, corpus: Corpus, *, middle: bool = False, progress: Progress = silent
 ) -> tuple[Floats, Floats, Floats]:
@@ -97,12 +89,15 @@ def score_recordings(
     BundleError
         As in `read_bundle` and `Detector`.
     """
-    shards = list(_shards(bundle, corpus, middle))
-    found: list[Floats] = [np.empty(0)] * len(shards)
-    done = 0
+    width = 1 + len(bundle.models) + len(META_MODELS)
+    paths = [corpus.audio_path(row) for row in corpus]
+    shards = [
+        _Shard(bundle.folder, middle, tuple(paths[start : start + SHARD_ROWS]), width)
+        for start in range(0, len(paths), SHARD_ROWS)
+    ]
+    scores, done = np.empty((len(paths), width)), 0
     for number, rows in map_parallel(_score_shard, shards, crashed=_nothing):
-        found[number] = rows
+        scores[number * SHARD_ROWS :][: len(rows)] = rows
         done += len(rows)
-        progress(done, len(corpus))
-    scores = np.concatenate(found)
+        progress(done, len(paths))
     return scores[:, 0], scores[:, 1 : -len(META_MODELS)], scores[:, -len(META_MODELS) :]

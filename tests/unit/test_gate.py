@@ -374,6 +374,7 @@ def test_recordings_are_scored_as_they_are_served(spoken: Corpus) -> None:
         assert (llr[row], models[row].tolist()) == (served.llr, list(served.models.values()))
         assert stack[row].tolist() == list(served.stack.values())
     assert len(detector.score(spoken.audio_path(spoken.rows[0])).segments) > 1
+    assert score_recordings(bundle, spoken.take([]))[0].shape == (0,)
 
 
 def test_or_by_the_window_that_is_trained_on(spoken: Corpus) -> None:
