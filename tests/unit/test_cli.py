@@ -474,7 +474,7 @@ class TestSummary:
                 n_rows=9, rejected=[SimpleNamespace(row=4, message="b.wav: is empty")]
             ),
             reasons=[],
-            compared="",
+            compared="EER 12.3 % against 15.9 % of default:1 on the same 140 rows",
             ran=["promote"],
             cached=["ingest", "split"],
         )
@@ -494,6 +494,7 @@ class TestSummary:
             "Steps run: 1; taken from the cache: 2",
             f"Bundle: {tmp_path}/bundles/tiny/3 (tiny version 3)",
             f"Report: {tmp_path}/reports/tiny-3.html",
+            "EER 12.3 % against 15.9 % of default:1 on the same 140 rows",
             "In production now.",
             "Next: bonafide score FILE",
         ):
@@ -506,8 +507,10 @@ class TestSummary:
         from bonafide.cli.summary import show_summary
 
         trained.reasons = ["EER 12.3 % is above the limit of 10.0 %"]
+        trained.compared = "EER 12.3 %"  # part of the reason, and not said twice
         show_summary(trained)
         lines = capsys.readouterr().out.splitlines()
+        assert "EER 12.3 %" not in lines
         assert lines[-2:] == ["Not promoted:", "  EER 12.3 % is above the limit of 10.0 %"]
         assert "In production now." not in lines
 
