@@ -248,4 +248,4 @@ def _difference(
     if found.high <= margin:
         return compared, ""
     allowed = f"the gate allows {100 * margin:+.1f} at the interval's upper end"
-    return compared, f"{compared}; {allowed}"
+    return compared, f"{compared}; {allowed} (rows that {name} was trained on favour it)"
