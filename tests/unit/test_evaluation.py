@@ -351,6 +351,11 @@ class TestFigures:
         assert one.startswith("<svg")
         assert one.rstrip().endswith("</svg>")
 
+    def test_two_rows_of_a_class_are_drawn(self) -> None:
+        """Without a warning, which tests take for an error: none lies outside of the bins."""
+        llr, spoof = np.array([-7.0, 9.0, -2.0, 3.0]), np.array([True, True, False, False])
+        assert figures.histogram_figure(llr, spoof).startswith("<svg")
+
     def test_scores_that_are_all_alike(self) -> None:
         spoof = np.array([False, True] * 10)
         assert figures.histogram_figure(np.zeros(20), spoof).startswith("<svg")
