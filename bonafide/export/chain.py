@@ -13,7 +13,7 @@ from bonafide.types import Scores
 class Chain:
     """Scores with the single graphs of a bundle, from waveforms or from stored features.
 
-    A candidate is judged from the latter; serving runs `detector.onnx`, which equals this chain.
+    Serving runs `detector.onnx`, and a candidate is judged by it; it must equal this chain.
 
     Parameters
     ----------
