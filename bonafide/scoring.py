@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.schema import Corpus
+from bonafide.corpora.schema import LABELS, Corpus
 from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError
@@ -156,12 +156,15 @@ class JudgedCorpus:
     failed : list of dict
         ``path`` and ``error`` of the files that could not be scored, or hold too little sound for
         a verdict.
+    left_out : dict of str to int
+        How many of these there are of each label.
     """
 
     evaluation: Evaluation
     scores: dict[str, NDArray[np.float64]]
     is_spoof: NDArray[np.bool_]
     failed: list[Result]
+    left_out: dict[str, int]
 
 
 def left_out_note(left_out: Corpus, n_rows: int) -> tuple[str, ...]:
@@ -236,4 +239,6 @@ def evaluate_corpus(
             *simulated_note(corpus),
         ),
     )
-    return JudgedCorpus(evaluation, scores, scored.is_spoof, failed)
+    labels = left_out.column("label").tolist()
+    counts = {label: labels.count(label) for label in LABELS}
+    return JudgedCorpus(evaluation, scores, scored.is_spoof, failed, counts)

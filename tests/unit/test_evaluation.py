@@ -791,6 +791,7 @@ class TestEvaluateCorpus:
         assert found.is_spoof.tolist() == [True, False] * 8  # no verdict is no score of 0
         assert found.scores[DECISION].shape == (16,)
         assert found.evaluation.counts["rows"] == 16
+        assert found.left_out == {"bonafide": 0, "spoof": 2}
         assert "Inconclusive verdicts: 0 of 16." in found.evaluation.notes
         left_out = "Left out: 2 of 18 recordings (0 bona fide, 2 spoof) could not be scored"
         assert any(note.startswith(left_out) for note in found.evaluation.notes)
