@@ -46,6 +46,8 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY) ## make the virtual environment
 
 demo: $(READY) ## simulate a corpus, train on it, score a few clips
+	mkdir -p $(DEMO)
+	echo "The demo's own home: what learned from simulated sound may be promoted here." > $(DEMO)/demo-home
 	$(LOCAL) $(BIN)/bonafide corpus simulate $(DEMO)/simulated
 	$(LOCAL) $(BIN)/bonafide train --config demo --corpus $(DEMO)/simulated/manifest.csv
 	$(LOCAL) $(BIN)/bonafide score $(DEMO)/simulated/audio/sim_0000[0-5].flac

@@ -14,6 +14,7 @@ from bonafide.errors import BundleError, ConfigError
 from bonafide.process.lifetime import process_is_gone
 
 PRODUCTION = "production.json"
+DEMO = "demo-home"  # a file of this name makes a home the demo's own
 SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
 SHIPPED_NAME = "default"  # it answers to this name too
 _HASH = re.compile("[0-9a-f]{8,64}")
@@ -81,6 +82,11 @@ def production_stamp(root: Path) -> str:
             return f"{seen.st_mtime_ns} {seen.st_ino} {file.read()}"
     except FileNotFoundError:
         return ""
+
+
+def is_demo(root: Path) -> bool:
+    """Return whether a home is the demo's own, where simulated sound may lead to a promotion."""
+    return (root / DEMO).is_file()
 
 
 def find_bundle(root: Path, chosen: Path | str | None = None) -> Bundle:

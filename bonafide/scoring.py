@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.corpora.schema import Corpus
+from bonafide.corpora.schema import LABELS, Corpus
 from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
@@ -205,19 +205,43 @@ class JudgedCorpus:
     Parameters
     ----------
     evaluation : Evaluation
-        Metrics of the decision, on the rows that could be scored.
+        Metrics of the decision, on the rows that have a verdict.
     scores : dict of str to ndarray of float64, shape (n_scored,)
         System -> llr.
     is_spoof : ndarray of bool, shape (n_scored,)
         Labels of the same rows.
     failed : list of dict
-        Results of the files that could not be scored.
+        ``path`` and ``error`` of the files that could not be scored, or hold too little sound for
+        a verdict.
+    left_out : dict of str to int
+        How many of these there are of each label.
     """
 
     evaluation: Evaluation
     scores: dict[str, NDArray[np.float64]]
     is_spoof: NDArray[np.bool_]
     failed: list[Result]
+    left_out: dict[str, int]
+
+
+def left_out_note(left_out: Corpus, n_rows: int) -> tuple[str, ...]:
+    """Return the note on rows without a verdict, by label; none where there are none."""
+    if not len(left_out):
+        return ()
+    spoofs = int(left_out.is_spoof.sum())
+    return (
+        f"Left out: {len(left_out)} of {n_rows} recordings ({len(left_out) - spoofs} bona fide, "
+        f"{spoofs} spoof) could not be scored or hold too little sound for a verdict.",
+    )
+
+
+def _failure(result: Result) -> Result:
+    """Return an unusable result as a path and an error."""
+    if "error" in result:
+        return result
+    cause = next(each for each in result["warnings"] if each["code"] in NO_VERDICT)
+    message = f"{result['path']}: {cause['message']}"
+    return {"path": result["path"], "error": {"code": cause["code"], "message": message}}
 
 
 def evaluate_corpus(
@@ -249,15 +273,18 @@ def evaluate_corpus(
     for number, result in enumerate(score_files(detector, paths), start=1):
         results.append(result)
         progress(number, len(paths))
-    kept = [row for row, result in enumerate(results) if "error" not in result]
+    failed = [_failure(result) for result in results if unusable(result)]
+    kept = [row for row, result in enumerate(results) if not unusable(result)]
     scored = corpus.take(kept)
     if len(set(scored.is_spoof.tolist())) < 2:
+        first = f"; first failure: {failed[0]['error']['message']}" if failed else ""
         raise CorpusError(
             "nothing_usable",
-            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed",
+            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed{first}",
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
+    left_out = corpus.take(row for row, result in enumerate(results) if unusable(result))
     evaluation = evaluate(
         scores,
         scored,
@@ -265,8 +292,10 @@ def evaluate_corpus(
         prior_spoof=float(detector.bundle.manifest["prior_spoof"]),
         notes=(
             f"Inconclusive verdicts: {inconclusive} of {len(kept)}.",
+            *left_out_note(left_out, len(corpus)),
             *simulated_note(corpus),
         ),
     )
-    failed = [result for result in results if "error" in result]
-    return JudgedCorpus(evaluation, scores, scored.is_spoof, failed)
+    labels = left_out.column("label").tolist()
+    counts = {label: labels.count(label) for label in LABELS}
+    return JudgedCorpus(evaluation, scores, scored.is_spoof, failed, counts)

@@ -38,6 +38,7 @@ class Trained:
     judgement: Judgement
     quarantine: Quarantine
     reasons: list[str]
+    compared: str
     cached: list[str]
     ran: list[str]
 
@@ -243,6 +244,7 @@ def collect(run_id: str) -> Trained:
         judgement=load("evaluate", "judgement"),
         quarantine=load("ingest", "quarantine"),
         reasons=load("promote", "reasons"),
+        compared=load("promote", "compared"),
         cached=[name for name, status in statuses.items() if status == "cached"],
         ran=[name for name, status in statuses.items() if status != "cached"],
     )

@@ -64,7 +64,6 @@ def _wire(
         candidate=candidate,
         parity=parity,
         recordings=recordings,
-        features=features,
         folds=folds,
         oof=oof,
         stack=stacked,

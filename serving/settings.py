@@ -131,11 +131,6 @@ class Settings:
         return self.workers or len(os.sched_getaffinity(0))
 
     @property
-    def bundle_folder(self) -> Path | None:
-        """The chosen bundle's folder; None to follow the one in production."""
-        return Path(self.bundle) if self.bundle else None
-
-    @property
     def endpoint_names(self) -> tuple[str, ...]:
         """Names of the endpoints to serve; none for all that are built in."""
         return tuple(name.strip() for name in self.endpoints.split(",") if name.strip())

@@ -7,6 +7,7 @@ from zenml import get_step_context, step
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
+from bonafide.display import reporter
 from bonafide.home import home
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
@@ -15,7 +16,6 @@ from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.stacking import Calibration, Stack
-from bonafide.training.store import FeatureStore
 from steps.policy import cached_step
 
 
@@ -33,7 +33,6 @@ def evaluate(
     candidate: Bundle,
     parity: dict[str, float],
     recordings: Recordings,
-    features: FeatureStore,
     folds: Folds,
     oof: np.ndarray,
     stack: Stack,
@@ -41,11 +40,10 @@ def evaluate(
     calibration: Calibration,
     audit: Audit,
 ) -> Annotated[Judgement, "judgement"]:
-    """Judge the exported candidate on sources it never heard, and every system out of fold."""
+    """Judge the exported candidate on held-out rows, as served, and every system out of fold."""
     return evaluate_candidate(
         candidate,
         recordings,
-        features,
         folds,
         models=oof,
         cross_fitted=cross_fitted,
@@ -54,6 +52,7 @@ def evaluate(
         audit=audit,
         parity=parity,
         config=config,
+        progress=reporter("judge"),
     )
 
 
@@ -64,10 +63,12 @@ def promote(
     judgement: Judgement,
     recordings: Recordings,
     quarantine: Quarantine,
-) -> tuple[Annotated[Bundle, "bundle"], Annotated[list[str], "reasons"]]:
+) -> tuple[
+    Annotated[Bundle, "bundle"], Annotated[list[str], "reasons"], Annotated[str, "compared"]
+]:
     """Keep the candidate with metrics and card; put it into production if the gate lets it."""
     context = get_step_context()
-    bundle, reasons = keep_and_promote(
+    bundle, decision = keep_and_promote(
         home(),
         candidate,
         judgement,
@@ -76,7 +77,8 @@ def promote(
         config,
         run={"run_id": str(context.pipeline_run.id), "run": context.pipeline_run.name},
     )
-    context.model.log_metadata({"bundle": bundle.identity})
+    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.to_json()})
+    reasons, compared = decision.reasons, decision.compared
     if not reasons:
         context.model.set_stage("production", force=True)
-    return bundle, reasons
+    return bundle, reasons, compared

@@ -181,6 +181,5 @@ def evaluate(
 
 def _metrics(judged: "JudgedCorpus", detector: "Detector") -> str:
     bundle = detector.bundle.identity
-    return json.dumps(
-        {**judged.evaluation.to_json(), "bundle": bundle, "failed": judged.failed}, indent=1
-    )
+    about = {"bundle": bundle, "failed": judged.failed, "left_out": judged.left_out}
+    return json.dumps({**judged.evaluation.to_json(), **about}, indent=1)

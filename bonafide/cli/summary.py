@@ -50,6 +50,8 @@ def _show_outcome(trained: "Trained") -> None:
     name, version = (str(trained.bundle.manifest[key]) for key in ("name", "version"))
     click.echo(f"Bundle: {home() / 'bundles' / name / version} ({name} version {version})")
     click.echo(f"Report: {home() / 'reports' / f'{name}-{version}.html'}")
+    if not any(trained.compared in reason for reason in trained.reasons):
+        click.echo(trained.compared)
     if trained.reasons:
         click.echo("Not promoted:")
         for reason in trained.reasons:

@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import Plain
 from bonafide.corpora.schema import UNKNOWN, Corpus, describe
+from bonafide.corpora.simulated import simulated_rows
 from bonafide.evaluation.metrics import Interval, bootstrap, eer, summarise
 
 Scores = NDArray[np.floating[Any]]
-Group = dict[str, Interval | int]
+Group = dict[str, Interval | int | str]
 DECISION = "decision"
 MEAN = "mean of the base models"
 # Groups evaluated on their own rows of both labels; groups of spoofs, against all bona fide rows.
 BOTH_SIDES = {"source": "source", "language": "language", "codec": "original_codec"}
 SPOOF_SIDE = {"generator": "system", "attack_type": "attack_type"}
 MIN_GROUP_ROWS = 4
+MIN_CLUSTERS = 5  # resampling fewer whole says nothing: the rows are resampled then
+ROWS = "recording"
+TOO_NARROW = "they are too narrow, for recordings of one source or speaker are alike"
 SIMULATED_NOTE = (
     "This corpus is simulated: its numbers prove that the machinery runs, never that it detects."
 )
@@ -37,7 +41,8 @@ class Evaluation(Plain):
     systems : dict of str to dict of str to Interval
         System -> metric -> value with its 95 % interval.
     groups : dict of str to dict of str to dict
-        Kind of group -> group -> ``eer`` (Interval), ``bonafide``, ``spoof`` (row counts).
+        Kind of group -> group -> ``eer`` (Interval), ``bonafide``, ``spoof`` (row counts), and
+        ``clusters``, as below, of that interval.
     clusters : str
         What was resampled whole for the intervals: ``source``, ``speaker`` or ``recording``.
     notes : tuple of str
@@ -53,7 +58,7 @@ class Evaluation(Plain):
 
 
 def cluster_column(corpus: Corpus) -> tuple[str, NDArray[np.str_]]:
-    """Choose what intervals resample whole: sources if there are at least five, else speakers.
+    """Choose what intervals resample whole: sources if at least five are known, else speakers.
 
     Parameters
     ----------
@@ -63,17 +68,26 @@ def cluster_column(corpus: Corpus) -> tuple[str, NDArray[np.str_]]:
     Returns
     -------
     str
-        ``source``, ``speaker`` or, with fewer than five of either, ``recording``.
+        ``source``, ``speaker`` or, with fewer than five known of either, ``recording``.
     ndarray of str, shape (n_rows,)
         The cluster of each row; one whose source or speaker is not known is its own.
     """
     for name in ("source", "speaker"):
         values = corpus.column(name).astype("U200")
         unknown = values == UNKNOWN
-        values[unknown] = [f"row {row}" for row in np.flatnonzero(unknown)]
-        if len(np.unique(values)) >= 5:
+        if len(np.unique(values[~unknown])) >= MIN_CLUSTERS:
+            values[unknown] = [f"row {row}" for row in np.flatnonzero(unknown)]
             return name, values
-    return "recording", np.arange(len(corpus)).astype("U20")
+    return ROWS, np.arange(len(corpus)).astype("U20")
+
+
+def rows_alone(counts: Mapping[str, int]) -> str:
+    """Explain in a clause why intervals resample rows: how few sources and speakers are known."""
+    sources, speakers = (
+        f"{counts[f'{name}s']} {name}{'' if counts[f'{name}s'] == 1 else 's'}"
+        for name in ("source", "speaker")
+    )
+    return f"only {sources} and {speakers} known"
 
 
 def evaluate(
@@ -131,15 +145,20 @@ def evaluate(
         )
         for name, llr in scores.items()
     }
-    judge = _GroupJudge(np.asarray(scores[DECISION]), is_spoof, clusters, resamples, seed)
-    groups = judge.by_kind(corpus, seen_generators)
-    return Evaluation(title, describe(corpus), systems, groups, cluster_name, notes)
+    decided = np.asarray(scores[DECISION])
+    judge = _GroupJudge(decided, is_spoof, cluster_name, clusters, resamples, seed)
+    groups, counts = judge.by_kind(corpus, seen_generators), describe(corpus)
+    if cluster_name == ROWS:
+        alone = f"Intervals resample single rows, not groups ({rows_alone(counts)}): {TOO_NARROW}."
+        notes = (*notes, alone)
+    return Evaluation(title, counts, systems, groups, cluster_name, notes)
 
 
 @dataclass(frozen=True)
 class _GroupJudge:
     llr: Scores
     is_spoof: NDArray[np.bool_]
+    cluster_name: str
     clusters: NDArray[np.str_]
     resamples: int
     seed: int
@@ -169,26 +188,35 @@ class _GroupJudge:
             real = int(rows.sum()) - spoof
             if min(spoof, real) < MIN_GROUP_ROWS:
                 continue
-            found[group] = {"eer": self._eer(rows), "bonafide": real, "spoof": spoof}
+            eer_of_group, over = self._eer(rows)
+            counts: Group = {"bonafide": real, "spoof": spoof, "clusters": over}
+            found[group] = {"eer": eer_of_group, **counts}
         return found
 
-    def _eer(self, rows: NDArray[np.bool_]) -> Interval:
-        clusters = self.clusters[rows]
-        if len(np.unique(clusters)) < 5:  # one source, say: only its recordings can be resampled
-            clusters = np.arange(len(clusters)).astype("U20")
-        return bootstrap(
+    def _eer(self, rows: NDArray[np.bool_]) -> tuple[Interval, str]:
+        """Return the EER of some rows, and what its interval resamples whole."""
+        clusters, over = self.clusters[rows], self.cluster_name
+        if len(np.unique(clusters)) < MIN_CLUSTERS:  # one source, say: only its recordings are left
+            clusters, over = np.arange(len(clusters)).astype("U20"), ROWS
+        found = bootstrap(
             self.llr[rows],
             self.is_spoof[rows],
             clusters,
             metrics={"eer": eer},
             n_resamples=min(self.resamples, 200),
             seed=self.seed,
-        )["eer"]
+        )
+        return found["eer"], over
 
 
 def simulated_note(corpus: Corpus) -> tuple[str, ...]:
-    """Return the note that belongs beside the numbers of a simulated corpus; none for others."""
-    return (SIMULATED_NOTE,) if set(corpus.column("corpus").tolist()) == {"simulated"} else ()
+    """Return the note that belongs beside numbers of simulated rows; none where there are none."""
+    simulated = simulated_rows(corpus)
+    if not simulated.any():
+        return ()
+    if simulated.all():
+        return (SIMULATED_NOTE,)
+    return (f"{simulated.sum()} of {len(corpus)} recordings are simulated: nobody speaks in them.",)
 
 
 def percent(interval: Interval) -> str:

@@ -106,7 +106,10 @@ def histogram_figure(llr: AnyFloats, is_spoof: NDArray[np.bool_]) -> str:
     """
 
     def draw(axes: "Axes") -> None:
-        low, high = np.percentile(llr, [0.5, 99.5])
+        low, high = (
+            np.percentile(llr, 0.5, method="lower"),
+            np.percentile(llr, 99.5, method="higher"),
+        )
         bins = np.linspace(low, max(high, low + 1e-3), 40)
         for mask, name, color in ((~is_spoof, "bona fide", REAL), (is_spoof, "spoof", FAKE)):
             axes.hist(llr[mask], bins.tolist(), alpha=0.6, label=name, color=color, density=True)

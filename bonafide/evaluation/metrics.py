@@ -438,6 +438,61 @@ def bootstrap(
     return {name: Interval(*row) for name, *row in zip(metrics, drawn[0], *ends, strict=True)}
 
 
+def difference(
+    llr: ArrayLike,
+    other: ArrayLike,
+    is_spoof: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    metric: Callable[..., float] = eer,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return how much higher a metric is of one system than of another, on the same rows.
+
+    Both are measured on each resample of whole clusters, so that what makes rows hard for both
+    cancels.
+
+    Parameters
+    ----------
+    llr, other, is_spoof : array_like, shape (n,)
+        The scores of both systems, and the labels of their rows.
+    clusters : array_like of str or int, shape (n,)
+        As in `bootstrap`.
+    metric : callable
+        Called as ``f(llr, is_spoof, weights)``.
+    n_resamples, seed, level : int, int, float
+        As in `bootstrap`.
+
+    Returns
+    -------
+    Interval
+        Of the metric of `llr` minus that of `other`.
+
+    Examples
+    --------
+    >>> rows, spoof = np.arange(4), np.array([False, True, False, True])
+    >>> difference([1.0, -1, 1, -1], [-1.0, 1, -1, 1], spoof, rows, n_resamples=10).value
+    -1.0
+    """
+    _option(n_resamples >= 1, "n_resamples", n_resamples, "at least 1")
+    _option(0.0 < level < 1.0, "level", level, "above 0 and below 1")
+    ours, spoof, _ = _read(llr, is_spoof, None)
+    theirs, _, _ = _read(other, is_spoof, None)
+    names = np.asarray(clusters)
+    _check(names.shape == ours.shape, "clusters.shape", names.shape, f"{ours.shape}")
+    distinct, member = np.unique(names, return_inverse=True)
+    _check(distinct.size > 1, "clusters", distinct.tolist(), "at least 2 distinct ones")
+    counts = np.array([np.bincount(member, ~spoof), np.bincount(member, spoof)], dtype=np.float64)
+    drawn = [
+        metric(ours, spoof, times[member]) - metric(theirs, spoof, times[member])
+        for times in _resamples(counts, n_resamples, seed)
+    ]
+    low, high = np.quantile(drawn, [(1.0 - level) / 2, (1.0 + level) / 2]).tolist()
+    return Interval(metric(ours, spoof) - metric(theirs, spoof), low, high)
+
+
 def _at_prior(metric: Callable[..., float], prior_spoof: float) -> Callable[..., float]:
     """Turn a metric of ``p_spoof`` into one of ``llr``, with that share of spoofs in the rows."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.evaluation.evaluate import DECISION, Evaluation, percent
+from bonafide.evaluation.evaluate import DECISION, ROWS, Evaluation, percent, rows_alone
 from bonafide.evaluation.metrics import Interval
 from bonafide.types import AnyFloats
 
@@ -82,10 +82,16 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     Returns
     -------
     list of list of str
-        For each group its name, EER, and numbers of bona fide and of spoof rows.
+        For each group its name, EER (and whether its interval resamples single rows), and numbers
+        of bona fide and of spoof rows.
     """
     return [
-        [name, percent(entry["eer"]), str(entry["bonafide"]), str(entry["spoof"])]
+        [
+            name,
+            percent(entry["eer"]) + (" over rows" if entry["clusters"] == ROWS else ""),
+            str(entry["bonafide"]),
+            str(entry["spoof"]),
+        ]
         for name, entry in groups.items()
     ]
 
@@ -102,10 +108,13 @@ def title_line(evaluation: Evaluation) -> str:
             ("generators", "generator"),
         )
     )
+    over = f"{evaluation.clusters}s"
+    if evaluation.clusters == ROWS:
+        over = f"single rows: {rows_alone(c)}"
     return (
         f"{evaluation.title}: {recordings} ({c['bonafide']} bona fide, {c['spoof']} "
         f"spoof), {sources}, {speakers}, {generators}; "
-        f"95 % intervals by bootstrap over {evaluation.clusters}s"
+        f"95 % intervals by bootstrap over {over}"
     )
 
 
@@ -212,7 +221,9 @@ def evaluation_values(
 
 
 def _group_values(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {**entry["eer"].to_json(), **entry, "name": name, "eer": percent(entry["eer"])}
+    over = "rows" if entry["clusters"] == ROWS else f"{entry['clusters']}s"
+    shown = {"name": name, "eer": percent(entry["eer"]), "over": over}
+    return {**entry["eer"].to_json(), **entry, **shown}
 
 
 def evaluation_page(

@@ -11,9 +11,9 @@ from bonafide.types import Scores
 
 
 class Chain:
-    """Scores with the single graphs of a bundle, from waveforms or from stored features.
+    """Scores windows with the single graphs of a bundle.
 
-    A candidate is judged from the latter; serving runs `detector.onnx`, which equals this chain.
+    Serving runs `detector.onnx`, and a candidate is judged by it; it must equal this chain.
 
     Parameters
     ----------
@@ -30,13 +30,7 @@ class Chain:
 
     def score_windows(self, waveforms: NDArray[np.float32]) -> tuple[Scores, Scores, Scores]:
         """Score windows, (n, window_samples), as `Detector.score_windows` does."""
-        return self.score_features(self._graph["frontend"]({"waveform": waveforms}))
-
-    def score_features(
-        self, features: dict[str, NDArray[np.float32]]
-    ) -> tuple[Scores, Scores, Scores]:
-        """Score windows from the outputs of `frontend.onnx`: views and statistics, by name."""
-        scaled = self._graph["scaler"](features)
+        scaled = self._graph["scaler"](self._graph["frontend"]({"waveform": waveforms}))
         columns = []
         for name in self._models:
             inputs = {STATISTICS: scaled[f"scaled_{STATISTICS}"]}

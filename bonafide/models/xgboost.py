@@ -77,15 +77,26 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
     return load_booster(json.dumps(model).encode())
 
 
+def base_log_odds(booster: "xgboost.Booster") -> float:
+    """Return the log odds that a booster's trees start from; it is kept as a probability."""
+    learner = json.loads(booster.save_config())["learner"]["learner_model_param"]
+    (p_spoof,) = json.loads(learner["base_score"])
+    return float(np.log(p_spoof / (1 - p_spoof)))
+
+
 def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
     """Add a booster to a graph, as onnxmltools converts it.
+
+    Two of the converter's guesses are taken from it: it holds a bare booster whose rows add up to
+    whole numbers for a regression, and the base score for log odds if the first tree is a leaf of
+    0. Both happen where rows are few.
 
     Parameters
     ----------
     graph : GraphBuilder
         Receives the nodes.
     booster : xgboost.Booster
-        For two classes, with a ``base_score`` of 0.5: log odds of 0.
+        For two classes.
     x : str
         The value that it scores, [batch, n_inputs].
 
@@ -94,19 +105,22 @@ def add_trees(graph: "GraphBuilder", booster: "xgboost.Booster", x: str) -> str:
     str
         p_spoof, [batch].
     """
+    import xgboost
     from onnxmltools.convert import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    n_inputs, booster = booster.num_features(), booster.copy()  # names stay with the copy
-    booster.feature_names = [f"f{number}" for number in range(n_inputs)]
+    classifier = xgboost.XGBClassifier()
+    classifier.load_model(booster.save_raw("ubj"))
+    trees, n_inputs = classifier.get_booster(), booster.num_features()
+    trees.feature_names = [f"f{number}" for number in range(n_inputs)]
     part = convert_xgboost(
-        booster,
+        classifier,
         initial_types=[("x", FloatTensorType([None, n_inputs]))],
         target_opset=ONNXMLTOOLS_OPSET,
     )
     for attribute in (a for node in part.graph.node for a in node.attribute):
-        if attribute.name == "base_values":  # taken for log odds where the first tree never splits
-            attribute.floats[:] = [0.0]
+        if attribute.name == "base_values":  # not written where the log odds are 0
+            attribute.floats[:] = [base_log_odds(booster)]
     outputs = graph.inline(part, {"x": x})
     return graph.add("Gather", outputs["probabilities"], graph.integers(1), axis=1)
 

@@ -49,7 +49,7 @@ def model_card(
         rows_sha256=recordings.rows_sha256,
         augmentation=_augmentation(manifest["config"]),
         columns={name: _by(corpus, name) for name in COLUMNS},
-        held_out=outcome.held_out is not None,
+        held_out=outcome.held_out.counts["rows"] if outcome.held_out else 0,
         prior_spoof=manifest["prior_spoof"],
         results=[
             (title_line(evaluation), HEADINGS, system_rows(evaluation))

@@ -92,9 +92,14 @@ class DecisionConfig(Section):
 
 
 class GateConfig(Section):
-    """What a candidate must reach to be promoted: the highest upper end of its EER's interval."""
+    """What a candidate must reach to be promoted.
+
+    ``max_eer`` is the highest upper end of its EER's interval; ``margin`` that of the difference of
+    its EER from that of what it would replace, on the same rows.
+    """
 
     max_eer: float = Field(0.5, gt=0.0, le=1.0)
+    margin: float = Field(0.02, ge=0.0, lt=1.0)
 
 
 class Config(Section):

@@ -208,11 +208,18 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
     Raises
     ------
     CorpusError
-        ``too_few_groups`` if groups are too few or too uneven, saying how many are needed.
+        ``too_few_groups`` if groups are too few or too uneven, saying how many are needed;
+        ``one_class`` if the corpus's own test side holds one label alone.
     """
     group, is_spoof = connected_groups(corpus), corpus.is_spoof
     split = np.char.lower(corpus.column("split"))
     test = np.isin(split, ("test", "eval")) & (test_share > 0.0)
+    if len(labels := set(corpus.column("label")[test].tolist())) == 1:
+        raise CorpusError(
+            "one_class",
+            f"the {test.sum()} rows whose split is test or eval are all {labels.pop()}; both "
+            "labels are needed: correct the column, or leave it out",
+        )
     if test_share > 0.0 and not test.any():
         test = hold_out(is_spoof, group, test_share, seed)
     fold = np.full(len(group), TEST, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Judging a candidate: its evaluations, the report, and the gate to production."""
+"""Judging a candidate: its evaluations, and the report."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,31 +11,26 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.bundle import META_MODELS, Bundle
-from bonafide.corpora.schema import UNKNOWN
+from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import (
     DECISION,
     MEAN,
     Evaluation,
     evaluate,
     percent,
-    simulated_note,
 )
-from bonafide.export.chain import Chain
-from bonafide.features.spec import STATISTICS
+from bonafide.process.pool import Progress, silent
+from bonafide.scoring import left_out_note
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
 from bonafide.training.folds import Folds
-from bonafide.training.recordings import Recordings
+from bonafide.training.recordings import MEASURES, Recordings
+from bonafide.training.served import score_recordings
+from bonafide.training.sides import Sides
 from bonafide.training.stacking import Calibration, Stack, log_odds
-from bonafide.training.store import FeatureStore
-from bonafide.types import AnyFloats
+from bonafide.types import AnyFloats, Floats
 
-BATCH_ROWS = 64
-HELD_OUT, OUT_OF_FOLD = "Held-out sources, exported bundle", "Training side, out of fold"
-LONE_NOTE = (
-    "No source or speaker is known for some rows: each stands alone, a speaker may be on both "
-    "sides, and the numbers are better than they would be elsewhere."
-)
+OUT_OF_FOLD = "Training side, out of fold"
 
 
 @dataclass(frozen=True)
@@ -52,12 +47,15 @@ class Outcome(Plain):
         How well trivial measures alone do.
     parity : dict of str to float
         Largest absolute difference of each .onnx from its source model.
+    unheard : str
+        What the rows that count are, in words: ``sources it never heard``.
     """
 
     held_out: Evaluation | None
     out_of_fold: Evaluation
     audit: Audit
     parity: dict[str, float]
+    unheard: str = "sources it never heard"
 
     @property
     def judged(self) -> Evaluation:
@@ -72,63 +70,55 @@ class Outcome(Plain):
 
 @dataclass(frozen=True)
 class Judgement(Artifact):
-    """An outcome and its HTML report."""
+    """An outcome, its HTML report, and the scores to compare other bundles with.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The evaluations.
+    page : str
+        The report.
+    rows : ndarray of int, shape (n,)
+        Rows of the recordings that count, whose source or speaker is known and was never heard.
+    llr : ndarray of float64, shape (n,)
+        The candidate's decision on them: as served if rows are held out, else out of fold.
+    """
 
     outcome: Outcome
     page: str
+    rows: NDArray[np.intp]
+    llr: Floats
 
     def save(self, folder: Path) -> None:
-        """Write ``outcome.json`` and ``page.html``."""
+        """Write ``outcome.json``, ``page.html``, ``rows.npy`` and ``llr.npy``."""
         (folder / "outcome.json").write_text(json.dumps(self.outcome.to_json()))
         (folder / "page.html").write_text(self.page, encoding="utf-8")
+        np.save(folder / "rows.npy", self.rows, allow_pickle=False)
+        np.save(folder / "llr.npy", self.llr, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read both."""
+        """Read what `save` wrote."""
         outcome = Outcome.from_json(json.loads((folder / "outcome.json").read_text()))
-        return cls(outcome, (folder / "page.html").read_text(encoding="utf-8"))
+        page = (folder / "page.html").read_text(encoding="utf-8")
+        rows, llr = (np.load(folder / f"{n}.npy", allow_pickle=False) for n in ("rows", "llr"))
+        return cls(outcome, page, rows, llr)
 
     def digest(self) -> str:
         """Return a hash of the numbers."""
-        return sha256_of(json.dumps(self.outcome.to_json()))
+        numbers = json.dumps(self.outcome.to_json())
+        return sha256_of(numbers, self.rows.tobytes(), self.llr.tobytes())
 
     def facts(self) -> dict[str, JSON]:
-        """Return the EER of every system on sources never heard in training."""
+        """Return the EER of every system on the rows that count, and what these are."""
         judged = self.outcome.judged
         eers = {name: metrics["eer"].value for name, metrics in judged.systems.items()}
-        return {"eer": eers[DECISION], "eer_by_system": eers, **judged.counts}
+        about = {"rows_judged": judged.title, "intervals_over": judged.clusters}
+        return {"eer": eers[DECISION], "eer_by_system": eers, **about, **judged.counts}
 
     def pages(self) -> dict[str, str]:
         """Show the report."""
         return {"report.html": self.page}
-
-
-def score_rows(bundle: Bundle, store: FeatureStore, rows: NDArray[np.intp]) -> dict[str, AnyFloats]:
-    """Score rows of a store with the bundle's own graphs.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        Scored with its single graphs, as `Chain` does.
-    store : FeatureStore
-        Made with the bundle's feature spec.
-    rows : ndarray of int, shape (n,)
-        Rows of the store.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (n,)
-        System -> llr; see `systems`.
-    """
-    chain = Chain(bundle)
-    features = {name: store.view(name) for name in (*store.spec.views, STATISTICS)}
-    parts = []
-    for start in range(0, len(rows), BATCH_ROWS):
-        chunk = rows[start : start + BATCH_ROWS]
-        taken = {name: values[chunk] for name, values in features.items()}
-        parts.append(chain.score_features(taken))
-    llr, models, stack = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return systems(models, stack, llr, names=bundle.models)
 
 
 def systems(
@@ -160,16 +150,22 @@ def systems(
     }
 
 
-def _notes(recordings: Recordings) -> tuple[str, ...]:
-    sources, speakers = (recordings.corpus.column(name) for name in ("source", "speaker"))
-    lone = (sources == UNKNOWN) & (speakers == UNKNOWN)
-    return (*simulated_note(recordings.corpus), *((LONE_NOTE,) if lone.any() else ()))
+def _middle_note(
+    recordings: Recordings, rows: NDArray[np.intp], window_s: float
+) -> tuple[str, ...]:
+    """Return the note that long recordings are not scored as served out of fold."""
+    longer = int((recordings.measures[rows, MEASURES.index("duration_s")] > window_s).sum())
+    if not longer:
+        return ()
+    return (
+        f"Scored by the middle {window_s:g} s of each recording; {longer} of {len(rows)} are "
+        "longer, and served as the mean over their windows.",
+    )
 
 
 def evaluate_candidate(
     bundle: Bundle,
     recordings: Recordings,
-    store: FeatureStore,
     folds: Folds,
     *,
     models: AnyFloats,
@@ -179,8 +175,9 @@ def evaluate_candidate(
     audit: Audit,
     parity: dict[str, float],
     config: Config,
+    progress: Progress = silent,
 ) -> Judgement:
-    """Judge a candidate on held-out groups and out of fold.
+    """Judge a candidate on held-out groups, as it will be served, and out of fold.
 
     Parameters
     ----------
@@ -188,8 +185,6 @@ def evaluate_candidate(
         The candidate.
     recordings : Recordings
         What it was trained on and is judged on.
-    store : FeatureStore
-        Of these recordings.
     folds : Folds
         Of these recordings.
     models : ndarray, shape (n_rows, n_models)
@@ -206,38 +201,81 @@ def evaluate_candidate(
         Largest absolute difference of each .onnx from its source model.
     config : Config
         Prior, seed and number of bootstrap resamples.
+    progress : callable
+        Called with (done, total), in held-out rows.
 
     Returns
     -------
     Judgement
+
+    Raises
+    ------
+    CorpusError
+        ``nothing_usable`` if no held-out row of a label has a verdict.
     """
-    test, side = np.flatnonzero(folds.is_test), np.flatnonzero(~folds.is_test)
+    sides, side = Sides(recordings.corpus, folds), np.flatnonzero(~folds.is_test)
     # The calibration's two numbers were fitted on these rows. One calibration a fold would avoid
     # that, but each fold has its own meta-models, and scores of unlike calibrations do not compare.
     llr = calibration.llr(cross_fitted[side, META_MODELS.index(stack.choice)])
-    parts = {
-        OUT_OF_FOLD: (side, systems(models[side], cross_fitted[side], llr, names=bundle.models))
-    }
-    if len(test):
-        parts = {HELD_OUT: (test, score_rows(bundle, store, test)), **parts}
-    corpus, notes = recordings.corpus, _notes(recordings)
-    seen = set(corpus.column("system")[side].tolist())
-    judged = {
-        title: evaluate(
-            scores,
-            corpus.take(rows),
-            title=title,
+    ours = systems(models[side], cross_fitted[side], llr, names=bundle.models)
+    middle = _middle_note(recordings, side, bundle.spec.window_s)
+    parts = [_Part(OUT_OF_FOLD, side, ours, (*sides.notes(), *middle))]
+    if folds.is_test.any():
+        parts.insert(0, _served(bundle, sides, progress))
+    evaluations = [part.judged(sides, config) for part in parts]
+    held_out = evaluations[0] if len(parts) == 2 else None
+    outcome = Outcome(held_out, evaluations[-1], audit, parity, sides.unheard())
+    corpus, first = recordings.corpus, parts[0]
+    counts = sides.never_heard[first.rows] if held_out else ~sides.lone[first.rows]
+    shown = [
+        (evaluation, part.scores, corpus.is_spoof[part.rows])
+        for evaluation, part in zip(evaluations, parts, strict=True)
+    ]
+    page = report_page(f"Bonafide: {config.name}", outcome, shown)
+    decided = np.asarray(first.scores[DECISION], np.float64)
+    return Judgement(outcome, page, first.rows[counts], decided[counts])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows that are evaluated together, and every system's scores on them."""
+
+    title: str
+    rows: NDArray[np.intp]
+    scores: dict[str, AnyFloats]
+    notes: tuple[str, ...]
+
+    def judged(self, sides: Sides, config: Config) -> Evaluation:
+        """Return the evaluation of these rows."""
+        generators = sides.corpus.column("system")[~sides.folds.is_test]
+        return evaluate(
+            self.scores,
+            sides.corpus.take(self.rows),
+            title=self.title,
             prior_spoof=config.decision.prior_spoof,
-            seen_generators=seen if title == HELD_OUT else None,
+            seen_generators=None if self.title == OUT_OF_FOLD else set(generators.tolist()),
             resamples=config.resamples,
             seed=config.seed,
-            notes=notes,
+            notes=self.notes,
         )
-        for title, (rows, scores) in parts.items()
-    }
-    outcome = Outcome(judged.get(HELD_OUT), judged[OUT_OF_FOLD], audit, parity)
-    shown = [(judged[t], scores, corpus.is_spoof[rows]) for t, (rows, scores) in parts.items()]
-    return Judgement(outcome, report_page(f"Bonafide: {config.name}", outcome, shown))
+
+
+def _served(bundle: Bundle, sides: Sides, progress: Progress) -> _Part:
+    """Score the held-out rows as the service would, and leave out those without a verdict."""
+    test = np.flatnonzero(sides.folds.is_test)
+    corpus = sides.corpus.take(test)
+    scored = score_recordings(bundle, corpus, progress=progress)
+    usable = np.isfinite(scored[0])
+    if len(set(corpus.is_spoof[usable].tolist())) < 2:
+        raise CorpusError(
+            "nothing_usable",
+            f"{usable.sum()} of {len(test)} held-out recordings could be scored; both labels are "
+            "needed",
+        )
+    llr, models, stack = (values[usable] for values in scored)
+    left_out = left_out_note(corpus.take(np.flatnonzero(~usable)), len(test))
+    scores = systems(models, stack, llr, names=bundle.models)
+    return _Part(sides.title(), test[usable], scores, (*sides.notes(), *left_out))
 
 
 def report_page(
@@ -265,7 +303,7 @@ def report_page(
     from bonafide.evaluation.report import evaluation_values, render
 
     audit = outcome.audit
-    where = "held-out sources" if audit.test_eer else "out of fold"
+    where = "held out" if audit.test_eer else "out of fold"
     leading = [f"{name} {share:.0%}" for name, share in audit.importance.items()]
     return render(
         "report.html.j2",
@@ -281,25 +319,13 @@ def report_page(
     )
 
 
-def gate(outcome: Outcome, config: Config) -> list[str]:
-    """Return the reasons not to promote a candidate; none if it may be promoted."""
-    eer = outcome.judged.systems[DECISION]["eer"]
-    allowed = config.gate.max_eer
-    if eer.high <= allowed:
-        return []
-    return [
-        f"EER on sources it never heard is {percent(eer)}; the gate allows {100 * allowed:.1f} % "
-        "at the interval's upper end"
-    ]
-
-
 def plain_verdict(outcome: Outcome) -> str:
     """Describe in plain words how good the candidate is."""
     eer = outcome.judged.systems[DECISION]["eer"]
     audit = outcome.audit.eer
     wrong = round(100 * eer.value)
     words = (
-        f"On sources it never heard, this detector errs in about {wrong} of 100 recordings "
+        f"On {outcome.unheard}, this detector errs in about {wrong} of 100 recordings "
         f"(EER {percent(eer)}); measures without speech in them err in {100 * audit.value:.0f} "
         f"({percent(audit)})."
     )

@@ -1,6 +1,7 @@
 """Promotion: keep a candidate as a bundle, and put it into production if the gate lets it."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
-from bonafide.training.judgement import Judgement, gate
+from bonafide.training.gate import Decision, decide
+from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine, Recordings
 
 
@@ -42,7 +44,7 @@ def keep_and_promote(
     quarantine: Quarantine,
     config: Config,
     run: dict[str, str],
-) -> tuple[Bundle, list[str]]:
+) -> tuple[Bundle, Decision]:
     """Keep a candidate under the next version, and promote it if the gate lets it.
 
     Parameters
@@ -66,8 +68,8 @@ def keep_and_promote(
     -------
     Bundle
         As kept, with metrics and card.
-    list of str
-        Why it was not promoted; empty if it was.
+    Decision
+        Whether it was promoted, and why not; kept beside the report too, as ``.gate.json``.
     """
     outcome = judgement.outcome
     metrics: dict[str, Any] = {
@@ -77,16 +79,22 @@ def keep_and_promote(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zenml": run,
         "code": code_version(),
-        "metrics": {"rows": outcome.judged.title, **metrics},
+        "metrics": {
+            "rows": outcome.judged.title,
+            "on": outcome.unheard,
+            "clusters": outcome.judged.clusters,
+            **metrics,
+        },
         "audit": outcome.audit.to_json(),
         "parity": outcome.parity,
     }
     card = model_card(candidate, outcome, recordings, quarantine)
     bundle = keep(root, candidate, entries, card)
+    decision = decide(root, bundle, judgement, recordings, config)
     (root / "reports").mkdir(parents=True, exist_ok=True)
     report = root / "reports" / f"{bundle.manifest['name']}-{bundle.manifest['version']}.html"
     report.write_text(judgement.page, encoding="utf-8")
-    reasons = gate(outcome, config)
-    if not reasons:
+    report.with_suffix(".gate.json").write_text(json.dumps(decision.to_json(), indent=1) + "\n")
+    if not decision.reasons:
         promote(root, bundle)
-    return bundle, reasons
+    return bundle, decision

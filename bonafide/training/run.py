@@ -54,7 +54,8 @@ def train(
     Returns
     -------
     Bundle
-        As kept, with metrics and model card. Whether it was promoted shows in the home folder.
+        As kept, with metrics and model card. Whether it was promoted, and why not, stands in
+        ``reports/NAME-VERSION.gate.json`` in the home folder.
 
     Raises
     ------
@@ -115,7 +116,6 @@ def _candidate(
     judgement = evaluate_candidate(
         candidate,
         recordings,
-        store,
         folds,
         models=oof,
         cross_fitted=cross_fitted,
@@ -124,6 +124,7 @@ def _candidate(
         audit=audit,
         parity=parity,
         config=config,
+        progress=progress("judge"),
     )
     return candidate, judgement
 

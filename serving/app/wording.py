@@ -170,10 +170,11 @@ def trained_on(model: Mapping[str, Any]) -> str:
     words = []
     if rows := manifest.get("corpus", {}).get("rows"):
         words.append(f"This detector was trained on {rows} recordings.")
-    if eer := manifest.get("metrics", {}).get("eer"):
+    metrics = manifest.get("metrics", {})
+    if eer := metrics.get("eer"):
         words.append(
-            f"On sources it had never heard, it was wrong about {round(100 * eer['value'])} times "
-            "in 100; on others it can be wrong more often."
+            f"On {metrics.get('on', 'sources it had never heard')}, it was wrong about "
+            f"{round(100 * eer['value'])} times in 100; on others it can be wrong more often."
         )
     return " ".join([*words, "A verdict is a statistical statement, not proof."])
 

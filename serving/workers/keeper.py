@@ -124,7 +124,7 @@ class Keeper:
             self._served, self._refused, self.stale = stamp, "never", ""
 
     def _promoted(self) -> Bundle:
-        bundle = find_bundle(self._home, self._settings.bundle_folder)
+        bundle = find_bundle(self._home, self._settings.bundle or None)
         if bundle.folder == SHIPPED and self._known_good()[:1] not in ([], [str(SHIPPED)]):
             missing = f"{self._home / PRODUCTION}: is gone; promote a bundle"
             raise BundleError("bad_production", missing)

@@ -18,7 +18,7 @@ from bonafide.models import BUILT_IN
 from bonafide.models.base import BaseModel
 from bonafide.simulation.corpus import simulate
 from serving.app import charts
-from tests.helpers.homes import Home
+from tests.helpers.homes import Home, demo_home
 from tests.helpers.servers import Server, private_home, server
 
 LINEAR = Path(__file__).with_name("linear.py")  # the one file that adds the model
@@ -69,7 +69,7 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
     corpus = simulate(workshop / "corpus", clips=60, speakers=6)
     config = workshop / "six.yaml"
     config.write_text(yaml.safe_dump(CONFIG, sort_keys=False))
-    home, environment = Home(workshop / "home"), install(tmp_path_factory.mktemp("site"))
+    home, environment = demo_home(workshop / "home"), install(tmp_path_factory.mktemp("site"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", environment["PYTHONPATH"])
         done = home.run("train", "--config", config, "--corpus", corpus)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.home import DEMO
 from bonafide.simulation.corpus import simulate
 
 CONFIG = """
@@ -85,6 +86,13 @@ class Home:
         return np.load(path)
 
 
+def demo_home(folder: Path) -> Home:
+    """Make a home like the demo's: what learned from simulated sound may be promoted there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DEMO).touch()
+    return Home(folder)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run on a corpus of which a twentieth is broken."""
@@ -113,7 +121,7 @@ def train_tiny(workshop: Path) -> Trained:
     broken = _break(corpus)
     config = workshop / "tiny.yaml"
     config.write_text(CONFIG)
-    home = Home(workshop / "parallel")
+    home = demo_home(workshop / "parallel")
     done = home.run("train", "--config", config, "--corpus", corpus)
     assert done.returncode == 0, done.stderr + done.stdout
     return Trained(home, corpus, config, broken, done.stdout)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.homes import Home
+from tests.helpers.homes import Home, demo_home
 
 
 @pytest.fixture
 def fresh_home(tmp_path: Path) -> Callable[[str], Home]:
     def make(name: str) -> Home:
         shutil.rmtree(tmp_path / name, ignore_errors=True)
-        return Home(tmp_path / name)
+        return demo_home(tmp_path / name)
 
     return make

@@ -112,5 +112,6 @@ def test_evaluate_writes_json_and_report(trained: Trained) -> None:
     metrics = json.loads((folder / "e.json").read_text())
     assert len(metrics["failed"]) == 2
     assert metrics["counts"]["rows"] == 58
+    assert sum(metrics["left_out"].values()) == 2
     assert 0 <= metrics["systems"]["decision"]["eer"]["value"] <= 1
     assert "<svg" in (folder / "e.html").read_text()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import read_bundle
+from bonafide.home import DEMO, PRODUCTION
 from tests.conftest import REPOSITORY
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 from tests.helpers.homes import Home, Trained
@@ -73,6 +74,26 @@ def test_same_command_again_repeats_nothing(trained: Trained) -> None:
     assert again.returncode == 0, again.stderr
     assert "Steps run: 1; taken from the cache: 14" in again.stdout
     assert [p.name for p in (trained.home.folder / "bundles" / "tiny").iterdir()] == ["1"]
+
+
+def test_a_toy_is_kept_but_not_promoted_outside_of_the_demo(trained: Trained) -> None:
+    """Without the marker, and with nothing in production: the shipped bundle stays."""
+    root = trained.home.folder
+    marker, note = root / DEMO, root / PRODUCTION
+    promoted = note.read_bytes()
+    marker.unlink()
+    note.unlink()
+    try:
+        done = trained.home.run("train", "--config", trained.config, "--corpus", trained.corpus)
+        assert done.returncode == 1, done.stderr
+        assert "Not promoted:\n  57 of 57 recordings are simulated: what learned" in done.stdout
+        assert "In production now." not in done.stdout
+        assert not note.exists()
+        told = json.loads((root / "reports" / "tiny-1.gate.json").read_text())
+        assert len(told["reasons"]) == 1
+    finally:
+        marker.touch()
+        note.write_bytes(promoted)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import numpy as np
 
 import bonafide
 from bonafide.bundle import read_bundle
-from tests.helpers.homes import Trained
+from tests.helpers.homes import Trained, demo_home
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_on_your_corpus.py"
 
 
 def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_path: Path) -> None:
     """Run as the example that trains, which is all there is to it."""
+    demo_home(tmp_path / "home")
     done = subprocess.run(
         [sys.executable, EXAMPLE, trained.corpus, trained.config],
         env={**os.environ, "BONAFIDE_HOME": str(tmp_path / "home")},

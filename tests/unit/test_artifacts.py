@@ -57,7 +57,8 @@ def judgement() -> Judgement:
     corpus = rows()
     scores = {DECISION: np.where(corpus.is_spoof, -1.0, 1.0) + np.linspace(-2, 2, 8)}
     found = evaluate(scores, corpus, title="t", prior_spoof=0.5, resamples=50, notes=("n",))
-    return Judgement(Outcome(None, found, AUDIT, {"cnn": 1e-7}), "<!doctype html>\u00e9")
+    outcome = Outcome(None, found, AUDIT, {"cnn": 1e-7})
+    return Judgement(outcome, "<!doctype html>\u00e9", np.arange(8), scores[DECISION])
 
 
 def scaler() -> Scaler:

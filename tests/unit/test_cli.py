@@ -509,6 +509,7 @@ class TestSummary:
                     evaluations=[evaluation],
                     judged=evaluation,
                     audit=SimpleNamespace(eer=Interval(0.4, 0.3, 0.5)),
+                    unheard="sources it never heard",
                 )
             ),
             bundle=SimpleNamespace(manifest={"name": "tiny", "version": "3"}),
@@ -516,6 +517,7 @@ class TestSummary:
                 n_rows=9, rejected=[SimpleNamespace(row=4, message="b.wav: is empty")]
             ),
             reasons=[],
+            compared="EER 12.3 % against 15.9 % of default:1 on the same 140 rows",
             ran=["promote"],
             cached=["ingest", "split"],
         )
@@ -535,6 +537,7 @@ class TestSummary:
             "Steps run: 1; taken from the cache: 2",
             f"Bundle: {tmp_path}/bundles/tiny/3 (tiny version 3)",
             f"Report: {tmp_path}/reports/tiny-3.html",
+            "EER 12.3 % against 15.9 % of default:1 on the same 140 rows",
             "In production now.",
             "Next: bonafide score FILE",
         ):
@@ -547,8 +550,10 @@ class TestSummary:
         from bonafide.cli.summary import show_summary
 
         trained.reasons = ["EER 12.3 % is above the limit of 10.0 %"]
+        trained.compared = "EER 12.3 %"  # part of the reason, and not said twice
         show_summary(trained)
         lines = capsys.readouterr().out.splitlines()
+        assert "EER 12.3 %" not in lines
         assert lines[-2:] == ["Not promoted:", "  EER 12.3 % is above the limit of 10.0 %"]
         assert "In production now." not in lines
 

@@ -37,7 +37,8 @@ from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files,
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config, parse_config, read_config
 from bonafide.training.folds import make_folds
-from bonafide.training.judgement import Outcome, gate
+from bonafide.training.gate import absolute
+from bonafide.training.judgement import Outcome
 from bonafide.training.recordings import MEASURES, Recordings
 from tests.helpers.bundles import BASE_MODELS
 
@@ -196,13 +197,55 @@ class TestClusters:
     def test_rows_of_nobody_are_clusters_of_their_own(self) -> None:
         corpus = many(40, source=["a"] * 20 + ["-"] * 20)
         chosen, clusters = cluster_column(corpus)
+        assert chosen == "recording"  # one source is known, and 20 rows are no sources
+        assert len(set(clusters.tolist())) == 40
+        known = many(40, source=[f"s{k % 5}" for k in range(20)] + ["-"] * 20)
+        chosen, clusters = cluster_column(known)
         assert chosen == "source"
-        assert len(set(clusters.tolist())) == 21
-        assert len(set(clusters[:20].tolist())) == 1
+        assert len(set(clusters.tolist())) == 25
+        assert len(set(clusters[:20].tolist())) == 5
 
     def test_all_unknown(self) -> None:
-        _, clusters = cluster_column(many(12, source=["-"] * 12))
+        chosen, clusters = cluster_column(many(12, source=["-"] * 12))
+        assert chosen == "recording"
         assert len(set(clusters.tolist())) == 12
+
+    @pytest.mark.parametrize(
+        ("sources", "speakers", "said"),
+        [
+            (3, 4, "only 3 sources and 4 speakers known"),
+            (1, 1, "only 1 source and 1 speaker known"),
+            (0, 0, "only 0 sources and 0 speakers known"),
+        ],
+    )
+    def test_intervals_over_rows_say_so_wherever_they_are_shown(
+        self, sources: int, speakers: int, said: str
+    ) -> None:
+        columns = {
+            name: [f"{name}{k // 2 % count}" if count else "-" for k in range(120)]
+            for name, count in (("source", sources), ("speaker", speakers))
+        }
+        corpus = many(**columns)
+        llr = scores_of(corpus)
+        found = judged(corpus, llr, notes=("n",))
+        assert found.clusters == "recording"
+        assert f"95 % intervals by bootstrap over single rows: {said}" in report.title_line(found)
+        assert found.notes[0] == "n"
+        assert f"Intervals resample single rows, not groups ({said})" in found.notes[1]
+        page = report.evaluation_page(found, {DECISION: llr}, corpus.is_spoof)
+        assert page.count(said) == 2
+
+    def test_intervals_of_a_group_say_what_they_resample(self) -> None:
+        corpus = many(language=[("de", "fr")[k // 2 % 2] for k in range(120)])
+        llr = scores_of(corpus)
+        found = judged(corpus, llr)
+        assert {g["clusters"] for g in found.groups["language"].values()} == {"source"}
+        assert {g["clusters"] for g in found.groups["source"].values()} == {"recording"}
+        page = report.evaluation_page(found, {DECISION: llr}, corpus.is_spoof)
+        assert page.count("<td>rows</td>") == len(found.groups["source"]) == 10
+        assert page.count("<td>sources</td>") == 2
+        for row in report.group_rows(found.groups["source"]):
+            assert row[1].endswith("] over rows")
 
 
 @pytest.mark.parametrize(
@@ -307,6 +350,11 @@ class TestFigures:
         assert one != other
         assert one.startswith("<svg")
         assert one.rstrip().endswith("</svg>")
+
+    def test_two_rows_of_a_class_are_drawn(self) -> None:
+        """Without a warning, which tests take for an error: none lies outside of the bins."""
+        llr, spoof = np.array([-7.0, 9.0, -2.0, 3.0]), np.array([True, True, False, False])
+        assert figures.histogram_figure(llr, spoof).startswith("<svg")
 
     def test_scores_that_are_all_alike(self) -> None:
         spoof = np.array([False, True] * 10)
@@ -557,7 +605,7 @@ class TestGate:
     )
     def test_refuses(self, interval: Interval, max_eer: float, match: str) -> None:
         config = parse_config({"gate": {"max_eer": max_eer}}, "c")
-        reasons = gate(outcome_with(interval), config)
+        reasons = absolute(outcome_with(interval), config)
         assert reasons
         with pytest.raises(AssertionError, match=match):
             raise AssertionError("; ".join(reasons))
@@ -568,7 +616,7 @@ class TestGate:
     )
     def test_lets_through(self, interval: Interval, max_eer: float) -> None:
         config = parse_config({"gate": {"max_eer": max_eer}}, "c")
-        assert gate(outcome_with(interval), config) == []
+        assert absolute(outcome_with(interval), config) == []
 
     def test_outcome_round_trip(self) -> None:
         outcome = outcome_with(Interval(0.2, 0.1, 0.3))
@@ -740,16 +788,35 @@ class TestEvaluateCorpus:
         detector: Any = FakeDetector()
         found = evaluate_corpus(detector, corpus, progress=lambda *step: steps.append(step))
         assert steps == [(k, 18) for k in range(1, 19)]
-        assert [failure["path"] for failure in found.failed] == [str(Path("corpus") / "bad.wav")]
-        assert found.is_spoof.tolist() == [*[True, False] * 8, True]
-        assert found.scores[DECISION].shape == (17,)
-        assert found.evaluation.counts["rows"] == 17
-        assert "Inconclusive verdicts: 1 of 17." in found.evaluation.notes
+        bad, short = (str(Path("corpus") / name) for name in ("bad.wav", "short.wav"))
+        assert found.failed == [
+            {"path": bad, "error": {"code": "not_audio", "message": f"{bad}: not an audio file"}},
+            {"path": short, "error": {"code": "too_short", "message": f"{short}: under a second"}},
+        ]
+        assert found.is_spoof.tolist() == [True, False] * 8  # no verdict is no score of 0
+        assert found.scores[DECISION].shape == (16,)
+        assert found.evaluation.counts["rows"] == 16
+        assert found.left_out == {"bonafide": 0, "spoof": 2}
+        assert "Inconclusive verdicts: 0 of 16." in found.evaluation.notes
+        left_out = "Left out: 2 of 18 recordings (0 bona fide, 2 spoof) could not be scored"
+        assert any(note.startswith(left_out) for note in found.evaluation.notes)
         assert found.evaluation.title == "Bundle fake on corpus"
+
+    def test_parts_that_sound_generated_are_a_verdict(self) -> None:
+        class Partly(FakeDetector):
+            def score(self, source: Path, **_: Any) -> Detection:
+                return replace(super().score(source), verdict="partly_spoof")  # type: ignore[arg-type]
+
+        detector: Any = Partly()
+        rows = [Row("spoof.wav", "spoof"), Row("real.wav", "bonafide")]
+        found = evaluate_corpus(detector, Corpus(Path("c"), rows), progress=lambda *_: None)
+        assert (len(found.failed), found.evaluation.counts["rows"]) == (0, 2)
 
     def test_nothing_usable(self) -> None:
         corpus = Corpus(Path("corpus"), [Row("bad.wav", "spoof"), Row("real.wav", "bonafide")])
         detector: Any = FakeDetector()
-        with pytest.raises(CorpusError, match="corpus: 1 rows could be scored; both") as caught:
+        with pytest.raises(
+            CorpusError, match=r"corpus: 1 rows could be scored; both.*bad.wav: not an"
+        ) as caught:
             evaluate_corpus(detector, corpus, progress=lambda *_: None)
         assert caught.value.code == "nothing_usable"

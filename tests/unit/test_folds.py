@@ -241,6 +241,16 @@ class TestMakeFolds:
             make_folds(corpus_of(rows), count=count, test_share=0.2, seed=0)
         assert caught.value.code == "too_few_groups"
 
+    @pytest.mark.parametrize("label", ["bonafide", "spoof"])
+    def test_a_test_side_of_one_label_stops_at_once(self, label: str) -> None:
+        rows = [
+            Row(**{**vars(row), "split": "test" if row.label == label else "-"})
+            for row in corpus_of([(("bonafide", "spoof")[k % 2], "s", "-") for k in range(40)])
+        ]
+        with pytest.raises(CorpusError, match=f"20 rows whose split is test .* {label}; both") as e:
+            make_folds(Corpus(Path("c"), rows), count=3, test_share=0.2, seed=0)
+        assert e.value.code == "one_class"
+
     def test_everything_marked_as_test(self) -> None:
         rows = [("bonafide", "a", "-"), ("spoof", "b", "-")]
         with pytest.raises(CorpusError, match=r"0 of 0 groups .* hold bonafide rows") as caught:

@@ -1,8 +1,10 @@
 """A candidate that learned from every row: judged out of fold, kept and promoted by that."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,17 +12,24 @@ import pytest
 from bonafide.bundle import META_MODELS, Bundle, read_bundle, write_bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.evaluation.evaluate import DECISION, MEAN
+from bonafide.evaluation.metrics import eer
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import production_folder
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.folds import make_folds
-from bonafide.training.judgement import Judgement, Outcome, evaluate_candidate, gate, systems
+from bonafide.training.gate import absolute
+from bonafide.training.judgement import (
+    Judgement,
+    Outcome,
+    _middle_note,
+    evaluate_candidate,
+    systems,
+)
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
 from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
-from bonafide.training.store import FeatureStore
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 N_ROWS = 240
@@ -76,12 +85,10 @@ def candidate(folder: Path, config: Config, calibration: Calibration, choice: st
     )
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    folder = tmp_path_factory.mktemp("outcome")
+def judge(folder: Path, test_share: float, rows: Corpus) -> Judged:
     rng = np.random.default_rng(0)
-    config = Config.model_validate({"resamples": 50, "folds": {"count": 3, "test_share": 0.0}})
-    rows = corpus()
+    folds_of = {"count": 3, "test_share": test_share}
+    config = Config.model_validate({"resamples": 50, "folds": folds_of})
     recordings = Recordings(
         rows,
         np.array([str(row) for row in range(N_ROWS)]),
@@ -98,7 +105,6 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     judgement = evaluate_candidate(
         bundle,
         recordings,
-        FeatureStore(folder / "none"),
         folds,
         models=models,
         cross_fitted=cross_fitted,
@@ -109,6 +115,69 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
         config=config,
     )
     return Judged(bundle, recordings, config, judgement)
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return judge(tmp_path_factory.mktemp("outcome"), 0.0, corpus())
+
+
+def scored(bundle: Bundle, corpus: Corpus, **_: object) -> tuple[np.ndarray, ...]:
+    """Score as served: the first recording of a spoof is silent."""
+    llr = np.where(corpus.is_spoof, -1.0, 1.0) + np.linspace(-1.5, 1.5, len(corpus))
+    llr[np.flatnonzero(corpus.is_spoof)[0]] = np.nan
+    p = 1 / (1 + np.exp(llr))[:, None]
+    return llr, np.repeat(p, len(bundle.models), axis=1), np.repeat(p, 2, axis=1)
+
+
+def test_held_out_rows_are_judged_by_what_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bonafide.training.judgement.score_recordings", scored)
+    judgement = judge(tmp_path, 0.2, corpus()).judgement
+    outcome, held_out = judgement.outcome, judgement.outcome.held_out
+    test = np.flatnonzero([row.split == "test" for row in corpus()])
+    assert held_out is outcome.judged and held_out.title == "Held-out sources, as served"
+    assert (held_out.counts["rows"], held_out.counts["spoof"]) == (
+        len(test) - 1,
+        len(test) // 2 - 1,
+    )
+    left_out = f"Left out: 1 of {len(test)} recordings (0 bona fide, 1 spoof) could not be scored"
+    assert any(note.startswith(left_out) for note in held_out.notes)
+    llr = scored(judged_bundle(), corpus().take(test))[0]
+    usable = np.isfinite(llr)
+    np.testing.assert_array_equal(judgement.rows, test[usable])
+    np.testing.assert_array_equal(judgement.llr, llr[usable])
+    decision = held_out.systems[DECISION]["eer"].value
+    assert decision == eer(llr[usable], corpus().is_spoof[test[usable]])
+
+
+def judged_bundle() -> Any:
+    return SimpleNamespace(models=BASE_MODELS)
+
+
+def test_rows_that_share_a_source_with_training_are_titled_so_and_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bonafide.training.judgement.score_recordings", scored)
+    rows = [replace(r, source="source 1") if r.source == "source 0" else r for r in corpus()]
+    judgement = judge(tmp_path, 0.2, Corpus(Path("nowhere"), rows)).judgement
+    assert judgement.outcome.judged.title == "Held-out rows, 1 source on both sides, as served"
+    assert "held-out recordings, with 1 source on both sides" in judgement.page
+    assert judgement.outcome.judged.counts["rows"] == 47
+    assert judgement.rows.tolist() == [k for k, row in enumerate(rows) if row.split == "test"][6:]
+
+
+def test_out_of_fold_says_how_many_are_served_otherwise(judged: Judged) -> None:
+    longer = int((judged.recordings.measures[:, MEASURES.index("duration_s")] > 4.0).sum())
+    notes = " ".join(judged.judgement.outcome.out_of_fold.notes)
+    assert longer == 0 and "middle" not in notes
+    recordings = judged.recordings
+    measures = recordings.measures.copy()
+    measures[:7, MEASURES.index("duration_s")] = 9.0
+    changed = replace(recordings, measures=measures)
+    (said,) = _middle_note(changed, np.arange(N_ROWS), 4.0)
+    assert said.startswith("Scored by the middle 4 s of each recording; 7 of 240 are longer")
 
 
 def test_every_row_is_judged_out_of_fold(judged: Judged) -> None:
@@ -136,9 +205,9 @@ def test_systems_bear_the_names_they_are_given() -> None:
 
 def test_the_gate_looks_at_what_there_is(judged: Judged) -> None:
     outcome = judged.judgement.outcome
-    assert gate(outcome, judged.config) == []
+    assert absolute(outcome, judged.config) == []
     strict = Config.model_validate({"gate": {"max_eer": 0.01}})
-    (reason,) = gate(outcome, strict)
+    (reason,) = absolute(outcome, strict)
     assert "the gate allows 1.0 %" in reason
 
 
@@ -157,8 +226,14 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
     assert f"| {UNKNOWN} | {n_real} | {N_ROWS - n_real} | 40 |" in card  # by licence
 
 
-def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
-    bundle, reasons = keep_and_promote(
+def test_it_is_kept_and_promoted(
+    judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chance(bundle: Bundle, corpus: Corpus, **_: object) -> tuple[np.ndarray, ...]:
+        return (np.random.default_rng(1).normal(size=len(corpus)),) * 3
+
+    monkeypatch.setattr("bonafide.training.gate.score_recordings", chance)
+    bundle, decision = keep_and_promote(
         tmp_path,
         judged.bundle,
         judged.judgement,
@@ -167,11 +242,16 @@ def test_it_is_kept_and_promoted(judged: Judged, tmp_path: Path) -> None:
         judged.config,
         run={"run": "r"},
     )
-    assert reasons == []
+    assert decision.reasons == []
+    assert "(shipped) on the same 240 rows" in decision.compared
+    told = json.loads((tmp_path / "reports" / "bonafide-1.gate.json").read_text())
+    assert told == decision.to_json()
     assert production_folder(tmp_path) == bundle.folder
     manifest = read_bundle(bundle.folder).manifest
     out_of_fold = judged.judgement.outcome.out_of_fold
     assert manifest["metrics"]["rows"] == out_of_fold.title
+    assert manifest["metrics"]["on"] == "sources it never heard"
+    assert manifest["metrics"]["clusters"] == "source"
     assert manifest["metrics"]["eer"] == out_of_fold.systems[DECISION]["eer"].to_json()
     assert manifest["audit"]["test_eer"] is None
     page = (tmp_path / "reports" / "bonafide-1.html").read_text()

@@ -31,6 +31,13 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     assert np.abs(scores(fitted, shaken) - scores(fitted, x)).max() > 1e-2  # what it cures
 
 
+def onnx_difference(booster: xgboost.Booster, x: np.ndarray) -> float:
+    """Return the largest difference of a booster's p_spoof from that of its graph."""
+    graph = Graph(meta_trees_graph(booster).SerializeToString())
+    source = booster.predict(xgboost.DMatrix(x))
+    return float(np.abs(graph({"models": x})["p_spoof"] - source).max())
+
+
 @pytest.mark.parametrize("n_rows", [16, 24, 100])
 def test_trees_that_never_split_are_exported_too(n_rows: int) -> None:
     """The converter takes a base score of 0.5 for log odds where the first tree is one leaf of 0.
@@ -38,13 +45,64 @@ def test_trees_that_never_split_are_exported_too(n_rows: int) -> None:
     Few rows leave the meta-model's trees like that.
     """
     x = np.random.default_rng(0).random((n_rows, 3)).astype(np.float32)
-    stack = _fit_pair(x, np.arange(n_rows) % 2 == 0, 1)
-    booster = load_booster(stack.trees)
-    graph = Graph(meta_trees_graph(booster).SerializeToString())
-    expected = booster.predict(xgboost.DMatrix(x))
-    np.testing.assert_allclose(graph({"models": x})["p_spoof"], expected, atol=1e-6)
+    booster = load_booster(_fit_pair(x, np.arange(n_rows) % 2 == 0, 1).trees)
+    assert onnx_difference(booster, x) <= 1e-6
     splits = sum("children" in tree for tree in booster.get_dump(dump_format="json"))
     assert (splits == 0) == (n_rows < 100)
+
+
+@pytest.mark.parametrize("n_rows", [20, 30, 40, 50, 60])
+def test_meta_models_of_few_rows_are_exported_right(n_rows: int) -> None:
+    is_spoof = np.arange(n_rows) % 2 == 1
+    worst = []
+    for seed in range(20):
+        rng = np.random.default_rng(100 * n_rows + seed)
+        odds = rng.normal(size=(n_rows, 5)) + np.where(is_spoof, 1.0, -1.0)[:, None]
+        models = (1 / (1 + np.exp(-odds))).astype(np.float32)
+        uneven = is_spoof if seed % 2 else np.arange(n_rows) < 2 + seed % 3
+        booster = load_booster(_fit_pair(models, uneven, seed).trees)
+        worst.append(onnx_difference(booster, models))
+    assert max(worst) <= 1e-6
+
+
+@pytest.mark.parametrize("n_rows", [20, 30, 40, 50, 60])
+def test_base_models_of_few_rows_are_exported_right(n_rows: int) -> None:
+    """By default, and where whole numbers of rows in the leaves look like a regression's."""
+    settings = (
+        XGBoostConfig(trees=20),
+        XGBoostConfig(trees=1, depth=1, row_share=1.0, column_share=1.0),
+    )
+    for seed in range(20):
+        rng = np.random.default_rng(100 * n_rows + seed)
+        is_spoof = np.arange(n_rows) % 2 == 1 if seed % 2 else np.arange(n_rows) < 1 + seed % 3
+        statistics = rng.normal(size=(n_rows, 4)) + is_spoof[:, None]
+        if seed % 4 > 1:
+            statistics[:] = 1.0  # nothing to split by
+        rows, config = np.arange(n_rows), settings[seed % 3 == 0]
+        examples = examples_of(statistics, is_spoof, rows)
+        trees = XGBoost(config, FitConfig(), seed).fit(examples, rows)
+        inputs = {"statistics": examples.statistics.take(rows)}
+        graph = Graph(trees.to_onnx(inputs).SerializeToString())
+        np.testing.assert_allclose(graph(inputs)["p_spoof"], trees.score(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize("base_score", [None, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("depth", [1, 6])
+@pytest.mark.parametrize("kind", ["signal", "constant", "one spoof", "missing"])
+def test_no_booster_is_read_as_another(kind: str, depth: int, base_score: float | None) -> None:
+    rng = np.random.default_rng(0)
+    for n_rows, n_trees in ((8, 1), (20, 1), (20, 10), (60, 10)):
+        x = rng.normal(size=(n_rows, 3)).astype(np.float32)
+        is_spoof = np.arange(n_rows) < 1 if kind == "one spoof" else x[:, 0] > 0
+        if kind == "constant":
+            x[:] = 1.0
+        if kind == "missing":
+            x[::3, 1] = np.nan
+        parameters = {"objective": "binary:logistic", "max_depth": depth, "nthread": 1}
+        if base_score is not None:
+            parameters["base_score"] = base_score
+        booster = xgboost.train(parameters, xgboost.DMatrix(x, is_spoof), n_trees)
+        assert onnx_difference(booster, x) <= 1e-6, (n_rows, n_trees)
 
 
 def examples_of(statistics: np.ndarray, is_spoof: np.ndarray, source: np.ndarray) -> Examples:
