@@ -197,8 +197,8 @@ def evaluate_corpus(
     if len(set(scored.is_spoof.tolist())) < 2:
         raise CorpusError(
             "nothing_usable",
-            f"{corpus.root}: {len(kept)} of {len(results)} rows could be scored, and both labels "
-            f"are needed; {_first_failure(results)}",
+            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed; "
+            f"{_first_failure(results)}",
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
@@ -220,7 +220,7 @@ def _first_failure(results: list[Result]) -> str:
     """Return why the first file failed, and how many did by reason; for a message."""
     errors = [result["error"] for result in results if "error" in result]
     if not errors:
-        return "none failed"
+        return f"none of {len(results)} failed"
     codes = [str(error["code"]) for error in errors]
     counts = ", ".join(f"{code} {codes.count(code)}" for code in sorted(set(codes)))
-    return f"failed: {counts}; the first: {errors[0]['message']}"
+    return f"of {len(results)}, failed: {counts}; the first: {errors[0]['message']}"

@@ -21,7 +21,14 @@ def schedule() -> None:
 )
 @options.config
 @options.corpora
-def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str, ...]) -> None:
+@options.verify
+def run(
+    cron: str,
+    timezone: str | None,
+    config: Path | None,
+    corpora: tuple[str, ...],
+    verify: bool,
+) -> None:
     """Train whenever the time comes, until stopped.
 
     Stopping it, with Ctrl-C or SIGTERM, also stops the training that is going on.
@@ -34,7 +41,7 @@ def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str
     if config:
         read_config(config)  # a mistake shows now, not at three in the morning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Schedule(trigger, train_command(config, corpora), home(), say=click.echo).run()
+    Schedule(trigger, train_command(config, corpora, verify=verify), home(), say=click.echo).run()
 
 
 @schedule.command()

@@ -23,7 +23,8 @@ from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.ingest import LIMITS
+from bonafide.training.fingerprint import CHANGED
+from bonafide.training.ingest import LIMITS, sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 
@@ -90,6 +91,16 @@ def _how(
     return rng, augmentation.shares.model_dump(), augmentation.second_share
 
 
+def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:
+    """Return the training window of a recording that still holds the sound of this hash."""
+    waveform = decode(path, limits=LIMITS)
+    if sound_sha256(waveform) != sha256:
+        raise CorpusError(
+            CHANGED, f"{path}: its sound is not what it was when it was ingested; run again"
+        )
+    return training_window(waveform, spec)
+
+
 @dataclass(frozen=True)
 class _Shard:
     folder: Path
@@ -115,7 +126,8 @@ def _extract_shard(shard: _Shard) -> str | None:
     for start in range(0, len(shard.rows), BATCH):
         part = slice(start, start + BATCH)
         rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
-        windows = training_windows(shard.paths[part], spec)
+        files = zip(shard.paths[part], sounds, strict=True)
+        windows = np.stack([_window(path, sha, spec) for path, sha in files])
         for number in range(1 + augmentation.count):
             heard = windows
             if number:
@@ -212,7 +224,8 @@ def extract(
     AudioError
         If a file has become unreadable since it was ingested.
     CorpusError
-        ``decoder_crashed`` if a file has come to crash a codec since.
+        ``changed`` if a file holds another sound since, ``decoder_crashed`` if it has come to crash
+        a codec.
     """
     n_rows = len(recordings.corpus)
     store = _create(folder, spec, augmentation, n_rows)

@@ -9,6 +9,7 @@ from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
+from bonafide.errors import BonafideError
 from bonafide.export.candidate import build_candidate
 from bonafide.home import clean_work, home, work_folder
 from bonafide.process.isolate import side_by_side
@@ -16,12 +17,13 @@ from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
 from bonafide.training.extraction import cached_extract
+from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
-from bonafide.training.recordings import Recordings
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import fit_scaler
 from bonafide.training.stacking import calibrate_stack, stack_models
 from bonafide.training.store import FeatureStore
@@ -58,7 +60,8 @@ def train(
     Raises
     ------
     CorpusError
-        If a corpus cannot be read, or has too few usable rows or groups.
+        If a corpus cannot be read, or has too few usable rows or groups; ``changed`` if a file
+        changes again and again while it is read.
     IsolatedError
         ``training_failed`` if a base model cannot be fitted or exported.
     BonafideError
@@ -67,11 +70,13 @@ def train(
     root = Path(root) if root else home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
-    recordings, quarantine = ingest(corpus, progress=progress("ingest"))
-    count, test_share = config.folds.count, config.folds.test_share
-    folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
-    stores, report = root / "features", progress("extract")
-    store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
+    try:
+        prepared = _prepare(config, corpus, root, progress)
+    except BonafideError as error:
+        if not is_change(error):
+            raise
+        prepared = _prepare(config, corpus, root, progress)  # ingested once more
+    recordings, quarantine, folds, store = prepared
     try:
         candidate, judgement = _candidate(config, recordings, store, folds, root, progress)
         bundle, _ = keep_and_promote(
@@ -80,6 +85,18 @@ def train(
     finally:
         clean_work(root)
     return bundle
+
+
+def _prepare(
+    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+) -> tuple[Recordings, Quarantine, Folds, FeatureStore]:
+    """Ingest, split and extract."""
+    recordings, quarantine = ingest(corpus, progress=progress("ingest"))
+    count, test_share = config.folds.count, config.folds.test_share
+    folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
+    stores, report = root / "features", progress("extract")
+    store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
+    return recordings, quarantine, folds, store
 
 
 def _candidate(

@@ -24,7 +24,9 @@ CHECK_EVERY_S = 30
 STOP_S = 60.0
 
 
-def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
+def train_command(
+    config: Path | None, corpora: Sequence[str], *, verify: bool = False
+) -> list[str]:
     """Return the command of one run, for an interpreter of its own.
 
     Parameters
@@ -33,6 +35,8 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
         Configuration; None for the demo's.
     corpora : sequence of str
         Manifests or folders; none for the simulated corpus.
+    verify : bool
+        Read every file again, though its size and times are the same.
 
     Returns
     -------
@@ -44,6 +48,8 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
         command += ["--config", str(config.resolve())]
     for corpus in corpora:
         command += ["--corpus", str(Path(corpus).resolve())]
+    if verify:
+        command.append("--verify")
     return command
 
 

@@ -748,3 +748,5 @@ class TestEvaluateCorpus:
         with pytest.raises(CorpusError, match="corpus: 1 rows could be scored; both") as caught:
             evaluate_corpus(detector, corpus, progress=lambda *_: None)
         assert caught.value.code == "nothing_usable"
+        first = str(Path("corpus") / "bad.wav")
+        assert f"of 2, failed: not_audio 1; the first: {first}" in caught.value.message

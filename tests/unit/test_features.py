@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bonafide.audio import decode
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, CorpusError
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
@@ -27,6 +27,7 @@ from bonafide.training.extraction import (
     family_name,
     training_window,
 )
+from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
 
@@ -59,7 +60,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recordings_of(folder: Path, numbers: list[int]) -> Recordings:
     rows = [Row(f"{n}.wav", ("bonafide", "spoof")[n % 2]) for n in numbers]
-    sounds = np.array([f"sound {n:02d}" for n in numbers])
+    sounds = np.array([sound_sha256(decode(folder / row.path)) for row in rows])
     return Recordings(Corpus(folder, rows), sounds, np.zeros((len(numbers), 1)))
 
 
@@ -217,11 +218,26 @@ class TestExtract:
         self, files: Path, tmp_path: Path, content: bytes, code: str
     ) -> None:
         shutil.copytree(files, tmp_path / "files")
-        (tmp_path / "files" / "1.wav").write_bytes(content)
         changed = recordings_of(tmp_path / "files", [0, 1])
+        (tmp_path / "files" / "1.wav").write_bytes(content)
         with pytest.raises(AudioError, match=r"1\.wav: ") as caught:
             extract(changed, SPEC, NONE, tmp_path / "store", workers=1)
         assert caught.value.code == code
+
+    def test_a_file_that_holds_another_sound(self, files: Path, tmp_path: Path) -> None:
+        """Nothing is kept under the hash of a sound that it is not, and nothing of it reused."""
+        shutil.copytree(files, tmp_path / "files")
+        path = tmp_path / "files" / "1.wav"
+        ingested, content = recordings_of(tmp_path / "files", [0, 1, 2]), path.read_bytes()
+        sf.write(path, np.random.default_rng(9).normal(0, 0.1, (len(content) - 44) // 2), RATE)
+        assert path.stat().st_size == len(content)
+        with pytest.raises(CorpusError, match=r"1\.wav: its sound is not what it was") as caught:
+            cached_extract(ingested, SPEC, NONE, tmp_path / "store")
+        assert caught.value.code == "changed"
+        path.write_bytes(content)
+        store = cached_extract(ingested, SPEC, NONE, tmp_path / "store")
+        want = extract(recordings_of(files, [0, 1, 2]), SPEC, NONE, tmp_path / "want", workers=1)
+        assert_equal(store, want)
 
 
 class TestCopies:
