@@ -41,7 +41,7 @@ def run(
     if config:
         read_config(config)  # a mistake shows now, not at three in the morning
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Schedule(trigger, train_command(config, corpora, verify=verify), home(), say=click.echo).run()
+    Schedule(trigger, train_command(config, corpora, verify), home(), say=click.echo).run()
 
 
 @schedule.command()

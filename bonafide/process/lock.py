@@ -4,7 +4,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -27,12 +27,12 @@ def open_lock(path: Path) -> IO[bytes]:
     return path.open("ab")
 
 
-def try_lock(file: IO[bytes], *, shared: bool = False) -> bool:
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     """Take a lock that is free.
 
     Parameters
     ----------
-    file : binary file
+    file : file
         Open; the lock is held until it is closed here and in every process that inherited it.
     shared : bool
         Others may hold it too, but only shared.

@@ -18,7 +18,7 @@ from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
-from bonafide.process.lifetime import process_is_gone
+from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes
@@ -282,26 +282,53 @@ def cached_extract(
     FeatureStore
         In the cache folder; the next call with the same recordings returns it at once.
     """
-    family, key = root / family_name(spec, augmentation), recordings.rows_sha256[:12]
-    family.mkdir(parents=True, exist_ok=True)
-    known, wanted = FeatureStore(family / key), dict(enumerate(map(str, recordings.sha256)))
-    settings = (spec, augmentation)
-    if known.sounds == wanted and (known.spec, known.augmentation) == settings:
-        os.utime(known.folder)
-        progress(len(recordings.sha256), len(recordings.sha256))
-        return known
-    found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
-    draft = family / f"{key}-{os.getpid()}"
-    stores = [FeatureStore(path) for path in found if path != draft]
-    extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
-    folder = family / key
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)  # a run that is killed before this leaves a draft to take rows from
-    drafts = [path for path in found if "-" in path.name and _is_left_behind(path)]
-    whole = [path for path in found if "-" not in path.name and path != folder]
-    for path in drafts + whole[2:]:
-        shutil.rmtree(path)
-    return FeatureStore(folder)
+    name, key = family_name(spec, augmentation), recordings.rows_sha256[:12]
+    family = root / name
+    with locked(root / "locks" / f"{name}-{key}"):  # another run may extract the very same
+        known = FeatureStore.held(family / key)
+        if known is not None and _is_whole(known, recordings, spec, augmentation):
+            os.utime(known.folder)
+            progress(len(recordings.sha256), len(recordings.sha256))
+            return known
+        found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
+        draft = family / f"{key}-{os.getpid()}"
+        earlier = [_left_or_whole(path, key, root / "locks") for path in found if path != draft]
+        stores = [store for store in earlier if store is not None]
+        extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
+        with locked(root / "locks" / name):  # no other run removes stores meanwhile
+            shutil.rmtree(family / key, ignore_errors=True)
+            draft.rename(family / key)  # a run that is killed before this leaves a draft
+            whole = FeatureStore.held(family / key)
+            del earlier, stores
+            _prune(found, family / key, root / "locks")
+        return whole or FeatureStore(family / key)
+
+
+def _left_or_whole(folder: Path, key: str, locks: Path) -> FeatureStore | None:
+    """Return a store to take rows from: a whole one, or a draft that no run is writing."""
+    theirs, dash, _ = folder.name.partition("-")
+    if dash and theirs != key and is_locked(locks / f"{folder.parent.name}-{theirs}"):
+        return None
+    return FeatureStore.held(folder)
+
+
+def _is_whole(
+    store: FeatureStore, recordings: Recordings, spec: FeatureSpec, augmentation: AugmentationConfig
+) -> bool:
+    if store.sounds != dict(enumerate(map(str, recordings.sha256))):
+        return False
+    return (store.spec, store.augmentation) == (spec, augmentation)
+
+
+def _prune(found: Sequence[Path], newest: Path, locks: Path) -> None:
+    """Remove drafts that were left behind, and all but three stores; none that is in use."""
+    drafts = [path for path in found if "-" in path.name]
+    whole = [path for path in found if "-" not in path.name and path != newest]
+    for path in [*drafts, *whole[2:]]:
+        theirs = path.name.partition("-")[0]
+        with open_lock(locks / f"{path.parent.name}-{theirs}") as writing:
+            if theirs == newest.name or try_lock(writing):
+                FeatureStore(path).remove()
 
 
 def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
@@ -331,8 +358,3 @@ def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
 
 def _age(folder: Path) -> float:
     return -folder.stat().st_mtime
-
-
-def _is_left_behind(draft: Path) -> bool:
-    """Return whether the process that wrote a draft is gone."""
-    return process_is_gone(draft.name.rpartition("-")[2])

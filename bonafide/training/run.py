@@ -11,7 +11,7 @@ from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
 from bonafide.errors import BonafideError
 from bonafide.export.candidate import build_candidate
-from bonafide.home import clean_work, home, work_folder
+from bonafide.home import home, scratch
 from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
@@ -77,13 +77,11 @@ def train(
             raise
         prepared = _prepare(config, corpus, root, progress)  # ingested once more
     recordings, quarantine, folds, store = prepared
-    try:
-        candidate, judgement = _candidate(config, recordings, store, folds, root, progress)
+    with scratch(root) as work:
+        candidate, judgement = _candidate(config, recordings, store, folds, work, progress)
         bundle, _ = keep_and_promote(
             root, candidate, judgement, recordings, quarantine, config, run={}
         )
-    finally:
-        clean_work(root)
     return bundle
 
 
@@ -104,7 +102,7 @@ def _candidate(
     recordings: Recordings,
     store: FeatureStore,
     folds: Folds,
-    root: Path,
+    work: Path,
     progress: Callable[[str], Progress],
 ) -> tuple[Bundle, Judgement]:
     """Fit, stack, export and judge."""
@@ -114,7 +112,7 @@ def _candidate(
     oof, stack, cross_fitted = stack_models(fitted, is_spoof, folds, config.seed)
     calibration = calibrate_stack(stack, cross_fitted, is_spoof, folds)
     candidate, parity = build_candidate(
-        work_folder(root) / "candidate",
+        work / "candidate",
         config=config,
         recordings=recordings,
         store=store,

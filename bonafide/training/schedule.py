@@ -24,9 +24,7 @@ CHECK_EVERY_S = 30
 STOP_S = 60.0
 
 
-def train_command(
-    config: Path | None, corpora: Sequence[str], *, verify: bool = False
-) -> list[str]:
+def train_command(config: Path | None, corpora: Sequence[str], verify: bool = False) -> list[str]:
     """Return the command of one run, for an interpreter of its own.
 
     Parameters
