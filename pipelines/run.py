@@ -161,8 +161,6 @@ def run_wired(
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
-    # The first failure ends the run, and is the one that is reported.
-    wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
     settings |= {
         "config": config,
         "corpora": [str(Path(path).resolve()) for path in corpora],
@@ -170,6 +168,8 @@ def run_wired(
     }
     seen = fingerprint(corpora, corpus_format, verify)
     prepare_store()
+    # The first failure ends the run, and is the one that is reported.
+    wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
     try:
         return _run(wired, settings | {"fingerprint": seen})
     except BonafideError as error:
