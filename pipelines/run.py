@@ -16,7 +16,7 @@ from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from bonafide.bundle import Bundle
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
 from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
@@ -166,8 +166,9 @@ def run_wired(
         "corpora": [str(Path(path).resolve()) for path in corpora],
         "corpus_format": corpus_format,
     }
-    seen = fingerprint(corpora, corpus_format, verify)
-    prepare_store()
+    with storing(home()):
+        seen = fingerprint(corpora, corpus_format, verify)
+        prepare_store()
     # The first failure ends the run, and is the one that is reported.
     wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
     try:

@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Train whenever the time comes, until stopped.
 
-    Stopping it, with Ctrl-C or SIGTERM, also stops the training that is going on.
+    Stopping it, however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
     from bonafide.training.config import read_config
@@ -40,7 +40,9 @@ def run(
     trigger = cron_trigger(cron, timezone)
     if config:
         read_config(config)  # a mistake shows now, not at three in the morning
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for stopping in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(stopping, lambda *_: sys.exit(0))
     Schedule(trigger, train_command(config, corpora, verify), home(), say=click.echo).run()
 
 

@@ -1,10 +1,13 @@
 """Extraction: every view of every recording and of its augmented copies, into a feature store."""
 
+import errno
 import hashlib
 import inspect
 import json
+import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +18,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
-from bonafide.errors import CorpusError
+from bonafide.errors import CorpusError, storage_error
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
@@ -140,7 +143,10 @@ def _extract_shard(shard: _Shard) -> str | None:
 
 
 def _crashed(shard: _Shard) -> str:
-    return f"a codec crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
+    return (
+        f"a process crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}: by a codec, or for "
+        "want of memory"
+    )
 
 
 def _create(
@@ -155,10 +161,30 @@ def _create(
     shapes: dict[str, tuple[int, ...]] = {
         name: (n_all, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
     }
-    for name, shape in {**shapes, STATISTICS: (n_all, spec.n_statistics)}.items():
-        open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    shapes[STATISTICS] = (n_all, spec.n_statistics)
+    try:
+        for name, shape in shapes.items():
+            path = folder / f"{name}.npy"
+            open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            _reserve(path)
+    except OSError as error:
+        shutil.rmtree(folder)  # others need what it took
+        needed = f"{4e-6 * sum(map(math.prod, shapes.values())):.1f} MB"
+        if known := storage_error(error, folder, needed):
+            raise known from error
+        raise
     (folder / DONE).write_text("")  # last: a folder with this file is a store
     return FeatureStore(folder)
+
+
+def _reserve(path: Path) -> None:
+    """Have the disk set room aside: a process that finds none where it maps a file is killed."""
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        if sys.platform == "linux":
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _mark(store: FeatureStore, rows: Sequence[int], sha256: NDArray[np.str_]) -> None:
@@ -226,6 +252,8 @@ def extract(
     CorpusError
         ``changed`` if a file holds another sound since, ``decoder_crashed`` if it has come to crash
         a codec.
+    StorageError
+        ``disk_full`` or ``unwritable``, before anything is decoded.
     """
     n_rows = len(recordings.corpus)
     store = _create(folder, spec, augmentation, n_rows)

@@ -128,6 +128,7 @@ def _remembered(memory: Path) -> Known:
 
 def _remember(memory: Path, found: Known) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False) as draft:
-        json.dump(found, draft)
-    Path(draft.name).replace(memory)
+    with tempfile.TemporaryDirectory(dir=memory.parent) as folder:
+        draft = Path(folder) / memory.name
+        draft.write_text(json.dumps(found))
+        draft.replace(memory)

@@ -9,7 +9,7 @@ from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, storing
 from bonafide.export.candidate import build_candidate
 from bonafide.home import home, scratch
 from bonafide.process.isolate import side_by_side
@@ -62,6 +62,8 @@ def train(
     CorpusError
         If a corpus cannot be read, or has too few usable rows or groups; ``changed`` if a file
         changes again and again while it is read.
+    StorageError
+        ``disk_full`` or ``unwritable``.
     IsolatedError
         ``training_failed`` if a base model cannot be fitted or exported.
     BonafideError
@@ -70,6 +72,13 @@ def train(
     root = Path(root) if root else home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
+    with storing(root):
+        return _train(config, corpus, root, progress)
+
+
+def _train(
+    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+) -> Bundle:
     try:
         prepared = _prepare(config, corpus, root, progress)
     except BonafideError as error:
