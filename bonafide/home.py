@@ -188,11 +188,13 @@ def scratch(root: Path) -> Iterator[Path]:
     Path
         No other thread has it.
     """
-    with tempfile.TemporaryDirectory(dir=work_folder(root)) as folder:
-        yield Path(folder)
-    with contextlib.suppress(OSError):  # other threads have theirs in it
-        (root / "work" / str(os.getpid())).rmdir()
-    _clean_left(root)
+    try:
+        with tempfile.TemporaryDirectory(dir=work_folder(root)) as folder:
+            yield Path(folder)
+    finally:
+        with contextlib.suppress(OSError):  # other threads have theirs in it
+            (root / "work" / str(os.getpid())).rmdir()
+        _clean_left(root)
 
 
 def clean_work(root: Path) -> None:

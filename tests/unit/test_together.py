@@ -203,6 +203,9 @@ def test_work_of_threads_is_apart(tmp_path: Path) -> None:
         assert one.parent == other.parent == work_folder(tmp_path)
         (one / "f").write_text("x")
     assert not list((tmp_path / "work").iterdir())
+    with pytest.raises(ZeroDivisionError), scratch(tmp_path):
+        1 / 0  # noqa: B018
+    assert not list((tmp_path / "work").iterdir())
 
 
 def test_a_corpus_that_is_simulated_twice_at_once(
