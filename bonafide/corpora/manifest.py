@@ -5,7 +5,8 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -22,6 +23,7 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+SHOWN = 500  # characters of a header in a message
 Lines = Iterator[tuple[int, Sequence[str]]]
 
 
@@ -103,7 +105,7 @@ def _named(header: Sequence[str]) -> list[str]:
 def _columns(header: Sequence[str], path: Path) -> dict[str, int]:
     """Return where each column of the schema stands; reject a header that is not clear."""
     names = _named(header)
-    seen = ", ".join(header)
+    seen = "".join(c if c.isprintable() else "?" for c in ", ".join(header))[:SHOWN]
     missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise CorpusError(
@@ -140,7 +142,12 @@ def _read_csv(path: Path) -> tuple[Sequence[str], Lines]:
             ) from error
 
     found = lines()
-    return next(found, (1, ()))[1], found
+    return _header(cells for _, cells in found), found
+
+
+def _header(lines: Iterable[Sequence[str]]) -> Sequence[str]:
+    """Return the first line that is not blank, taken off the lines; empty if there is none."""
+    return next((cells for cells in lines if any(map(str.strip, cells))), ())
 
 
 def _decoded(path: Path) -> str:
@@ -166,9 +173,10 @@ def _delimiter(text: str) -> tuple[int, str]:
     if first.lower().startswith("sep=") and len(mark := first[4:].rstrip("\r")) == 1:
         return len(first) + 1, mark  # a line that Excel writes and reads
     for mark in DELIMITERS:
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])
-        if set(REQUIRED) <= set(_named(header)):
-            return 0, mark
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        with suppress(csv.Error):  # it is reported when the file is read
+            if set(REQUIRED) <= set(_named(_header(reader))):
+                return 0, mark
     return 0, ","
 
 

@@ -120,6 +120,7 @@ def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
         ("sep=;\r\npath;label\r\na.wav;spoof\r\n", "utf-8"),
         ("Path, LABEL \na.wav,spoof\n", "utf-8"),
         ("path,label\ra.wav,spoof\r", "utf-8"),
+        ("\n,,\n;;\npath;label\na.wav;spoof\n".replace(",", ";"), "utf-8"),
         ("mine,mine,path,label\n1,2,a.wav,spoof\n", "utf-8"),
         ('path,label,mine\na.wav,spoof,"two\n\nlines, with ""quotes"""\n', "utf-8"),
     ],
@@ -137,7 +138,15 @@ def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
         ),
         *("blank rows at the end", "blank columns and rows", "semicolons", "tabs in utf-16"),
         *("utf-16 without mark", "utf-16, big end first", "utf-16 big, without mark", "utf-32"),
-        *("bars", "Excel's separator", "case and spaces", "old mac", "ours once", "quoted lines"),
+        *(
+            "bars",
+            "Excel's separator",
+            "case and spaces",
+            "old mac",
+            "blank rows before",
+            "ours once",
+            "quoted lines",
+        ),
     ],
 )
 def test_ways_to_write_the_same(text: str, encoding: str, tmp_path: Path) -> None:
@@ -352,6 +361,11 @@ ERRORS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         lambda d: parquet_file(d, [("path", ["a"]), ("label", ["real"]), ("label", ["fake"])]),
         "duplicate_column",
         "column 'label' stands 2 times",
+    ),
+    "no text at all": (
+        lambda d: csv_file(d, "\0" * 4096 + "\ufdd0\n"),
+        "missing_column",
+        r"row 1: column 'path' is missing; seen are \?{500}; needed",
     ),
     "a comma too many": (
         lambda d: csv_file(d, "path,label,speaker\na.wav,real,Smith, Ann\n"),
