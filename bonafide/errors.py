@@ -1,7 +1,13 @@
 """The one error tree: every error carries a stable code and a message for people."""
 
+import contextlib
+import errno
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # What a terminal obeys: control characters, line ends, and marks that turn the direction of text.
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -62,6 +68,64 @@ class BundleError(BonafideError):
 
 class ConfigError(BonafideError):
     """A configuration with an invalid value."""
+
+
+class StorageError(BonafideError):
+    """A disk that is full, or a folder that cannot be written to."""
+
+
+def storage_error(error: OSError, place: Path, needed: str = "") -> StorageError | None:
+    """Return the error for a file that could not be written.
+
+    Parameters
+    ----------
+    error : OSError
+        What writing raised.
+    place : Path
+        Where it was written, for an error that does not say so.
+    needed : str
+        What is needed there, such as ``2.1 GB``; empty if that is not known.
+
+    Returns
+    -------
+    StorageError or None
+        ``disk_full`` or ``unwritable``; None for an error of another kind.
+
+    Examples
+    --------
+    >>> full = OSError(errno.ENOSPC, "No space left on device")
+    >>> storage_error(full, Path("features"), "2.1 GB").message
+    'features: No space left on device; 2.1 GB are needed: make room, or choose another disk'
+    """
+    reason = f"{error.filename or place}: {error.strerror or error}"
+    if error.errno in FULL:
+        room = f"{needed} are needed: make room" if needed else "make room"
+        return StorageError("disk_full", f"{reason}; {room}, or choose another disk")
+    if error.errno in CLOSED:
+        return StorageError("unwritable", f"{reason}; it must be a place to write to")
+    return None
+
+
+@contextlib.contextmanager
+def storing(place: Path) -> Iterator[None]:
+    """Raise a `StorageError` in the block for a full disk or a folder that is closed.
+
+    Parameters
+    ----------
+    place : Path
+        Where the block writes, for errors that do not say so.
+
+    Raises
+    ------
+    StorageError
+        See `storage_error`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if known := storage_error(error, place):
+            raise known from error
+        raise
 
 
 def missing_extra(module: str | None, extra: str) -> ConfigError:

@@ -5,13 +5,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from bonafide.errors import BundleError, ConfigError
 from bonafide.process.lifetime import process_is_gone
+from bonafide.process.lock import locked
 
 PRODUCTION = "production.json"
 DEMO = "demo-home"  # a file of this name makes a home the demo's own
@@ -197,7 +199,8 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
     """Copy a candidate into the home folder under the next version.
 
     A detector that is already kept, hash for hash, is not kept twice: the earlier bundle is
-    returned. Versions that cannot be read (damaged or of another format) are ignored.
+    returned. Versions that cannot be read (damaged or of another format) are ignored. Others that
+    keep or promote at the same time wait for each other.
 
     Parameters
     ----------
@@ -216,21 +219,42 @@ def keep(root: Path, candidate: Bundle, manifest: Mapping[str, Any], card: str) 
         As it is kept, with its version.
     """
     folder = root / "bundles" / str(candidate.manifest["name"])
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
-    version = str(max(versions, default=0) + 1)
-    draft = folder / f".{version}"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(candidate.folder, draft)
-    (draft / "card.md").write_text(card, encoding="utf-8")
-    kept = write_bundle(draft, {**candidate.manifest, **manifest, "version": version})
-    for number in sorted(versions):
-        with contextlib.suppress(BundleError):
-            earlier = read_bundle(folder / str(number))
-            if earlier.manifest["sha256"] == kept.manifest["sha256"]:
-                shutil.rmtree(draft)
-                return earlier
-    draft.rename(folder / version)  # whole or not at all
+    with _changing(root):
+        for left in (path for path in folder.glob(".*") if path.is_dir()):
+            shutil.rmtree(left)  # by a run that was killed: no other holds the lock
+        versions = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+        version = str(max(versions, default=0) + 1)
+        draft = folder / f".{version}"
+        try:
+            shutil.copytree(candidate.folder, draft)
+            (draft / "card.md").write_text(card, encoding="utf-8")
+            kept = write_bundle(draft, {**candidate.manifest, **manifest, "version": version})
+            for number in versions:
+                with contextlib.suppress(BundleError):
+                    earlier = read_bundle(folder / str(number))
+                    if earlier.manifest["sha256"] == kept.manifest["sha256"]:
+                        return earlier
+            _write_out(*draft.iterdir(), draft)
+            draft.rename(folder / version)  # whole or not at all
+            _write_out(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return Bundle(folder / version, kept.manifest)
+
+
+def _changing(root: Path) -> contextlib.AbstractContextManager[None]:
+    """Let one process at a time change which bundles there are, and which is in production."""
+    return locked(root / "bundles.lock")
+
+
+def _write_out(*paths: Path) -> None:
+    """Have the disk hold files and folders before anything points to them."""
+    for path in paths:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def promote(root: Path, bundle: Bundle) -> None:
@@ -243,9 +267,12 @@ def promote(root: Path, bundle: Bundle) -> None:
     bundle : Bundle
         As `keep` returned it.
     """
-    draft = root / f".{PRODUCTION}"
-    draft.write_text(json.dumps(bundle.identity))
-    draft.replace(root / PRODUCTION)  # whole or not at all
+    with _changing(root):
+        draft = root / f".{PRODUCTION}"
+        draft.write_text(json.dumps(bundle.identity))
+        _write_out(draft)
+        draft.replace(root / PRODUCTION)  # whole or not at all
+        _write_out(root)
 
 
 def work_folder(root: Path) -> Path:
@@ -255,8 +282,36 @@ def work_folder(root: Path) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def scratch(root: Path) -> Iterator[Path]:
+    """Make a folder in this process's scratch folder, and remove it when the block ends.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Yields
+    ------
+    Path
+        No other thread has it.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=work_folder(root)) as folder:
+            yield Path(folder)
+    finally:
+        with contextlib.suppress(OSError):  # other threads have theirs in it
+            (root / "work" / str(os.getpid())).rmdir()
+        _clean_left(root)
+
+
 def clean_work(root: Path) -> None:
     """Remove the scratch folders of this process and of processes that are gone."""
+    shutil.rmtree(root / "work" / str(os.getpid()), ignore_errors=True)
+    _clean_left(root)
+
+
+def _clean_left(root: Path) -> None:
     for folder in (root / "work").glob("*"):
-        if folder.name == str(os.getpid()) or process_is_gone(folder.name):
+        if process_is_gone(folder.name):
             shutil.rmtree(folder, ignore_errors=True)

@@ -277,10 +277,10 @@ def evaluate_corpus(
     kept = [row for row, result in enumerate(results) if not unusable(result)]
     scored = corpus.take(kept)
     if len(set(scored.is_spoof.tolist())) < 2:
-        first = f"; first failure: {failed[0]['error']['message']}" if failed else ""
         raise CorpusError(
             "nothing_usable",
-            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed{first}",
+            f"{corpus.root}: {len(kept)} rows could be scored; both labels are needed; "
+            f"{_first_failure(failed, len(results))}",
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
@@ -299,3 +299,12 @@ def evaluate_corpus(
     labels = left_out.column("label").tolist()
     counts = {label: labels.count(label) for label in LABELS}
     return JudgedCorpus(evaluation, scores, scored.is_spoof, failed, counts)
+
+
+def _first_failure(failed: list[Result], n_rows: int) -> str:
+    """Return why the first file failed, and how many did by reason; for a message."""
+    if not failed:
+        return f"none of {n_rows} failed"
+    codes = [str(result["error"]["code"]) for result in failed]
+    counts = ", ".join(f"{code} {codes.count(code)}" for code in sorted(set(codes)))
+    return f"of {n_rows}, failed: {counts}; the first: {failed[0]['error']['message']}"

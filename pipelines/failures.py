@@ -5,6 +5,8 @@ because another failed; and what fails before a step's own code leaves no row in
 all of it happens in this process: the frames that an error came through know more than its text.
 """
 
+import errno
+import sqlite3
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from typing import Any
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.orchestrators.step_launcher import StepLauncher
 
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, StorageError, storage_error
 
 
 class StepError(BonafideError):
@@ -34,13 +36,16 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
     Returns
     -------
     BonafideError
-        The one that a step raised; otherwise a `StepError` ``step_failed`` that names the step, the
+        The one that a step raised; a `StorageError` for a full disk or a closed folder; otherwise a
+        `StepError` ``step_failed`` that names the step, the
         cause and the file with the traceback.
     """
     first = _first_failure(error)
     causes = list(_causes(first))
     if ours := next((cause for cause in causes if isinstance(cause, BonafideError)), None):
         return ours
+    if full := next(filter(None, (_disk_error(cause, logs.parent) for cause in causes)), None):
+        return full  # there is no room for a traceback
     cause = causes[-1]
     said = str(cause).strip().partition("\n")[0]
     what = f"{type(cause).__name__}: {said}" if said else type(cause).__name__
@@ -50,6 +55,14 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
     failure = StepError("step_failed", f"{where} failed: {what}; the traceback is in {log}")
     failure.__cause__ = cause
     return failure
+
+
+def _disk_error(cause: BaseException, place: Path) -> StorageError | None:
+    if isinstance(cause, OSError):
+        return storage_error(cause, place)
+    if isinstance(cause, sqlite3.OperationalError) and "disk is full" in str(cause):
+        return storage_error(OSError(errno.ENOSPC, f"ZenML's store: {cause}"), place)
+    return None
 
 
 def _frames(error: BaseException) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from bonafide.corpora import read_corpus
 from bonafide.errors import BundleError
 from bonafide.home import find_bundle, home
 from bonafide.training.ingest import ingest
+from pipelines.store import prepare_store
 
 Tree = dict[str, Any]
 Facts = dict[str, Any]
@@ -21,6 +22,7 @@ def _facts(artifact: ArtifactVersionResponse) -> Facts:
 
 def _bundles() -> list[ArtifactVersionResponse]:
     """Return the bundle artifacts, newest first, each bundle once: as of its latest run."""
+    prepare_store()
     page = Client().list_artifact_versions(
         artifact="bundle", sort_by="desc:created", size=1000, hydrate=True
     )

@@ -1,7 +1,6 @@
 """One training run from the outside: start it, wait, and collect its results."""
 
 import contextlib
-import hashlib
 import signal
 import threading
 import traceback
@@ -10,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import event
 from zenml import Model
 from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from bonafide.bundle import Bundle
-from bonafide.corpora import read_corpus
-from bonafide.corpora.schema import join, require_both_labels
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
 from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
+from bonafide.training.fingerprint import fingerprint, is_change
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
 from pipelines.failures import explain
+from pipelines.store import prepare_store
 from pipelines.training import static_training, training
 
 
@@ -43,7 +42,6 @@ class Trained:
     ran: list[str]
 
 
-LOCKED_S = 300
 _interrupted = threading.Event()
 
 
@@ -75,61 +73,13 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wait_long(connection: Any, _record: Any) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {1000 * LOCKED_S}")
-
-
-def _be_patient() -> None:
-    """Make ZenML wait longer for a locked SQLite database, which parallel steps lock in turn.
-
-    SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
-    after 60 s, and the step fails before its own code.
-    """
-    engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
-    if engine is None or engine.dialect.name != "sqlite":
-        return
-    if not event.contains(engine, "connect", _wait_long):
-        event.listen(engine, "connect", _wait_long)
-        engine.dispose()  # connections from before
-
-
-def fingerprint(corpora: list[str], corpus_format: str | None) -> str:
-    """Hash rows and each file's size and time, after checking that the rows can be trained on.
-
-    Parameters
-    ----------
-    corpora : list of str
-        Manifests or folders.
-    corpus_format : str or None
-        Name of their reader; None to recognise it.
-
-    Returns
-    -------
-    str
-        SHA-256, hexadecimal.
-
-    Raises
-    ------
-    CorpusError
-        If a corpus cannot be read; ``one_class`` if a label has no row.
-    """
-    corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
-    require_both_labels(corpus, ", ".join(corpora))
-    digest = hashlib.sha256(corpus.to_csv().encode())
-    for row in corpus:
-        path = corpus.audio_path(row)
-        status = path.stat() if path.exists() else None  # a missing one is set aside later
-        state = (status.st_size, status.st_mtime_ns) if status else None
-        digest.update(repr(state).encode())
-    return digest.hexdigest()
-
-
 def run_training(
     config: Config,
     corpora: list[str],
     corpus_format: str | None = None,
     *,
     static: bool = False,
+    verify: bool = False,
 ) -> Trained:
     """Run the training pipeline on the active ZenML stack.
 
@@ -143,6 +93,8 @@ def run_training(
         Name of their reader; None to recognise it.
     static : bool
         Run one step after another, for orchestrators that take no dynamic pipeline.
+    verify : bool
+        Hash every file, whatever its size and times.
 
     Returns
     -------
@@ -161,6 +113,7 @@ def run_training(
         config,
         corpora,
         corpus_format,
+        verify=verify,
     )
     return collect(run)
 
@@ -171,9 +124,13 @@ def run_wired(
     config: Config,
     corpora: list[str],
     corpus_format: str | None,
+    *,
+    verify: bool = False,
     **settings: Any,
 ) -> str:
     """Run a pipeline on the active ZenML stack.
+
+    Where a file turns out to have changed since it was ingested, it runs once more, from ingestion.
 
     Parameters
     ----------
@@ -187,6 +144,8 @@ def run_wired(
         Manifests or folders.
     corpus_format : str or None
         Name of their reader; None to recognise it.
+    verify : bool
+        Hash every file, whatever its size and times.
     **settings : Any
         What else the pipeline takes.
 
@@ -207,11 +166,24 @@ def run_wired(
         "config": config,
         "corpora": [str(Path(path).resolve()) for path in corpora],
         "corpus_format": corpus_format,
-        "fingerprint": fingerprint(corpora, corpus_format),
     }
+    with storing(home()):
+        seen = fingerprint(corpora, corpus_format, verify)
+        prepare_store()
     # The first failure ends the run, and is the one that is reported.
     wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
-    _be_patient()
+    try:
+        return _run(wired, settings | {"fingerprint": seen})
+    except BonafideError as error:
+        if not is_change(error):
+            raise
+    # What follows the space makes it another fingerprint: no earlier ingestion is taken for it.
+    again = f"{fingerprint(corpora, corpus_format, True)} {uuid4().hex}"
+    return _run(wired, settings | {"fingerprint": again})
+
+
+def _run(wired: Any, settings: dict[str, Any]) -> str:
+    """Run a pipeline and return the run's id; raise what a step raised."""
     try:
         with _stoppable():
             run = wired(**settings)

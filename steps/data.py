@@ -12,6 +12,7 @@ from bonafide.home import home
 from bonafide.models.config import FitConfig
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import cached_extract
+from bonafide.training.fingerprint import require_unchanged
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
@@ -24,10 +25,11 @@ from steps.policy import cached_step
 def ingest(
     corpora: list[str], corpus_format: str | None, fingerprint: str
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
-    """Decode and measure every recording; `fingerprint` changes when a file does."""
+    """Decode and measure every recording of this `fingerprint`."""
     corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
     # ZenML counts a step's outputs in its return statement: two names, not a call that returns two.
     recordings, quarantine = ingest_corpus(corpus, progress=reporter("ingest"))
+    require_unchanged(fingerprint, corpora, corpus_format)  # or it would be reused for what was
     return recordings, quarantine
 
 

@@ -116,3 +116,6 @@ corpora = click.option(
 corpus_format = click.option(
     "--corpus-format", metavar="NAME", help="such as manifest or folder; default: recognised"
 )
+verify = click.option(
+    "--verify", is_flag=True, help="read every file again, though its size and times are the same"
+)

@@ -21,10 +21,17 @@ def schedule() -> None:
 )
 @options.config
 @options.corpora
-def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str, ...]) -> None:
+@options.verify
+def run(
+    cron: str,
+    timezone: str | None,
+    config: Path | None,
+    corpora: tuple[str, ...],
+    verify: bool,
+) -> None:
     """Train whenever the time comes, until stopped.
 
-    Stopping it, with Ctrl-C or SIGTERM, also stops the training that is going on.
+    Stopping it, however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
     from bonafide.training.config import read_config
@@ -34,8 +41,10 @@ def run(cron: str, timezone: str | None, config: Path | None, corpora: tuple[str
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     if config:
         read_config(config)  # a mistake shows now, not at three in the morning
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Schedule(trigger, train_command(config, corpora), home(), say=click.echo).run()
+    for stopping in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(stopping, lambda *_: sys.exit(0))
+    Schedule(trigger, train_command(config, corpora, verify), home(), say=click.echo).run()
 
 
 @schedule.command()

@@ -25,12 +25,14 @@ def _configuration(path: Path | None) -> "Config":
 @options.corpora
 @options.corpus_format
 @click.option("--sequential", is_flag=True, help="run one step after another, as a static pipeline")
+@options.verify
 @options.quiet
 def train(
     config: Path | None,
     corpora: tuple[str, ...],
     corpus_format: str | None,
     sequential: bool,
+    verify: bool,
     quiet: bool,
 ) -> int:
     """Train, evaluate, export and promote a detector."""
@@ -45,7 +47,9 @@ def train(
         chosen = _configuration(config)
         from pipelines.run import run_training
 
-        trained = run_training(chosen, list(corpora), corpus_format, static=sequential)
+        trained = run_training(
+            chosen, list(corpora), corpus_format, static=sequential, verify=verify
+        )
     show_summary(trained)
     return options.SOME_FAILED if trained.reasons else 0
 

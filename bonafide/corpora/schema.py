@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -21,6 +22,43 @@ LABEL_NAMES = {
     **dict.fromkeys(("spoof", "fake", "deepfake", "generated"), "spoof"),
 }
 
+# What programs and people leave where they have no value. A corpus that says "unknown" means it:
+# its own rows of that name are of one kind, and stay together.
+UNKNOWN_WORDS = frozenset(
+    (
+        *("", "-", "--", "?", "na", "n/a", "n.a.", "nan", "-nan", "nat", "none", "null", "nil"),
+        *("<na>", "(null)", "(blank)", "#n/a", "#n/a n/a", "#na", "#null!", "#value!", "#ref!"),
+    )
+)
+
+
+def read_value(text: str) -> str:
+    """Return a descriptive value, or ``-`` for a word that says that it is not known.
+
+    Such a word is no group: all the rows that hold it would be one speaker, or one source.
+
+    Parameters
+    ----------
+    text : str
+        As the corpus gives it; spaces around it do not count.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> [read_value(text) for text in (" Ann ", "NaN", "None", "n/a", "")]
+    ['Ann', '-', '-', '-', '-']
+    """
+    text = text.strip()
+    return UNKNOWN if text.lower() in UNKNOWN_WORDS else text
+
+
+def known_label(text: str) -> str | None:
+    """Return the label that a word stands for, or None; see `read_label`."""
+    return LABEL_NAMES.get(re.sub(r"[\s_-]+", "-", text.strip().lower()))
+
 
 def read_label(text: str, where: str) -> str:
     """Return the label that a word stands for.
@@ -28,7 +66,7 @@ def read_label(text: str, where: str) -> str:
     Parameters
     ----------
     text : str
-        A key of `LABEL_NAMES`, in any case.
+        A key of `LABEL_NAMES`, in any case; a space or an underscore will do for the hyphen.
     where : str
         File and row, for the message.
 
@@ -47,7 +85,7 @@ def read_label(text: str, where: str) -> str:
     >>> read_label("Bona-Fide", "meta.csv, row 2")
     'bonafide'
     """
-    label = LABEL_NAMES.get(text.lower())
+    label = known_label(text)
     if label is None:
         allowed = ", ".join(LABEL_NAMES)
         raise CorpusError(
@@ -182,7 +220,7 @@ class Corpus:
     @property
     def sha256(self) -> str:
         """Return the SHA-256 of the rows alone: neither the folder nor the audio counts."""
-        return hashlib.sha256(self.to_csv().encode()).hexdigest()
+        return hashlib.sha256(self.to_csv().encode(errors="surrogateescape")).hexdigest()
 
 
 def describe(corpus: Corpus) -> dict[str, int]:

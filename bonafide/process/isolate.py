@@ -14,9 +14,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 
-from bonafide.errors import BonafideError
+from bonafide.errors import BonafideError, storage_error
 from bonafide.process.pool import Progress, silent, worker_count
 
 ENVIRONMENT = {
@@ -209,6 +210,10 @@ def main() -> None:
     said: dict[str, Any]
     try:
         said = {"result": function(progress=progress, **arguments)}
+    except OSError as failure:
+        if (known := storage_error(failure, Path.cwd())) is None:
+            raise
+        said = {"error": [known.code, known.message]}
     except BonafideError as error:
         said = {"error": [error.code, error.message]}
     channel.write(json.dumps(said) + "\n")

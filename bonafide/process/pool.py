@@ -1,5 +1,6 @@
 """Spread work over processes that may crash without ending the run."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -7,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.synchronize import Event as EventType
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from bonafide.errors import BonafideError
@@ -30,11 +31,12 @@ class PoolError(BonafideError):
     """Worker processes that cannot be used."""
 
 
-def _begin(started: EventType) -> None:
+def _begin(started: "Connection[bytes, bytes]") -> None:
     # Ctrl-C reaches the whole group; the parent alone decides what stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    started.set()
+    with contextlib.suppress(OSError):  # all the work may be done by now, and the pool gone
+        started.send_bytes(b"1")
 
 
 def _end_with_parent() -> None:
@@ -49,12 +51,13 @@ class _Pool(ProcessPoolExecutor):
 
     def __init__(self, workers: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self._started = context.Event()
-        super().__init__(workers, context, _begin, (self._started,))
+        # A pipe, which is inherited: what has a name may be gone before the last worker starts.
+        self._started, begun = context.Pipe(duplex=False)
+        super().__init__(workers, context, _begin, (begun,))
 
     def require_started(self) -> None:
         """Raise a `PoolError` if it broke before any work, which no item is to blame for."""
-        if not self._started.is_set():
+        if not self._started.poll():
             raise PoolError(
                 "no_workers",
                 "worker processes end while they start; in a script, what starts them must stand "

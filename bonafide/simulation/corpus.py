@@ -6,12 +6,16 @@ their source's room, noise and level, so that neither duration, level, pauses no
 the classes apart.
 """
 
+import contextlib
+import errno
+import glob
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import soundfile as sf
@@ -19,6 +23,7 @@ import soundfile as sf
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.process.lock import try_lock
 from bonafide.process.pool import map_parallel
 from bonafide.simulation.vocoders import GENERATOR_NAMES, GENERATORS
 from bonafide.simulation.voices import STEP_SAMPLES, Room, Voice, speak
@@ -229,12 +234,31 @@ def simulate(
     manifest = folder / "manifest.csv"
     if _already_there(folder, parameters):
         return manifest
-    draft = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)  # of an earlier call that was stopped
+    _remove_left(folder)
+    draft = folder.with_name(f"{folder.name}.part-{uuid4().hex[:8]}")
     (draft / "audio").mkdir(parents=True)
-    (draft / "README.txt").write_text(_README, encoding="utf-8")
-    whole = Corpus(draft, _write_clips(draft, seed, rows, progress))
-    (draft / "manifest.csv").write_text(whole.to_csv(), encoding="utf-8", newline="\n")
-    (draft / "simulated.json").write_text(json.dumps(parameters, indent=2), encoding="utf-8")
-    draft.replace(folder)  # whole or not at all; an empty folder gives way
+    try:
+        with (draft / "simulated.json").open("w", encoding="utf-8") as marker:
+            try_lock(marker)  # as long as it is being written
+            (draft / "README.txt").write_text(_README, encoding="utf-8")
+            whole = Corpus(draft, _write_clips(draft, seed, rows, progress))
+            (draft / "manifest.csv").write_text(whole.to_csv(), encoding="utf-8", newline="\n")
+            json.dump(parameters, marker, indent=2)
+        draft.replace(folder)  # whole or not at all; an empty folder gives way
+    except OSError as error:
+        # Another call may have written it meanwhile: the same, or it is rejected.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _already_there(
+            folder, parameters
+        ):
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return manifest
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what earlier calls that were killed left beside a folder."""
+    for draft in folder.parent.glob(f"{glob.escape(folder.name)}.part-*"):
+        with contextlib.suppress(FileNotFoundError), (draft / "simulated.json").open("rb") as file:
+            if try_lock(file):
+                shutil.rmtree(draft, ignore_errors=True)

@@ -1,10 +1,13 @@
 """Extraction: every view of every recording and of its augmented copies, into a feature store."""
 
+import errno
 import hashlib
 import inspect
 import json
+import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,15 +18,16 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
-from bonafide.errors import CorpusError
+from bonafide.errors import CorpusError, storage_error
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
-from bonafide.process.lifetime import process_is_gone
+from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.ingest import LIMITS
+from bonafide.training.fingerprint import CHANGED
+from bonafide.training.ingest import LIMITS, sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 
@@ -90,6 +94,16 @@ def _how(
     return rng, augmentation.shares.model_dump(), augmentation.second_share
 
 
+def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:
+    """Return the training window of a recording that still holds the sound of this hash."""
+    waveform = decode(path, limits=LIMITS)
+    if sound_sha256(waveform) != sha256:
+        raise CorpusError(
+            CHANGED, f"{path}: its sound is not what it was when it was ingested; run again"
+        )
+    return training_window(waveform, spec)
+
+
 @dataclass(frozen=True)
 class _Shard:
     folder: Path
@@ -115,7 +129,8 @@ def _extract_shard(shard: _Shard) -> str | None:
     for start in range(0, len(shard.rows), BATCH):
         part = slice(start, start + BATCH)
         rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
-        windows = training_windows(shard.paths[part], spec)
+        files = zip(shard.paths[part], sounds, strict=True)
+        windows = np.stack([_window(path, sha, spec) for path, sha in files])
         for number in range(1 + augmentation.count):
             heard = windows
             if number:
@@ -128,7 +143,10 @@ def _extract_shard(shard: _Shard) -> str | None:
 
 
 def _crashed(shard: _Shard) -> str:
-    return f"a codec crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}"
+    return (
+        f"a process crashed on one of rows {shard.rows[0]} to {shard.rows[-1]}: by a codec, or for "
+        "want of memory"
+    )
 
 
 def _create(
@@ -143,10 +161,30 @@ def _create(
     shapes: dict[str, tuple[int, ...]] = {
         name: (n_all, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
     }
-    for name, shape in {**shapes, STATISTICS: (n_all, spec.n_statistics)}.items():
-        open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float32, shape=shape)
+    shapes[STATISTICS] = (n_all, spec.n_statistics)
+    try:
+        for name, shape in shapes.items():
+            path = folder / f"{name}.npy"
+            open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            _reserve(path)
+    except OSError as error:
+        shutil.rmtree(folder)  # others need what it took
+        needed = f"{4e-6 * sum(map(math.prod, shapes.values())):.1f} MB"
+        if known := storage_error(error, folder, needed):
+            raise known from error
+        raise
     (folder / DONE).write_text("")  # last: a folder with this file is a store
     return FeatureStore(folder)
+
+
+def _reserve(path: Path) -> None:
+    """Have the disk set room aside: a process that finds none where it maps a file is killed."""
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        if sys.platform == "linux":
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _mark(store: FeatureStore, rows: Sequence[int], sha256: NDArray[np.str_]) -> None:
@@ -212,7 +250,10 @@ def extract(
     AudioError
         If a file has become unreadable since it was ingested.
     CorpusError
-        ``decoder_crashed`` if a file has come to crash a codec since.
+        ``changed`` if a file holds another sound since, ``decoder_crashed`` if it has come to crash
+        a codec.
+    StorageError
+        ``disk_full`` or ``unwritable``, before anything is decoded.
     """
     n_rows = len(recordings.corpus)
     store = _create(folder, spec, augmentation, n_rows)
@@ -269,26 +310,53 @@ def cached_extract(
     FeatureStore
         In the cache folder; the next call with the same recordings returns it at once.
     """
-    family, key = root / family_name(spec, augmentation), recordings.rows_sha256[:12]
-    family.mkdir(parents=True, exist_ok=True)
-    known, wanted = FeatureStore(family / key), dict(enumerate(map(str, recordings.sha256)))
-    settings = (spec, augmentation)
-    if known.sounds == wanted and (known.spec, known.augmentation) == settings:
-        os.utime(known.folder)
-        progress(len(recordings.sha256), len(recordings.sha256))
-        return known
-    found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
-    draft = family / f"{key}-{os.getpid()}"
-    stores = [FeatureStore(path) for path in found if path != draft]
-    extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
-    folder = family / key
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)  # a run that is killed before this leaves a draft to take rows from
-    drafts = [path for path in found if "-" in path.name and _is_left_behind(path)]
-    whole = [path for path in found if "-" not in path.name and path != folder]
-    for path in drafts + whole[2:]:
-        shutil.rmtree(path)
-    return FeatureStore(folder)
+    name, key = family_name(spec, augmentation), recordings.rows_sha256[:12]
+    family = root / name
+    with locked(root / "locks" / f"{name}-{key}"):  # another run may extract the very same
+        known = FeatureStore.held(family / key)
+        if known is not None and _is_whole(known, recordings, spec, augmentation):
+            os.utime(known.folder)
+            progress(len(recordings.sha256), len(recordings.sha256))
+            return known
+        found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
+        draft = family / f"{key}-{os.getpid()}"
+        earlier = [_left_or_whole(path, key, root / "locks") for path in found if path != draft]
+        stores = [store for store in earlier if store is not None]
+        extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
+        with locked(root / "locks" / name):  # no other run removes stores meanwhile
+            shutil.rmtree(family / key, ignore_errors=True)
+            draft.rename(family / key)  # a run that is killed before this leaves a draft
+            whole = FeatureStore.held(family / key)
+            del earlier, stores
+            _prune(found, family / key, root / "locks")
+        return whole or FeatureStore(family / key)
+
+
+def _left_or_whole(folder: Path, key: str, locks: Path) -> FeatureStore | None:
+    """Return a store to take rows from: a whole one, or a draft that no run is writing."""
+    theirs, dash, _ = folder.name.partition("-")
+    if dash and theirs != key and is_locked(locks / f"{folder.parent.name}-{theirs}"):
+        return None
+    return FeatureStore.held(folder)
+
+
+def _is_whole(
+    store: FeatureStore, recordings: Recordings, spec: FeatureSpec, augmentation: AugmentationConfig
+) -> bool:
+    if store.sounds != dict(enumerate(map(str, recordings.sha256))):
+        return False
+    return (store.spec, store.augmentation) == (spec, augmentation)
+
+
+def _prune(found: Sequence[Path], newest: Path, locks: Path) -> None:
+    """Remove drafts that were left behind, and all but three stores; none that is in use."""
+    drafts = [path for path in found if "-" in path.name]
+    whole = [path for path in found if "-" not in path.name and path != newest]
+    for path in [*drafts, *whole[2:]]:
+        theirs = path.name.partition("-")[0]
+        with open_lock(locks / f"{path.parent.name}-{theirs}") as writing:
+            if theirs == newest.name or try_lock(writing):
+                FeatureStore(path).remove()
 
 
 def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
@@ -318,8 +386,3 @@ def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
 
 def _age(folder: Path) -> float:
     return -folder.stat().st_mtime
-
-
-def _is_left_behind(draft: Path) -> bool:
-    """Return whether the process that wrote a draft is gone."""
-    return process_is_gone(draft.name.rpartition("-")[2])

@@ -1,6 +1,8 @@
 """Ingestion: decode and measure every recording once; set unusable ones aside with a reason."""
 
 import hashlib
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +85,50 @@ def _active_frames(waveform: Waveform) -> NDArray[np.bool_]:
     return np.asarray(power > power.max() * 1e-4)  # within 40 dB of the loudest frame
 
 
+def sound_sha256(waveform: Waveform) -> str:
+    """Return the SHA-256 of decoded sound, the identity of a recording.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+        At 16 kHz; rounded to 16 bits for the hash.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    pcm = np.clip(np.round(waveform * 32768), -32768, 32767).astype("<i2")
+    return hashlib.sha256(pcm.tobytes()).hexdigest()
+
+
+def _require_file(path: Path) -> int:
+    """Return a file's size; raise an `AudioError` for what is no file, as a pipe never ends."""
+    try:
+        str(path).encode()
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+        problem = "not a file"
+    except UnicodeEncodeError:
+        problem = "its name is not in UTF-8"
+    except ValueError:
+        problem = "its path holds a NUL character"
+    except OSError as error:
+        problem = error.strerror or str(error)
+        if any(re.fullmatch("[A-Za-z]:", part) for part in path.parts):
+            problem += "; paths must be relative to the manifest, or absolute on this machine"
+    raise AudioError("unreadable", f"{_printable(str(path))}: cannot be read: {problem}")
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\0")
+
+
 def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
     """Decode and measure one file; return, not raise, the reason not to use it."""
     try:
+        size = _require_file(path)
         stream = AudioStream(path, LIMITS)
         waveform = decode_stream(stream)
         if too_short(len(waveform)):
@@ -102,9 +145,7 @@ def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
             )
     except AudioError as error:
         return error
-    pcm = np.clip(np.round(waveform * 32768), -32768, 32767).astype("<i2")
-    digest = hashlib.sha256(pcm.tobytes()).hexdigest()
-    return digest, measure(waveform, stream, path.stat().st_size)
+    return sound_sha256(waveform), measure(waveform, stream, size)
 
 
 def _crashed(path: Path) -> AudioError:
@@ -168,7 +209,7 @@ def ingest(
     for number, row in enumerate(corpus):
         result = found[number]
         if isinstance(result, AudioError):
-            rejected.append(Rejected(number, row.path, result.code, result.message))
+            rejected.append(Rejected(number, _printable(row.path), result.code, result.message))
         else:
             usable.append((number, row, result[0]))
     conflicts = _conflicts(usable)
@@ -192,5 +233,5 @@ def _require_usable(corpus: Corpus, quarantine: Quarantine) -> None:
         raise CorpusError(
             "nothing_usable",
             f"{corpus.root}: no usable {sorted(missing)[0]} is left of {quarantine.n_rows} rows; "
-            f"set aside: {reasons}",
+            f"set aside: {reasons}; the first: {quarantine.rejected[0].message}",
         )

@@ -9,20 +9,22 @@ from bonafide.bundle import Bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
+from bonafide.errors import BonafideError, storing
 from bonafide.export.candidate import build_candidate
-from bonafide.home import clean_work, home, work_folder
+from bonafide.home import home, scratch
 from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
 from bonafide.training.extraction import cached_extract
+from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.parts import parts_bar
 from bonafide.training.promotion import keep_and_promote
-from bonafide.training.recordings import Recordings
+from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import fit_scaler
 from bonafide.training.stacking import calibrate_stack, stack_models
 from bonafide.training.store import FeatureStore
@@ -60,7 +62,10 @@ def train(
     Raises
     ------
     CorpusError
-        If a corpus cannot be read, or has too few usable rows or groups.
+        If a corpus cannot be read, or has too few usable rows or groups; ``changed`` if a file
+        changes again and again while it is read.
+    StorageError
+        ``disk_full`` or ``unwritable``.
     IsolatedError
         ``training_failed`` if a base model cannot be fitted or exported.
     BonafideError
@@ -69,19 +74,38 @@ def train(
     root = Path(root) if root else home()
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
+    with storing(root):
+        return _train(config, corpus, root, progress)
+
+
+def _train(
+    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+) -> Bundle:
+    try:
+        prepared = _prepare(config, corpus, root, progress)
+    except BonafideError as error:
+        if not is_change(error):
+            raise
+        prepared = _prepare(config, corpus, root, progress)  # ingested once more
+    recordings, quarantine, folds, store = prepared
+    with scratch(root) as work:
+        candidate, judgement = _candidate(config, recordings, store, folds, work, progress)
+        bundle, _ = keep_and_promote(
+            root, candidate, judgement, recordings, quarantine, config, run={}
+        )
+    return bundle
+
+
+def _prepare(
+    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+) -> tuple[Recordings, Quarantine, Folds, FeatureStore]:
+    """Ingest, split and extract."""
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
     count, test_share = config.folds.count, config.folds.test_share
     folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
     stores, report = root / "features", progress("extract")
     store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
-    try:
-        candidate, judgement = _candidate(config, recordings, store, folds, root, progress)
-        bundle, _ = keep_and_promote(
-            root, candidate, judgement, recordings, quarantine, config, run={}
-        )
-    finally:
-        clean_work(root)
-    return bundle
+    return recordings, quarantine, folds, store
 
 
 def _candidate(
@@ -89,7 +113,7 @@ def _candidate(
     recordings: Recordings,
     store: FeatureStore,
     folds: Folds,
-    root: Path,
+    work: Path,
     progress: Callable[[str], Progress],
 ) -> tuple[Bundle, Judgement]:
     """Fit, stack, export and judge."""
@@ -99,7 +123,7 @@ def _candidate(
     oof, stack, cross_fitted = stack_models(fitted, is_spoof, folds, config.seed)
     calibration = calibrate_stack(stack, cross_fitted, is_spoof, folds)
     candidate, parity = build_candidate(
-        work_folder(root) / "candidate",
+        work / "candidate",
         config=config,
         recordings=recordings,
         store=store,

@@ -1,6 +1,7 @@
 """Retraining on a schedule: a small long-lived process that starts one run at a time."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,21 +11,26 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from zoneinfo import available_timezones
 
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bonafide.errors import ConfigError
+from bonafide.errors import ConfigError, storage_error
+from bonafide.process.lifetime import end_with_parent
+from bonafide.process.lock import is_locked, open_lock, try_lock
 
 HISTORY = "schedule.jsonl"
+LOCK = "schedule.lock"  # held by the run that goes on, and so free once it has ended in any way
 CHECK_EVERY_S = 30
+WAIT_S = 0.2
 STOP_S = 60.0
 
 
-def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
+def train_command(config: Path | None, corpora: Sequence[str], verify: bool = False) -> list[str]:
     """Return the command of one run, for an interpreter of its own.
 
     Parameters
@@ -33,6 +39,8 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
         Configuration; None for the demo's.
     corpora : sequence of str
         Manifests or folders; none for the simulated corpus.
+    verify : bool
+        Read every file again, though its size and times are the same.
 
     Returns
     -------
@@ -44,6 +52,8 @@ def train_command(config: Path | None, corpora: Sequence[str]) -> list[str]:
         command += ["--config", str(config.resolve())]
     for corpus in corpora:
         command += ["--corpus", str(Path(corpus).resolve())]
+    if verify:
+        command.append("--verify")
     return command
 
 
@@ -65,8 +75,14 @@ def cron_trigger(cron: str, timezone: str | None = None) -> CronTrigger:
     Raises
     ------
     ConfigError
-        ``bad_cron`` if the expression or the time zone is not known, or if no time ever fits.
+        ``bad_timezone`` for a time zone that is not known; ``bad_cron`` for an expression that is
+        not one, or that no time ever fits.
     """
+    if timezone is not None and timezone not in available_timezones():
+        raise ConfigError(
+            "bad_timezone",
+            f"time zone {timezone}: not known; must be a name such as Europe/Berlin or UTC",
+        )
     problem = "no time ever fits it"
     try:
         trigger = CronTrigger.from_crontab(cron, timezone=timezone)
@@ -92,14 +108,16 @@ def read_history(root: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Each with ``started`` and ``ended`` (ISO 8601, UTC), ``status`` (exit code, or
-        ``interrupted`` if its schedule was killed) and ``log`` (path of what it printed).
+        Each with ``started`` and ``ended`` (ISO 8601, UTC; ``-`` if it has not), ``status`` (exit
+        code; ``running``, or ``interrupted`` if its schedule was killed) and ``log`` (path of what
+        it printed).
 
     Raises
     ------
     json.JSONDecodeError
         If a line other than the last is damaged.
     """
+    goes_on = is_locked(root / LOCK)  # and again below: a run may start or end meanwhile
     path = root / HISTORY
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     runs: dict[str, dict[str, Any]] = {}
@@ -111,14 +129,18 @@ def read_history(root: Path) -> list[dict[str, Any]]:
                 break
             raise
         runs.setdefault(entry["started"], {"ended": "-", "status": "interrupted"}).update(entry)
-    return list(runs.values())
+    found = list(runs.values())
+    if found and found[-1]["ended"] == "-" and (goes_on or is_locked(root / LOCK)):
+        found[-1]["status"] = "running"
+    return found
 
 
 class Schedule:
-    """Starts a command whenever a trigger is due, never two at a time.
+    """Starts a command whenever a trigger is due, never two at a time in one home.
 
-    A time that comes while a run is still going on is skipped; those that passed while the machine
-    slept are made up for by one run.
+    A time that comes while its own run is still going on is skipped; those that passed while the
+    machine slept are made up for by one run. The run of another schedule, or one that outlived its
+    schedule, is waited for.
 
     Parameters
     ----------
@@ -145,7 +167,7 @@ class Schedule:
         self._scheduler = BlockingScheduler(timezone=UTC, job_defaults=options)
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
-        self._stopped = False
+        self._stopping = threading.Event()
 
     def run(self) -> None:
         """Start runs until stopped: by `stop` or by an exception, as Ctrl-C raises one."""
@@ -161,44 +183,69 @@ class Schedule:
 
     def start(self) -> None:
         """Run the command once, wait for its end, and note it in the history."""
+        try:
+            with open_lock(self.root / LOCK) as lock:
+                self._run_alone(lock)
+        except OSError as error:
+            known = storage_error(error, self.root)
+            self.say(f"no run: {known.code}: {known.message}" if known else f"no run: {error}")
+        if not self._stopping.is_set():
+            self._say_next()
+
+    def _run_alone(self, lock: IO[bytes]) -> None:
+        if not try_lock(lock):
+            self.say("waiting: another run is going on")
+            while not try_lock(lock):
+                if self._stopping.wait(WAIT_S):
+                    return
         with self._starting:
-            if self._stopped:
+            if self._stopping.is_set():
                 return
             started = _now().isoformat(timespec="seconds")
             log = self.root / "logs" / f"train-{started.replace(':', '')}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
-            _note(self.root, {"started": started, "log": str(log)})
             with log.open("w") as file:
+                _note(self.root, {"started": started, "log": str(log)})
                 process = self._process = subprocess.Popen(
                     self.command,
                     stdout=file,
                     stderr=file,
                     start_new_session=True,  # Ctrl-C is this process's to handle
-                    # What a shell starts in the background ignores it, children included.
-                    preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+                    preexec_fn=partial(_prepare_run, os.getpid()),
+                    pass_fds=[lock.fileno()],  # it holds the lock even if this process is killed
                 )
         status = process.wait()
         ended = _now().isoformat(timespec="seconds")
-        _note(self.root, {"started": started, "ended": ended, "status": status})
         self.say(f"run ended with status {status}")
-        if not self._stopped:
-            self._say_next()
+        _note(self.root, {"started": started, "ended": ended, "status": status})
 
     def stop(self) -> None:
         """End the run that is going on, as Ctrl-C does, and start no other."""
+        self._stopping.set()
         with self._starting:
-            self._stopped = True
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_S)
-            self._process.kill()
-        if self._scheduler.running:
-            self._scheduler.shutdown()
+            process = self._process
+        try:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_S)
+        finally:  # a second signal does not wait
+            if process is not None:
+                process.kill()
+            if self._scheduler.running:
+                self._scheduler.shutdown()
 
     def _say_next(self) -> None:
         due = self.trigger.get_next_fire_time(None, _now())
         self.say(f"next run: {due.isoformat(timespec='seconds')}")
+
+
+def _prepare_run(schedule: int) -> None:
+    """Have a run hear Ctrl-C, which the shell's background ignores, and end with its schedule."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent(signal.SIGKILL)
+    if os.getppid() != schedule:  # it was killed just now
+        os._exit(1)
 
 
 def _now() -> datetime:

@@ -1,7 +1,10 @@
 """The feature store: a folder of memory-mapped arrays, one per view."""
 
+import contextlib
 import hashlib
 import json
+import shutil
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
 from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.process.lock import try_lock
 from bonafide.training.config import AugmentationConfig
 
 DONE = "rows.jsonl"
@@ -65,6 +69,37 @@ class FeatureStore(Artifact):
         sounds = [sha for _, sha in sorted(self.sounds.items())]
         text = json.dumps([self.spec.sha256, self.augmentation.model_dump(), sounds])
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def held(cls, folder: Path) -> Self | None:
+        """Return the store in a folder; `remove` leaves it alone as long as the object lives.
+
+        Parameters
+        ----------
+        folder : Path
+            Where it may lie.
+
+        Returns
+        -------
+        FeatureStore or None
+            None if it is not there, or just being removed.
+        """
+        try:
+            file = (folder / SPEC).open("rb")
+        except FileNotFoundError:
+            return None
+        if not (try_lock(file, shared=True) and (folder / SPEC).exists()):
+            file.close()
+            return None
+        store = cls(folder)
+        weakref.finalize(store, file.close)
+        return store
+
+    def remove(self) -> None:
+        """Remove the folder, unless it is gone or the store is `held`."""
+        with contextlib.suppress(FileNotFoundError), (self.folder / SPEC).open("rb") as file:
+            if try_lock(file):
+                shutil.rmtree(self.folder)
 
     def save(self, folder: Path) -> None:
         """Link or copy the files; a store that is complete never changes again."""

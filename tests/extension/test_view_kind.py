@@ -23,6 +23,7 @@ from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
 from bonafide.training.config import AugmentationConfig, parse_config
 from bonafide.training.extraction import extract
+from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from tests.helpers.networks import VIEWS, sounds, untrained_bundle
 
@@ -104,7 +105,7 @@ def test_it_is_extracted_exported_and_scored(tmp_path: Path) -> None:
     for number, clip in enumerate(clips):
         soundfile.write(tmp_path / f"{number}.wav", clip, SAMPLE_RATE_HZ, subtype="FLOAT")
     rows = [Row(f"{number}.wav", "bonafide") for number in range(len(clips))]
-    digests = np.array([str(number) for number in range(len(clips))])
+    digests = np.array([sound_sha256(clip) for clip in clips])
     recordings = Recordings(Corpus(tmp_path, rows), digests, np.zeros((len(clips), 1)))
     store = extract(recordings, spec, AugmentationConfig(count=0), tmp_path / "store", workers=1)
     for clip, seen in zip(clips, store.view("imfcc"), strict=True):

@@ -1,5 +1,6 @@
 """Runs that fail in ways that ZenML does not tell: `python -m tests.helpers.failing`."""
 
+import errno
 import json
 import sqlite3
 import sys
@@ -17,6 +18,7 @@ from zenml.zen_stores.sql_zen_store import SqlZenStore
 from bonafide.errors import BonafideError, CorpusError
 from bonafide.training.config import Config
 from pipelines import run
+from pipelines.failures import explain
 
 
 @step(enable_cache=False)
@@ -31,6 +33,8 @@ def work(case: str, number: int) -> int:
             {}["lost"]
         except KeyError as error:
             raise ValueError("outer words") from error
+    if case == "full":
+        raise OSError(errno.ENOSPC, "No space left on device", "features/lfcc.npy")
     if case == "ours":
         raise CorpusError("own_code", "own words")
     time.sleep(1.0)
@@ -91,7 +95,13 @@ def told(wiring: Any, case: str) -> list[str]:
 
 def main() -> None:
     run.fingerprint = lambda *_: ""  # type: ignore[assignment]
-    found = {case: told(side_by_side, case) for case in ("inside", "ours", "outside", "well")}
+    found = {
+        case: told(side_by_side, case) for case in ("inside", "ours", "full", "outside", "well")
+    }
+    store_full = sqlite3.OperationalError("database or disk is full")
+    for case, error in (("store full", store_full), ("closed", PermissionError(13, "denied"))):
+        shown = explain(error, Path("home/logs"))
+        found[case] = [shown.code, shown.message, type(shown.__cause__).__name__]
     with failing(SqlZenStore, "create_run_step", "train_gru"):
         found["before"] = told(side_by_side, "well")
         found["before, one by one"] = told(one_by_one, "well")

@@ -65,6 +65,21 @@ def test_what_a_step_says_itself_stays_as_it_is(told: dict[str, list[str]]) -> N
     assert told["ours"] == ["own_code", "own words", "NoneType"]
 
 
+@pytest.mark.parametrize(
+    ("case", "code", "message"),
+    [
+        ("full", "disk_full", "features/lfcc.npy: No space left on device; make room, or choose"),
+        ("store full", "disk_full", "home: ZenML's store: database or disk is full; make room"),
+        ("closed", "unwritable", "home: denied; it must be a place to write to"),
+    ],
+)
+def test_a_disk_that_takes_nothing(
+    case: str, code: str, message: str, told: dict[str, list[str]]
+) -> None:
+    assert told[case][0] == code
+    assert told[case][1].startswith(message)
+
+
 def test_a_locked_database_is_waited_for(told: dict[str, list[int]]) -> None:
     assert told["patience"] == [300_000]  # ms; ZenML's own are 60 s, and then the step fails
 

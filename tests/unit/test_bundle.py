@@ -1,5 +1,6 @@
 """Bundles and the home folder: what is written is what is read, and nothing else is."""
 
+import errno
 import json
 import os
 import shutil
@@ -449,6 +450,29 @@ def test_a_draft_left_by_a_run_that_died_is_no_bundle(version: str, tmp_path: Pa
     second = keep(root, make(tmp_path / "b", "b"), {}, "card")
     assert second.identity["version"] == "2"
     assert read_bundle(second.folder) == second and read_bundle(first.folder) == first
+
+
+def test_a_full_disk_keeps_nothing_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "home"
+    first = keep(root, make(tmp_path / "a", "a"), {}, "card")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("write_bundle", "_write_out"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"bonafide.home.{name}", refuse)
+            with pytest.raises(OSError, match="No space left"):
+                keep(root, make(tmp_path / name, name), {}, "card")
+        assert list((root / "bundles" / "default").iterdir()) == [first.folder]
+    promote(root, first)
+    with monkeypatch.context() as patch:
+        patch.setattr("bonafide.home._write_out", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            promote(root, keep(root, first, {}, "card"))
+    assert find_bundle(root) == first
 
 
 def test_promote_and_find(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from bonafide.corpora import COLUMNS, Corpus, Row, read_corpus, recognise
 from bonafide.corpora.folder import read as read_folder
 from bonafide.corpora.manifest import read as read_manifest
-from bonafide.corpora.schema import LABEL_NAMES, describe, join, require_both_labels
+from bonafide.corpora.schema import LABEL_NAMES, describe, join, read_value, require_both_labels
 from bonafide.errors import ConfigError, CorpusError
+from bonafide.training.folds import connected_groups
 
 LABEL_WORDS = "bonafide, bona-fide, real, genuine, human, spoof, fake, deepfake, generated"
 BONAFIDE = ("bonafide", "bona-fide", "real", "genuine", "human")
@@ -48,8 +49,13 @@ def csv_file(folder: Path, text: str, name: str = "m.csv", encoding: str = "utf-
     return path
 
 
-def parquet_file(folder: Path, columns: dict[str, list[Any]], name: str = "m.parquet") -> Path:
-    pq.write_table(pa.table(columns), folder / name)
+Columns = dict[str, list[Any]] | list[tuple[str, list[Any]]]
+
+
+def parquet_file(folder: Path, columns: Columns, name: str = "m.parquet") -> Path:
+    pairs = columns.items() if isinstance(columns, dict) else columns
+    names, values = zip(*pairs, strict=True)
+    pq.write_table(pa.table([pa.array(each) for each in values], list(names)), folder / name)
     return folder / name
 
 
@@ -102,8 +108,46 @@ def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
         ("path,label,speaker\na.wav,spoof\n", "utf-8"),
         ("path,label\n\na.wav,spoof\n\n", "utf-8"),
         ("path,label,speaker\na.wav,spoof,\n", "utf-8"),
+        ("path,label\na.wav,spoof\n,\n , \n,,,\n", "utf-8"),
+        ("path,label,,\n,,,\na.wav,spoof,,\n,,,\n", "utf-8-sig"),
+        ("path;label\r\na.wav;spoof\r\n;\r\n", "utf-8-sig"),
+        ("path\tlabel\r\na.wav\tspoof\r\n", "utf-16"),
+        ("path,label\na.wav,spoof\n", "utf-16-le"),
+        ("\ufeffpath,label\na.wav,spoof\n", "utf-16-be"),
+        ("path,label\na.wav,spoof\n", "utf-16-be"),
+        ("path,label\na.wav,spoof\n", "utf-32"),
+        ("label|path\nspoof|a.wav\n", "utf-8"),
+        ("sep=;\r\npath;label\r\na.wav;spoof\r\n", "utf-8"),
+        ("Path, LABEL \na.wav,spoof\n", "utf-8"),
+        ("path,label\ra.wav,spoof\r", "utf-8"),
+        ("\n,,\n;;\npath;label\na.wav;spoof\n".replace(",", ";"), "utf-8"),
+        ("mine,mine,path,label\n1,2,a.wav,spoof\n", "utf-8"),
+        ('path,label,mine\na.wav,spoof,"two\n\nlines, with ""quotes"""\n', "utf-8"),
     ],
-    ids=["bom", "crlf", "no end", "quoted", "column more", "cells more", "short", "blank", "empty"],
+    ids=[
+        *(
+            "bom",
+            "crlf",
+            "no end",
+            "quoted",
+            "column more",
+            "cells more",
+            "short",
+            "blank",
+            "empty",
+        ),
+        *("blank rows at the end", "blank columns and rows", "semicolons", "tabs in utf-16"),
+        *("utf-16 without mark", "utf-16, big end first", "utf-16 big, without mark", "utf-32"),
+        *(
+            "bars",
+            "Excel's separator",
+            "case and spaces",
+            "old mac",
+            "blank rows before",
+            "ours once",
+            "quoted lines",
+        ),
+    ],
 )
 def test_ways_to_write_the_same(text: str, encoding: str, tmp_path: Path) -> None:
     assert read_manifest(csv_file(tmp_path, text, encoding=encoding)).rows == [
@@ -112,7 +156,9 @@ def test_ways_to_write_the_same(text: str, encoding: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("written", [*BONAFIDE, *SPOOF])
-@pytest.mark.parametrize("change", [str, str.upper, str.title, lambda s: f" {s}\t"])
+@pytest.mark.parametrize(
+    "change", [str, str.upper, str.title, lambda s: f" {s}\t", lambda s: s.replace("-", "_")]
+)
 def test_label_synonyms(written: str, change: Callable[[str], str], tmp_path: Path) -> None:
     corpus = read_manifest(csv_file(tmp_path, f"path,label\na.wav,{change(written)}\n"))
     assert corpus.rows[0].label == ("bonafide" if written in BONAFIDE else "spoof")
@@ -125,6 +171,81 @@ def test_these_are_all_labels() -> None:
 def test_names_may_hold_any_letters(tmp_path: Path) -> None:
     path = csv_file(tmp_path, 'path,label,speaker\n"ü, ""x"".wav",real,Łukasz 王\n')
     assert read_manifest(path).rows == [Row('ü, "x".wav', "bonafide", speaker="Łukasz 王")]
+
+
+UNKNOWNS = (
+    "",
+    "-",
+    "?",
+    " -- ",
+    "nan",
+    "NaN",
+    "NA",
+    "N/A",
+    "n/a",
+    "None",
+    "null",
+    "NULL",
+    "#N/A",
+    "<NA>",
+)
+
+
+@pytest.mark.parametrize("column", sorted(set(COLUMNS) - {"path", "label"}))
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_word_for_unknown_is_no_group(kind: str, column: str, tmp_path: Path) -> None:
+    paths = [f"{number}.wav" for number in range(len(UNKNOWNS) + 1)]
+    values = [*UNKNOWNS, " Nan Xu "]
+    if kind == "csv":
+        lines = [f"{path},real,{value}\n" for path, value in zip(paths, values, strict=True)]
+        manifest = csv_file(tmp_path, f"path,label,{column}\n" + "".join(lines))
+    else:
+        columns = {"path": paths, "label": ["real"] * len(paths), column: values}
+        manifest = parquet_file(tmp_path, columns)
+    corpus = read_corpus(manifest)
+    assert corpus.column(column).tolist() == ["-"] * len(UNKNOWNS) + ["Nan Xu"]
+
+
+@pytest.mark.parametrize("word", ["nan", "NULL", "N/A", "?", ""])
+def test_unknown_speakers_stand_alone(word: str, tmp_path: Path) -> None:
+    labels = ["real", "fake"] * 4
+    lines = [f"{number}.wav,{label},{word},None\n" for number, label in enumerate(labels)]
+    corpus = read_corpus(csv_file(tmp_path, "path,label,speaker,source\n" + "".join(lines)))
+    assert describe(corpus)["speakers"] == describe(corpus)["sources"] == 0
+    assert len(set(connected_groups(corpus).tolist())) == 8
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"audio\a.wav", "audio/a.wav"),
+        (r".\audio\deep/a.wav", "audio/deep/a.wav"),
+        (r"..\a.wav", "../a.wav"),
+        (r"C:\corpus\a.wav", "C:/corpus/a.wav"),
+        (r"\\server\share\a.wav", "//server/share/a.wav"),
+        (r"a\b.wav", r"a\b.wav"),  # a file has this very name
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_paths_of_windows(kind: str, written: str, read: str, tmp_path: Path) -> None:
+    touch(tmp_path, r"a\b.wav")
+    if kind == "csv":
+        manifest = csv_file(tmp_path, f"path,label\n{written},real\n")
+    else:
+        manifest = parquet_file(tmp_path, {"path": [written], "label": ["real"]})
+    assert read_corpus(manifest).rows == [Row(read, "bonafide")]
+
+
+def test_a_nul_in_a_path_is_the_rows_own_matter(tmp_path: Path) -> None:
+    corpus = read_corpus(csv_file(tmp_path, "path,label\na.wav,real\nb\0.wav,fake\n"))
+    assert [row.path for row in corpus] == ["a.wav", "b\0.wav"]
+
+
+def test_blank_rows_of_parquet(tmp_path: Path) -> None:
+    columns = {"path": ["a.wav", None, ""], "label": ["real", None, " "], "duration_s": [1.0] * 3}
+    columns["duration_s"][1:] = [float("nan"), None]
+    path = parquet_file(tmp_path, columns)
+    assert read_corpus(path).rows == [Row("a.wav", "bonafide", duration_s="1.0")]
 
 
 def test_parquet_reads_as_csv(tmp_path: Path) -> None:
@@ -207,14 +328,69 @@ ERRORS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "are path, label, attack_type, .*, text_id",
     ),
     "no label": (
-        lambda d: csv_file(d, "path,Label\na.wav,real\n"),
+        lambda d: csv_file(d, "path,Labels\na.wav,real\n"),
         "missing_column",
-        "row 1: column 'label' is missing; seen are path, Label",
+        "row 1: column 'label' is missing; seen are path, Labels",
     ),
-    "semicolons": (
-        lambda d: csv_file(d, "path;label\na.wav;real\n"),
+    "colons": (
+        lambda d: csv_file(d, "path:label\na.wav:real\n"),
         "missing_column",
-        "row 1: column 'path' is missing; seen are path;label",
+        "row 1: column 'path' is missing; seen are path:label",
+    ),
+    "a column twice": (
+        lambda d: csv_file(d, "path,label,label\na.wav,real,fake\n"),
+        "duplicate_column",
+        r"m\.csv, row 1: column 'label' stands 2 times; seen are path, label, label; each must",
+    ),
+    "the same column twice, and equal": (
+        lambda d: csv_file(d, "path,label,path\na.wav,real,a.wav\n"),
+        "duplicate_column",
+        "column 'path' stands 2 times",
+    ),
+    "a column twice but for case and spaces": (
+        lambda d: csv_file(d, "path,label,Speaker, speaker \na.wav,real,ann,bob\n"),
+        "duplicate_column",
+        "column 'speaker' stands 2 times; seen are path, label, Speaker,  speaker ; each must",
+    ),
+    "parquet, a column twice": (
+        lambda d: parquet_file(d, [("path", ["a"]), ("label", ["real"]), ("Label", ["fake"])]),
+        "duplicate_column",
+        r"m\.parquet, row 1: column 'label' stands 2 times; seen are path, label, Label",
+    ),
+    "parquet, a column twice, letter for letter": (
+        lambda d: parquet_file(d, [("path", ["a"]), ("label", ["real"]), ("label", ["fake"])]),
+        "duplicate_column",
+        "column 'label' stands 2 times",
+    ),
+    "no text at all": (
+        lambda d: csv_file(d, "\0" * 4096 + "\ufdd0\n"),
+        "missing_column",
+        r"row 1: column 'path' is missing; seen are \?{500}; needed",
+    ),
+    "a comma too many": (
+        lambda d: csv_file(d, "path,label,speaker\na.wav,real,Smith, Ann\n"),
+        "bad_row",
+        r"m\.csv, row 2: 4 cells under 3 columns; must be at most 3: quote a text",
+    ),
+    "a quote that is never closed": (
+        lambda d: csv_file(d, 'path,label,text_id\na.wav,real,"one\nb.wav,fake,two\n'),
+        "bad_manifest",
+        "row 3: not a CSV file in UTF-8: unexpected end of data",
+    ),
+    "rows of commas alone": (
+        lambda d: csv_file(d, "path,label\n,\n , \n"),
+        "no_rows",
+        "holds no recording",
+    ),
+    "a path that is not known": (
+        lambda d: csv_file(d, "path,label\na.wav,real\nnan,real\n"),
+        "bad_row",
+        "row 3: the path is empty",
+    ),
+    "a label that is not known": (
+        lambda d: csv_file(d, "path,label\na.wav,N/A\n"),
+        "bad_label",
+        "row 2: label 'N/A' is not known",
     ),
     "unknown label": (
         lambda d: csv_file(d, "path,label\na.wav,real\nb.wav,synthetic\n"),
@@ -249,12 +425,12 @@ ERRORS: dict[str, tuple[Callable[[Path], Path], str, str]] = {
     "latin-1": (
         lambda d: csv_file(d, "path,label\nü.wav,real\n", encoding="latin-1"),
         "bad_manifest",
-        r"m\.csv: not a CSV file in UTF-8: .*utf-8",
+        r"m\.csv: not a CSV file in UTF-8: row 2: .*utf-8.*; save it as CSV UTF-8",
     ),
-    "utf-16": (
-        lambda d: csv_file(d, "path,label\na.wav,real\n", encoding="utf-16"),
-        "bad_manifest",
-        "not a CSV file in UTF-8",
+    "utf-16, cut": (
+        lambda d: csv_file(d, "path,label\na.wav,real\n\0", encoding="utf-16-le"),
+        "bad_label",
+        "row 3: label '-'",
     ),
     "a huge field": (
         lambda d: csv_file(d, "path,label\n" + "a" * 200_000 + ",real\n"),
@@ -364,6 +540,42 @@ def test_folder_synonyms(name: str, tmp_path: Path) -> None:
     (row,) = read_folder(touch(tmp_path, f"{name}/a.wav"))
     assert row.path == f"{name}/a.wav"
     assert row.label == ("bonafide" if name.lower() in BONAFIDE else "spoof")
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "system"),
+    [
+        ("fake/de/vits/a.wav", "de", "vits"),
+        ("fake/zh-CN/tts_models_zh/sub/a.wav", "zh-CN", "tts_models_zh"),
+        ("fake/en/a.wav", "en", "-"),
+        ("fake/none/a.wav", "-", "-"),
+        ("fake/vits/a.wav", "-", "vits"),
+        ("fake/xtts/de/a.wav", "-", "xtts"),
+    ],
+)
+def test_a_level_of_languages(name: str, language: str, system: str, tmp_path: Path) -> None:
+    (row,) = read_folder(touch(tmp_path, name))
+    assert (row.language, row.system) == (language, system)
+
+
+def test_mlaad(tmp_path: Path) -> None:
+    """Its lists in the models' folders tell a language without a code of two letters."""
+    for model in ("de/vits", "en/bark", "fil/xtts_v2"):
+        touch(tmp_path, f"fake/{model}/1.wav", f"fake/{model}/meta.csv", "real/en/ann/1.wav")
+    fakes = [row for row in read_corpus(tmp_path) if row.label == "spoof"]
+    assert [(row.language, row.system) for row in fakes] == [
+        ("de", "vits"),
+        ("en", "bark"),
+        ("fil", "xtts_v2"),
+    ]
+    (real,) = (row for row in read_corpus(tmp_path) if row.label == "bonafide")
+    assert (real.language, real.speaker) == ("en", "ann")
+
+
+def test_initials_are_no_languages(tmp_path: Path) -> None:
+    corpus = read_folder(touch(tmp_path, "real/de/1.wav", "real/jm/1.wav", "real/ab/1.wav"))
+    assert [row.speaker for row in corpus] == ["ab", "de", "jm"]
+    assert set(corpus.column("language").tolist()) == {"-"}
 
 
 def test_several_folders_of_one_class(tmp_path: Path) -> None:
@@ -491,10 +703,10 @@ texts = st.text(
 ).filter(lambda text: text == text.strip())
 rows = st.builds(
     Row,
-    path=texts.filter(lambda text: text != "-"),
+    path=texts.filter(lambda text: read_value(text) != "-" and "\\" not in text),
     label=st.sampled_from(("bonafide", "spoof")),
-    speaker=texts,
-    text_id=texts,
+    speaker=texts.map(read_value),
+    text_id=texts.map(read_value),
 )
 
 

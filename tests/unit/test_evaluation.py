@@ -820,3 +820,5 @@ class TestEvaluateCorpus:
         ) as caught:
             evaluate_corpus(detector, corpus, progress=lambda *_: None)
         assert caught.value.code == "nothing_usable"
+        first = str(Path("corpus") / "bad.wav")
+        assert f"of 2, failed: not_audio 1; the first: {first}" in caught.value.message

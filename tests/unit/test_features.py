@@ -1,10 +1,14 @@
 """The feature store: what the graph gives, and no work twice."""
 
+import errno
 import json
+import os
+import resource
 import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 
 from bonafide.audio import decode
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, CorpusError, StorageError
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
@@ -27,6 +31,7 @@ from bonafide.training.extraction import (
     family_name,
     training_window,
 )
+from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
 
@@ -59,7 +64,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recordings_of(folder: Path, numbers: list[int]) -> Recordings:
     rows = [Row(f"{n}.wav", ("bonafide", "spoof")[n % 2]) for n in numbers]
-    sounds = np.array([f"sound {n:02d}" for n in numbers])
+    sounds = np.array([sound_sha256(decode(folder / row.path)) for row in rows])
     return Recordings(Corpus(folder, rows), sounds, np.zeros((len(numbers), 1)))
 
 
@@ -217,11 +222,88 @@ class TestExtract:
         self, files: Path, tmp_path: Path, content: bytes, code: str
     ) -> None:
         shutil.copytree(files, tmp_path / "files")
-        (tmp_path / "files" / "1.wav").write_bytes(content)
         changed = recordings_of(tmp_path / "files", [0, 1])
+        (tmp_path / "files" / "1.wav").write_bytes(content)
         with pytest.raises(AudioError, match=r"1\.wav: ") as caught:
             extract(changed, SPEC, NONE, tmp_path / "store", workers=1)
         assert caught.value.code == code
+
+    def test_a_file_that_holds_another_sound(self, files: Path, tmp_path: Path) -> None:
+        """Nothing is kept under the hash of a sound that it is not, and nothing of it reused."""
+        shutil.copytree(files, tmp_path / "files")
+        path = tmp_path / "files" / "1.wav"
+        ingested, content = recordings_of(tmp_path / "files", [0, 1, 2]), path.read_bytes()
+        sf.write(path, np.random.default_rng(9).normal(0, 0.1, (len(content) - 44) // 2), RATE)
+        assert path.stat().st_size == len(content)
+        with pytest.raises(CorpusError, match=r"1\.wav: its sound is not what it was") as caught:
+            cached_extract(ingested, SPEC, NONE, tmp_path / "store")
+        assert caught.value.code == "changed"
+        path.write_bytes(content)
+        store = cached_extract(ingested, SPEC, NONE, tmp_path / "store")
+        want = extract(recordings_of(files, [0, 1, 2]), SPEC, NONE, tmp_path / "want", workers=1)
+        assert_equal(store, want)
+
+    @pytest.mark.parametrize(
+        ("number", "code", "words"),
+        [
+            (
+                errno.ENOSPC,
+                "disk_full",
+                r"No space left on device; \d+\.\d MB are needed: make room",
+            ),
+            (errno.EDQUOT, "disk_full", r"quota exceeded; \d+\.\d MB are needed"),
+            (errno.EROFS, "unwritable", "Read-only file system; it must be a place to write to"),
+        ],
+    )
+    def test_a_disk_without_room(
+        self,
+        files: Path,
+        tmp_path: Path,
+        work_is_refused: None,
+        monkeypatch: pytest.MonkeyPatch,
+        number: int,
+        code: str,
+        words: str,
+    ) -> None:
+        """It shows before anything is decoded, and what was taken of it is given back."""
+
+        def refuse(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(features.os, "posix_fallocate", refuse)
+        with pytest.raises(StorageError, match=words) as caught:
+            cached_extract(recordings_of(files, [0, 1]), SPEC, NONE, tmp_path)
+        assert caught.value.code == code
+        assert str(tmp_path / FAMILY) in caught.value.message
+        assert not list((tmp_path / FAMILY).iterdir())
+
+    def test_a_limit_on_the_size_of_files(
+        self, files: Path, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        some = recordings_of(files, [0, 1, 2, 3])
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, before[1]))
+        try:
+            with pytest.raises(StorageError, match=r"File too large; .* MB are needed") as caught:
+                cached_extract(some, SPEC, NONE, tmp_path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert caught.value.code == "disk_full"
+        assert not list((tmp_path / FAMILY).iterdir())
+
+    def test_room_is_set_aside_before_it_is_needed(self, pristine: FeatureStore) -> None:
+        for path in pristine.folder.glob("*.npy"):
+            assert path.stat().st_blocks * 512 >= path.stat().st_size
+
+    def test_the_room_of_others_shows_where_none_can_be_set_aside(
+        self, files: Path, tmp_path: Path, work_is_refused: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on macOS."""
+        monkeypatch.setattr(features.sys, "platform", "darwin")
+        monkeypatch.setattr(features.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+        with pytest.raises(StorageError, match=r"No space left on device; .* MB are needed"):
+            extract(recordings_of(files, [0, 1]), SPEC, NONE, tmp_path / "store")
+        assert not (tmp_path / "store").exists()
 
 
 class TestCopies:

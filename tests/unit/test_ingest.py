@@ -1,5 +1,6 @@
 """Ingestion: what is set aside and why, what remains, and what is measured."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,52 @@ class TestIngest:
         with pytest.raises(CorpusError, match=match) as caught:
             ingest(part, workers=1)
         assert caught.value.code == code
+
+    @pytest.mark.parametrize(
+        ("name", "shown", "reason"),
+        [
+            ("no\0.wav", r"no\0.wav", "its path holds a NUL character"),
+            ("caf\udce9.wav", r"caf\udce9.wav", "its name is not in UTF-8"),
+            ("pipe.wav", "pipe.wav", "not a file"),
+            (".", "", "not a file"),
+            ("x" * 5000, "x" * 5000, "File name too long"),
+            ("C:/mine/a.wav", "C:/mine/a.wav", "No such file or directory; paths must be relative"),
+            ("~/a.wav", "~/a.wav", "No such file or directory"),
+            ("https://host/a.wav", "https:/host/a.wav", "No such file or directory"),
+        ],
+    )
+    def test_what_is_no_file(
+        self, corpus: Corpus, tmp_path: Path, name: str, shown: str, reason: str
+    ) -> None:
+        folder = corpus.root
+        if name == "pipe.wav" and not (folder / name).exists():
+            os.mkfifo(folder / name)
+        good = [Row(each, FILES[each][1]) for each in GOOD]
+        kept, quarantine = ingest(Corpus(folder, [*good, Row(name, "spoof")]), workers=1)
+        (item,) = quarantine.rejected
+        assert (item.row, item.code) == (len(good), "unreadable")
+        assert item.message.startswith(f"{folder / shown}: cannot be read: {reason}")
+        quarantine.save(tmp_path)
+        assert Quarantine.load(tmp_path) == quarantine
+        assert item.message.encode().decode() == item.message
+        assert all(page.encode() for page in quarantine.pages().values())
+        assert kept.rows_sha256
+
+    def test_nothing_usable_names_the_first_file(self, tmp_path: Path) -> None:
+        rows = [Row(r"a\1.wav", "spoof"), Row("a/2.wav", "bonafide")]
+        message = r"set aside: unreadable 2; the first: .*a.1\.wav: cannot be read: No such file"
+        with pytest.raises(CorpusError, match=message):
+            ingest(Corpus(tmp_path, rows), workers=1)
+
+    def test_the_same_path_twice(self, corpus: Corpus) -> None:
+        good = [Row(each, FILES[each][1]) for each in GOOD]
+        twice = [good[0], replace(good[1], label="bonafide")]
+        _, quarantine = ingest(Corpus(corpus.root, [*good, *twice]), workers=1)
+        assert [(item.row, item.code) for item in quarantine.rejected] == [
+            (1, "label_conflict"),
+            (len(good), "duplicate"),
+            (len(good) + 1, "label_conflict"),
+        ]
 
     def test_no_rejected(self) -> None:
         assert Quarantine().counts() == {}

@@ -70,6 +70,32 @@ class TestMapParallel:
                 time.sleep(1.5)
         assert found == {0: 0, 1: "crashed on kill"} | {n: n * n for n in range(2, 9)}
 
+    def test_a_worker_that_comes_too_late_says_nothing(self, children: Any, tmp_path: Path) -> None:
+        """The other one does all the work before it has started, and the pool goes."""
+        script = tmp_path / "script.py"
+        script.write_text(
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from bonafide.process.pool import map_parallel\n"
+            "import children\n"
+            "if __name__ == '__main__':\n"
+            "    jobs = [('square', 2)] * 4\n"
+            "    found = list(map_parallel(children.work, jobs, crashed=None, workers=2))\n"
+            "    print(len(found))\n"
+            "else:\n"
+            "    try:\n"
+            "        Path(sys.argv[1]).touch(exist_ok=False)\n"
+            "    except FileExistsError:\n"
+            "        time.sleep(2)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, script, tmp_path / "first"],
+            env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{HELPERS}"},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.stdout, done.stderr) == ("4\n", "")
+
     def test_an_error_is_the_callers(self, children: Any) -> None:
         with pytest.raises(ValueError, match="no such thing"):
             self.run(children, [("square", 1), ("raise", "no such thing"), ("square", 2)])

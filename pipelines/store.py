@@ -1,0 +1,34 @@
+"""ZenML's own store: opened by one process at a time, and waited for."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from zenml.client import Client
+from zenml.utils.io_utils import get_global_config_directory
+
+from bonafide.process.lock import locked
+
+LOCKED_S = 300
+
+
+def prepare_store() -> None:
+    """Open ZenML's store, and have its SQLite database waited for.
+
+    Two processes that open a fresh store at one time would both create its tables, and one of them
+    would fail; so only one at a time may open it.
+
+    SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
+    after 60 s, and the step fails before its own code.
+    """
+    with locked(Path(get_global_config_directory()) / "bonafide.lock"):
+        engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
+    if engine is None or engine.dialect.name != "sqlite":
+        return
+    if not event.contains(engine, "connect", _wait_long):
+        event.listen(engine, "connect", _wait_long)
+        engine.dispose()  # connections from before
+
+
+def _wait_long(connection: Any, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {1000 * LOCKED_S}")
