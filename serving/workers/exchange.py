@@ -29,6 +29,7 @@ from serving.workers.queue import (
 
 log = logging.getLogger("bonafide.serve")
 ATTEMPTS = 2
+ROOM_BYTES = 1 << 20
 PING, PING_S = -1, 10.0  # its number, and the seconds after which another is sent
 
 
@@ -93,6 +94,11 @@ class Exchange:
             and is_at(self._queue, self.folder / PIPE)
             and self._socket.is_socket()
         )
+
+    def has_room(self) -> bool:
+        """Return whether there is room for an upload, were it small."""
+        disk = os.statvfs(self.folder)
+        return not disk.f_blocks or disk.f_bavail * disk.f_frsize >= ROOM_BYTES
 
     @property
     def waiting(self) -> int:

@@ -1,6 +1,7 @@
 """A worker's scorer: kept running, with the bundle in production or the last good one before it."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -18,7 +19,7 @@ log = logging.getLogger("bonafide.serve")
 START_S = 60.0
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
-GOOD = "good"  # in the run folder: the folder of the last bundle that a scorer started with
+GOOD, MOST_GOOD = "good", 4  # in the run folder: the bundles that scorers started with last
 
 
 async def start_scorer(
@@ -81,6 +82,7 @@ class Keeper:
         self._started = 0.0
         self._served, self._refused = "never", "never"  # stamps
         self._retry_at = self._pause_s = 0.0
+        self._good: list[str] = []
 
     @property
     def is_running(self) -> bool:
@@ -106,10 +108,7 @@ class Keeper:
             return
         if time.monotonic() - self._started < PAUSE_S:  # it ended as soon as it had started
             await asyncio.sleep(PAUSE_S)
-        bundle = self.bundle or self._last_good()
-        if bundle is None:
-            raise BundleError("no_bundle", self.stale)
-        await self._start(bundle)
+        await self._start(await asyncio.to_thread(self._last_good))
 
     async def _follow(self) -> None:
         """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
@@ -126,7 +125,7 @@ class Keeper:
 
     def _promoted(self) -> Bundle:
         bundle = find_bundle(self._home, self._settings.bundle_folder)
-        if bundle.folder == SHIPPED and self._good_folder() not in (None, SHIPPED):
+        if bundle.folder == SHIPPED and self._known_good()[:1] not in ([], [str(SHIPPED)]):
             missing = f"{self._home / PRODUCTION}: is gone; promote a bundle"
             raise BundleError("bad_production", missing)
         return bundle
@@ -146,29 +145,39 @@ class Keeper:
         self._end = asyncio.create_task(fresh.wait())
         if old is not None and old.returncode is None:
             old.terminate()
+            asyncio.get_running_loop().call_later(self._settings.deadline_s, _kill, old)
         if bundle.folder != (self.bundle and self.bundle.folder):
             identity = bundle.identity
             log.info("now serving bundle %s version %s", identity["name"], identity["version"])
-            self._remember(bundle)
+            self._served = "never"  # unless it was promoted
         self.bundle = bundle
+        self._remember(bundle)
 
     def _remember(self, bundle: Bundle) -> None:
+        folder = str(bundle.folder)
+        self._good = [folder, *(each for each in self._known_good() if each != folder)][:MOST_GOOD]
         draft = self._folder / f".{GOOD}"
         try:
-            draft.write_text(str(bundle.folder))
+            draft.write_text(json.dumps(self._good))
             draft.replace(self._folder / GOOD)
         except OSError as error:
             log.warning("the last good bundle is not remembered: %s", error)
 
-    def _good_folder(self) -> Path | None:
+    def _known_good(self) -> list[str]:
+        """Return the folders of bundles that scorers of this server started with, newest first."""
         try:
-            return Path((self._folder / GOOD).read_text())
-        except OSError:
-            return None
+            return self._good or json.loads((self._folder / GOOD).read_text())
+        except (OSError, ValueError):
+            return []
 
-    def _last_good(self) -> Bundle | None:
-        folder = self._good_folder()
-        return read_bundle(folder) if folder else None
+    def _last_good(self) -> Bundle:
+        problems = []
+        for folder in self._known_good():
+            try:
+                return read_bundle(Path(folder))
+            except BundleError as error:
+                problems.append(error)
+        raise problems[0] if problems else BundleError("no_bundle", self.stale)
 
     async def wait(self, limit_s: float) -> None:
         """Wait until the scorer ends, or for `limit_s` seconds."""
@@ -179,3 +188,8 @@ class Keeper:
         """End the scorer at once."""
         if self._scorer is not None:
             await end(self._scorer)
+
+
+def _kill(scorer: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        scorer.kill()

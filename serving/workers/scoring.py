@@ -100,6 +100,8 @@ class Scoring:
         if not self._keeper.has_bundle():
             raise not_ready(self.trouble or f"the bundle is gone from {self.bundle.folder}")
         try:
+            if not self._exchange.has_room():
+                raise not_ready("no room is left for uploads")
             heard = await self._exchange.is_heard(HEARD_S)
         except OSError as error:  # no descriptor is left even to look
             raise not_ready(self.trouble or str(error)) from error

@@ -282,6 +282,24 @@ def test_a_worker_that_starts_on_a_damaged_promotion_serves_the_last_good_one(
     shutil.rmtree(broken.folder)
 
 
+def test_a_bundle_that_is_damaged_while_it_serves_gives_way_to_the_one_before(
+    service: Server, home: Path
+) -> None:
+    graph = kept(home, "damaged in place").folder / "detector.onnx"
+    whole = graph.read_bytes()
+    (before,) = versions(service)
+    promote(home, read_bundle(graph.parent))
+    wait_served(service, read_bundle(graph.parent))
+    graph.unlink()
+    graph.write_bytes(whole[:-1])
+    for worker in service.workers():
+        worker.kill()
+    wait_for(lambda: versions(service) == {before}, "the one before is served", limit_s=LIMIT_S)
+    assert service.metric("bonafide_stale") == 1
+    graph.write_bytes(whole)
+    wait_served(service, read_bundle(graph.parent))
+
+
 # --- the end of processes -------------------------------------------------------------------------
 
 
