@@ -36,7 +36,10 @@ FILE = click.Path(path_type=Path)
 
 @click.group()
 def keys() -> None:
-    """Manage the API keys of the service, which picks up changes while it runs."""
+    """Manage the API keys of the service.
+
+    A service that runs picks up changes within a second.
+    """
 
 
 @keys.command()
@@ -67,7 +70,10 @@ def add(
 @click.argument("file", metavar="FILE", type=FILE)
 @options.as_json
 def show(file: Path, as_json: bool) -> None:
-    """List the API keys in FILE: names and limits, never the keys themselves."""
+    """List the API keys in FILE.
+
+    Names and limits, never the keys themselves.
+    """
     import json
 
     from serving.http.keys import parse_keys, read_private
@@ -99,7 +105,10 @@ def show(file: Path, as_json: bool) -> None:
 @click.argument("file", metavar="FILE", type=FILE)
 @click.argument("name", metavar="NAME")
 def revoke(file: Path, name: str) -> None:
-    """Revoke the API key of NAME: services that use FILE stop to accept it."""
+    """Revoke the API key of NAME.
+
+    Services that use FILE stop to accept it.
+    """
     from serving.http.keys import revoke_key
 
     revoke_key(file, name)

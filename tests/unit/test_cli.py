@@ -69,7 +69,8 @@ class TestHelp:
     def test_the_commands(self) -> None:
         assert {" ".join(words) for words in EVERY} == {
             *("", "train", "tune", "score", "evaluate", "serve", "app", "bench"),
-            *("keys", "keys add", "corpus", "corpus inspect", "corpus simulate"),
+            *("keys", "keys add", "keys list", "keys revoke"),
+            *("corpus", "corpus inspect", "corpus simulate"),
             *("models", "models list", "models show", "models lineage"),
             *("schedule", "schedule run", "schedule history"),
         }
