@@ -11,7 +11,7 @@ Piece: TypeAlias = bytes | tuple[int, int]
 """Bytes, or where in the file to take them from: start and end."""
 
 
-WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 1 << 16
 
 
 def size_of(file: BinaryIO) -> int:
