@@ -2,7 +2,10 @@
 
     python -m benchmarks.fuzz --uploads 20000 --seed 0 [--keep DIR]
 
-Every upload is determined by the seed and its number. Uploads that end a scorer or run into the
+The files are of the usual formats, and one of packets of one sample each. Bytes in them are
+changed, lost, inserted and repeated, they are cut short, stated sizes become what programs write
+that do not know them, and several are joined. Every upload is determined by the seed and its
+number. Uploads that end a scorer or run into the
 deadline are written to the folder that ``--keep`` names. The exit code is 1 if an answer is the
 service's own fault, a worker died, or a file is left.
 """
@@ -23,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving import Running, memory_mb, service
-from benchmarks.sounds import encode, speech
+from benchmarks.sounds import encode, packets, speech
 from bonafide.bundle import Bundle
 from bonafide.home import find_bundle, home
 
@@ -32,6 +35,8 @@ CLIENTS, WORKERS = 4, 2
 LOOK_EVERY = 25
 LONG_S = 80.0
 TELLING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+PLACEHOLDERS = (0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1)
+SIZED = (b"RIFF", b"data", b"fLaC", b"mdat", b"moov", b"Xing", b"\x18S\x80g")
 BROKEN = 0  # in place of a status: the connection ended
 
 Generator = np.random.Generator
@@ -71,14 +76,32 @@ def _edit_header(rng: Generator, content: bytes) -> bytes:
     return bytes(damaged)
 
 
-ALONE = (_flip, _cut, _insert, _repeat, _edit_header)
+def _truncate(rng: Generator, content: bytes) -> bytes:
+    return content[: rng.integers(0, len(content) + 1)]
+
+
+def _forget_size(rng: Generator, content: bytes) -> bytes:
+    """Overwrite the bytes around one of the names that sizes stand at with a placeholder."""
+    places = [place for name in SIZED if (place := content.find(name)) >= 0]
+    if not places:
+        return _edit_header(rng, content)
+    damaged, place = bytearray(content), int(rng.choice(places)) + int(rng.choice((-4, 4, 17)))
+    size = int(rng.choice((4, 8)))
+    value = int(rng.choice(PLACEHOLDERS)) % (1 << 8 * size)
+    damaged[max(0, place) : max(0, place) + size] = value.to_bytes(size, "little")
+    return bytes(damaged)
+
+
+ALONE = (_flip, _cut, _insert, _repeat, _edit_header, _truncate, _forget_size)
 
 
 def damage(rng: Generator, files: list[bytes]) -> bytes:
-    """Return one of the files, damaged one to four times, and now and then joined to another."""
+    """Return one of the files, damaged one to four times, and now and then joined to others."""
     content = files[rng.integers(0, len(files))]
-    if rng.random() < 0.1:
+    if (kind := rng.random()) < 0.1:
         content = _cut(rng, content) + _cut(rng, files[rng.integers(0, len(files))])
+    elif kind < 0.2:
+        content += b"".join(files[n] for n in rng.integers(0, len(files), rng.integers(1, 4)))
     for _ in range(rng.integers(1, 5)):
         if content:
             content = ALONE[rng.integers(0, len(ALONE))](rng, content)
@@ -199,6 +222,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
     Report
     """
     files = [encode(speech(2.0 + index, seed + index), kind) for kind in KINDS for index in (0, 1)]
+    files.append(packets("matroska", speech(1.0, seed), 1))
     report = Report()
     with tempfile.TemporaryDirectory(prefix="fz") as name:
         temp = Path(name)

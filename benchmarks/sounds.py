@@ -77,6 +77,21 @@ def mux(
     return file.getvalue()
 
 
+def packets(container_format: str, samples: Samples, packet_samples: int) -> bytes:
+    """Return 16-bit PCM at 16 kHz in packets of so many samples; samples of shape (n,)."""
+    file, pcm = io.BytesIO(), (32767 * samples).astype(np.int16)[None]
+    with av.open(file, "w", format=container_format) as container:
+        sound: Any = container.add_stream("pcm_s16le", rate=SAMPLE_RATE_HZ, layout="mono")
+        for start in range(0, len(samples), packet_samples):
+            part = np.ascontiguousarray(pcm[:, start : start + packet_samples])
+            frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, start
+            frame.time_base = Fraction(1, SAMPLE_RATE_HZ)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return file.getvalue()
+
+
 def _picture(pts: int) -> av.VideoFrame:
     frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 40 * pts % 255, np.uint8), "rgb24")
     frame.pts, frame.time_base = pts, Fraction(1, 10)

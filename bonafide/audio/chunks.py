@@ -110,6 +110,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
             kind = "mp3"
         if chunk.name not in layout.data:
             continue
+        whole = whole and first is None
         first = first or chunk
         size, bits = _stated(file, start, magic, chunk)
         place = chunk.content
@@ -125,7 +126,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
         if place + size >= end:
             break
         reach = _padded(file, start, place + size, layout)
-    if first is None or (whole and len(sound) <= 1):
+    if first is None or whole:
         return Extent([(start, reach)], reach, missing, kind=kind)
     return Extent(_as_one(start, magic, first, sound, layout), reach, missing, kind=kind)
 

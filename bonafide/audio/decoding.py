@@ -64,6 +64,9 @@ class Joined:
                     raise
                 self._omit("a recording that cannot be decoded")
 
+        if self.damage and not self._seconds:
+            raise AudioError("damaged", f"nothing of it can be decoded: {self.damage}")
+
     def _headerless(self, file: View) -> Blocks:
         found = Findings()
         if self._suffix in RAW:

@@ -13,7 +13,7 @@ from bonafide.audio.view import View
 from bonafide.errors import AudioError
 
 DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-MAX_PLANES = 8
+MAX_PLANES = 7  # of eight and more, PyAV reads one too many, in memory that is not its own
 FLAC_HEADER_BYTES = 34
 MAX_TRACKS = 64
 # Packets of under a millisecond cost more than their sound: so many may be decoded.
@@ -182,7 +182,6 @@ def _gathered(frames: Iterator[av.AudioFrame]) -> Blocks:
 def _array(frame: av.AudioFrame) -> NDArray[Any]:
     """Return a frame as FFmpeg keeps it: (channels, n), or (1, n * channels) if it is packed."""
     if frame.layout.nb_channels > MAX_PLANES and frame.format.is_planar:
-        # PyAV reads beyond the eighth plane of planar frames.
         packed = av.AudioResampler(frame.format.packed.name, frame.layout, frame.sample_rate)
         frame = packed.resample(frame)[0]
     channels = frame.layout.nb_channels

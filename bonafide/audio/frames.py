@@ -117,6 +117,10 @@ class _Walker:
                 at = self._window.find(name, at + 1)
         self._window += bytes(HEADER_BYTES)  # so that a header at the very end can be looked at
 
+    def is_cut_header(self, place: int) -> bool:
+        """Return whether the file ends in the middle of a frame's header."""
+        return self._end - place < HEADER_BYTES and self._window[place - self._base] == 0xFF
+
     def resume(self, place: int) -> int:
         """Return where frames go on behind something else; the end if nowhere near."""
         if self._frame_bytes in (amr_nb_bytes, amr_wb_bytes):  # almost anything looks like one
@@ -156,6 +160,7 @@ def walk_frames(file: BinaryIO, start: int, end: int, kind: str) -> Extent:
         if not size:
             resumed = end if ends_there(file, place, end) else walker.resume(place)
             if resumed == end:
+                broken = walker.is_cut_header(place)
                 break
             place = resumed
             continue

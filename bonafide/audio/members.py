@@ -36,8 +36,8 @@ WALKS: dict[str, Callable[[BinaryIO, int, int], Extent]] = {
 WALKED = frozenset({*WALKS, *FRAMED, "vorbis"})
 # What recordings begin with, long enough to be told from chance in what is behind another one.
 SIGNATURES = (
-    *(b"fLaC\0\0\0\x22", b"OggS\0\x02", b"#!AMR", EBML, b"ID3\3\0", b"ID3\4\0"),
-    *(b"WAVEfmt ", b"ftypM4A ", b"ftypisom", b"ftypmp42"),  # 8 and 4 bytes behind the beginning
+    *(b"fLaC\0\0\0\x22", b"OggS\0\x02", b"WAVEfmt "),  # all that is looked for inside FLAC
+    *(b"#!AMR", EBML, b"ID3\3\0", b"ID3\4\0", b"ftypM4A ", b"ftypisom", b"ftypmp42"),
 )
 MAX_CANDIDATES = 100
 
@@ -90,7 +90,7 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
         reach = skip_tags(file, extent.end, size)
         kind, start = kind_of(file, reach) if reach < size else "", reach
         if reach < size and not kind:
-            start = _next_known(file, reach, size)
+            start = _next_known(file, reach, size, SIGNATURES)
             kind = kind_of(file, start)
             yield Member("", [], unknown_bytes=start - reach)
 
@@ -99,18 +99,18 @@ def _extent(file: BinaryIO, start: int, size: int, kind: str) -> Extent:
     if kind in FRAMED:
         return walk_frames(file, start, size, kind)
     if kind == "flac":
-        reach = _next_known(file, start + 4, size)
+        reach = _next_known(file, start + 4, size, SIGNATURES[:3])
         return Extent([(start, reach)], reach, samples=promised_samples(file, start))
     if kind in WALKS or kind == "vorbis":
         return WALKS["ogg" if kind == "vorbis" else kind](file, start, size)
     return Extent([(start, size)], size)
 
 
-def _next_known(file: BinaryIO, start: int, end: int) -> int:
+def _next_known(file: BinaryIO, start: int, end: int, signatures: Sequence[bytes]) -> int:
     """Return where behind something unknown a recording begins; the end if nowhere."""
     place = start
     for _ in range(MAX_CANDIDATES):
-        place = find(file, place, end, SIGNATURES)
+        place = find(file, place, end, signatures)
         if place == end:
             break
         for back in (0, 4, 8):

@@ -11,7 +11,7 @@ Piece: TypeAlias = bytes | tuple[int, int]
 """Bytes, or where in the file to take them from: start and end."""
 
 
-WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 1 << 16
 
 
 def size_of(file: BinaryIO) -> int:
@@ -77,11 +77,11 @@ class View(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a place, which may lie behind the end; return it."""
-        base = (0, self._place, self.size)[whence]
-        if base + offset < 0:
-            raise OSError(22, "a seek before the start")
-        self._place = base + offset
+        """Move to a place, which may lie behind the end; return it.
+
+        A place before the start is taken for the start: an error would be printed by soundfile.
+        """
+        self._place = max(0, (0, self._place, self.size)[whence] + offset)
         return self._place
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
