@@ -4,6 +4,7 @@ import csv
 import io
 from dataclasses import fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bonafide.corpora.schema import Corpus, Row
 from bonafide.detection import Detection, Judged, Track
 from bonafide.detector import llr_at, p_spoof_of
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.parts import MIN_WINDOWS, evidence, runs, suspicious_runs
 from bonafide.scoring import WRITERS
-from bonafide.training.parts import BARS, MAX_PER_HOUR, Alarms, by_source, put_together
+from bonafide.training.config import Config
+from bonafide.training.folds import TEST, Folds
+from bonafide.training.parts import (
+    BARS,
+    MAX_PER_HOUR,
+    Alarms,
+    by_source,
+    parts_bar,
+    put_together,
+)
+from bonafide.training.recordings import Recordings
+from bonafide.training.stacking import Calibration, Linear, Stack
 from tests.helpers.coded import THRESHOLDS, CodedDetector, sound_of
 
 HUMAN, FAKE = 2.5, -3.5
@@ -205,3 +218,37 @@ def test_the_csv_has_parts_and_tracks(detector: CodedDetector) -> None:
     assert first["tracks"].endswith("(0:16-0:24)")
     assert (second["parts"], second["tracks"]) == ("", "")
     assert "track 1, channel 2: partly_spoof" in written("table", *results)
+
+
+def test_training_sets_the_bar_on_sources_that_are_known(tmp_path: Path) -> None:
+    """Rows of the test side, spoofs and rows without a source do not count."""
+    recordings_llr = speech(100, 15)
+    llr = np.concatenate([row for _, row in recordings_llr])
+    genuine = [Row(f"{n}.wav", "bonafide", source=f"s{n // 15}") for n in range(len(llr))]
+    others = [
+        Row("spoof.wav", "spoof", source="s1"),
+        *[Row(f"lone{n}.wav", "bonafide") for n in range(15)],
+        *[Row(f"test{n}.wav", "bonafide", source="t") for n in range(15)],
+    ]
+    rows = [*genuine, *others]
+    worst = np.full(len(others), -4.5)
+    p_spoof = 1 / (1 + np.exp(np.concatenate([llr, worst])))
+    fold = np.zeros(len(rows), np.int64)
+    fold[-15:] = TEST
+    recordings = Recordings(Corpus(tmp_path, rows), np.array(["x"] * len(rows)), np.zeros((1, 1)))
+    found = parts_bar(
+        Config(),
+        recordings,
+        Folds(fold, fold),
+        Stack(Linear((1.0,), 0.0), b"", "xgboost"),
+        Calibration(1.0, 0.0),
+        cross_fitted=np.stack([np.full(len(rows), 0.5), p_spoof], axis=1).astype(np.float32),
+        window_s=4.0,
+    )
+    _, high = Config().decision.undecided
+    wanted = Alarms.count(
+        put_together(by_source(llr, np.array([row.source for row in genuine])), Config().seed),
+        window_s=4.0,
+        spoof_llr=llr_at(high, 0.5),
+    )
+    assert found == wanted.bar() and found is not None
