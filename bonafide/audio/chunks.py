@@ -82,6 +82,8 @@ def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) ->
         if size < 0 or not _is_name(name) or ends_there(file, start, end):
             return
         yield Chunk(name, start, start + width, size)
+        if start + width + size > end:
+            return
         start = _padded(file, origin, start + width + size, layout)
 
 
@@ -105,7 +107,7 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
     first, sound, missing, kind = None, list[Piece](), "", ""
     reach, whole = start + layout.head, True
     for chunk in chunks(file, start, reach, end, layout):
-        reach = min(end, _padded(file, start, chunk.content + chunk.size, layout))
+        reach = min(end, _padded(file, start, min(end, chunk.content + chunk.size), layout))
         if chunk.name == b"fmt " and _format_tag(file, chunk) in MPEG_TAGS:
             kind = "mp3"
         if chunk.name not in layout.data:

@@ -275,11 +275,11 @@ def test_a_stream_that_grows_louder_is_not_damaged() -> None:
 
 def test_eight_planes_through_ffmpeg() -> None:
     """PyAV reads one plane too many of just as many, which took the process with it."""
-    samples = np.repeat(original(48_000, 1).T, 8, axis=0)
+    samples = np.repeat(original(48_000, 1), 8, axis=1).reshape(1, -1)
     file = io.BytesIO()
     with av.open(file, "w", format="adts") as container:
         sound: Any = container.add_stream("aac", rate=48_000, layout="7.1")
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="7.1")
+        frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="7.1")
         frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
         container.mux([*sound.encode(frame), *sound.encode(None)])
     for _ in range(5):
