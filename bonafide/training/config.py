@@ -12,6 +12,7 @@ from bonafide.features.spec import FeatureSpec
 from bonafide.models import BUILT_IN, family
 from bonafide.models.config import FitConfig, ModelConfig, Section, view_of
 
+FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -19,12 +20,18 @@ class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
     There are at least three folds, so that the scores that stacks are judged on can be nested
-    (`fit_stack`). With a ``test_share`` of 0 no row is held out: the final models are fitted on all
-    of them, and the candidate is judged by its out-of-fold scores alone.
+    (`fit_stack`); two, which earlier versions took, are read as three. With a ``test_share`` of 0 no
+    row is held out: the final models are fitted on all of them, and the candidate is judged by its
+    out-of-fold scores alone.
     """
 
     count: int = Field(4, ge=3, le=20)
     test_share: float = Field(0.2, ge=0.0, lt=1.0)
+
+    @field_validator("count", mode="before")
+    @classmethod
+    def _three_at_least(cls, count: Any) -> Any:
+        return 3 if count == 2 else count
 
 
 class SharesConfig(Section):
@@ -156,6 +163,16 @@ class Config(Section):
             raise ConfigError("unknown_model", f"base model {name!r}: must be one of {known}")
         return self.models[name]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_their_names_today(cls, values: Any) -> Any:
+        """Read the keys that earlier versions called otherwise."""
+        if not isinstance(values, Mapping):
+            return values
+        values = _renamed(values, {"copies": "augmentation"})
+        fit = values.get("fit")
+        return {**values, "fit": _renamed(fit, FIT_BEFORE)} if isinstance(fit, Mapping) else values
+
     @field_validator("models", mode="before")
     @classmethod
     def _by_family(cls, sections: Any) -> Any:
@@ -180,6 +197,12 @@ class Config(Section):
                     f"{', '.join(self.spec.statistics)}"
                 )
         return self
+
+
+def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return values with keys by their new names; one that stands under both is left, an error."""
+    fits = {old: new for old, new in names.items() if new not in values}
+    return {fits.get(key, key): value for key, value in values.items()}
 
 
 class _SectionError(ValueError):

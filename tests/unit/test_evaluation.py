@@ -408,6 +408,19 @@ class TestConfig:
         chosen = np.where(p <= low, 0, np.where(p < high, 1, 2))
         np.testing.assert_allclose(each[chosen, np.arange(len(p))], each.min(axis=0), atol=1e-9)
 
+    def test_keys_of_earlier_versions(self) -> None:
+        """A configuration goes on to be read; a key under both of its names is an error."""
+        before = {"copies": {"count": 1}, "fit": {"emphasis": {}, "copy_weight": 0.5}}
+        today = {
+            "augmentation": {"count": 1},
+            "fit": {"feature_weights": {}, "augmentation_weight": 0.5},
+        }
+        assert parse_config({**before, "folds": {"count": 2}}, "x") == parse_config(
+            {**today, "folds": {"count": 3}}, "x"
+        )
+        with pytest.raises(ConfigError, match=r"copies: is no setting"):
+            parse_config({**before, **today}, "x")
+
     def test_default_costs(self) -> None:
         assert Config().decision.undecided == (0.2, 0.8)
 
