@@ -20,9 +20,9 @@ class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
     There are at least three folds, so that the scores that stacks are judged on can be nested
-    (`fit_stack`); two, which earlier versions took, are read as three. With a ``test_share`` of 0 no
-    row is held out: the final models are fitted on all of them, and the candidate is judged by its
-    out-of-fold scores alone.
+    (`fit_stack`); two, which earlier versions took, are read as three. With a ``test_share`` of 0
+    no row is held out: the final models are fitted on all of them, and the candidate is judged by
+    its out-of-fold scores alone.
     """
 
     count: int = Field(4, ge=3, le=20)

@@ -1,5 +1,6 @@
 """What every request passes first: checks of origin and key, and the headers of the answer."""
 
+import errno
 import logging
 import math
 import time
@@ -35,6 +36,10 @@ Scope, Receive, Send = (
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OF_THE_SITE = ("same-origin", "none")  # Sec-Fetch-Site: of a page of ours, or typed by the user
+
+# What the machine is short of for a while: files of the process or of all, memory, disk.
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+SHORT = ApiError("not_ready", "the service is short of files, memory or disk", retry_after_s=1)
 
 
 class Guard:
@@ -87,12 +92,14 @@ class Guard:
         except ApiError as api_error:
             call.code = api_error.code
             await api_error.response()(scope, receive, answer.send)
-        except Exception:  # the log keeps the trace; the answer has none
+        except Exception as error:  # the log keeps the trace; the answer has none
             log.exception("a request failed")
-            call.code = "internal"
+            short = isinstance(error, OSError) and error.errno in SHORTAGES
+            call.code = "not_ready" if short else "internal"
             if answer.started:
                 raise
-            response = error_response(500, "internal", "an error of the service; see its log")
+            internal = (500, "internal", "an error of the service; see its log")
+            response = SHORT.response() if short else error_response(*internal)
             await response(scope, receive, answer.send)
 
     def _note(self, path: str, call: Call, took_s: float) -> None:

@@ -1,6 +1,8 @@
 """What the guard does with a request whose application fails, and what the log says of it."""
 
 import asyncio
+import errno
+import json
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -73,3 +75,14 @@ def test_a_line_about_no_request_names_none(
 ) -> None:
     logging.getLogger("bonafide.serve").warning("started")
     assert [record.getMessage() for record in caplog.records] == ["started"]
+
+
+def test_a_shortage_is_no_fault_of_the_service() -> None:
+    async def fails(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    audit = Audit()
+    start, body = ask(fails, "/v1/model", audit)
+    assert start["status"] == 503
+    assert json.loads(body["body"])["error"]["code"] == "not_ready"
+    assert audit.lines[0]["code"] == "not_ready"
