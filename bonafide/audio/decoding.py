@@ -60,6 +60,9 @@ class Joined:
             try:
                 yield from self._member(member)
             except AudioError as error:
+                if member.samples and not self._seconds and error.code == "not_audio":
+                    message = f"{member.samples} samples were promised and none could be decoded"
+                    raise AudioError("damaged", message) from error
                 if not self._seconds or error.code == "bad_format":
                     raise
                 self._omit("a recording that cannot be decoded")

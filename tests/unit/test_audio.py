@@ -391,6 +391,11 @@ ERRORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
         "not an audio file that can be decoded",
     ),
     "half a header": (lambda: encoded("wav", RATE, 1)[:20], "not_audio", "not an audio file"),
+    "a flac header alone": (
+        lambda: encoded("flac", 16_000, 1)[:200],
+        "damaged",
+        "the upload: 48000 samples were promised and none could be decoded",
+    ),
     "half an mp4 header": (lambda: encoded("m4a", 48_000, 1)[:40], "not_audio", "not an audio"),
     "picture": (
         lambda: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\10\2\0\0\0\x90wS\xde",
