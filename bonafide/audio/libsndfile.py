@@ -11,14 +11,19 @@ SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "VORBIS")
 # Where libsndfile's count of samples is what the file says, and not a guess.
 COUNTED = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS")
 MOST_FRAMES = 1 << 40  # more is a placeholder
+BLOCK_SAMPLES = 64_000  # of all channels; four seconds of a call in one read, for reads are slow
 
 
 class Forward(soundfile.SoundFile):
     """A sound that is read from start to end, and sought in by no codec that may not."""
 
+    _may_seek: bool | None = None  # soundfile asks several times a read, and it takes long
+
     def seekable(self) -> bool:
         """Return whether soundfile may ask for the place, and seek there, around every read."""
-        return bool(super().seekable()) and self.subtype.startswith(SEEKABLE)
+        if self._may_seek is None:
+            self._may_seek = bool(super().seekable()) and self.subtype.startswith(SEEKABLE)
+        return self._may_seek
 
 
 def open_sound(file: View) -> Forward | None:
@@ -53,10 +58,11 @@ def blocks(sound: Forward, found: Findings) -> Blocks:
     with sound:
         found.codec = sound.format.lower()
         rate_hz, promised, seen = sound.samplerate, sound.frames, 0
+        frames = max(int(BLOCK_S * rate_hz), BLOCK_SAMPLES // sound.channels)
         try:
             # Damaged Ogg can seek past its end, where soundfile asks for a negative count.
             while (not sound.seekable() or sound.tell() <= promised) and len(
-                block := sound.read(int(BLOCK_S * rate_hz), dtype="float32", always_2d=True)
+                block := sound.read(frames, dtype="float32", always_2d=True)
             ):
                 seen += len(block)
                 yield rate_hz, block
