@@ -51,8 +51,8 @@ class Limits:
 class AudioStream:
     """One recording, decoded block by block.
 
-    Iterating yields blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from about one
-    second of the original, and starts over each time. Recordings joined in one file follow each
+    Iterating yields blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from one to
+    four seconds of the original, and starts over each time. Recordings joined in one file follow each
     other.
 
     Parameters
