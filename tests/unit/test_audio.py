@@ -343,7 +343,7 @@ def test_too_long_is_noticed_while_decoding(name: str, rate: int) -> None:
     with pytest.raises(AudioError, match=message) as error:
         decode_stream(stream)
     assert error.value.code == "too_long"
-    assert 5.0 < stream.duration_s <= 5.0 + 2 * BLOCK_S  # it did not read all thirty
+    assert 5.0 < stream.duration_s <= 5.0 + 2 * LONGEST_BLOCK_S  # it did not read all thirty
 
 
 def test_exactly_the_longest_allowed_is_taken() -> None:
