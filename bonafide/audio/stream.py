@@ -52,8 +52,8 @@ class AudioStream:
     """One recording, decoded block by block.
 
     Iterating yields blocks of shape (n,), float32, mono, 16 kHz, full scale 1, each from one to
-    four seconds of the original, and starts over each time. Recordings joined in one file follow each
-    other.
+    four seconds of the original, and starts over each time. Recordings joined in one file follow
+    each other.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ Samples: TypeAlias = NDArray[np.float32]
 """Shape (n, channels): sound at its own rate, full scale 1."""
 
 Blocks: TypeAlias = Iterator[tuple[int, Samples]]
-"""Rate in Hz and samples, each of `BLOCK_S` seconds or somewhat more; the rate may change on the way."""
+"""Rate in Hz and samples, each of `BLOCK_S` seconds or more; the rate may change on the way."""
 
 
 @dataclass
