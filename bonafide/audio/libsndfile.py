@@ -11,7 +11,7 @@ SEEKABLE = ("PCM_", "FLOAT", "DOUBLE", "VORBIS")
 # Where libsndfile's count of samples is what the file says, and not a guess.
 COUNTED = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS")
 MOST_FRAMES = 1 << 40  # more is a placeholder
-BLOCK_SAMPLES = 64_000  # of all channels; four seconds of a call in one read, for reads are slow
+PCM_SAMPLES = 64_000  # of all channels, in one read: the read itself takes longer than they do
 
 
 class Forward(soundfile.SoundFile):
@@ -58,7 +58,9 @@ def blocks(sound: Forward, found: Findings) -> Blocks:
     with sound:
         found.codec = sound.format.lower()
         rate_hz, promised, seen = sound.samplerate, sound.frames, 0
-        frames = max(int(BLOCK_S * rate_hz), BLOCK_SAMPLES // sound.channels)
+        frames = int(BLOCK_S * rate_hz)
+        if sound.subtype.startswith("PCM_"):
+            frames = max(frames, PCM_SAMPLES // sound.channels)
         try:
             # Damaged Ogg can seek past its end, where soundfile asks for a negative count.
             while (not sound.seekable() or sound.tell() <= promised) and len(

@@ -526,7 +526,7 @@ def test_an_ogg_file_that_leads_past_its_end() -> None:
     head, a, b, c, _ = pages
     content = b"".join(b"OggS" + page for page in (first, head, a, c, b))
     stream = AudioStream(content)
-    assert RATE - 100 < len(decode_stream(stream, whole=False)) < 2 * RATE
+    assert len(decode_stream(stream, whole=False)) == pytest.approx(RATE, abs=100)
     assert "samples were promised and" in stream.damage
     with pytest.raises(AudioError, match="samples were promised and"):
         decode(content)
