@@ -60,7 +60,8 @@ def expected(
     view: ViewSpec, waveform: NDArray[np.float32], power_floor: float
 ) -> NDArray[np.float64]:
     """The features as the paper has them, in float64: (n_frames, n_features)."""
-    y = waveform / np.sqrt(np.mean(waveform.astype(np.float64) ** 2))
+    y = waveform.astype(np.float64) - waveform.mean(dtype=np.float64)
+    y /= np.sqrt(np.mean(y**2))
     spectrum = librosa.stft(y, n_fft=view.n_fft, hop_length=view.hop_samples, pad_mode="constant")
     mels = np.linspace(*librosa.hz_to_mel([8_000 - view.high_hz, 8_000 - view.low_hz]), 42)
     corners = 8_000 - librosa.mel_to_hz(mels)[::-1]

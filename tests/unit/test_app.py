@@ -25,7 +25,10 @@ from serving.http.guard import CODES
 RATE_HZ = 16_000
 URL = "http://127.0.0.1:3000"
 # What only a fault of the page itself brings about.
-OURS = {"method_not_allowed", "no_audio_field", "bad_multipart", "bad_encoding"}
+OURS = {
+    *("method_not_allowed", "no_audio_field", "bad_multipart", "bad_encoding", "bad_request"),
+    *("header_too_large", "cross_site", "not_found", "url_too_long", "request_too_slow"),
+}
 
 
 def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") -> Service:

@@ -49,7 +49,7 @@ def test_every_file_is_there(step: object) -> None:
 
 def test_the_extraction_counts_what_writes_the_front_end() -> None:
     names = (
-        "audio",
+        "audio/stream",
         "errors",
         "features/frontend",
         "features/graph",

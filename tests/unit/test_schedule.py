@@ -254,7 +254,7 @@ class TestScheduler:
             "schedule.cron_trigger = lambda *_: IntervalTrigger(seconds=0.1)\n"
             f"schedule.train_command = lambda *_: {command(traces, seconds=60)!r}\n"
             f"{before}\n"
-            "sys.exit(main(['schedule', 'run', '--cron', '* * * * *']))"
+            "sys.exit(main(['schedule', 'run', '--cron', '* * * * *', '--corpus', 'c']))"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", script],
