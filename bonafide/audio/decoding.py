@@ -60,9 +60,13 @@ class Joined:
             try:
                 yield from self._member(member)
             except AudioError as error:
-                if not self._seconds or error.code == "bad_format":
+                if self._seconds and error.code != "bad_format":
+                    self._omit("a recording that cannot be decoded")
+                elif member.missing and error.code == "not_audio":
+                    message = f"nothing of it can be decoded: {member.missing}"
+                    raise AudioError("damaged", message) from error
+                else:
                     raise
-                self._omit("a recording that cannot be decoded")
 
         if self.damage and not self._seconds:
             raise AudioError("damaged", f"nothing of it can be decoded: {self.damage}")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bonafide.audio.boxes import (
-    promised_samples,
+    flac_blocks,
+    flac_samples,
     walk_asf,
     walk_au,
     walk_avi,
@@ -14,7 +15,7 @@ from bonafide.audio.boxes import (
 )
 from bonafide.audio.chunks import walk
 from bonafide.audio.extent import Extent
-from bonafide.audio.frames import FRAMED, follow, walk_frames
+from bonafide.audio.frames import FRAMED, HEADER_BYTES, follow, walk_frames
 from bonafide.audio.magic import EBML, HEAD_BYTES, container_of
 from bonafide.audio.nested import walk_flv, walk_matroska
 from bonafide.audio.ogg import is_plain_vorbis, walk_ogg
@@ -40,6 +41,8 @@ SIGNATURES = (
     *(b"#!AMR", EBML, b"ID3\3\0", b"ID3\4\0", b"ftypM4A ", b"ftypisom", b"ftypmp42"),
 )
 MAX_CANDIDATES = 100
+JUNK_BYTES = 1 << 18  # in which sound that has no header is looked for
+FLAC_SYNCS = (b"\xff\xf8", b"\xff\xf9")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
     size = before_tags(file, 0, size)
     start = skip_tags(file, 0, size) if read_at(file, 0, 3) == b"ID3" else 0
     kind = kind_of(file, start)
-    if not kind:  # a format of a decoder's own; FFmpeg finds sound behind something else
+    if not kind:
+        start, kind = _behind_junk(file, start if start < size else 0, size)
+    if not kind:  # a format of a decoder's own
         yield Member("", [(0, size)])
         return
     while start < size:
@@ -95,15 +100,38 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
             yield Member("", [], unknown_bytes=start - reach)
 
 
+def _behind_junk(file: BinaryIO, start: int, size: int) -> tuple[int, str]:
+    """Return where frames of AAC or MP3 begin behind something else, and of what kind they are."""
+    head = read_at(file, start, min(JUNK_BYTES, size - start))
+    at = head.find(b"\xff")
+    while 0 <= at < len(head) - HEADER_BYTES:
+        for kind in ("aac", "mp3"):
+            frame_bytes = FRAMED[kind][1]
+            if frame_bytes(head, at) and follow(head[at:][:FRAMES_BYTES], frame_bytes, 4):
+                return start + at, kind
+        at = head.find(b"\xff", at + 1)
+    return start, ""
+
+
 def _extent(file: BinaryIO, start: int, size: int, kind: str) -> Extent:
     if kind in FRAMED:
         return walk_frames(file, start, size, kind)
     if kind == "flac":
-        reach = _next_known(file, start + 4, size, SIGNATURES[:3])
-        return Extent([(start, reach)], reach, samples=promised_samples(file, start))
+        return _flac(file, start, size)
     if kind in WALKS or kind == "vorbis":
         return WALKS["ogg" if kind == "vorbis" else kind](file, start, size)
     return Extent([(start, size)], size)
+
+
+def _flac(file: BinaryIO, start: int, size: int) -> Extent:
+    """Return the stream information and the sound of a FLAC file; all if they cannot be told."""
+    header, sound = flac_blocks(file, start, size)
+    if read_at(file, sound, 2) not in FLAC_SYNCS:
+        reach = _next_known(file, start + 4, size, SIGNATURES[:3])
+        return Extent([(start, reach)], reach, samples=flac_samples(header))
+    reach = _next_known(file, sound, size, SIGNATURES[:3])
+    front = b"fLaC\x80" + len(header).to_bytes(3, "big") + header
+    return Extent([front, (sound, reach)], reach, samples=flac_samples(header))
 
 
 def _next_known(file: BinaryIO, start: int, end: int, signatures: Sequence[bytes]) -> int:
