@@ -80,16 +80,16 @@ FRAMED: dict[str, tuple[bytes, FrameBytes]] = {
 }
 
 
-def follow(data: bytes, frame_bytes: FrameBytes, count: int = 2) -> bool:
-    """Return whether data begins with so many frames, or with fewer and then ends."""
-    at = 0
-    for number in range(count):
+def follow(data: bytes, frame_bytes: FrameBytes, count: int = 2, n_bytes: int = 0) -> bool:
+    """Return whether data begins with so many frames, of so many bytes; or with fewer and ends."""
+    at = number = 0
+    while number < count or at < n_bytes:
         if at + HEADER_BYTES > len(data):
-            return number > 0 and at == len(data)
+            return number > 0 and at == len(data) and at >= n_bytes
         size = frame_bytes(data, at)
         if not size:
             return False
-        at += size
+        at, number = at + size, number + 1
     return True
 
 

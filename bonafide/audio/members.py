@@ -42,6 +42,7 @@ SIGNATURES = (
 )
 MAX_CANDIDATES = 100
 JUNK_BYTES = 1 << 18  # in which sound that has no header is looked for
+LONGER_THAN_A_PACKET = 512  # of an MPEG transport stream, which may hold several frames
 FLAC_SYNCS = (b"\xff\xf8", b"\xff\xf9")
 
 
@@ -107,7 +108,8 @@ def _behind_junk(file: BinaryIO, start: int, size: int) -> tuple[int, str]:
     while 0 <= at < len(head) - HEADER_BYTES:
         for kind in ("aac", "mp3"):
             frame_bytes = FRAMED[kind][1]
-            if frame_bytes(head, at) and follow(head[at:][:FRAMES_BYTES], frame_bytes, 4):
+            data = head[at : at + FRAMES_BYTES] if frame_bytes(head, at) else b""
+            if data and follow(data, frame_bytes, 4, LONGER_THAN_A_PACKET):
                 return start + at, kind
         at = head.find(b"\xff", at + 1)
     return start, ""

@@ -604,6 +604,11 @@ def test_mp3_behind_something_else(n_bytes: int) -> None:
     assert heard(junk + MP3[: len(MP3) // 2])[1].damage
 
 
+def test_short_frames_inside_another_container_are_its_own() -> None:
+    silent_first = np.concatenate([np.zeros((44_100, 1), np.float32), voice(44_100)])
+    assert_whole(mux("mpegts", "aac", silent_first, 44_100), SECONDS + 1)
+
+
 def test_a_tag_that_states_more_than_the_file() -> None:
     assert_whole(b"ID3\3\0\0\x7f\x7f\x7f\x7f" + bytes(500) + MP3)
 
