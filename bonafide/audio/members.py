@@ -1,5 +1,6 @@
 """The recordings that are joined in one file, and where each of them ends."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -41,6 +42,7 @@ SIGNATURES = (
     *(b"#!AMR", EBML, b"ID3\3\0", b"ID3\4\0", b"ftypM4A ", b"ftypisom", b"ftypmp42"),
 )
 MAX_CANDIDATES = 100
+SYNC = re.compile(rb"\xff(?=[\xe0-\xfe])")  # of a frame of AAC or MP3
 JUNK_BYTES = 1 << 18  # in which sound that has no header is looked for
 LONGER_THAN_A_PACKET = 512  # of an MPEG transport stream, which may hold several frames
 FLAC_SYNCS = (b"\xff\xf8", b"\xff\xf9")
@@ -96,22 +98,23 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
         reach = skip_tags(file, extent.end, size)
         kind, start = kind_of(file, reach) if reach < size else "", reach
         if reach < size and not kind:
-            start = _next_known(file, reach, size, SIGNATURES)
-            kind = kind_of(file, start)
+            start, kind = _behind_junk(file, reach, size)
+            known = _next_known(file, reach, start if kind else size, SIGNATURES)
+            if not kind or known < start:
+                start, kind = known, kind_of(file, known)
             yield Member("", [], unknown_bytes=start - reach)
 
 
 def _behind_junk(file: BinaryIO, start: int, size: int) -> tuple[int, str]:
     """Return where frames of AAC or MP3 begin behind something else, and of what kind they are."""
     head = read_at(file, start, min(JUNK_BYTES, size - start))
-    at = head.find(b"\xff")
-    while 0 <= at < len(head) - HEADER_BYTES:
+    for found in SYNC.finditer(head, 0, max(0, len(head) - HEADER_BYTES)):
+        at = found.start()
         for kind in ("aac", "mp3"):
             frame_bytes = FRAMED[kind][1]
             data = head[at : at + FRAMES_BYTES] if frame_bytes(head, at) else b""
             if data and follow(data, frame_bytes, 4, LONGER_THAN_A_PACKET):
                 return start + at, kind
-        at = head.find(b"\xff", at + 1)
     return start, ""
 
 

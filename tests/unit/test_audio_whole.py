@@ -604,6 +604,13 @@ def test_mp3_behind_something_else(n_bytes: int) -> None:
     assert heard(junk + MP3[: len(MP3) // 2])[1].damage
 
 
+@pytest.mark.parametrize("hole", [bytes(700), b"junk" * 2_000, bytes(90_000)])
+def test_a_hole_in_an_mp3_hides_nothing_behind_it(hole: bytes) -> None:
+    middle = len(MP3) // 2
+    duration_s, _ = heard(MP3[:middle] + hole + MP3[middle + 700 :])
+    assert duration_s == pytest.approx(SECONDS, abs=0.2)
+
+
 def test_short_frames_inside_another_container_are_its_own() -> None:
     silent_first = np.concatenate([np.zeros((44_100, 1), np.float32), voice(44_100)])
     assert_whole(mux("mpegts", "aac", silent_first, 44_100), SECONDS + 1)
