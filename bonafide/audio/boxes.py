@@ -6,12 +6,11 @@ from typing import BinaryIO
 
 from bonafide.audio.chunks import LAYOUTS, chunks
 from bonafide.audio.extent import Extent, is_placeholder, lacking
-from bonafide.audio.magic import BOXES
+from bonafide.audio.magic import BOXES, container_of
 from bonafide.audio.view import read_at
 
 MAX_BOXES = 100_000
 UNREADABLE_CUT = (b"moof", b"sidx", b"mfra")
-ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
@@ -70,8 +69,7 @@ def walk_asf(file: BinaryIO, start: int, end: int) -> Extent:
     for _ in range(MAX_BOXES):
         head = read_at(file, place, 24)
         size = int.from_bytes(head[16:], "little")
-        begins = head[:16] == ASF_HEADER
-        if len(head) < 24 or size < 24 or begins != (place == start):
+        if len(head) < 24 or size < 24 or (place > start and container_of(head)):
             break
         if head[:16] == ASF_DATA:
             missing = lacking(size, end - place)

@@ -87,8 +87,11 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
     size = before_tags(file, 0, size)
     start = skip_tags(file, 0, size) if read_at(file, 0, 3) == b"ID3" else 0
     kind = kind_of(file, start)
-    if not kind:
-        start, kind = _behind_junk(file, start if start < size else 0, size)
+    if not kind and not _is_transport_stream(file):
+        junk = start if start < size else 0
+        start, kind = _behind_junk(file, junk, size)
+        if start > junk:
+            yield Member("", [], unknown_bytes=start - junk)
     if not kind:  # a format of a decoder's own
         yield Member("", [(0, size)])
         return
@@ -103,6 +106,12 @@ def members(file: BinaryIO, size: int) -> Iterator[Member]:
             if not kind or known < start:
                 start, kind = known, kind_of(file, known)
             yield Member("", [], unknown_bytes=start - reach)
+
+
+def _is_transport_stream(file: BinaryIO) -> bool:
+    """Return whether a file consists of packets of MPEG-TS, each of which begins with a G."""
+    head = read_at(file, 0, 3 * 192)
+    return any(head[at::step][:3] == b"GGG" for at, step in ((0, 188), (4, 192)))
 
 
 def _behind_junk(file: BinaryIO, start: int, size: int) -> tuple[int, str]:

@@ -599,8 +599,11 @@ MP3 = muxed("mp3", "libmp3lame")
 @pytest.mark.parametrize("n_bytes", [1, 417, 9_000, 100_000])
 def test_mp3_behind_something_else(n_bytes: int) -> None:
     junk = np.random.default_rng(0).bytes(n_bytes)
-    assert_whole(junk + MP3)
-    assert_whole(junk + MP3 + JOINED["mp3"], 2 * SECONDS)
+    for content, seconds in ((MP3, SECONDS), (MP3 + JOINED["mp3"], 2 * SECONDS)):
+        duration_s, stream = heard(junk + content)
+        assert duration_s == pytest.approx(seconds, abs=0.2)
+        assert not stream.damage
+        assert bool(stream.omitted) == (n_bytes > 4_096)
     assert heard(junk + MP3[: len(MP3) // 2])[1].damage
 
 
@@ -609,6 +612,15 @@ def test_a_hole_in_an_mp3_hides_nothing_behind_it(hole: bytes) -> None:
     middle = len(MP3) // 2
     duration_s, _ = heard(MP3[:middle] + hole + MP3[middle + 700 :])
     assert duration_s == pytest.approx(SECONDS, abs=0.2)
+
+
+@pytest.mark.parametrize(("first", "second"), [("asf", "W64"), ("mpegts", "MP3"), ("VOC", "MP3")])
+def test_neither_of_two_is_passed_over_in_silence(first: str, second: str) -> None:
+    codec = {"asf": "wmav2", "mpegts": "aac"}.get(first)
+    front = muxed(first, codec) if codec else written(first, "PCM_16")
+    subtype = "MPEG_LAYER_III" if second == "MP3" else "PCM_16"
+    duration_s, stream = heard(front + written(second, subtype, 44_100))
+    assert duration_s > 1.5 * SECONDS or stream.omitted
 
 
 def test_short_frames_inside_another_container_are_its_own() -> None:
