@@ -263,6 +263,19 @@ def test_end_flags_of_opus(ends: tuple[int, ...]) -> None:
     assert_whole(b"".join(map(bytes, pages)), 3 * SECONDS)
 
 
+def test_pages_of_ogg_that_are_missing() -> None:
+    pages = ogg_pages(written("OGG", "VORBIS", 44_100, 2) * 2)
+    whole = len(pages) // 2
+    lacking = b"".join(map(bytes, pages[: whole - 2] + pages[whole - 1 :]))
+    assert heard(lacking)[1].damage == "pages of its sound are missing (1)"
+    recorder = [bytearray(page) for page in pages]
+    first = next(n for n, page in enumerate(pages) if any(page[6:14]))
+    for page in recorder[first:whole]:  # as one writes that joined in late
+        page[18:22] = struct.pack("<I", 5_000 + struct.unpack("<I", page[18:22])[0])
+        page[22:26] = struct.pack("<I", _ogg_checksum(page))
+    assert heard(b"".join(map(bytes, recorder)))[1].damage == ""
+
+
 def _ogg_checksum(page: bytearray) -> int:
     value = 0
     for byte in (*page[:22], 0, 0, 0, 0, *page[26:]):
