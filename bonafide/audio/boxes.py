@@ -6,11 +6,11 @@ from typing import BinaryIO
 
 from bonafide.audio.chunks import LAYOUTS, chunks
 from bonafide.audio.extent import Extent, is_placeholder, lacking
-from bonafide.audio.magic import BOXES
+from bonafide.audio.magic import BOXES, container_of
 from bonafide.audio.view import read_at
 
 MAX_BOXES = 100_000
-ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+UNREADABLE_CUT = (b"moof", b"sidx", b"mfra")
 ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
@@ -33,7 +33,7 @@ def walk_avi(file: BinaryIO, start: int, end: int) -> Extent:
         head = read_at(file, reach, 12)
         if reach > start and (head[:4], head[8:]) != (b"RIFF", b"AVIX"):
             break
-        for chunk in chunks(file, reach, reach + 12, end, LAYOUTS[b"RIFF"]):
+        for chunk in chunks(file, reach + 12, end, LAYOUTS[b"RIFF"]):
             is_sound = chunk.name == b"LIST" and read_at(file, chunk.content, 4) == b"movi"
             if is_sound and not is_placeholder(chunk.size, 32):
                 missing = missing or lacking(chunk.size, end - chunk.content)
@@ -52,6 +52,8 @@ def walk_boxes(file: BinaryIO, start: int, end: int) -> Extent:
             break
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
+        if name in UNREADABLE_CUT and place + size > end:  # FFmpeg would give up the whole file
+            return Extent([(start, place)], end, f"its last {name.decode()} box breaks off")
         if size == 0 or place + size > end:
             if size and name == b"mdat":
                 missing = lacking(size, end - place)
@@ -67,8 +69,7 @@ def walk_asf(file: BinaryIO, start: int, end: int) -> Extent:
     for _ in range(MAX_BOXES):
         head = read_at(file, place, 24)
         size = int.from_bytes(head[16:], "little")
-        begins = head[:16] == ASF_HEADER
-        if len(head) < 24 or size < 24 or begins != (place == start):
+        if len(head) < 24 or size < 24 or (place > start and container_of(head)):
             break
         if head[:16] == ASF_DATA:
             missing = lacking(size, end - place)
@@ -78,10 +79,30 @@ def walk_asf(file: BinaryIO, start: int, end: int) -> Extent:
     return Extent([(start, place)], place, missing)
 
 
-def promised_samples(file: BinaryIO, start: int) -> int:
-    """Return how many samples a FLAC file states; 0 if it does not."""
-    total = int.from_bytes(read_at(file, start + 21, 5), "big") & ((1 << 36) - 1)
+def flac_samples(header: bytes) -> int:
+    """Return how many samples a FLAC file's stream information states; 0 if it does not."""
+    total = int.from_bytes(header[13:18], "big") & ((1 << 36) - 1)
     return 0 if is_placeholder(total, 36) else total
+
+
+def flac_blocks(file: BinaryIO, start: int, end: int) -> tuple[bytes, int]:
+    """Follow the blocks in front of the sound of a FLAC file.
+
+    Returns the stream information and where the sound begins. Pictures, which may hold anything,
+    and damaged tags are of no interest.
+    """
+    header, place = b"", start + 4
+    for _ in range(MAX_BOXES):
+        head = read_at(file, place, 4)
+        if len(head) < 4 or place >= end:
+            break
+        size = int.from_bytes(head[1:], "big")
+        if head[0] & 127 == 0:
+            header = header or read_at(file, place + 4, size)
+        place += 4 + size
+        if head[0] >> 7:
+            break
+    return header, min(place, end)
 
 
 def walk_nist(file: BinaryIO, start: int, end: int) -> Extent:

@@ -12,6 +12,7 @@ from bonafide.audio.view import Piece, read_at
 
 MAX_CHUNKS = 100_000
 EXTENSIBLE, MPEG_TAGS = 0xFFFE, (0x50, 0x55)
+COMMON = (b"data", b"fmt ", b"fact", b"LIST", b"id3 ", b"COMM", b"SSND", b"ID3 ")
 W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
@@ -70,8 +71,8 @@ def _printable(name: bytes) -> bool:
     return all(32 <= byte < 127 for byte in name[:4])
 
 
-def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) -> Iterator[Chunk]:
-    """Yield the chunks from a place on, until what follows is none; `origin` is a container's."""
+def chunks(file: BinaryIO, start: int, end: int, layout: Layout) -> Iterator[Chunk]:
+    """Yield the chunks from a place on, until what follows is none."""
     width = layout.fields.size
     for _ in range(MAX_CHUNKS):
         fields = read_at(file, start, width)
@@ -84,17 +85,18 @@ def chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) ->
         yield Chunk(name, start, start + width, size)
         if start + width + size > end:
             return
-        start = _padded(file, origin, start + width + size, layout)
+        start = _padded(file, start + width, size, layout)
 
 
-def _padded(file: BinaryIO, origin: int, end: int, layout: Layout) -> int:
+def _padded(file: BinaryIO, content: int, size: int, layout: Layout) -> int:
     """Return where the next chunk begins: some programs leave out the padding byte."""
-    padded = origin - (origin - end) // layout.align * layout.align
-    if padded == end:
+    end, padding = content + size, -size % layout.align
+    if not padding:
         return end
     head = read_at(file, end, HEAD_BYTES)
-    shifted = head[:1] != b"\0" and _printable(head[:4]) and not _printable(head[1:5])
-    return end if container_of(head) or (layout.align == 2 and shifted) else padded
+    shifted = head[:1] != b"\0" and _printable(head[:4])
+    shifted = shifted and (head[:4] in COMMON or not _printable(head[1:5]))
+    return end if container_of(head) or (layout.align == 2 and shifted) else end + padding
 
 
 def walk(file: BinaryIO, start: int, end: int) -> Extent:
@@ -106,19 +108,21 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
     layout = LAYOUTS[magic]
     first, sound, missing, kind = None, list[Piece](), "", ""
     reach, whole = start + layout.head, True
-    for chunk in chunks(file, start, reach, end, layout):
-        reach = min(end, _padded(file, start, min(end, chunk.content + chunk.size), layout))
+    heads = [(start + 4, reach)]  # of the container, and the chunks in front of the sound
+    for chunk in chunks(file, reach, end, layout):
+        reach = min(end, _padded(file, chunk.content, chunk.size, layout))
         if chunk.name == b"fmt " and _format_tag(file, chunk) in MPEG_TAGS:
             kind = "mp3"
         if chunk.name not in layout.data:
+            if first is None:
+                heads.append((chunk.start, min(end, chunk.content + chunk.size)))
+                whole = whole and (reach - chunk.content) % layout.align == 0
             continue
         whole = whole and first is None
         first = first or chunk
         size, bits = _stated(file, start, magic, chunk)
         place = chunk.content
-        if is_placeholder(size, bits) and (
-            size or not _are_chunks(file, start, place, end, layout)
-        ):
+        if is_placeholder(size, bits) and (size or not _are_chunks(file, place, end, layout)):
             size, reach, whole = end - place, end, False
         elif place + size > end:
             missing = lacking(size, end - place)
@@ -127,10 +131,10 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
             sound.append((place, place + size))
         if place + size >= end:
             break
-        reach = _padded(file, start, place + size, layout)
+        reach = _padded(file, place, size, layout)
     if first is None or whole:
         return Extent([(start, reach)], reach, missing, kind=kind)
-    return Extent(_as_one(start, magic, first, sound, layout), reach, missing, kind=kind)
+    return Extent(_as_one(magic, heads, first, sound, layout), reach, missing, kind=kind)
 
 
 def _format_tag(file: BinaryIO, chunk: Chunk) -> int:
@@ -149,23 +153,25 @@ def _stated(file: BinaryIO, start: int, magic: bytes, chunk: Chunk) -> tuple[int
     return chunk.size, 32 if chunk.content - chunk.start == 8 else 64
 
 
-def _are_chunks(file: BinaryIO, origin: int, start: int, end: int, layout: Layout) -> bool:
+def _are_chunks(file: BinaryIO, start: int, end: int, layout: Layout) -> bool:
     """Return whether all that follows is chunks, or nothing."""
     reach = start
-    for chunk in chunks(file, origin, start, end, layout):
+    for chunk in chunks(file, start, end, layout):
         reach = chunk.content + chunk.size
     return end <= reach <= end + 1
 
 
 def _as_one(
-    start: int, magic: bytes, first: Chunk, sound: list[Piece], layout: Layout
+    magic: bytes, heads: list[tuple[int, int]], first: Chunk, sound: list[Piece], layout: Layout
 ) -> list[Piece]:
-    """Return the container up to its first chunk of sound, and all sound in one chunk."""
+    """Return the container up to its first chunk of sound, padded, and all sound in one chunk."""
     width = layout.fields.size
     total = sum(piece[1] - piece[0] for piece in sound if not isinstance(piece, bytes))
     total += width * layout.inclusive
     if width == 8:
         total = min(total, 0xFFFFFFFF)
-    head: Piece = (start + 4, first.start)
-    begin = b"RIFF" if magic in (b"RF64", b"BW64") else magic
-    return [begin, head, layout.fields.pack(first.name, total), *sound]
+    front: list[Piece] = [b"RIFF" if magic in (b"RF64", b"BW64") else magic, heads[0]]
+    for head in heads[1:]:
+        padding = bytes(-(head[1] - head[0]) % layout.align)
+        front += [head, padding] if padding else [head]
+    return [*front, layout.fields.pack(first.name, total), *sound]

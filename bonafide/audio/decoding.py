@@ -60,12 +60,13 @@ class Joined:
             try:
                 yield from self._member(member)
             except AudioError as error:
-                if member.samples and not self._seconds and error.code == "not_audio":
-                    message = f"{member.samples} samples were promised and none could be decoded"
+                if self._seconds and error.code != "bad_format":
+                    self._omit("a recording that cannot be decoded")
+                elif error.code == "not_audio" and (why := _promised(member)):
+                    message = f"nothing of it can be decoded: {why}"
                     raise AudioError("damaged", message) from error
-                if not self._seconds or error.code == "bad_format":
+                else:
                     raise
-                self._omit("a recording that cannot be decoded")
 
         if self.damage and not self._seconds:
             raise AudioError("damaged", f"nothing of it can be decoded: {self.damage}")
@@ -126,3 +127,8 @@ class Joined:
     def _omit(self, what: str) -> None:
         if not self.omitted:
             self.omitted = f"behind {self._seconds:.1f} s of sound, which were judged, is {what}"
+
+
+def _promised(member: Member) -> str:
+    """Return what a recording is known to hold, where that is not there; empty if nothing."""
+    return member.missing or (f"{member.samples} samples were promised" if member.samples else "")

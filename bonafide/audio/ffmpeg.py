@@ -149,6 +149,8 @@ def _frames(
         found.damage = f"decoding broke off after {seconds:.2f} s: {_reason(broken)}"
     if error is not None and not seconds:
         raise _TrackError(_reason(error)) from error
+    if not seconds and stream.frames:
+        found.damage = f"{stream.frames} packets of sound are stated and none is there"
     if n_lost and not found.damage:
         found.damage = f"{n_lost} packets of its sound could not be decoded"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import BinaryIO
 
-from bonafide.audio.extent import Extent
+from bonafide.audio.extent import Extent, is_placeholder
 from bonafide.audio.magic import AMR_NB, AMR_WB
 from bonafide.audio.tags import ends_there
 from bonafide.audio.view import WINDOW_BYTES, read_at
@@ -80,16 +80,16 @@ FRAMED: dict[str, tuple[bytes, FrameBytes]] = {
 }
 
 
-def follow(data: bytes, frame_bytes: FrameBytes, count: int = 2) -> bool:
-    """Return whether data begins with so many frames, or with fewer and then ends."""
-    at = 0
-    for number in range(count):
+def follow(data: bytes, frame_bytes: FrameBytes, count: int = 2, n_bytes: int = 0) -> bool:
+    """Return whether data begins with so many frames, of so many bytes; or with fewer and ends."""
+    at = number = 0
+    while number < count or at < n_bytes:
         if at + HEADER_BYTES > len(data):
-            return number > 0 and at == len(data)
+            return number > 0 and at == len(data) and at >= n_bytes
         size = frame_bytes(data, at)
         if not size:
             return False
-        at += size
+        at, number = at + size, number + 1
     return True
 
 
@@ -140,10 +140,10 @@ def _promised(file: BinaryIO, start: int) -> int:
     for name, offsets in COUNTS.items():
         for offset in offsets:
             if data[offset : offset + 4] == name:
-                if name == b"VBRI":
-                    return int.from_bytes(data[offset + 14 : offset + 18], "big")
-                known = data[offset + 7] & 1
-                return int.from_bytes(data[offset + 8 : offset + 12], "big") * known
+                known = name == b"VBRI" or data[offset + 7] & 1
+                place = offset + (14 if name == b"VBRI" else 8)
+                count = int.from_bytes(data[place : place + 4], "big")
+                return 0 if not known or is_placeholder(count, 32) else count
     return 0
 
 
@@ -173,6 +173,8 @@ def walk_frames(file: BinaryIO, start: int, end: int, kind: str) -> Extent:
     missing = "its last frame breaks off" if broken else ""
     if promised := _promised(file, start):
         # Some programs count the frame of counts itself.
-        lacks = n_frames < promised
-        missing = f"{promised} frames are stated and {n_frames - 1} are there" if lacks else ""
+        if n_frames < promised:
+            missing = f"{promised} frames are stated and {n_frames - 1} are there"
+        elif n_frames > promised:
+            missing = ""
     return Extent([(start, end if n_frames == MAX_FRAMES else place)], reach, missing)

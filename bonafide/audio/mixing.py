@@ -50,6 +50,7 @@ class Mixer:
             )
         if block.shape[1] == 1:
             return block[:, 0]
+        block = np.asfortranarray(block)  # a channel's samples side by side: several times faster
         centred = block - block.mean(axis=0, dtype=np.float32)  # an offset is no sound
         self._compare(centred, max(1, round(FRAME_S * rate_hz)))
         if self._channel is not None:

@@ -14,10 +14,10 @@ def walk_ogg(file: BinaryIO, start: int, end: int) -> Extent:
     """Follow the pages from the beginning of a stream to the beginning of the next.
 
     Streams whose beginnings follow each other run side by side. A stream is cut if its last page
-    is, or if the last packet goes on behind it.
+    is, if the last packet goes on behind it, or if pages between its sound are missing.
     """
     place, reach, beginning = start, start, True
-    missing, open_packets = "", set[bytes]()
+    missing, open_packets, heard = "", set[bytes](), dict[bytes, int]()
     while place < end:
         head = read_at(file, place, HEADER_BYTES + MAX_SEGMENTS)
         if head[:4] != OGG:
@@ -33,6 +33,11 @@ def walk_ogg(file: BinaryIO, start: int, end: int) -> Extent:
             reach = end
             break
         beginning, serial = begins, head[14:18]
+        number = int.from_bytes(head[18:22], "little")
+        if (lost := number - heard.get(serial, number)) > 0:
+            missing = missing or f"pages of its sound are missing ({lost})"
+        if serial in heard or int.from_bytes(head[6:14], "little", signed=True) > 0:
+            heard[serial] = number + 1  # in front of sound, recorders of a station leave pages out
         if lacing:
             (open_packets.add if lacing[-1] == MAX_SEGMENTS else open_packets.discard)(serial)
         place += size

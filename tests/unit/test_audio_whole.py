@@ -263,6 +263,19 @@ def test_end_flags_of_opus(ends: tuple[int, ...]) -> None:
     assert_whole(b"".join(map(bytes, pages)), 3 * SECONDS)
 
 
+def test_pages_of_ogg_that_are_missing() -> None:
+    pages = ogg_pages(written("OGG", "VORBIS", 44_100, 2) * 2)
+    whole = len(pages) // 2
+    lacking = b"".join(map(bytes, pages[: whole - 2] + pages[whole - 1 :]))
+    assert heard(lacking)[1].damage == "pages of its sound are missing (1)"
+    recorder = [bytearray(page) for page in pages]
+    first = next(n for n, page in enumerate(pages) if any(page[6:14]))
+    for page in recorder[first:whole]:  # as one writes that joined in late
+        page[18:22] = struct.pack("<I", 5_000 + struct.unpack("<I", page[18:22])[0])
+        page[22:26] = struct.pack("<I", _ogg_checksum(page))
+    assert heard(b"".join(map(bytes, recorder)))[1].damage == ""
+
+
 def _ogg_checksum(page: bytearray) -> int:
     value = 0
     for byte in (*page[:22], 0, 0, 0, 0, *page[26:]):
@@ -559,3 +572,109 @@ def test_decoders_say_nothing_on_the_terminal(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+# --- found by trying more of the same kinds -------------------------------------------------------
+
+
+def flac_with(*blocks: tuple[int, bytes]) -> bytes:
+    """A FLAC file with blocks of these types and contents between its header and its sound."""
+    plain = written("FLAC", "PCM_16", 44_100, 2)
+    front = b"".join(bytes([kind]) + len(content).to_bytes(3, "big") + content
+                     for kind, content in blocks)  # fmt: skip
+    return plain[:4] + b"\0" + plain[5:42] + front + plain[42:]
+
+
+PICTURE = struct.pack(">II", 3, 10) + b"image/jpeg" + struct.pack(">IIIIII", 0, 1, 1, 24, 0, 9_000)
+
+
+@pytest.mark.parametrize(
+    "inside", [b"OggS\0\x02", b"fLaC\0\0\0\x22", written("WAV", "PCM_16"), b"\xff\xfb\x90\0"]
+)
+def test_what_a_picture_in_a_flac_file_holds_is_no_recording(inside: bytes) -> None:
+    assert_whole(flac_with((6, PICTURE + bytes(1_000) + inside + bytes(7_000))))
+    assert_whole(id3(9_000) + flac_with((5, inside * 3), (1, b"")) + ID3V1)
+
+
+def test_chunks_of_odd_size_without_padding_in_front_of_the_sound() -> None:
+    odd = chunk(b"junk", b"odd")[:-1]
+    for size in (len(PCM), 0x4142):  # the latter reads like letters
+        content = riff(odd, chunk(b"data", PCM[:size]))
+        assert_whole(content, size / 32_000)
+    aiff = written("AIFF", "PCM_16")
+    name = b"NAME" + struct.pack(">I", 3) + b"abc"
+    assert_whole(b"FORM" + struct.pack(">I", len(aiff) + 3) + b"AIFF" + name + aiff[12:])
+
+
+MP3 = muxed("mp3", "libmp3lame")
+
+
+@pytest.mark.parametrize("n_bytes", [1, 417, 9_000, 100_000])
+def test_mp3_behind_something_else(n_bytes: int) -> None:
+    junk = np.random.default_rng(0).bytes(n_bytes)
+    for content, seconds in ((MP3, SECONDS), (MP3 + JOINED["mp3"], 2 * SECONDS)):
+        duration_s, stream = heard(junk + content)
+        assert duration_s == pytest.approx(seconds, abs=0.2)
+        assert not stream.damage
+        assert bool(stream.omitted) == (n_bytes > 4_096)
+    assert heard(junk + MP3[: len(MP3) // 2])[1].damage
+
+
+@pytest.mark.parametrize("hole", [bytes(700), b"junk" * 2_000, bytes(90_000)])
+def test_a_hole_in_an_mp3_hides_nothing_behind_it(hole: bytes) -> None:
+    middle = len(MP3) // 2
+    duration_s, _ = heard(MP3[:middle] + hole + MP3[middle + 700 :])
+    assert duration_s == pytest.approx(SECONDS, abs=0.2)
+
+
+@pytest.mark.parametrize(("first", "second"), [("asf", "W64"), ("mpegts", "MP3"), ("VOC", "MP3")])
+def test_neither_of_two_is_passed_over_in_silence(first: str, second: str) -> None:
+    codec = {"asf": "wmav2", "mpegts": "aac"}.get(first)
+    front = muxed(first, codec) if codec else written(first, "PCM_16")
+    subtype = "MPEG_LAYER_III" if second == "MP3" else "PCM_16"
+    duration_s, stream = heard(front + written(second, subtype, 44_100))
+    assert duration_s > 1.5 * SECONDS or stream.omitted
+
+
+def test_short_frames_inside_another_container_are_its_own() -> None:
+    silent_first = np.concatenate([np.zeros((44_100, 1), np.float32), voice(44_100)])
+    assert_whole(mux("mpegts", "aac", silent_first, 44_100), SECONDS + 1)
+
+
+def test_a_tag_that_states_more_than_the_file() -> None:
+    assert_whole(b"ID3\3\0\0\x7f\x7f\x7f\x7f" + bytes(500) + MP3)
+
+
+@pytest.mark.parametrize("count", [0, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_counts_of_frames_that_are_placeholders(count: int) -> None:
+    at = max(MP3.find(b"Xing"), MP3.find(b"Info"))
+    assert_whole(MP3[: at + 8] + struct.pack(">I", count) + MP3[at + 12 :])
+
+
+def test_an_mp3_that_lacks_a_part_of_its_last_frame() -> None:
+    assert heard(MP3[:-50])[1].damage == "its last frame breaks off"
+
+
+def test_a_fragmented_mp4_that_breaks_off_in_a_header() -> None:
+    file = io.BytesIO()
+    options = {"movflags": "frag_every_frame+empty_moov"}
+    with av.open(file, "w", format="mp4", options=options) as container:
+        sound: Any = container.add_stream("aac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(voice(44_100).T.copy(), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 44_100, 0, Fraction(1, 44_100)
+        container.mux([*sound.encode(frame), *sound.encode(None)])
+    content = file.getvalue()
+    last = content.rindex(b"moof")
+    duration_s, stream = heard(content[: last + 20])
+    assert duration_s == pytest.approx(SECONDS, abs=0.15)
+    assert stream.damage == "its last moof box breaks off"
+
+
+def test_what_is_cut_in_front_of_its_index_is_damaged_and_not_unknown() -> None:
+    content = muxed("ipod", "aac")
+    assert content.index(b"mdat") < content.index(b"moov")
+    for cut in (content[: len(content) // 2], written("OGG", "OPUS")[:3_000]):
+        with pytest.raises(AudioError) as info:
+            decode(cut)
+        assert info.value.code == "damaged"
+        assert "bytes" in str(info.value)
