@@ -4,11 +4,14 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
+from unicodedata import normalize
+from urllib.parse import unquote
 
 from bonafide.corpora.reader import Rank, Reader
 from bonafide.corpora.schema import COLUMNS, UNKNOWN, Corpus, Row, read_label, read_value
@@ -42,8 +45,8 @@ def read(path: Path) -> Corpus:
     Parameters
     ----------
     path : Path
-        The file. Paths in it are relative to its folder, or absolute; backslashes may separate
-        their parts, as Windows writes them.
+        The file. Paths in it are relative to its folder, or absolute, or ``file:///`` URLs;
+        backslashes may separate their parts, as Windows writes them.
 
     Returns
     -------
@@ -87,14 +90,21 @@ def _row(columns: dict[str, int], cells: Sequence[str], width: int, path: Path, 
     if known["path"] == UNKNOWN:
         raise CorpusError("bad_row", f"{where}: the path is empty")
     label = read_label(texts.get("label", "").strip() or UNKNOWN, where)
-    return Row(**{**known, "path": _local(known["path"], path.parent), "label": label})
+    return Row(**{**known, "path": _local(texts["path"], path.parent), "label": label})
 
 
-def _local(path: str, root: Path) -> str:
-    """Return a path as this system writes it, unless a file has backslashes in its very name."""
-    if "\\" not in path or os.sep == "\\" or (root / path).is_file():
-        return path
-    return PureWindowsPath(path).as_posix()
+def _local(text: str, root: Path) -> str:
+    """Return a path as this system writes it: of the ways to read it, the first that is a file."""
+    path = text.strip()
+    if path.lower().startswith("file:///"):
+        return unquote(path[len("file://") :])
+    posix = PureWindowsPath(path).as_posix() if "\\" in path and os.sep != "\\" else path
+    if text == posix and text.isascii():
+        return path  # there is one way
+    # Spaces and backslashes may be letters of a name; macOS takes accents apart.
+    ways = (text, path, *(normalize(form, posix) for form in ("NFC", "NFD")))
+    is_file = os.path.isfile  # False for what can be no path; Path.is_file raises for a long one
+    return next((way for way in ways if is_file(root / way)), posix)
 
 
 def _named(header: Sequence[str]) -> list[str]:
@@ -169,9 +179,8 @@ def _decoded(path: Path) -> str:
 
 def _delimiter(text: str) -> tuple[int, str]:
     """Return where the header starts, and what separates its cells."""
-    first = text.partition("\n")[0]
-    if first.lower().startswith("sep=") and len(mark := first[4:].rstrip("\r")) == 1:
-        return len(first) + 1, mark  # a line that Excel writes and reads
+    if said := re.match(r'"?sep=([^\r\n])"?(\r\n?|\n)', text, re.IGNORECASE):
+        return said.end(), said[1]  # a line that Excel writes and reads
     for mark in DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
         with suppress(csv.Error):  # it is reported when the file is read

@@ -28,6 +28,8 @@ UNKNOWN_WORDS = frozenset(
     (
         *("", "-", "--", "?", "na", "n/a", "n.a.", "nan", "-nan", "nat", "none", "null", "nil"),
         *("<na>", "(null)", "(blank)", "#n/a", "#n/a n/a", "#na", "#null!", "#value!", "#ref!"),
+        *("#nv", "#n/d", "#name?", "#num!", "#div/0!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+        *("n / a", r"\n", ".", "_", "\u2013", "\u2014", "missing", "undefined", "not available"),
     )
 )
 
@@ -57,7 +59,7 @@ def read_value(text: str) -> str:
 
 def known_label(text: str) -> str | None:
     """Return the label that a word stands for, or None; see `read_label`."""
-    return LABEL_NAMES.get(re.sub(r"[\s_-]+", "-", text.strip().lower()))
+    return LABEL_NAMES.get(re.sub(r"[\s_-]+", "", text.lower()))
 
 
 def read_label(text: str, where: str) -> str:
@@ -66,7 +68,7 @@ def read_label(text: str, where: str) -> str:
     Parameters
     ----------
     text : str
-        A key of `LABEL_NAMES`, in any case; a space or an underscore will do for the hyphen.
+        A key of `LABEL_NAMES`, in any case; spaces, hyphens and underscores do not count.
     where : str
         File and row, for the message.
 

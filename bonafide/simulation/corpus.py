@@ -21,6 +21,7 @@ import numpy as np
 import soundfile as sf
 
 from bonafide.corpora.schema import Corpus, Row
+from bonafide.corpora.simulated import TAG
 from bonafide.errors import CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.process.lock import try_lock
@@ -141,7 +142,11 @@ def _write_clip(folder: Path, seed: int, i: int, row: Row) -> Row:
         sound = GENERATORS[row.system](sound.astype(np.float32), rng)
     recorded = Room.draw(_rng(seed, source, 2)).record(sound, rng)
     pcm = np.rint(np.clip(recorded, -1.0, 1.0) * 32_767.0).astype(np.int16)
-    sf.write(folder / row.path, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    with sf.SoundFile(
+        folder / row.path, "w", SAMPLE_RATE_HZ, 1, format="FLAC", subtype="PCM_16"
+    ) as file:
+        file.comment = TAG  # stays where file and manifest are renamed
+        file.write(pcm)
     return replace(row, duration_s=f"{len(pcm) / SAMPLE_RATE_HZ:.3f}")
 
 

@@ -27,7 +27,7 @@ from bonafide.runtime import Graph
 from bonafide.training.augmentation import degrade, draw_changes
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.fingerprint import CHANGED
-from bonafide.training.ingest import LIMITS, sound_sha256
+from bonafide.training.ingest import LIMITS, require_file, sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 
@@ -96,6 +96,7 @@ def _how(
 
 def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:
     """Return the training window of a recording that still holds the sound of this hash."""
+    require_file(path)
     waveform = decode(path, limits=LIMITS)
     if sound_sha256(waveform) != sha256:
         raise CorpusError(

@@ -102,8 +102,23 @@ def sound_sha256(waveform: Waveform) -> str:
     return hashlib.sha256(pcm.tobytes()).hexdigest()
 
 
-def _require_file(path: Path) -> int:
-    """Return a file's size; raise an `AudioError` for what is no file, as a pipe never ends."""
+def require_file(path: Path) -> int:
+    """Return a file's size in bytes.
+
+    Parameters
+    ----------
+    path : Path
+        Any path that a manifest holds.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    AudioError
+        ``unreadable`` for what is no regular file, as a pipe never ends.
+    """
     try:
         str(path).encode()
         status = path.stat()
@@ -116,7 +131,7 @@ def _require_file(path: Path) -> int:
         problem = "its path holds a NUL character"
     except OSError as error:
         problem = error.strerror or str(error)
-        if any(re.fullmatch("[A-Za-z]:", part) for part in path.parts):
+        if any(re.fullmatch("[A-Za-z]+:|~", part) for part in path.parts):
             problem += "; paths must be relative to the manifest, or absolute on this machine"
     raise AudioError("unreadable", f"{_printable(str(path))}: cannot be read: {problem}")
 
@@ -128,7 +143,7 @@ def _printable(text: str) -> str:
 def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
     """Decode and measure one file; return, not raise, the reason not to use it."""
     try:
-        size = _require_file(path)
+        size = require_file(path)
         stream = AudioStream(path, LIMITS)
         waveform = decode_stream(stream)
         if too_short(len(waveform)):

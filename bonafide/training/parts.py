@@ -111,7 +111,7 @@ def by_source(llr: AnyFloats, source: NDArray[np.str_]) -> dict[str, AnyFloats]:
     """Return the scores of each source, of rows with a score and a source each, shape (n,)."""
     order = np.argsort(source, kind="stable")
     names, firsts = np.unique(source[order], return_index=True)
-    return dict(zip(names.tolist(), np.split(llr[order], firsts[1:]), strict=True))
+    return dict(zip(names.tolist(), np.split(llr[order], firsts)[1:], strict=True))  # or none
 
 
 def put_together(clips: Mapping[str, AnyFloats], seed: int) -> Iterator[tuple[str, AnyFloats]]:

@@ -12,6 +12,7 @@ import bonafide
 from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
+from bonafide.process.lock import locked
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.gate import Decision, decide
@@ -90,11 +91,16 @@ def keep_and_promote(
     }
     card = model_card(candidate, outcome, recordings, quarantine)
     bundle = keep(root, candidate, entries, card)
-    decision = decide(root, bundle, judgement, recordings, config)
+    with locked(root / "gate.lock"):  # or two could pass against what the first of them replaced
+        decision = decide(root, bundle, judgement, recordings, config)
+        _write_report(root, bundle, judgement, decision)
+        if not decision.reasons:
+            promote(root, bundle)
+    return bundle, decision
+
+
+def _write_report(root: Path, bundle: Bundle, judgement: Judgement, decision: Decision) -> None:
     (root / "reports").mkdir(parents=True, exist_ok=True)
     report = root / "reports" / f"{bundle.manifest['name']}-{bundle.manifest['version']}.html"
     report.write_text(judgement.page, encoding="utf-8")
     report.with_suffix(".gate.json").write_text(json.dumps(decision.to_json(), indent=1) + "\n")
-    if not decision.reasons:
-        promote(root, bundle)
-    return bundle, decision

@@ -118,6 +118,8 @@ def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
         ("path,label\na.wav,spoof\n", "utf-32"),
         ("label|path\nspoof|a.wav\n", "utf-8"),
         ("sep=;\r\npath;label\r\na.wav;spoof\r\n", "utf-8"),
+        ("sep=;\rpath;label\ra.wav;spoof\r", "utf-8"),
+        ('"sep=;"\npath;label\na.wav;spoof\n', "utf-8-sig"),
         ("Path, LABEL \na.wav,spoof\n", "utf-8"),
         ("path,label\ra.wav,spoof\r", "utf-8"),
         ("\n,,\n;;\npath;label\na.wav;spoof\n".replace(",", ";"), "utf-8"),
@@ -141,6 +143,8 @@ def test_a_manifest_of_two_columns(tmp_path: Path) -> None:
         *(
             "bars",
             "Excel's separator",
+            "Excel's separator, old mac",
+            "Excel's separator, quoted",
             "case and spaces",
             "old mac",
             "blank rows before",
@@ -188,6 +192,12 @@ UNKNOWNS = (
     "NULL",
     "#N/A",
     "<NA>",
+    "#NV",
+    "-1.#QNAN",
+    "n / a",
+    r"\N",
+    "\u2014",
+    "missing",
 )
 
 
@@ -234,6 +244,26 @@ def test_paths_of_windows(kind: str, written: str, read: str, tmp_path: Path) ->
     else:
         manifest = parquet_file(tmp_path, {"path": [written], "label": ["real"]})
     assert read_corpus(manifest).rows == [Row(read, "bonafide")]
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "read"),
+    [
+        (" lead.wav", " lead.wav", " lead.wav"),
+        ("trail.wav ", "trail.wav ", "trail.wav "),
+        (" a.wav ", "a.wav", "a.wav"),
+        ("e\u0301t\u00e9.wav", "\u00e9t\u00e9.wav", "\u00e9t\u00e9.wav"),
+        ("\u00fcber.wav", "u\u0308ber.wav", "u\u0308ber.wav"),
+        ("b\\\u00fcber.wav", "b/u\u0308ber.wav", "b/u\u0308ber.wav"),
+        ("file:///x/a%20b.wav", "a.wav", "/x/a b.wav"),
+        ("a%20b.wav", "a b.wav", "a%20b.wav"),
+        ("x\\" + 5000 * "y", "a.wav", "x/" + 5000 * "y"),
+    ],
+)
+def test_the_file_that_a_path_means(written: str, named: str, read: str, tmp_path: Path) -> None:
+    touch(tmp_path, named)
+    manifest = csv_file(tmp_path, f"path,label\n{written},real\n")
+    assert [row.path for row in read_corpus(manifest)] == [read]
 
 
 def test_a_nul_in_a_path_is_the_rows_own_matter(tmp_path: Path) -> None:
@@ -535,7 +565,7 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert all(corpus.audio_path(row).is_file() for row in corpus)
 
 
-@pytest.mark.parametrize("name", [*BONAFIDE, *SPOOF, "REAL", "Deepfake", "Bona-Fide"])
+@pytest.mark.parametrize("name", [*BONAFIDE, *SPOOF, "REAL", "Deepfake", "Bona-Fide", "Deep_Fake"])
 def test_folder_synonyms(name: str, tmp_path: Path) -> None:
     (row,) = read_folder(touch(tmp_path, f"{name}/a.wav"))
     assert row.path == f"{name}/a.wav"

@@ -228,6 +228,14 @@ class TestExtract:
             extract(changed, SPEC, NONE, tmp_path / "store", workers=1)
         assert caught.value.code == code
 
+    def test_a_file_that_became_a_pipe_is_not_waited_for(self, files: Path, tmp_path: Path) -> None:
+        shutil.copytree(files, tmp_path / "files")
+        ingested = recordings_of(tmp_path / "files", [0, 1])
+        (tmp_path / "files" / "1.wav").unlink()
+        os.mkfifo(tmp_path / "files" / "1.wav")
+        with pytest.raises(AudioError, match=r"1\.wav: cannot be read: not a file"):
+            extract(ingested, SPEC, NONE, tmp_path / "store", workers=1)
+
     def test_a_file_that_holds_another_sound(self, files: Path, tmp_path: Path) -> None:
         """Nothing is kept under the hash of a sound that it is not, and nothing of it reused."""
         shutil.copytree(files, tmp_path / "files")

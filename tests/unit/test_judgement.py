@@ -15,11 +15,12 @@ from bonafide.evaluation.evaluate import DECISION, MEAN
 from bonafide.evaluation.metrics import eer
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import production_folder
+from bonafide.process.lock import is_locked
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.folds import make_folds
-from bonafide.training.gate import absolute
+from bonafide.training.gate import Decision, absolute, decide
 from bonafide.training.judgement import (
     Judgement,
     Outcome,
@@ -232,7 +233,12 @@ def test_it_is_kept_and_promoted(
     def chance(bundle: Bundle, corpus: Corpus, **_: object) -> tuple[np.ndarray, ...]:
         return (np.random.default_rng(1).normal(size=len(corpus)),) * 3
 
+    def alone(*given: Any) -> Decision:
+        assert is_locked(tmp_path / "gate.lock")  # no other compares with what this one replaces
+        return decide(*given)
+
     monkeypatch.setattr("bonafide.training.gate.score_recordings", chance)
+    monkeypatch.setattr("bonafide.training.promotion.decide", alone)
     bundle, decision = keep_and_promote(
         tmp_path,
         judged.bundle,

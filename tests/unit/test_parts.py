@@ -189,6 +189,12 @@ def test_clips_of_a_source_are_put_together() -> None:
     assert all(sorted(each) == [0, 1, 3, 4, 5] for _, each in found)
 
 
+def test_without_known_sources_there_is_no_bar() -> None:
+    clips = by_source(np.zeros(0), np.zeros(0, dtype=np.str_))
+    assert clips == {}
+    assert counted(list(put_together(clips, 0))).bar() is None
+
+
 # --- how it is written ----------------------------------------------------------------------------
 
 

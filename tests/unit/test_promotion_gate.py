@@ -21,7 +21,7 @@ from bonafide.detector import Detector
 from bonafide.evaluation.evaluate import DECISION, SIMULATED_NOTE, evaluate, simulated_note
 from bonafide.evaluation.metrics import Interval, difference, eer
 from bonafide.home import DEMO, PRODUCTION, SHIPPED, keep, promote
-from bonafide.simulation.corpus import plan
+from bonafide.simulation.corpus import _write_clip, plan
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config, parse_config
 from bonafide.training.extraction import training_windows
@@ -278,6 +278,17 @@ class TestSimulated:
         (tmp_path / "simulated.json").write_text("{}")
         assert simulated_rows(Corpus(tmp_path / "audio", bare)).all()  # whatever the manifest says
         assert simulated_rows(Corpus(tmp_path, [])).tolist() == []
+
+    def test_the_files_tell_it_under_any_name(self, tmp_path: Path) -> None:
+        row = replace(plan(48, 6)[1], path="mine_1.flac")
+        _write_clip(tmp_path, 0, 1, row)
+        soundfile.write(tmp_path / "other.flac", np.zeros(16_000), 16_000)
+        rows = [Row(name, "spoof") for name in ("mine_1.flac", "other.flac", "none.flac")]
+        assert simulated_rows(Corpus(tmp_path, rows)).tolist() == [True, False, False]
+
+    def test_a_name_that_no_file_can_have_is_not_simulated(self, tmp_path: Path) -> None:
+        rows = [Row(path, "spoof") for path in (f"{'x' * 5000}/a.wav", "a\0b/c.wav", "\ud800/a")]
+        assert not simulated_rows(Corpus(tmp_path, rows)).any()
 
     def test_others_are_not_taken_for_it(self) -> None:
         row = Row(
