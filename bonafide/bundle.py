@@ -188,7 +188,7 @@ def read_bundle(folder: Path) -> Bundle:
             raise BundleError("bad_manifest", f"{path}: format {version!r}; must be 1 or {FORMAT}")
         bundle = Bundle(folder, _in_present_format(manifest))
         names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts)]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     for name in names:
         if name not in files:

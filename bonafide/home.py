@@ -65,12 +65,12 @@ def production_folder(root: Path) -> Path | None:
         ``bad_production`` if ``production.json`` is damaged.
     """
     path = root / PRODUCTION
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         entry = json.loads(path.read_text())
         return root / "bundles" / entry["name"] / entry["version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, OSError) as error:
         raise BundleError(
             "bad_production", f"{path}: does not name a bundle: {error!r}; train or promote again"
         ) from error
@@ -82,7 +82,7 @@ def production_stamp(root: Path) -> str:
         with (root / PRODUCTION).open(errors="replace") as file:
             seen = os.fstat(file.fileno())  # two promotions may have one time
             return f"{seen.st_mtime_ns} {seen.st_ino} {file.read()}"
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 

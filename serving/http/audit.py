@@ -37,7 +37,9 @@ class Audit:
             raise ConfigError("bad_setting", message) from error
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # O_NONBLOCK: a pipe that nobody reads costs lines, and holds up no answer
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(self._path, flags, 0o600)
 
     def write(self, **entry: Any) -> None:
         """Add a line, with the time; where there is no room, say so in the log and go on.

@@ -138,19 +138,26 @@ def read_private(path: Path) -> bytes:
         ``bad_keys`` if it cannot be read or is open to others.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        with open(path, "rb", opener=_opened_at_once) as file:
+            seen = os.fstat(file.fileno()).st_mode
+            mode, is_file = stat.S_IMODE(seen), stat.S_ISREG(seen)
             fixed = os.fstatvfs(file.fileno()).f_flag & os.ST_RDONLY
-            content = file.read(MAX_FILE_BYTES)
+            content = file.read(MAX_FILE_BYTES) if is_file else b""
     except FileNotFoundError as error:
         message = f"{path}: no such file; `bonafide keys add` makes one"
         raise ConfigError("bad_keys", message) from error
     except OSError as error:
         raise ConfigError("bad_keys", f"{path}: cannot be read: {error.strerror}") from error
+    if not is_file:  # each worker reads it anew
+        raise ConfigError("bad_keys", f"{path}: must be a file, not a pipe or a device")
     if mode & 0o077 and not fixed:
         message = f"{path}: mode {mode:04o} lets others read it; must be 0600: chmod 600 {path}"
         raise ConfigError("bad_keys", message)
     return content
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would wait for a writer
 
 
 def parse_keys(path: Path, content: bytes) -> tuple[Key, ...]:

@@ -54,10 +54,12 @@ class Exchange:
         self.folder, self._worker = folder, os.getpid()
         self._socket = socket_path(folder, self._worker)
         self._requests: dict[int, asyncio.Future[Reply | None]] = {}
+        self._tickets: dict[int, tuple[float, str]] = {}  # when written, and for which endpoint
         self._numbers = 0
         self._ping: asyncio.Future[Reply | None] | None = None
         self._pinged = 0.0
         self._opened = contextlib.ExitStack()
+        self._queue = -1  # not open
 
     async def open(self) -> None:
         """Open the queue and the socket for answers; make what is missing.
@@ -82,6 +84,7 @@ class Exchange:
     def close(self) -> None:
         """Close them; a request that waits is answered 503."""
         self._opened.close()
+        self._queue = -1  # its number is given to the next that is opened
         for waiter in self._requests.values():
             if not waiter.done():
                 waiter.set_exception(lost())
@@ -137,19 +140,22 @@ class Exchange:
                 raise lost()
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()
             try:
+                self._tickets[number] = time.monotonic(), endpoint
                 self._write(number, endpoint)
                 reply = await waiter
             except asyncio.CancelledError:
                 _end_work(upload.path)
                 raise
             finally:
-                del self._requests[number]
+                del self._requests[number], self._tickets[number]
             if reply is not None:
                 return reply
             log.warning("a scorer ended over a request")
         raise ApiError("decoder_crashed", "the upload crashes the decoder")
 
     def _write(self, number: int, endpoint: str = "") -> None:
+        if self._queue < 0:
+            raise lost()
         try:
             ticket = TICKET.pack(self._worker, number, time.monotonic(), endpoint.encode())
             os.write(self._queue, ticket)
@@ -159,12 +165,24 @@ class Exchange:
     async def is_heard(self, limit_s: float) -> bool:
         """Return whether a scorer of any worker answers within `limit_s` seconds, or works."""
         now = time.monotonic()
+        if self._ping is not None and self._ping.done():
+            self._write_again(self._pinged)
         if self._ping is None or self._ping.done() or now - self._pinged > PING_S:
             self._ping, self._pinged = asyncio.get_running_loop().create_future(), now
             self._write(PING)
         heard, _ = await asyncio.wait({self._ping}, timeout=limit_s)
         at_work = (path.suffix[1:] for path in self.folder.glob("*-*.[0-9]*"))
         return bool(heard) or not all(map(process_is_gone, at_work))
+
+    def _write_again(self, before: float) -> None:
+        """Write tickets again that ended with a scorer before it began.
+
+        All that was written before a ticket that is answered has been read. One too many does no
+        harm.
+        """
+        for number, (written, endpoint) in self._tickets.items():
+            if written < before and audio_path(self.folder, self._worker, number).exists():
+                self._write(number, endpoint)
 
     async def _take_answers(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -176,13 +194,21 @@ class Exchange:
             while True:
                 number, *sizes = ANSWER.unpack(await reader.readexactly(ANSWER.size))
                 notes, body = [await reader.readexactly(size) for size in sizes]
-                self._settle(number, Reply(json.loads(notes), body) if notes else None)
-        except (OSError, EOFError):
-            for number in list(self._requests):
                 audio = audio_path(self.folder, self._worker, number)
-                with contextlib.suppress(OSError):  # another's, or the folder is gone
-                    taken_path(audio, scorer).rename(audio)
+                taken_path(audio, scorer).unlink(missing_ok=True)
+                if notes:
+                    self._settle(number, Reply(json.loads(notes), body))
+                elif number == PING or not (audio.exists() or taken_by(audio)):
                     self._settle(number, None)
+        except (OSError, EOFError):
+            for taken in self.folder.glob(f"{self._worker}-*.{scorer}"):
+                number = int(taken.stem.partition("-")[2])
+                with contextlib.suppress(OSError):  # the folder is gone
+                    if number in self._requests:
+                        taken.rename(audio_path(self.folder, self._worker, number))
+                        self._settle(number, None)
+                    else:
+                        taken.unlink()
         finally:
             writer.close()
 

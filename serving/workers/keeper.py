@@ -112,16 +112,16 @@ class Keeper:
 
     async def _follow(self) -> None:
         """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
-        stamp = "chosen" if self._settings.bundle else production_stamp(self._home)
-        waits = stamp == self._refused and time.monotonic() < self._retry_at
-        if stamp == self._served or waits:
-            return
+        stamp = "unreadable"
         try:
-            await self._start(await asyncio.to_thread(self._promoted))
+            stamp = "chosen" if self._settings.bundle else production_stamp(self._home)
+            if stamp == self._served:
+                self.stale = ""
+            elif stamp != self._refused or time.monotonic() >= self._retry_at:
+                await self._start(await asyncio.to_thread(self._promoted))
+                self._served, self._refused, self.stale = stamp, "never", ""
         except (BonafideError, OSError) as error:
             self._refuse(stamp, str(error))
-        else:
-            self._served, self._refused, self.stale = stamp, "never", ""
 
     def _promoted(self) -> Bundle:
         bundle = find_bundle(self._home, self._settings.bundle or None)

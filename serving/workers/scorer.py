@@ -144,7 +144,6 @@ class Scorer:
         start = time.process_time()
         notes, body = answer(endpoint, self._detector, taken.read_bytes(), self._limits)
         notes["work_s"] = time.process_time() - start
-        taken.unlink(missing_ok=True)
         notes.setdefault("timings", {})["wait"] = wait_s
         parts = json.dumps(notes).encode(), body
         connection.sendall(ANSWER.pack(number, *map(len, parts)) + b"".join(parts))

@@ -49,3 +49,21 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"BONAFIDE_AUDIT=.*cannot be written: ") as raised:
             Audit(path)
         assert raised.value.code == "bad_setting"
+
+
+def test_a_pipe_that_nobody_reads_costs_lines_and_holds_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    audit = Audit(path)
+    path.unlink()
+    os.mkfifo(path)
+    audit.write(number=0)
+    assert "the audit log misses calls" in caplog.text
+    with pytest.raises(ConfigError, match="cannot be written"):
+        Audit(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    for number in range(3):
+        audit.write(number=number)
+    assert len(os.read(reader, 65_536).splitlines()) == 3
+    os.close(reader)

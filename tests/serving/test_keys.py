@@ -104,6 +104,20 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
         add_key(path, "ben")
 
 
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigError, match="must be a file, not a pipe or a device"):
+        read_keys(path)
+    path.unlink()
+    path.mkdir()
+    descriptors = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_keys(path)
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
 def test_a_secret_that_a_container_mounts_may_be_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

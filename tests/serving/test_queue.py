@@ -1,17 +1,32 @@
 """The folder that a server's processes share: private, held while it lives, and removed."""
 
+import asyncio
+import contextlib
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bonafide.errors import ConfigError
+from serving.http.errors import ApiError
+from serving.workers.exchange import Exchange
 from serving.workers.folder import enter, leave, make_run_folder, sweep, temporary_folder
-from serving.workers.queue import TICKET, open_queue, socket_path
+from serving.workers.queue import (
+    ANSWER,
+    HELLO,
+    TICKET,
+    audio_path,
+    open_queue,
+    socket_path,
+    taken_path,
+)
 
 HOLD = """
 import sys
@@ -151,6 +166,70 @@ def test_workers_share_one_queue_that_does_not_block(folder: Path) -> None:
     assert [os.read(end, TICKET.size) for end in (ends[1], ends[0], ends[1])] == tickets
     for end in ends:
         os.close(end)
+
+
+def test_a_request_that_finds_the_queue_closed_is_told_so(folder: Path) -> None:
+    async def ask() -> None:
+        exchange = Exchange(folder)
+        await exchange.open()
+        upload = exchange.new_upload()
+        upload.add(b"RIFF")
+        exchange.close()
+        upload.seal()
+        with (folder / "another").open("wb"):  # gets the number that the queue had
+            await exchange.answer("detect", upload)
+
+    with pytest.raises(ApiError, match="lost in the service") as raised:
+        asyncio.run(ask())
+    assert raised.value.code == "not_ready"
+    assert (folder / "another").read_bytes() == b""
+
+
+def pretend_to_score(folder: Path, until: threading.Event) -> None:
+    """Take tickets and answer them as a scorer does."""
+    queue, number = open_queue(folder), 4_000_000
+    with socket.socket(socket.AF_UNIX) as worker:
+        worker.connect(str(socket_path(folder, os.getpid())))
+        worker.sendall(HELLO.pack(number))
+        while not until.wait(0.01):
+            with contextlib.suppress(BlockingIOError):
+                _, request, _, _ = TICKET.unpack(os.read(queue, TICKET.size))
+                audio, notes = audio_path(folder, os.getpid(), request), b"{}"
+                try:
+                    audio.rename(taken_path(audio, number))
+                except FileNotFoundError:
+                    notes = b""
+                time.sleep(0.1)  # two checks meanwhile
+                worker.sendall(ANSWER.pack(request, len(notes), 0) + notes)
+    os.close(queue)
+
+
+def test_a_ticket_that_ended_with_a_scorer_is_written_again(folder: Path) -> None:
+    async def ask() -> None:
+        exchange, until = Exchange(folder), threading.Event()
+        await exchange.open()
+        upload = exchange.new_upload()
+        upload.add(b"RIFF")
+        upload.seal()
+        waiting = asyncio.create_task(exchange.answer("detect", upload))
+        await asyncio.sleep(0)
+        queue = open_queue(folder)
+        os.read(queue, TICKET.size)  # as one that is killed before it has the file
+        os.close(queue)
+        scoring = asyncio.create_task(asyncio.to_thread(pretend_to_score, folder, until))
+        try:
+            for _ in range(20):
+                assert await exchange.is_heard(1.0)
+                await asyncio.sleep(0.02)
+            assert (await asyncio.wait_for(waiting, 5.0)).notes == {}
+        finally:
+            until.set()
+            await scoring
+            exchange.close()
+            upload.close()
+
+    asyncio.run(ask())
+    assert [path for path in folder.iterdir() if "-" in path.name] == []
 
 
 def test_the_last_worker_of_a_server_that_is_gone_removes_the_folder(folder: Path) -> None:

@@ -300,6 +300,27 @@ def test_a_bundle_that_is_damaged_while_it_serves_gives_way_to_the_one_before(
     wait_served(service, read_bundle(graph.parent))
 
 
+def test_a_home_that_cannot_be_read_leaves_the_last_good_bundle(
+    service: Server, home: Path
+) -> None:
+    (good,) = versions(service)
+    away = (home / PRODUCTION).rename(home / "away")
+    try:
+        for content in (None, "[" * 100_000):
+            path = home / PRODUCTION
+            path.mkdir() if content is None else path.write_text(content)
+            wait_for(lambda: service.metric("bonafide_stale") == 1, "the metrics say so")
+            for scorer in service.scorers():
+                scorer.kill()
+            wait_healed(service)
+            assert versions(service) == {good}
+            path.rmdir() if content is None else path.unlink()
+    finally:
+        away.rename(home / PRODUCTION)  # as it was: nothing is promoted
+    wait_for(lambda: service.metric("bonafide_stale") == 0, "the metrics say so")
+    assert versions(service) == {good}
+
+
 # --- the end of processes -------------------------------------------------------------------------
 
 

@@ -242,6 +242,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "no manifest": (lambda f: (f / MANIFEST).unlink(), "no_bundle", "manifest.json is missing"),
     "manifest is a folder": (directory_for(MANIFEST), "no_bundle", "manifest.json is missing"),
     "no JSON": (raw(b"{"), "bad_manifest", r"manifest.json: not a bundle's manifest: "),
+    "deep": (raw(b"[" * 100_000), "bad_manifest", "not a bundle's manifest: maximum recursion"),
     "no UTF-8": (raw(b'{"format": "\xff"}'), "bad_manifest", "not a bundle's manifest: .*utf-8"),
     "a list": (raw(b"[]"), "bad_manifest", "not a bundle's manifest: "),
     "null": (raw(b"null"), "bad_manifest", "not a bundle's manifest: "),
