@@ -92,7 +92,8 @@ def _row(columns: dict[str, int], cells: Sequence[str], width: int, path: Path, 
 
 def _local(path: str, root: Path) -> str:
     """Return a path as this system writes it, unless a file has backslashes in its very name."""
-    if "\\" not in path or os.sep == "\\" or (root / path).is_file():
+    # Path.is_file would raise for a name that is too long, or where it may not look
+    if "\\" not in path or os.sep == "\\" or os.path.isfile(root / path):  # noqa: PTH113
         return path
     return PureWindowsPath(path).as_posix()
 

@@ -39,7 +39,7 @@ def simulated_rows(corpus: Corpus) -> Mask:
 
     @cache
     def marked(folder: Path) -> bool:
-        return any((place / MARKER).is_file() for place in (folder, folder.parent))
+        return any(Path(place / MARKER).is_file() for place in (folder, folder.parent))
 
     return np.array(
         [_says_so(row) or marked(corpus.audio_path(row).parent) for row in corpus], dtype=np.bool_

@@ -135,11 +135,16 @@ def read_private(path: Path) -> bytes:
     Raises
     ------
     ConfigError
-        ``bad_keys`` if it cannot be read or is open to others.
+        ``bad_keys`` if it cannot be read, is open to others, or is no file, which could be read
+        again.
     """
     try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        # O_NONBLOCK: a pipe that nobody writes to would never open
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            kind = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(kind):
+                raise ConfigError("bad_keys", f"{path}: must be a file, not a pipe or a device")
+            mode = stat.S_IMODE(kind)
             fixed = os.fstatvfs(file.fileno()).f_flag & os.ST_RDONLY
             content = file.read(MAX_FILE_BYTES)
     except FileNotFoundError as error:
