@@ -196,6 +196,7 @@ class TestExitCodes:
             ("serve --keys=", "it is empty; must name a file or a folder"),
             ("serve --port http", "'http' is not a valid integer."),
             ("models list extra", "Got unexpected extra argument (extra)"),
+            ("models lineage --corpus=", "it is empty; must name a file or a folder"),
             ("schedule run", "Missing option '--cron'."),
             ("keys add gone/keys.json ana", "gone/keys.json: there is no folder gone"),
         ],
