@@ -33,8 +33,15 @@ def home() -> Path:
     Raises
     ------
     ConfigError
-        ``no_home`` if the user has no home folder and none is named.
+        ``no_home`` if the user has no home folder and none is named; ``bad_home`` if it is a file.
     """
+    root = _named_home()
+    if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112  # never raise
+        raise ConfigError("bad_home", f"{root}: the home (BONAFIDE_HOME) must be a folder")
+    return root
+
+
+def _named_home() -> Path:
     if chosen := os.environ.get("BONAFIDE_HOME"):
         return Path(chosen).resolve()
     if data := os.environ.get("XDG_DATA_HOME"):

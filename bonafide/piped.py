@@ -67,6 +67,8 @@ def opened(name: str) -> Iterator[Path | AudioStream]:
         ``unreadable`` for a socket, a device, a pipe that nobody writes to and a name that no file
         can have; ``too_large`` for more than `MAX_BYTES` through a pipe.
     """
+    if not name:
+        raise AudioError("unreadable", "'': no file has an empty name")
     try:
         mode = 0 if name in STANDARD_INPUT else os.stat(name).st_mode  # noqa: PTH116
     except OSError:  # what opens it says why

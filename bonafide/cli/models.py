@@ -58,7 +58,7 @@ def show(model: str | None, as_json: bool) -> None:
 @model
 @click.option(
     "--corpus",
-    type=click.Path(),
+    type=options.NamedPath(),
     metavar="PATH|HASH",
     help="a corpus, or the hash of its rows: show the bundles made from it instead",
 )

@@ -17,7 +17,17 @@ PRODUCTION = (
 )
 
 
-class OutputFile(click.Path):
+class NamedPath(click.Path):
+    """A path that is not empty, as that of an unset variable is: it would be this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not os.fspath(value):
+            self.fail("it is empty; must name a file or a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class OutputFile(NamedPath):
     """A file to write; one that cannot be written is an error before the work starts."""
 
     def __init__(self) -> None:
@@ -25,6 +35,8 @@ class OutputFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the path, or fail if its folder is missing or write-protected."""
+        if value == "-":
+            return Path("/dev/stdout")
         super().convert(value, param, ctx)
         path = Path(value)
         if path.exists():
@@ -36,7 +48,7 @@ class OutputFile(click.Path):
         return path
 
 
-PATH = click.Path(path_type=Path)
+PATH = NamedPath(path_type=Path)
 
 
 def configs_folder() -> Path:
@@ -108,7 +120,7 @@ config = click.option(
 corpora = click.option(
     "--corpus",
     "corpora",
-    type=click.Path(),
+    type=NamedPath(),
     multiple=True,
     metavar="PATH",
     help="manifest or folder; may be repeated",

@@ -1,6 +1,7 @@
 """`bonafide score` and `bonafide evaluate`."""
 
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
@@ -32,7 +33,7 @@ class FilesFirst(click.Command):
         def is_file(word: str) -> bool:
             option = word.partition("=")[0]
             is_name = word.startswith("-") and word != "-" and option not in known
-            return is_name and Path(word).exists()
+            return is_name and os.path.exists(word)  # noqa: PTH110
 
         if "--" not in args:
             args = [f"./{word}" if is_file(word) else word for word in args]
@@ -43,7 +44,10 @@ class FilesFirst(click.Command):
     cls=FilesFirst,
     epilog="The exit code is 1 if some of the files could not be scored; each is reported.",
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+# What cannot be read is that file's error, and none of the command line.
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False)
+)
 @options.bundle
 @click.option(
     "--format",
@@ -98,7 +102,7 @@ def _results(
     from bonafide.scoring import score_files
 
     for name in names:
-        if name and Path(name).is_dir():  # an empty name is no folder, though pathlib says so
+        if os.path.isdir(name):  # noqa: PTH112  # Path.is_dir raises where it may not look
             found = _recordings(name)
             if not found:
                 message = f"{name}: no file in this folder is a recording"

@@ -12,7 +12,12 @@ from bonafide.cli import options
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
 @click.option("--port", type=options.PORT, default=3000, metavar="N", help="port to listen on")
 @click.option("--workers", type=options.Whole(min=1), metavar="N", help="default: one per core")
-@click.option("--keys", metavar="FILE", help="file of API keys; see `bonafide keys add`")
+@click.option(
+    "--keys",
+    type=options.NamedPath(readable=False),
+    metavar="FILE",
+    help="file of API keys; see `bonafide keys add`",
+)
 @click.option(
     "--anonymous", is_flag=True, default=None, help="answer other machines without API keys"
 )

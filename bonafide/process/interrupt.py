@@ -7,18 +7,25 @@ from contextlib import contextmanager
 from types import FrameType
 
 AGAIN_S = 0.01
+# By module, how functions begin in which an exception is lost: libsndfile and FFmpeg call those of
+# the first two for bytes, and take it for their end; PyAV runs the last while it raises another.
+LOSING = {
+    "soundfile": ("vio_",),
+    "bonafide.audio.view": ("readinto", "seek", "tell"),
+    "": ("av.",),  # they have no module
+}
 
 
-def _in_callback(frame: FrameType | None) -> bool:
-    """Return whether libsndfile is asking Python for bytes: it takes an exception for their end."""
+def _would_be_lost(frame: FrameType | None) -> bool:
+    """Return whether an exception that is raised here would not be heard of."""
     return any(
-        f.f_globals.get("__name__") == "soundfile" and f.f_code.co_name.startswith("vio_")
+        f.f_code.co_name.startswith(("__del__", *LOSING.get(f.f_globals.get("__name__", ""), ())))
         for f, _ in traceback.walk_stack(frame)
     )
 
 
 def _stop(_signal: int, frame: FrameType | None) -> None:
-    if _in_callback(frame):
+    if _would_be_lost(frame):
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
     else:
         raise KeyboardInterrupt

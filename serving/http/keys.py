@@ -135,7 +135,8 @@ def read_private(path: Path) -> bytes:
     Raises
     ------
     ConfigError
-        ``bad_keys`` if it cannot be read or is open to others.
+        ``bad_keys`` if it cannot be read, is open to others, or is no file, which could be read
+        again.
     """
     try:
         with open(path, "rb", opener=_opened_at_once) as file:

@@ -118,6 +118,19 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == descriptors
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_cannot_be_read_again_is_no_key_file(kind: str, tmp_path: Path) -> None:
+    """A named pipe would be waited for, and the advice to chmod a device would break it."""
+    path = tmp_path if kind == "folder" else tmp_path / "keys.json"
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to(os.devnull)
+    for use in (read_keys, lambda path: add_key(path, "ana")):
+        with pytest.raises(ConfigError, match=r"must be a file|Is a directory"):
+            use(path)
+
+
 def test_a_secret_that_a_container_mounts_may_be_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,10 @@ BASE = (
     *("numpy", "onnxruntime", "soundfile", "soxr", "av", "rich", "bentoml", "jinja2", "pydantic"),
     *("starlette", "uvicorn", "uvloop", "multipart"),
 )
+# What root may read, though no other could, is what these two allow.
+RIGHTS = "-dac_override,-dac_read_search"
+WITHOUT_RIGHTS = ["setpriv", f"--inh-caps={RIGHTS}", f"--bounding-set={RIGHTS}"]
+WITHOUT_RIGHTS = WITHOUT_RIGHTS if os.geteuid() == 0 else []
 HEAVY = (*BASE, *EXTRAS["train"], *EXTRAS["app"])
 
 
@@ -184,10 +188,15 @@ class TestExitCodes:
             ("score x.wav --format xml", "'xml' is not one of 'table', 'jsonl', 'json', 'csv'."),
             ("score x.wav --formt csv", "No such option '--formt'."),
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
+            ("score x.wav --output=", "it is empty; must name a file or a folder"),
             ("evaluate", "Missing option '--corpus'."),
+            ("evaluate --corpus=", "it is empty; must name a file or a folder"),
+            ("train --corpus=", "it is empty; must name a file or a folder"),
             ("evaluate --corpus x --json .", "File '.' is a directory."),
+            ("serve --keys=", "it is empty; must name a file or a folder"),
             ("serve --port http", "'http' is not a valid integer."),
             ("models list extra", "Got unexpected extra argument (extra)"),
+            ("models lineage --corpus=", "it is empty; must name a file or a folder"),
             ("schedule run", "Missing option '--cron'."),
             ("keys add gone/keys.json ana", "gone/keys.json: there is no folder gone"),
         ],
@@ -621,6 +630,31 @@ class TestAwkwardSurroundings:
         assert f",unreadable: {failing}: cannot be read: I" in first  # whichever read comes first
         assert second.partition(",")[2].startswith(("spoof,", "bonafide,", "inconclusive,"))
 
+    @pytest.mark.parametrize("name", ["x" * 300, "-" + "x" * 300, "", "closed/x.wav", "shut.wav"])
+    def test_a_name_that_cannot_be_looked_up_costs_one_file(
+        self,
+        name: str,
+        clip: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Too long, empty, or where another user's folder is in the way."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "closed").mkdir(mode=0)
+        (tmp_path / "shut.wav").touch(mode=0)
+        words = ["score", "--format", "csv", "--", name, str(clip)]
+        done = subprocess.run(
+            [*WITHOUT_RIGHTS, sys.executable, "-c", self.RUN, *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+        )
+        assert done.returncode == 1, done.stderr
+        first, second = done.stdout.splitlines()[1:]
+        assert first.startswith(f"{name},") and ",unreadable: " in first, first
+        assert second.endswith(",,")
+
     @pytest.mark.parametrize("style", ["table", "csv", "jsonl", "json"])
     @pytest.mark.parametrize("name", ["x.raw", "x.RAW", "new\nline.wav", "\x1b[2J.wav", "\r.wav"])
     def test_a_name_costs_no_file(
@@ -640,6 +674,20 @@ class TestAwkwardSurroundings:
         else:
             results = json.loads(out if style == "json" else f"[{','.join(out.splitlines())}]")
             assert [Path(result["path"]).name for result in results] == [name, "z.wav"]
+
+    def test_a_dash_is_standard_output(self, clip: Path, tmp_path: Path) -> None:
+        home, name = tmp_path / "home", os.fsdecode(clip)
+        words = ["score", "--format", "csv", "--output", "-", name]
+        done = subprocess.run(
+            [sys.executable, "-c", self.RUN, *words],
+            env={**os.environ, "BONAFIDE_HOME": str(home)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            timeout=60,
+        )
+        assert done.returncode == 0
+        assert done.stdout.startswith(b"path,verdict,") and os.fsencode(clip) in done.stdout
+        assert not (tmp_path / "-").exists()
 
     def test_messages_never_move_a_cursor(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["corpus", "inspect", "gone\x1b[2J\r.csv"]) == 2

@@ -234,6 +234,7 @@ def test_unknown_speakers_stand_alone(word: str, tmp_path: Path) -> None:
         (r"C:\corpus\a.wav", "C:/corpus/a.wav"),
         (r"\\server\share\a.wav", "//server/share/a.wav"),
         (r"a\b.wav", r"a\b.wav"),  # a file has this very name
+        ("a\\" + "b" * 300, "a/" + "b" * 300),  # none can have this one
     ],
 )
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -157,3 +157,13 @@ def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.raises(ConfigError, match="name one with BONAFIDE_HOME"):
         home()
+
+
+def test_a_home_that_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the shipped bundle would answer in place of the one that was trained."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "file"))
+    assert main(["models", "list"]) == 2
+    assert "file: the home (BONAFIDE_HOME) must be a folder" in capsys.readouterr().err
