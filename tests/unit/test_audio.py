@@ -394,7 +394,7 @@ ERRORS: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "a flac header alone": (
         lambda: encoded("flac", 16_000, 1)[:200],
         "damaged",
-        "the upload: 48000 samples were promised and none could be decoded",
+        "the upload: nothing of it can be decoded: 48000 samples were promised",
     ),
     "half an mp4 header": (lambda: encoded("m4a", 48_000, 1)[:40], "not_audio", "not an audio"),
     "picture": (
