@@ -119,6 +119,8 @@ def storing(place: Path) -> Iterator[None]:
     ------
     StorageError
         See `storage_error`.
+    OSError
+        Any other, unchanged.
     """
     try:
         yield

@@ -88,8 +88,12 @@ def flac_samples(header: bytes) -> int:
 def flac_blocks(file: BinaryIO, start: int, end: int) -> tuple[bytes, int]:
     """Follow the blocks in front of the sound of a FLAC file.
 
-    Returns the stream information and where the sound begins. Pictures, which may hold anything,
-    and damaged tags are of no interest.
+    Pictures, which may hold anything, and damaged tags are of no interest.
+
+    Returns
+    -------
+    tuple of bytes and int
+        The stream information, and where the sound begins.
     """
     header, place = b"", start + 4
     for _ in range(MAX_BOXES):

@@ -102,7 +102,10 @@ def _padded(file: BinaryIO, content: int, size: int, layout: Layout) -> int:
 def walk(file: BinaryIO, start: int, end: int) -> Extent:
     """Follow the chunks of a container from its start, up to the end of the file.
 
-    Where its sound is in several chunks or of no stated size, the pieces make it one chunk.
+    Returns
+    -------
+    Extent
+        Where its sound is in several chunks or of no stated size, the pieces make it one chunk.
     """
     magic = read_at(file, start, 4)
     layout = LAYOUTS[magic]

@@ -100,10 +100,8 @@ class Joined:
             self._omit_unknown(len(rest))
 
     def _is_libsndfile_s(self, kind: str) -> bool:
-        """Return whether to ask libsndfile first; never for what it may take for an MP3.
-
-        Its decoder of MP3 prints remarks to the terminal, and guesses lengths.
-        """
+        """Return whether to ask libsndfile first; never for what it may take for an MP3."""
+        # Its decoder of MP3 prints remarks to the terminal, and guesses lengths.
         if kind:
             return kind in LIBSNDFILE_KINDS
         head = read_at(self._file, 0, 3)

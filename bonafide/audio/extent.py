@@ -35,7 +35,17 @@ class Extent:
 def is_placeholder(size: int, bits: int) -> bool:
     """Return whether a stated size is one that programs write while they do not know it.
 
-    It is zero, or the largest number of its field, signed or not, give or take a header.
+    Parameters
+    ----------
+    size : int
+        What is stated.
+    bits : int
+        Of the field.
+
+    Returns
+    -------
+    bool
+        True for zero and for the largest number of the field, signed or not, give or take a header.
 
     Examples
     --------

@@ -77,15 +77,15 @@ def blocks(
         if first is not None:
             yield first
             yield from sound
-            return
         tried += 1
-        if track is not None or tried >= found.n_tracks:
-            if bad is not None and track is not None and found.n_tracks > 1:
-                message = f"track {track + 1} of {found.n_tracks} cannot be decoded ({bad})"
-                raise AudioError("not_audio", message) from bad
-            if bad is not None:
-                raise not_audio(str(bad)) from bad
-            return
+        if first is not None or track is not None or tried >= found.n_tracks:
+            break
+    if bad is not None:
+        undecodable = not_audio(str(bad))
+        if track is not None and found.n_tracks > 1:
+            message = f"track {track + 1} of {found.n_tracks} cannot be decoded ({bad})"
+            undecodable = AudioError("not_audio", message)
+        raise undecodable from bad
 
 
 class _TrackError(Exception):

@@ -150,7 +150,10 @@ def _promised(file: BinaryIO, start: int) -> int:
 def walk_frames(file: BinaryIO, start: int, end: int, kind: str) -> Extent:
     """Follow the frames from a place on, past short stretches of something else.
 
-    An MP3 ends where a tag, a container or another frame of counts begins.
+    Returns
+    -------
+    Extent
+        An MP3 ends where a tag, a container or another frame of counts begins.
     """
     magic, frame_bytes = FRAMED[kind]
     walker, place, n_frames = _Walker(file, end, frame_bytes), start + len(magic), 0

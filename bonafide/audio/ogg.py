@@ -13,8 +13,11 @@ BEGINS, ENDS = 2, 4  # flags of a page
 def walk_ogg(file: BinaryIO, start: int, end: int) -> Extent:
     """Follow the pages from the beginning of a stream to the beginning of the next.
 
-    Streams whose beginnings follow each other run side by side. A stream is cut if its last page
-    is, if the last packet goes on behind it, or if pages between its sound are missing.
+    Returns
+    -------
+    Extent
+        Streams whose beginnings follow each other run side by side. A stream is cut if its last
+        page is, if the last packet goes on behind it, or if pages between its sound are missing.
     """
     place, reach, beginning = start, start, True
     missing, open_packets, heard = "", set[bytes](), dict[bytes, int]()

@@ -77,10 +77,8 @@ class View(io.RawIOBase):
         return self._place
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a place, which may lie behind the end; return it.
-
-        A place before the start is taken for the start: an error would be printed by soundfile.
-        """
+        """Move to a place, which may lie behind the end; return it."""
+        # A place before the start is taken for the start: soundfile would print an error.
         self._place = max(0, (0, self._place, self.size)[whence] + offset)
         return self._place
 

@@ -66,10 +66,7 @@ class FilesFirst(click.Command):
 def score(
     paths: tuple[str, ...], bundle: str | None, style: str, output: Path | None, overwrite: bool
 ) -> int:
-    """Score files and folders; - is standard input.
-
-    Of a folder, what is not audio is left out, and named on standard error.
-    """
+    """Score files and folders; - is standard input."""
     from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
     from bonafide.home import find_bundle, home

@@ -231,6 +231,8 @@ def simulate(
         anything else, ``not_simulated`` if a process is killed.
     ModuleNotFoundError
         If librosa is missing (extra ``train``).
+    OSError
+        If the folder cannot be written to.
     """
     rows = plan(clips, speakers)
     if seed < 0:

@@ -69,7 +69,7 @@ def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool 
 
 
 def require_unchanged(expected: str, corpora: Sequence[str], corpus_format: str | None) -> None:
-    """Raise a `CorpusError` ``changed`` if the corpora are not what the fingerprint was taken of.
+    """Require that the corpora are what a fingerprint was taken of.
 
     Parameters
     ----------
@@ -77,6 +77,11 @@ def require_unchanged(expected: str, corpora: Sequence[str], corpus_format: str 
         As `fingerprint` returned it; what follows a space does not count.
     corpora, corpus_format
         As for `fingerprint`.
+
+    Raises
+    ------
+    CorpusError
+        ``changed`` if they are not.
     """
     if fingerprint(corpora, corpus_format) != expected.partition(" ")[0]:
         raise CorpusError(
