@@ -164,8 +164,10 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
     if settings.bundle:  # by whatever name, it is the one that was checked
         settings = replace(settings, bundle=str(bundle.folder))
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the folder would be removed again
     folder = make_run_folder()
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         asyncio.run(check_scorer(folder, bundle, settings))
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until `prepare` can clean up
         root = Path(__file__).resolve().parent.parent

@@ -62,7 +62,7 @@ def test_same_sound_gives_the_same_verdict_in_six_formats(
     for result in results:
         assert set(result) == {
             *("path", "verdict", "llr", "p_spoof", "duration_s", "segments", "models", "stack"),
-            *("warnings", "bundle"),
+            *("parts", "tracks", "warnings", "bundle"),
         }
         assert list(result["models"]) == ["cnn", "rnn", "bilstm", "gru", "xgboost"]
         assert list(result["stack"]) == ["logistic", "xgboost"]

@@ -53,9 +53,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_the_demo_prints_them_last() -> None:
-    dry = subprocess.run(
-        ["make", "--dry-run", "demo"], cwd=REPOSITORY, capture_output=True, text=True
-    ).stdout
+    make = ["make", "--no-print-directory", "--dry-run", "demo"]
+    dry = subprocess.run(make, cwd=REPOSITORY, capture_output=True, text=True).stdout
     assert dry.splitlines()[-1] == 'echo "$NEXT"'
 
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -53,6 +52,9 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     clock = Minutes()
     monkeypatch.setattr(module, "_now", clock)
     return clock
+
+
+HEARD = (signal.SIGINT, signal.SIGHUP)
 
 
 def command(traces: Path, status: int = 0, seconds: float = 0.0) -> list[str]:
@@ -262,7 +264,7 @@ class TestScheduler:
             stderr=subprocess.PIPE,
             text=True,
             # as in a terminal, wherever the tests themselves were started
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in HEARD],
         )
         try:
             wait_for(lambda: traces.exists() and "start" in traces.read_text(), "a run")
