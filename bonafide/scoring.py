@@ -104,7 +104,7 @@ def _warnings(result: Result) -> list[str]:
 
 
 def _tracks(result: Result) -> list[str]:
-    """Say of each track what is judged of it, and where its parts lie."""
+    """Return for each track what is judged of it, and where its parts lie."""
     said = []
     for track in result.get("tracks", ()):
         parts = parts_in_words(track)

@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _found(results: list[tuple[Detection, float]], fake_s: int) -> str:
-    """Say in how many recordings a part, or the verdict on the whole, tells of the fake."""
+    """Return in how many recordings a part, or the verdict on the whole, tells of the fake."""
     whole = [detection.verdict == "spoof" for detection, _ in results]
     hit = [
         any(part.start_s < at + fake_s and part.end_s > at for part in detection.parts)

@@ -57,6 +57,6 @@ def is_placeholder(size: int, bits: int) -> bool:
 
 
 def lacking(stated: int, held: int) -> str:
-    """Say what a container states and the file does not hold; empty if it holds it."""
+    """Return what a container states and the file does not hold; empty if it holds it."""
     held = max(0, held)
     return f"{stated} bytes of sound are stated and {held} are there" if held < stated else ""
