@@ -85,7 +85,10 @@ class Joined:
     def _member(self, member: Member) -> Blocks:
         file, found = View(self._file, member.pieces), Findings()
         before_s = self._seconds
-        sound = libsndfile.open_sound(file) if self._is_libsndfile_s(member.kind) else None
+        sound = None
+        if self._is_libsndfile_s(member.kind):
+            # How far it was read is asked of those alone that are not walked.
+            sound = libsndfile.open_sound(file.as_it_is() if member.kind in WALKED else file)
         if sound is not None:
             yield from self._counted(libsndfile.blocks(sound, found), found)
             found.reached_bytes = file.reached

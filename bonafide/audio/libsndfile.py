@@ -1,5 +1,7 @@
 """Decoding through libsndfile: WAV and its relatives, Ogg Vorbis, and formats that are rare."""
 
+from typing import BinaryIO
+
 import soundfile
 
 from bonafide.audio.types import BLOCK_S, Blocks, Findings
@@ -26,7 +28,7 @@ class Forward(soundfile.SoundFile):
         return self._may_seek
 
 
-def open_sound(file: View) -> Forward | None:
+def open_sound(file: BinaryIO | View) -> Forward | None:
     """Open a file, or return None if libsndfile does not know it."""
     file.seek(0)
     try:
