@@ -162,6 +162,8 @@ def test_calls_are_written_down(bundle_home: Path, tmp_path: Path) -> None:
         verdict = running.detect(SOUND, headers=headers).json()["verdict"]
         running.detect(b"not audio", headers=headers)
         running.get("/v1/secret-name", headers=headers)
+        # A line is written once its answer is on the way.
+        wait_for(lambda: len(audit.read_text().splitlines()) == 3, "three lines")
         audit.rename(tmp_path / "calls.1")
         running.detect(SOUND)
         running.get("/livez")
