@@ -1,10 +1,9 @@
 """One training run from the outside: start it, wait, and collect its results."""
 
-import contextlib
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -18,6 +17,7 @@ from zenml.enums import ExecutionMode
 from bonafide.bundle import Bundle
 from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
+from bonafide.process.interrupt import interruptible
 from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint, is_change
@@ -61,16 +61,9 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable() -> AbstractContextManager[None]:
     """Let Ctrl-C stop the run, at once or as soon as ZenML is done with its database."""
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGALRM)}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return interruptible(_stop)
 
 
 def run_training(

@@ -1,10 +1,12 @@
-"""Ctrl-C while a decoder works."""
+"""Ctrl-C in a place where it would be lost, or do harm: it waits until that is left."""
 
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+Stop = Callable[[int, FrameType | None], None]
 
 AGAIN_S = 0.01
 # By module, how functions begin in which an exception is lost: libsndfile and FFmpeg call those of
@@ -32,12 +34,17 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C end a block, at once or as soon as a decoder has the bytes it asks for.
+def interruptible(stop: Stop = _stop) -> Iterator[None]:
+    """Let Ctrl-C end a block, at once or a little later.
 
-    Without it an interrupt may be lost, and the file of that moment taken for one that ends there.
+    Parameters
+    ----------
+    stop : callable
+        Handles the signal: raises KeyboardInterrupt, or sets the timer that sends SIGALRM, to be
+        called again. By default it waits while a decoder asks for bytes: an interrupt would be
+        lost, and the file of that moment taken for one that ends there.
     """
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGALRM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGALRM)}
     try:
         yield
     finally:
