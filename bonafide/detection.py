@@ -1,6 +1,6 @@
 """The types of a result: plain dataclasses that need no library."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Verdict = Literal["bonafide", "spoof", "partly_spoof", "inconclusive"]
@@ -123,6 +123,10 @@ class Judged:
     def has_verdict(self) -> bool:
         """Whether there was enough sound for one."""
         return not any(caution.code in NO_VERDICT for caution in self.warnings)
+
+    def entries(self) -> dict[str, Any]:
+        """Return what is found by name, for a `Track` or a `Detection`."""
+        return {each.name: getattr(self, each.name) for each in fields(Judged)}
 
 
 @dataclass(frozen=True)

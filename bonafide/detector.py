@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +248,8 @@ class Detector:
             judged = self._score_one([np.asarray(source, dtype=np.float32)])
         else:
             judged, tracks = judge_tracks(as_stream(source), self._score_one)
-        values = {field.name: getattr(judged, field.name) for field in fields(Judged)}
-        return Detection(**values, tracks=tracks, bundle=BundleIdentity(**self.bundle.identity))
+        bundle = BundleIdentity(**self.bundle.identity)
+        return Detection(**judged.entries(), tracks=tracks, bundle=bundle)
 
     def _score_one(self, sound: AudioStream | list[Waveform]) -> Judged:
         """Score one track of a file, or a waveform."""

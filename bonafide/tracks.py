@@ -1,7 +1,7 @@
 """Which tracks and channels of a file are judged, and which of them speaks for it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from bonafide.audio import AudioStream
@@ -61,16 +61,15 @@ def judge_tracks(stream: AudioStream, score: Score) -> tuple[Judged, tuple[Track
     """
     if stream.track is not None or stream.channel is not None:
         return score(stream), ()
-    left_out: list[str] = []
-    found = _Tracks(stream, score, left_out)
+    found = _Tracks(stream, score)
     results = list(found)
     if not results:
         raise found.errors[0]
     if found.n_tracks == 1 and len(results) == 1:
         return results[0], ()
     chosen = most_suspicious(results)
-    if left_out:
-        caution = Caution("not_all_judged", "; ".join(left_out))
+    if found.left_out:
+        caution = Caution("not_all_judged", "; ".join(found.left_out))
         return replace(chosen, warnings=(*chosen.warnings, caution)), tuple(results)
     return chosen, tuple(results)
 
@@ -84,8 +83,6 @@ class _Tracks:
         The file.
     score : callable
         Scores one stream.
-    left_out : list of str
-        Receives what is not judged.
 
     Attributes
     ----------
@@ -93,12 +90,14 @@ class _Tracks:
         Of the file, as far as it is known.
     errors : list of AudioError
         Of the tracks that do not decode.
+    left_out : list of str
+        What is not judged.
     """
 
-    def __init__(self, stream: AudioStream, score: Score, left_out: list[str]) -> None:
-        self._stream, self._score, self._left_out = stream, score, left_out
+    def __init__(self, stream: AudioStream, score: Score) -> None:
+        self._stream, self._score = stream, score
         self._decode_s, self._resample_s = 0.0, 0.0
-        self.n_tracks, self.errors = 1, list[AudioError]()
+        self.n_tracks, self.errors, self.left_out = 1, list[AudioError](), list[str]()
 
     def __iter__(self) -> Iterator[Track]:
         """Score track after track."""
@@ -121,7 +120,7 @@ class _Tracks:
             if error.code == "too_long" or self.n_tracks == 1:
                 raise
             self.errors.append(error)
-            self._left_out.append(error.message.removeprefix(f"{self._stream.name}: "))
+            self.left_out.append(error.message.removeprefix(f"{self._stream.name}: "))
             return
         if not part.channels_differ:
             yield _numbered(together, number, None)
@@ -141,9 +140,9 @@ class _Tracks:
             self._stream.decode_s, self._stream.resample_s = self._decode_s, self._resample_s
 
     def _leave_out(self, what: str) -> None:
-        self._left_out.append(f"{what}: only {MAX_TRACKS_JUDGED} tracks or channels are judged")
+        self.left_out.append(f"{what}: only {MAX_TRACKS_JUDGED} tracks or channels are judged")
 
 
 def _numbered(judged: Judged, track: int, channel: int | None) -> Track:
-    values = {field.name: getattr(judged, field.name) for field in fields(Judged)}
-    return Track(**values, track=track + 1, channel=None if channel is None else channel + 1)
+    channel = None if channel is None else channel + 1
+    return Track(**judged.entries(), track=track + 1, channel=channel)
