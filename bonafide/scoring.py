@@ -16,7 +16,7 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 from bonafide.piped import opened
-from bonafide.words import parts_in_words, track_in_words
+from bonafide.words import by_reason, parts_in_words, track_in_words
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
@@ -273,8 +273,9 @@ def evaluate_corpus(
     for number, result in enumerate(score_files(detector, paths), start=1):
         results.append(result)
         progress(number, len(paths))
-    failed = [_failure(result) for result in results if unusable(result)]
-    kept = [row for row, result in enumerate(results) if not unusable(result)]
+    bad = np.array([unusable(result) for result in results], dtype=np.bool_)
+    kept, lost = np.flatnonzero(~bad), np.flatnonzero(bad)
+    failed = [_failure(results[row]) for row in lost]
     scored = corpus.take(kept)
     if len(set(scored.is_spoof.tolist())) < 2:
         raise CorpusError(
@@ -284,7 +285,7 @@ def evaluate_corpus(
         )
     scores = {DECISION: np.array([results[row]["llr"] for row in kept])}
     inconclusive = sum(results[row]["verdict"] == "inconclusive" for row in kept)
-    left_out = corpus.take(row for row, result in enumerate(results) if unusable(result))
+    left_out = corpus.take(lost)
     evaluation = evaluate(
         scores,
         scored,
@@ -305,6 +306,5 @@ def _first_failure(failed: list[Result], n_rows: int) -> str:
     """Return why the first file failed, and how many did by reason; for a message."""
     if not failed:
         return f"none of {n_rows} failed"
-    codes = [str(result["error"]["code"]) for result in failed]
-    counts = ", ".join(f"{code} {codes.count(code)}" for code in sorted(set(codes)))
+    counts = by_reason(result["error"]["code"] for result in failed)
     return f"of {n_rows}, failed: {counts}; the first: {failed[0]['error']['message']}"

@@ -1,6 +1,7 @@
-"""Results in words, for people: the same in a table, in a CSV file and on the page."""
+"""Results in words, for people: the same in a table, a CSV file, a message and on the page."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
@@ -69,3 +70,24 @@ def track_in_words(track: Result) -> str:
     """
     channel = track["channel"]
     return f"track {track['track']}" + (f", channel {channel}" if channel else "")
+
+
+def by_reason(codes: Iterable[str]) -> str:
+    """Return how often each code of an error stands among them.
+
+    Parameters
+    ----------
+    codes : iterable of str
+        In any order.
+
+    Returns
+    -------
+    str
+        Sorted by code.
+
+    Examples
+    --------
+    >>> by_reason(["too_short", "not_audio", "too_short"])
+    'not_audio 1, too_short 2'
+    """
+    return ", ".join(f"{code} {count}" for code, count in sorted(Counter(codes).items()))

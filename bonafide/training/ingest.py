@@ -26,6 +26,7 @@ from bonafide.errors import AudioError, CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.training.recordings import Quarantine, Recordings, Rejected
+from bonafide.words import by_reason
 
 LIMITS = Limits(max_duration_s=600.0)
 
@@ -244,7 +245,7 @@ def ingest(
 def _require_usable(corpus: Corpus, quarantine: Quarantine) -> None:
     missing = {"bonafide", "spoof"} - {row.label for row in corpus}
     if missing:
-        reasons = ", ".join(f"{code} {n}" for code, n in quarantine.counts().items())
+        reasons = by_reason(item.code for item in quarantine.rejected)
         raise CorpusError(
             "nothing_usable",
             f"{corpus.root}: no usable {sorted(missing)[0]} is left of {quarantine.n_rows} rows; "
