@@ -89,14 +89,7 @@ def incumbent_of(root: Path) -> Incumbent:
 
 def _that_runs(folder: Path) -> Bundle:
     """Read a bundle, and load its detector once to see that it can be served."""
-    bundle = read_bundle(folder)
-    try:
-        Detector(bundle)
-    except BundleError:
-        raise
-    except Exception as error:  # onnxruntime's errors have no class of their own
-        raise BundleError("bad_graph", f"{folder}: cannot be run: {error}") from error
-    return bundle
+    return Detector(read_bundle(folder)).bundle
 
 
 def decide(
