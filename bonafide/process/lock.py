@@ -9,7 +9,7 @@ from typing import IO, Any
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock until the block ends; wait while any other process or thread holds it.
+    """Take a lock until the block ends; wait while any other process or thread has it.
 
     Parameters
     ----------

@@ -77,7 +77,7 @@ def run_folder() -> Path:
 
 
 def enter(folder: Path) -> int:
-    """Hold a run folder, which is made again if it has vanished.
+    """Take part in a run folder, which is made again if it has vanished.
 
     Parameters
     ----------
