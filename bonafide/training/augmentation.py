@@ -210,7 +210,7 @@ def _band(waveform: Sound, rng: np.random.Generator) -> Sound:
     )
 
 
-def _equaliser(waveform: Sound, rng: np.random.Generator) -> Sound:
+def equalised(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Filter by a curve through eight points, with a standard deviation of 4 dB each."""
     hz = np.concatenate([[0], np.sort(rng.uniform(100, 7_900, 6)), [SAMPLE_RATE_HZ / 2]])
     gains = 10 ** (rng.normal(0, 4, len(hz)) / 20)
@@ -228,7 +228,7 @@ CHANGES: dict[str, Change] = {
     "speed": _speed,
     "room": _room,
     "noise": _noise,
-    "equaliser": _equaliser,
+    "equaliser": equalised,
     "clipping": _clipping,
     "band": _band,
     "telephone": _telephone,

@@ -1,0 +1,213 @@
+"""Channels: what sound goes through before it is heard, in several versions each.
+
+A channel makes augmented copies for training, and the router learns to tell channels apart by
+them. `CHANNELS` holds the built-in ones; another package adds its own by an entry point in the
+group ``bonafide.channels`` whose value is a `Channel`.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.signal
+from numpy.typing import NDArray
+
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.plugins import Registry
+from bonafide.training.augmentation import (
+    PINK,
+    TELEPHONE_HZ,
+    Change,
+    Sound,
+    clipped,
+    equalised,
+    narrow_band,
+    noise,
+    reverberant,
+    through,
+    with_noise,
+)
+
+CROP_S = 3.0  # of a copy: other crops of a recording have other statistics
+KBPS = 1_000
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A kind of channel.
+
+    Parameters
+    ----------
+    name : str
+        As configurations and results call it.
+    label : str
+        What people read, after "sound of".
+    change : callable
+        ``(waveform, rng)`` -> a version of it that went through the channel, of the same length.
+    """
+
+    name: str
+    label: str
+    change: Change
+
+
+def drawn(rng: np.random.Generator, *values: float) -> int:
+    """Draw one of several whole numbers, all equally likely."""
+    return int(rng.choice(values))
+
+
+def written(waveform: Sound, *, container: str, subtype: str, rate_hz: int) -> Sound:
+    """Encode and decode with libsndfile; the result is cut or padded to the same length."""
+    import soundfile
+
+    sound, file = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ), io.BytesIO()
+    soundfile.write(file, sound.clip(-1, 1), rate_hz, format=container, subtype=subtype)
+    file.seek(0)
+    decoded, _ = soundfile.read(file)
+    heard = scipy.signal.resample_poly(decoded, SAMPLE_RATE_HZ, rate_hz)
+    return np.pad(heard, (0, max(0, len(waveform) - len(heard))))[: len(waveform)]
+
+
+def cropped(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Keep `CROP_S` from a random place, repeated to fill the length."""
+    kept = min(len(waveform), round(CROP_S * SAMPLE_RATE_HZ))
+    start = int(rng.integers(0, len(waveform) - kept + 1))
+    return np.resize(waveform[start : start + kept], len(waveform))
+
+
+def at_other_speed(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Play up to 8 % faster or slower, pitch included; repeat the start to fill the length."""
+    n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
+    return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
+
+
+def at_other_level(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Change the level by -24 to 10 dB; what is then over full scale is cut off."""
+    return np.asarray(waveform * 10 ** (rng.uniform(-24, 10) / 20)).clip(-1, 1)
+
+
+def added_noise(waveform: Sound, rng: np.random.Generator, low_db: float, high_db: float) -> Sound:
+    """Add noise between white and steeper than pink; in three of ten cases it comes and goes."""
+    added = noise(len(waveform), rng, slope=rng.uniform(0.0, 1.4 * PINK))
+    if rng.random() < 0.3:
+        places = np.linspace(0, len(waveform), 12)
+        added *= np.interp(np.arange(len(waveform)), places, rng.uniform(size=12))
+    return with_noise(waveform, added, snr_db=rng.uniform(low_db, high_db))
+
+
+def room(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Add the reverberation of a room."""
+    decay_s, tail_db = rng.uniform(0.1, 0.8), rng.uniform(-12.0, 3.0)
+    return reverberant(waveform, rng, decay_s=decay_s, tail_db=tail_db)
+
+
+def _before(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Add what often comes before a codec: some noise, a room or a filter, in three of ten."""
+    draw = rng.random()
+    if draw < 0.12:
+        return added_noise(waveform, rng, 15, 40)
+    if draw < 0.21:
+        return room(waveform, rng)
+    return equalised(waveform, rng) if draw < 0.3 else waveform
+
+
+def _clean(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Crop; and change the speed or the level, in two of three."""
+    draw = rng.random()
+    if draw < 1 / 3:
+        waveform = at_other_speed(waveform, rng)
+    elif draw < 2 / 3:
+        waveform = at_other_level(waveform, rng)
+    return waveform
+
+
+def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
+    """Limit the band in two of five cases; then go through a codec at 8 kHz."""
+    waveform = _before(waveform, rng)
+    if rng.random() < 0.4:
+        edges = rng.uniform((50, 3_300), (300, 3_900))
+        sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
+        waveform = np.asarray(scipy.signal.sosfilt(sections, waveform))
+    at = {"rate_hz": TELEPHONE_HZ}
+    kinds: dict[str, Callable[[], Sound]] = {
+        "none": lambda: narrow_band(waveform),
+        "mu-law": lambda: through(waveform, codec="pcm_mulaw", container="wav", **at),
+        "A-law": lambda: through(waveform, codec="pcm_alaw", container="wav", **at),
+        "GSM": lambda: written(waveform, container="WAV", subtype="GSM610", **at),
+        "AMR": lambda: through(
+            waveform, codec="libopencore_amrnb", container="amr", **at,
+            bit_rate=drawn(rng, 4_750, 5_900, 7_400, 7_950, 10_200, 12_200),
+        ),
+        "AMR again": lambda: kinds["AMR"](),
+        "Opus": lambda: through(
+            waveform, codec="libopus", container="ogg", **at, bit_rate=KBPS * drawn(rng, *range(7, 20))
+        ),
+        "MP3": lambda: through(
+            waveform, codec="libmp3lame", container="mp3", **at, bit_rate=KBPS * drawn(rng, 8, 16, 24)
+        ),
+    }  # fmt: skip
+    return kinds[str(rng.choice(list(kinds)))]()
+
+
+def _noise(waveform: Sound, rng: np.random.Generator) -> Sound:
+    draw = rng.random()
+    if draw < 0.15:
+        return clipped(room(waveform, rng), share=10 ** rng.uniform(-2.5, -0.9))
+    if draw < 0.3:
+        return room(added_noise(waveform, rng, 10, 35), rng)
+    return added_noise(waveform, rng, 3, 30)
+
+
+def _low_rate(waveform: Sound, rng: np.random.Generator) -> Sound:
+    waveform = _before(waveform, rng)
+    if rng.random() < 0.6:
+        rate = KBPS * drawn(rng, 16, 24, 32, 32, 40, 48)
+        return through(waveform, codec="aac", container="adts", bit_rate=rate)
+    rate = KBPS * drawn(rng, 16, 24, 32, 40, 48)
+    return through(waveform, codec="libmp3lame", container="mp3", bit_rate=rate)
+
+
+def _opus(waveform: Sound, rng: np.random.Generator) -> Sound:
+    rate = KBPS * drawn(rng, 10, 12, 14, 16, 16, 18, 20, 24, 28, 32)
+    return through(_before(waveform, rng), codec="libopus", container="ogg", bit_rate=rate)
+
+
+def _g722(waveform: Sound, rng: np.random.Generator) -> Sound:
+    return through(_before(waveform, rng), codec="g722", container="wav")
+
+
+def _codec(waveform: Sound, rng: np.random.Generator) -> Sound:
+    waveform, kind = _before(waveform, rng), rng.random()
+    if kind < 0.25:
+        return written(waveform, container="OGG", subtype="VORBIS", rate_hz=SAMPLE_RATE_HZ)
+    if kind < 0.5:
+        rate = KBPS * drawn(rng, 56, 64, 80, 96)
+        return through(waveform, codec="aac", container="adts", bit_rate=rate)
+    rate = KBPS * drawn(rng, 56, 64, 64, 80, 96, 128)
+    return through(waveform, codec="libmp3lame", container="mp3", bit_rate=rate)
+
+
+CHANNELS = Registry(
+    "bonafide.channels",
+    Channel,
+    (
+        Channel("clean", "no channel that leaves a trace", _clean),
+        Channel("telephone", "a telephone", _telephone),
+        Channel("noise", "noise or a room", _noise),
+        Channel("low_rate", "AAC or MP3 at up to 48 kb/s", _low_rate),
+        Channel("opus", "Opus, as voice notes have", _opus),
+        Channel("g722", "G.722, as wideband telephones have", _g722),
+        Channel("codec", "a codec at a higher rate", _codec),
+    ),
+)
+
+
+def heard_through(
+    waveform: NDArray[np.float32], channel: Channel, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Crop a recording, send it through a channel, and round it as a 16-bit file would."""
+    sound: Sound = cropped(waveform.astype(np.float64), rng)
+    sound = channel.change(sound, rng)
+    sound = sound / max(1.0, float(np.abs(sound).max()))
+    return (np.round(sound * 32767) / 32767).astype(np.float32)
