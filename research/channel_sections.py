@@ -50,7 +50,7 @@ def _named(heard: Heard, condition: str) -> str:
 def _condition_lines(heard: Heard) -> list[list[str]]:
     lines = []
     for name, value in heard.eers.items():
-        undecided, wrong = heard.errors(name)
+        undecided, wrong = heard.errors[name]
         lines.append(
             [
                 name,

@@ -54,6 +54,14 @@ class Heard:
             for name, found in self.answers.items()
         }
 
+    @cached_property
+    def errors(self) -> dict[str, tuple[Interval, tuple[Errors, Errors]]]:
+        """What is undecided, and the errors on each label, under each condition."""
+        return {
+            name: errors(found["called"], self.is_spoof, self.source, resamples=self.resamples)
+            for name, found in self.answers.items()
+        }
+
     def over_clean(self, condition: str) -> Interval:
         """Return how much higher the EER is than that of clean sound."""
         return self._difference(self.answers[condition], self.answers[CLEAN])
@@ -61,11 +69,6 @@ class Heard:
     def gain_over(self, other: "Heard", condition: str) -> Interval:
         """Return how much lower the EER is than another bundle's under the same condition."""
         return self._difference(other.answers[condition], self.answers[condition])
-
-    def errors(self, condition: str) -> tuple[Interval, tuple[Errors, Errors]]:
-        """Return what is undecided, and the errors on bona fide recordings and on spoofs."""
-        called = self.answers[condition]["called"]
-        return errors(called, self.is_spoof, self.source, resamples=self.resamples)
 
     def named_right(self, condition: str) -> float | None:
         """Return how often the condition's channel is named; None if the bundle names none."""

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval, difference
 from bonafide.evaluation.report import markdown_table
 from research.answers import CALLED
-from research.channel_sections import LEVELS, SPEEDS, Section, points, telephone_rates
+from research.changes import CONDITIONS
+from research.channel_sections import LEVELS, SPEEDS, Section, telephone_rates
 from research.heard import CLEAN
 from research.judging import BUNDLES, REFERENCE, SHIPPED, Results
-from research.source_errors import mean_interval, relative_gain
+from research.source_errors import ENDS, mean_interval, relative_gain
 
 GAIN = {"fast": 0.008, SHIPPED: 0.015}  # over the reference, in pooled EER
 SOURCE_GAIN = {SHIPPED: 0.2}  # relative, in the mean of the sources' own EERs
@@ -22,6 +22,7 @@ WRONG = 0.1  # of the decided, in either class
 CLEAN_UNDECIDED = 0.2
 APART = 0.05  # misses and false alarms under a telephone condition
 MOVED = 0.003  # EER, by level and offset
+ROUNDING = 1e-9  # of differences of floats
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,16 @@ class Limit:
 
     @property
     def met(self) -> bool:
-        """Whether the value is within the limit, as far as it is printed."""
-        value, limit = round(self.value.value, 4), round(self.limit, 4)
-        return value >= limit if self.least else value <= limit
+        """Whether the value is within the limit."""
+        over = self.value.value - self.limit
+        return over > -ROUNDING if self.least else over < ROUNDING
 
     @property
     def line(self) -> list[str]:
         """The cells of its row."""
-        measured = points(self.value) if self.difference else percent(self.value)
+        value, low, high = (100 * getattr(self.value, end) for end in ENDS)
         unit = "points" if self.difference else "%"
+        measured = f"{value:.2f} [{low:.1f}, {high:.1f}] {unit}"
         limit = f"at {'least' if self.least else 'most'} {100 * self.limit:g} {unit}"
         return [self.bundle, self.what, measured, limit, "met" if self.met else "missed"]
 
@@ -103,7 +105,7 @@ def _channel_gains(results: Results) -> Iterator[Limit]:
     for bundle, least in CHANNEL_GAIN.items():
         heard = results.heard[bundle]
         for name, value in reference.eers.items():
-            if name not in SPEEDS and value.value - clean > COSTLY:
+            if CONDITIONS[name].channel != CLEAN and value.value - clean > COSTLY:
                 gain, what = heard.gain_over(reference, name), f"{name}: EER below the reference's"
                 yield Limit(bundle, what, gain, least, least=True, difference=True)
         for name in SPEEDS:
@@ -112,16 +114,21 @@ def _channel_gains(results: Results) -> Iterator[Limit]:
 
 
 def _verdicts(results: Results) -> Iterator[Limit]:
-    """Yield the share of wrong verdicts under each condition in which enough are given."""
+    """Yield the larger share of wrong verdicts under each condition in which enough are given."""
     for bundle in BUNDLES[1:]:
         heard = results.heard[bundle]
         for name in heard.answers:
-            undecided, wrong = heard.errors(name)
+            undecided, wrong = heard.errors[name]
             if name == CLEAN:
                 yield Limit(bundle, "clean: inconclusive", undecided, CLEAN_UNDECIDED)
-            for called, found in zip(CALLED, wrong, strict=True):
-                if found.counts:
-                    yield Limit(bundle, f"{name}: {called}", found.share, WRONG)
+            shares = {
+                called: found.share
+                for called, found in zip(CALLED, wrong, strict=True)
+                if found.counts
+            }
+            if shares:
+                worse = max(shares, key=lambda called: shares[called].value)
+                yield Limit(bundle, f"{name}: {worse}", shares[worse], WRONG)
 
 
 def _alike(results: Results) -> Iterator[Limit]:
