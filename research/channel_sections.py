@@ -1,6 +1,7 @@
 """The values of the sections on channels and editions, for the results page and the model card."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bonafide.evaluation.report import markdown_table
 from bonafide.types import AnyFloats
 from research.answers import CALLED, MIN_DECIDED, Errors
 from research.changes import BY_CHANNEL
-from research.heard import Heard
+from research.heard import CLEAN, Heard
 from research.judging import BUNDLES, Results
 from research.source_errors import apart, eer_threshold, mean_of_sources
 
@@ -80,6 +81,38 @@ def conditions(results: Results) -> Section:
             for name, heard in results.heard.items()
         ],
     }
+
+
+def _together(heard: Heard, channel: str) -> Heard:
+    """Return the answers to all conditions of a channel as those to one; to clean sound alone."""
+    names = (CLEAN,) if channel == CLEAN else tuple(BY_CHANNEL[channel])
+    return replace(
+        heard,
+        answers={channel: np.concatenate([heard.answers[name] for name in names])},
+        is_spoof=np.tile(heard.is_spoof, len(names)),
+        source=np.tile(heard.source, len(names)),
+    )
+
+
+def channels(results: Results) -> Section:
+    """Judge each channel as a whole, with one threshold for all its conditions."""
+    lines = []
+    for channel in BY_CHANNEL:
+        for bundle, heard in results.heard.items():
+            found = _together(heard, channel)
+            undecided, wrong = found.errors[channel]
+            lines.append(
+                [
+                    channel,
+                    bundle,
+                    percent(found.eers[channel]),
+                    percent(undecided),
+                    *map(share_wrong, wrong),
+                ]
+            )
+    wrong_of = (f"{called}, of the decided" for called in CALLED)
+    headings = ("channel", "bundle", "EER", "inconclusive", *wrong_of)
+    return {"table": markdown_table(headings, lines)}
 
 
 def telephone_rates(heard: Heard) -> dict[str, dict[str, Interval]]:

@@ -13,7 +13,7 @@ from bonafide.training.audit import audit_shortcuts
 from bonafide.types import AnyFloats as Floats
 from research.ablations import MODELS
 from research.answers import BONAFIDE, CALLED, SPOOF, errors
-from research.channel_sections import Section, conditions, editions, steadiness, telephone
+from research.channel_sections import Section, channels, conditions, editions, steadiness, telephone
 from research.folds import source_id, speaker_folds
 from research.judging import Results
 from research.limits import COSTLY, limits
@@ -237,6 +237,7 @@ SECTIONS: dict[str, Callable[[Results], Section | None]] = {
         calibration,
         limits,
         editions,
+        channels,
         conditions,
         telephone,
         steadiness,

@@ -207,7 +207,7 @@ def test_rows_are_answered_by_the_detector_of_their_fold(
     def graph(path: Path) -> Any:
         fold = int(path.name)
         return lambda inputs: {
-            "llr": np.array([10.0 * fold + np.std(inputs["waveform"])]),
+            "llr": np.array([3.0 * (fold + 1) + np.std(inputs["waveform"])]),
             "channel": np.eye(2)[[fold]],
             "distance": np.zeros(1),
         }
@@ -217,12 +217,12 @@ def test_rows_are_answered_by_the_detector_of_their_fold(
 
     monkeypatch.setattr(conditions, "_graph", graph)
     monkeypatch.setattr(conditions, "map_parallel", parallel)
+    thresholds = {"bonafide_to": 0.2, "spoof_from": 0.8}
     manifest = {
         "prior_spoof": 0.5,
         "channels": [{"name": "clean"}, {"name": "opus"}],
-        "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.8, "channels": {}},
+        "thresholds": {**thresholds, "channels": {"opus": {**thresholds, "bonafide_to": None}}},
     }
-    manifest["thresholds"]["channels"]["opus"] = {"bonafide_to": None, "spoof_from": 0.8}  # type: ignore[index]
     corpus = Corpus(tmp_path, rows)
     workspace = SimpleNamespace(
         recordings=SimpleNamespace(corpus=corpus),
@@ -235,7 +235,7 @@ def test_rows_are_answered_by_the_detector_of_their_fold(
         cast(Workspace, workspace), detectors, judged, ("clean", "level -20 dB")
     )
     for answers in found.values():
-        assert (answers["llr"] // 10).tolist() == [1, 0, 0, 1]
+        assert (answers["llr"] // 3).tolist() == [2, 1, 1, 2]
         assert answers["channel"].tolist() == [1, 0, 0, 1]
     assert (found["clean"]["llr"] > found["level -20 dB"]["llr"]).all()
-    assert found["clean"]["called"].tolist() == [0, 0, 0, 0]
+    assert found["clean"]["called"].tolist() == [0, 1, 1, 0]  # on Opus, never bona fide

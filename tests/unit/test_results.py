@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.evaluation.metrics import Interval
+from bonafide.evaluation.metrics import Interval, eer
 from bonafide.training.config import read_config
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
@@ -237,6 +237,19 @@ def test_every_bundle_has_its_table_of_conditions(results: Results, made: str) -
                 assert cell.partition(":")[0] == counts
             assert named == "-" if bundle == REFERENCE else float(named.partition("%")[0]) > 60
         assert rows["clean"][1] == "+0.0 [+0.0, +0.0]"
+
+
+def test_a_channel_is_judged_as_a_whole(results: Results, made: str) -> None:
+    rows = table_of(made, "## Channels at a glance")
+    assert [row[:2] for row in rows] == [[c, b] for c in BY_CHANNEL for b in BUNDLES]
+    heard = results.heard["fast"]
+    found = np.concatenate([heard.answers[name] for name in BY_CHANNEL["opus"]])
+    whole = eer(found["llr"], np.tile(heard.is_spoof, 3))
+    (row,) = (row for row in rows if row[:2] == ["opus", "fast"])
+    assert row[2].startswith(f"{100 * whole:.1f} % [")
+    assert row[3].startswith(f"{100 * np.mean(found['called'] == 0):.1f} % [")
+    (clean,) = (row for row in rows if row[:2] == ["clean", "fast"])
+    assert clean[2].startswith(f"{100 * heard.eers['clean'].value:.1f} % [")
 
 
 def test_a_channel_that_is_seldom_named_is_told(results: Results) -> None:
