@@ -13,6 +13,7 @@ from bonafide.errors import BundleError
 from bonafide.features.spec import FeatureSpec
 
 MANIFEST = "manifest.json"
+ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
 FORMAT = 2
 REQUIRED = (
@@ -88,7 +89,14 @@ class Bundle(Artifact):
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the graphs that ``detector.onnx`` is fused from."""
-        return ("frontend", "scaler", *self.models, *(f"meta_{name}" for name in META_MODELS))
+        metas = (f"meta_{name}" for name in META_MODELS)
+        adapter = (ADAPTER,) if self.is_adapted else ()
+        return ("frontend", "scaler", *self.models, *metas, *adapter)
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether it is another bundle with a final layer over it; see `bonafide.adapt`."""
+        return "adaptation" in self.manifest
 
     @property
     def identity(self) -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS, Bundle, write_bundle
+from bonafide.bundle import ADAPTER, META_MODELS, Bundle, write_bundle
 from bonafide.detector import PARTS_FROM, p_spoof_of, verdict_of
+from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import Chain
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
@@ -159,6 +160,9 @@ def fuse(
         calibration=Calibration(**manifest["calibration"]),
         prior_spoof=manifest["prior_spoof"],
     )
+    if "adaptation" in manifest:
+        adapter = onnx.load(folder / f"{ADAPTER}.onnx")
+        fused = adapted_graph(fused, adapter, manifest["prior_spoof"])
     onnx.save(fused, str(folder / "detector.onnx"))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS, Bundle
+from bonafide.bundle import ADAPTER, META_MODELS, Bundle
 from bonafide.features.spec import STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.stacking import Calibration
@@ -42,5 +42,7 @@ class Chain:
             [self._graph[f"meta_{name}"]({"models": models})["p_spoof"] for name in META_MODELS],
             axis=1,
         )
-        llr = self._calibration.llr(stack[:, self._choice])
-        return llr.astype(np.float32), models, stack
+        llr = self._calibration.llr(stack[:, self._choice]).astype(np.float32)
+        if ADAPTER in self._graph:
+            llr = self._graph[ADAPTER]({"llr": llr, "models": models})["adapted"]
+        return llr, models, stack
