@@ -15,7 +15,7 @@ from bonafide import adapt
 from bonafide.bundle import ADAPTER, Bundle, read_bundle
 from bonafide.cli.root import cli
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.corpora.simulated import NAME
+from bonafide.corpora.simulated import NAME as SIMULATED
 from bonafide.detector import PARTS_FROM, Detector, p_spoof_of
 from bonafide.errors import AudioError, BundleError, ConfigError, CorpusError
 from bonafide.evaluation.metrics import auc, cllr, eer
@@ -23,8 +23,8 @@ from bonafide.export.adapted import adapted_graph, adapter_graph
 from bonafide.export.chain import Chain
 from bonafide.export.rebuild import rebuild
 from bonafide.features.graph import GraphBuilder
-from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.home import SHIPPED, find_bundle, production_folder
+from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
+from bonafide.home import bundle_folder, find_bundle, production_folder
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
 from bonafide.training import adaptation, clips
@@ -42,7 +42,10 @@ from bonafide.training.final_layer import (
     nested_llr,
 )
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
+from research import adaptation as research
 
+SHIPPED = bundle_folder(Path("/nowhere"), "default")
+NAMED = f"{read_bundle(SHIPPED).identity['name']}-adapted"
 N_CLIPS = 120
 ALONE = np.arange(N_CLIPS)
 SPOOF = ALONE % 2 == 0
@@ -245,19 +248,26 @@ def test_all_but_the_llr_passes_through() -> None:
 # --- from clips to a bundle -----------------------------------------------------------------------
 
 
+def clip(rng: np.random.Generator, noise: float) -> np.ndarray:
+    voice = speak(rng, Voice.draw(rng), 2 * SAMPLE_RATE_HZ)
+    sound = 0.3 * voice / np.abs(voice).max() + noise * rng.standard_normal(len(voice))
+    return np.asarray(sound, dtype=np.float32)
+
+
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty clips that the shipped detector tells apart in part, and one that is no audio."""
+    """Thirty clips with and thirty without noise, and one that is no audio.
+
+    Real are those that sound more like it to the shipped detector.
+    """
     folder = tmp_path_factory.mktemp("mine")
-    rng = np.random.default_rng(0)
-    for number in range(60):
-        voice = speak(rng, Voice.draw(rng), 2 * SAMPLE_RATE_HZ)
-        sound = 0.3 * voice / np.abs(voice).max()
-        label = "fake" if number % 2 else "real"
-        if label == "real":
-            sound += 0.01 * rng.standard_normal(len(sound))
-        (folder / label).mkdir(exist_ok=True)
-        soundfile.write(folder / label / f"{number:02}.wav", sound, SAMPLE_RATE_HZ)
+    rng, detector = np.random.default_rng(0), Detector(SHIPPED)
+    kinds = [[clip(rng, noise) for _ in range(30)] for noise in (0.0, 0.01)]
+    kinds.sort(key=lambda sounds: np.mean([detector.score(sound).llr for sound in sounds]))
+    for label, sounds in zip(("fake", "real"), kinds, strict=True):
+        (folder / label).mkdir()
+        for number, sound in enumerate(sounds):
+            soundfile.write(folder / label / f"{number:02}.wav", sound, SAMPLE_RATE_HZ)
     (folder / "real" / "broken.wav").write_text("no audio")
     return folder
 
@@ -284,13 +294,13 @@ def done(mine: Path, root: Path) -> Result:
 
 @pytest.fixture(scope="module")
 def bundle(done: Result, root: Path) -> Bundle:
-    return find_bundle(root, "bonafide-adapted:1")
+    return find_bundle(root, f"{NAMED}:1")
 
 
 def test_what_is_said(done: Result) -> None:
     assert done.return_value == 1  # one clip is broken
     said = json.loads(done.stdout)
-    assert said["bundle"]["name"] == "bonafide-adapted" and said["bundle"]["version"] == "1"
+    assert said["bundle"]["name"] == NAMED and said["bundle"]["version"] == "1"
     assert said["parent"] == read_bundle(SHIPPED).identity and said["promoted"] is False
     found = said["adaptation"]
     assert found["clips"] == {"bonafide": 30, "spoof": 30}
@@ -311,7 +321,7 @@ def test_the_manifest_and_the_card(bundle: Bundle, root: Path) -> None:
     assert list(manifest["adaptation"]["weights"]) == manifest["models"]
     assert not {"audit", "zenml"} & manifest.keys()
     card = (bundle.folder / "card.md").read_text()
-    assert card.startswith("# bonafide-adapted\n\n## Adapted to own clips\n")
+    assert card.startswith(f"# {NAMED}\n\n## Adapted to own clips\n")
     assert "60 clips" in card and card.count("\n# ") == 0 and "## Intended use" in card
     assert production_folder(root) is None
 
@@ -347,7 +357,7 @@ def test_the_same_clips_give_the_same_bundle(bundle: Bundle, mine: Path, root: P
     """In production this time, under the name that it has."""
     again = run(root, "--corpus", mine, "--bundle", "default", "--promote")
     assert again.exception is None and again.return_value == 1
-    assert "Bundle: bonafide-adapted:1, made from bonafide:" in again.stdout
+    assert f"Bundle: {NAMED}:1, made from " in again.stdout
     assert "no gate compared it" in again.stdout and "EER" in again.stdout
     assert production_folder(root) == bundle.folder
     assert find_bundle(root).digest() == bundle.digest()
@@ -357,7 +367,7 @@ def test_where_it_came_from(bundle: Bundle, root: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("BONAFIDE_HOME", str(root))
     from pipelines.lineage import model_lineage
 
-    tree = model_lineage("bonafide-adapted:1")
+    tree = model_lineage(f"{NAMED}:1")
     names = [child["name"] for child in tree["children"]]
     parent = read_bundle(SHIPPED).identity
     assert names[0] == "own clips" and f"{parent['name']}:{parent['version']}" in names[-1]
@@ -413,8 +423,8 @@ def test_few_clips(
     ("llr", "code", "match"),
     [
         (np.repeat([-2.0, 2.0], 30), "reversed_labels", "labels exchanged"),
-        (np.tile([-2.0, 2.0], 30), "no_gain", "nothing was made"),
-        (np.repeat([9.0, -9.0], 30), "no_gain", "use the bundle as it is"),
+        (np.tile([-2.0, 2.0], 30), "no_gain", "does not tell them apart"),
+        (np.repeat([9.0, -9.0], 30), "no_gain", "that excludes no loss"),
     ],
     ids=["reversed", "no information", "nothing better"],
 )
@@ -434,7 +444,7 @@ def test_a_name_that_is_none(mine: Path, tmp_path: Path) -> None:
 
 
 def test_what_learned_from_simulated_sound_is_not_promoted(tmp_path: Path) -> None:
-    rows = [Row("a.wav", "bonafide", corpus=NAME), Row("b.wav", "spoof")]
+    rows = [Row("a.wav", "bonafide", corpus=SIMULATED), Row("b.wav", "spoof")]
     with pytest.raises(CorpusError, match="1 of 2 clips are simulated") as error:
         adapt(Corpus(tmp_path, rows), SHIPPED, into_production=True, root=tmp_path)
     assert error.value.code == "simulated"
@@ -445,3 +455,75 @@ def test_many_clips_are_told_to_train(monkeypatch: pytest.MonkeyPatch) -> None:
     assert adaptation._notes(some_clips(250, 250), fitted) == ()
     (note,) = adaptation._notes(some_clips(251, 250), fitted)
     assert "bonafide train" in note
+
+
+# --- held-out sources as users --------------------------------------------------------------------
+
+
+def held_out() -> Corpus:
+    """Return three sources of 60, 40 and 40 clips; the last has too few human ones."""
+    sizes = {"b": (30, 30), "a": (12, 28), "c": (5, 35)}
+    rows = [
+        Row(f"{source}{number}.wav", "spoof" if number >= real else "bonafide", source=source)
+        for source, (real, spoof) in sizes.items()
+        for number in range(real + spoof)
+    ]
+    return Corpus(Path("/nowhere"), rows[::-1])
+
+
+def test_the_largest_sources_with_both_labels_are_users() -> None:
+    corpus = held_out()
+    users = research.largest_sources(corpus)
+    assert [corpus.rows[rows[0]].source for rows in users] == ["b", "a"]
+    assert [len(rows) for rows in users] == [60, 40]
+    assert len(research.largest_sources(corpus, 1)) == 1
+
+
+@pytest.mark.parametrize(("size", "counts"), [(24, (12, 12)), (30, (12, 18)), (99, (12, 28))])
+def test_some_clips_are_as_even_as_they_can_be(size: int, counts: tuple[int, int]) -> None:
+    is_spoof = np.arange(40) >= 12
+    chosen = research.some_clips(is_spoof, size)
+    assert len(set(chosen)) == len(chosen) == sum(counts)
+    assert (int((~is_spoof[chosen]).sum()), int(is_spoof[chosen].sum())) == counts
+
+
+def test_users_are_judged_and_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = held_out()
+    signs, noise = np.where(corpus.is_spoof, -1, 1), np.random.default_rng(0)
+    llr = 2 * signs + 2 * noise.normal(size=len(corpus)) + 4
+    models = noise.uniform(size=(len(corpus), 2))
+    paths = corpus.column("path")
+    order = noise.permutation(len(corpus))
+    np.savez(tmp_path / "s.npz", path=paths[order], llr=llr[order], models=models[order])
+    scores = research.read_scores(tmp_path / "s.npz", corpus)
+    np.testing.assert_allclose(scores.llr, llr)
+    users = list(research.judge_users(corpus, scores, research.largest_sources(corpus), 50))
+    assert [user.clips for user in users] == ["25 + 25", "12 + 28"]
+    assert users[0].gain.shown and users[0].value("cllr", "kept") < users[0].value("cllr", "before")
+    (tmp_path / "manifest.csv").write_text(corpus.to_csv())
+    words = ("--corpus", tmp_path / "manifest.csv", "--scores", tmp_path / "s.npz")
+    research.main(list(map(str, words)))
+    printed = capsys.readouterr().out
+    assert research.summary(users) in printed and printed.count("mean of 2 users") == 6
+    with pytest.raises(SystemExit, match=r"1 clips, as of new\.wav"):
+        research.read_scores(tmp_path / "s.npz", Corpus(tmp_path, [Row("new.wav", "spoof")]))
+
+
+def test_each_fold_is_scored_by_its_own_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = np.array([1, 0, 1, 0])
+    for number in (0, 1):
+        (tmp_path / f"1-{number}").mkdir()
+        layer = FinalLayer(10.0**number, 0.0, (0.0,) * 3, (0.0,) * 3)
+        model = adapted_graph(little_detector(), adapter_graph(layer), 0.5)
+        onnx.save(model, tmp_path / f"1-{number}" / "detector.onnx")
+    monkeypatch.setattr(research, "read_protocol", lambda _: SimpleNamespace(fold=fold))
+
+    def windows(paths: list[Path], _: object) -> np.ndarray:
+        return np.array([[float(path.stem), 0.5, 0.5, 0.5, 0.0] for path in paths], np.float32)
+
+    monkeypatch.setattr(research, "training_windows", windows)
+    corpus = Corpus(tmp_path, [Row(f"{number}.wav", "spoof") for number in (1, 2, 3, 4)])
+    scores = research.by_detectors(tmp_path, 1, corpus, FeatureSpec())
+    np.testing.assert_allclose(scores.llr, [10.0, 2.0, 30.0, 4.0])
