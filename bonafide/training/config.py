@@ -121,20 +121,21 @@ OF_ENCODER = {
     "family": "dense",
     "label": "Speech encoder",
     "hears": (ENCODER,),
-    "statistics_width": 96,
-    "fit": {"augmentation_weight": 1.0},
+    "statistics_width": 128,
+    "fit": {"augmentation_weight": 1.0, "batch_rows": 128},
 }
 
 
 class CascadeConfig(Section):
     """Which windows go on to the base models that hear the encoder.
 
-    Those whose channel is ``clean`` with a probability under ``clean_from``, and of the others the
-    ``share`` whose score is most doubtful.
+    Those whose channel is one of ``spared`` with a probability under ``clean_from``, and of the
+    others the most doubtful ones, until they make up ``share`` of the recordings together.
     """
 
-    share: float = Field(0.45, ge=0.0, le=1.0)
+    share: float = Field(0.4, ge=0.0, le=1.0)
     clean_from: float = Field(0.5, ge=0.0, le=1.0)
+    spared: tuple[str, ...] = (CLEAN, "codec")
 
 
 class CostsConfig(Section):
@@ -157,7 +158,8 @@ class DecisionConfig(Section):
 
     prior_spoof: Share = 0.5
     costs: CostsConfig = CostsConfig()
-    max_wrong: Share | None = 0.08
+    max_wrong: Share | None = 0.06
+    max_wrong_clean: Share | None = 0.1
 
     @property
     def undecided(self) -> tuple[float, float]:

@@ -34,11 +34,18 @@ class Route(Plain):
     doubt_llr : float
         Those whose llr lies within this of 0,
     clean_from : float
-        and those that are clean with a smaller posterior.
+        and those whose spared channels together have a smaller posterior.
+    spared : tuple of str
+        Names of the channels that leave the first stage's models what they need.
     """
 
     doubt_llr: float
     clean_from: float
+    spared: tuple[str, ...]
+
+    def p_spared(self, posteriors: AnyFloats, channels: Sequence[str]) -> Floats:
+        """Return the posterior of the spared channels, of posteriors (..., n_channels)."""
+        return np.asarray(posteriors[..., np.isin(channels, self.spared)].sum(axis=-1))
 
     def asks(self, llr: AnyFloats, p_clean: AnyFloats) -> NDArray[np.bool_]:
         """Return which windows go on, of llr and posteriors of any one shape."""
@@ -102,7 +109,7 @@ class Rules(Artifact):
         values = json.loads((folder / "rules.json").read_text())
         return cls(
             tuple(Calibration(**each) for each in values["calibrations"]),
-            Route(**values["route"]) if values["route"] else None,
+            Route.from_json(values["route"]) if values["route"] else None,
             tuple(Answers(**each) for each in values["answers"]),
             np.load(folder / "llr.npy", allow_pickle=False),
         )
@@ -163,7 +170,7 @@ def fit_rules(
     corpus, side = recordings.corpus, ~folds.is_test
     weights = row_weights(corpus.column("source"), corpus.is_spoof, stretches)[side].ravel()
     labels = np.repeat(corpus.is_spoof[side], len(stretches))
-    p_clean = router.posteriors[:, :, router.channels.index(CLEAN)]
+    p_clean = Route(0.0, 0.0, config.cascade.spared).p_spared(router.posteriors, router.channels)
     calibrations, llr, route = [], [], None
     asked = np.ones(p_clean.shape, bool)
     for number, stage in enumerate(stages):
@@ -193,7 +200,7 @@ def _fit_route(llr: AnyFloats, p_clean: AnyFloats, cascade: CascadeConfig) -> Ro
     share = (cascade.share - others) / max(1 - others, 1e-9)
     doubts = np.abs(llr[clean])
     doubt = float(np.quantile(doubts, np.clip(share, 0, 1))) if share > 0 and clean.any() else 0.0
-    return Route(doubt, cascade.clean_from)
+    return Route(doubt, cascade.clean_from, cascade.spared)
 
 
 def _answers(
@@ -223,8 +230,9 @@ def _answers(
         if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
             continue
         own = of_costs
-        if decision.max_wrong is not None:
-            ends = best_ends(scores[rows], is_spoof[rows], decision.max_wrong)
+        allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
+        if allowed is not None:
+            ends = best_ends(scores[rows], is_spoof[rows], allowed)
             own = {
                 key: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
                 for key, end in zip(("bonafide_to", "spoof_from"), ends, strict=True)
