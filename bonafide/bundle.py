@@ -109,6 +109,11 @@ class Bundle(Artifact):
         )
 
     @property
+    def is_adapted(self) -> bool:
+        """Whether it is another bundle with a final layer over it; see `bonafide.adapt`."""
+        return "adaptation" in self.manifest
+
+    @property
     def identity(self) -> dict[str, str]:
         """Name, version and content hash, as every result carries them."""
         return {key: str(self.manifest[key]) for key in ("name", "version", "sha256")}

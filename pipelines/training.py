@@ -9,7 +9,7 @@ from bonafide.features.kinds import KINDS
 from bonafide.models import MODELS
 from bonafide.training.config import Config
 from steps.data import extract, ingest, scale, split
-from steps.models import calibrate, export, stack, train
+from steps.models import calibrate, export, route, stack, train
 from steps.policy import policy_for
 from steps.results import audit, evaluate, promote
 
@@ -22,8 +22,14 @@ def _watching(a_step: Any, *models: str, kinds: Iterable[str] = ()) -> Any:
 
 def _kinds(config: Config) -> set[str]:
     """Return the kinds of all views that are extracted."""
-    views = (*config.spec.views.values(), *config.spec.statistics.values())
+    spec = config.spec
+    views = (*spec.views.values(), *spec.statistics.values(), *spec.narrow.values())
     return {view.kind for view in views}
+
+
+def _families(config: Config) -> list[str]:
+    """Return the families of all base models."""
+    return [model.family or name for name, model in config.models.items()]
 
 
 def extraction(config: Config) -> Any:
@@ -46,18 +52,18 @@ def _wire(
     audited = start(audit)(recordings, folds, config.resamples, config.seed)
     fitted = _fit_models(config, start, recordings=recordings, features=features, folds=folds)
     scaler = scale(features, folds, config.fit)
-    oof, stacked, cross_fitted = stack(fitted, recordings, folds, config.seed)
-    calibration = calibrate(stacked, cross_fitted, recordings, folds)
-    candidate, parity = _watching(export, *config.models, kinds=_kinds(config))(
+    router = route(recordings, features, folds, scaler)
+    stages = stack(config, fitted, router, recordings, features, folds)
+    rules = calibrate(config, stages, router, recordings, features, folds)
+    candidate, parity = _watching(export, *_families(config), kinds=_kinds(config))(
         config=config,
         recordings=recordings,
         features=features,
-        folds=folds,
         scaler=scaler,
+        router=router,
         fitted=fitted,
-        stack=stacked,
-        cross_fitted=cross_fitted,
-        calibration=calibration,
+        stages=stages,
+        rules=rules,
     )
     judgement = evaluate(
         config=config,
@@ -65,10 +71,9 @@ def _wire(
         parity=parity,
         recordings=recordings,
         folds=folds,
-        oof=oof,
-        stack=stacked,
-        cross_fitted=cross_fitted,
-        calibration=calibration,
+        fitted=fitted,
+        stages=stages,
+        rules=rules,
         audit=audited,
     )
     promote(config, candidate, judgement, recordings, quarantine)
@@ -77,7 +82,7 @@ def _wire(
 def _fit_models(config: Config, start: Any, **inputs: Any) -> list[Any]:
     """Start a training step for each base model."""
     return [
-        start(_watching(train, name))(
+        start(_watching(train, model.family or name))(
             name=name,
             model=model.model_dump(mode="json"),
             fit=config.fit,

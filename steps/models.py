@@ -2,21 +2,21 @@
 
 from typing import Annotated, Any
 
-import numpy as np
-
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
+from bonafide.features.spec import STATISTICS
 from bonafide.home import home, work_folder
 from bonafide.models.config import FitConfig
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
-from bonafide.training.parts import parts_bar
 from bonafide.training.recordings import Recordings
+from bonafide.training.routing import Router, fit_router
+from bonafide.training.rules import Rules, fit_rules
 from bonafide.training.scaling import Scaler
-from bonafide.training.stacking import Calibration, Stack, calibrate_stack, stack_models
+from bonafide.training.stacking import Stage, stack_models
 from bonafide.training.store import FeatureStore
 from steps.policy import cached_step
 
@@ -38,24 +38,39 @@ def train(
 
 
 @cached_step
+def route(
+    recordings: Recordings, features: FeatureStore, folds: Folds, scaler: Scaler
+) -> Annotated[Router, "router"]:
+    """Fit the router, which tells channels apart."""
+    return fit_router(features, scaler.standards[STATISTICS], folds, recordings.corpus)
+
+
+@cached_step
 def stack(
-    fitted: list[FittedBase], recordings: Recordings, folds: Folds, seed: int
-) -> tuple[
-    Annotated[np.ndarray, "oof"],
-    Annotated[Stack, "stack"],
-    Annotated[np.ndarray, "cross_fitted"],
-]:
-    """Fit both meta-models on out-of-fold scores and choose one."""
-    oof, stacked, cross_fitted = stack_models(fitted, recordings.corpus.is_spoof, folds, seed)
-    return oof, stacked, cross_fitted
+    config: Config,
+    fitted: list[FittedBase],
+    router: Router,
+    recordings: Recordings,
+    features: FeatureStore,
+    folds: Folds,
+) -> Annotated[list[Stage], "stages"]:
+    """Fit both meta-models of each stage on out-of-fold scores, and choose one."""
+    stretches, corpus = features.augmentation.stretches, recordings.corpus
+    return stack_models(fitted, config.stages, router, corpus, folds, stretches, config.seed)
 
 
 @cached_step
 def calibrate(
-    stack: Stack, cross_fitted: np.ndarray, recordings: Recordings, folds: Folds
-) -> Annotated[Calibration, "calibration"]:
-    """Turn the chosen meta-model's score into a log likelihood ratio."""
-    return calibrate_stack(stack, cross_fitted, recordings.corpus.is_spoof, folds)
+    config: Config,
+    stages: list[Stage],
+    router: Router,
+    recordings: Recordings,
+    features: FeatureStore,
+    folds: Folds,
+) -> Annotated[Rules, "rules"]:
+    """Turn stacked scores into log likelihood ratios, and set route and thresholds by channel."""
+    stretches, window_s = features.augmentation.stretches, features.spec.window_s
+    return fit_rules(stages, router, recordings, folds, stretches, config, window_s=window_s)
 
 
 @cached_step
@@ -63,12 +78,11 @@ def export(
     config: Config,
     recordings: Recordings,
     features: FeatureStore,
-    folds: Folds,
     scaler: Scaler,
+    router: Router,
     fitted: list[FittedBase],
-    stack: Stack,
-    cross_fitted: np.ndarray,
-    calibration: Calibration,
+    stages: list[Stage],
+    rules: Rules,
 ) -> tuple[Annotated[Bundle, "candidate"], Annotated[dict[str, float], "parity"]]:
     """Export every model to ONNX, compare each with its source, and make a bundle."""
     candidate, parity = build_candidate(
@@ -77,13 +91,9 @@ def export(
         recordings=recordings,
         store=features,
         scaler=scaler.standards,
+        router=router,
         fitted=fitted,
-        stack=stack,
-        calibration=calibration,
-        parts_from=parts_bar(
-            *(config, recordings, folds, stack, calibration),
-            cross_fitted=cross_fitted,
-            window_s=features.spec.window_s,
-        ),
+        stages=stages,
+        rules=rules,
     )
     return candidate, parity

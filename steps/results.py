@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import numpy as np
 from zenml import get_step_context, step
 
 import materializers  # noqa: F401  registers how artifacts are stored
@@ -11,11 +10,13 @@ from bonafide.display import reporter
 from bonafide.home import home
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
+from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
-from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.rules import Rules
+from bonafide.training.stacking import Stage
 from steps.policy import cached_step
 
 
@@ -34,10 +35,9 @@ def evaluate(
     parity: dict[str, float],
     recordings: Recordings,
     folds: Folds,
-    oof: np.ndarray,
-    stack: Stack,
-    cross_fitted: np.ndarray,
-    calibration: Calibration,
+    fitted: list[FittedBase],
+    stages: list[Stage],
+    rules: Rules,
     audit: Audit,
 ) -> Annotated[Judgement, "judgement"]:
     """Judge the exported candidate on held-out rows, as served, and every system out of fold."""
@@ -45,10 +45,9 @@ def evaluate(
         candidate,
         recordings,
         folds,
-        models=oof,
-        cross_fitted=cross_fitted,
-        calibration=calibration,
-        stack=stack,
+        fitted=fitted,
+        stages=stages,
+        rules=rules,
         audit=audit,
         parity=parity,
         config=config,

@@ -296,9 +296,7 @@ def _manifest(
         "labels": {base.name: base.label for base in fitted},
         "views": {base.name: base.view for base in fitted if base.view},
         "hears": {base.name: list(base.hears) for base in fitted},
-        "channels": [
-            {"name": name, "label": channel_of(name).label} for name in router.channels
-        ],
+        "channels": [{"name": name, "label": channel_of(name).label} for name in router.channels],
         "corpus": {"rows_sha256": recordings.rows_sha256, "rows": len(recordings.corpus)},
         "config": values,
         "config_sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from bonafide.bundle import Bundle, write_bundle
-from bonafide.detector import p_spoof_of
 from bonafide.export.candidate import difference, fuse
 from bonafide.export.chain import Chain
-from bonafide.export.parity import largest, require_parity
+from bonafide.export.parity import require_parity
 from bonafide.export.scaler import read_standards
 from bonafide.features.frontend import build_frontend
 from bonafide.runtime import Graph

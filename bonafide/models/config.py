@@ -113,8 +113,8 @@ def default_feature_weights() -> dict[str, FeatureWeights]:
 class FitConfig(Section):
     """How base models are fitted.
 
-    ``crop_weight`` is the weight, relative to its recording, of an augmented copy through the channel
-    ``clean``, and ``augmentation_weight`` that of one through any other.
+    ``crop_weight`` is the weight, relative to its recording, of an augmented copy through the
+    channel ``clean``, and ``augmentation_weight`` that of one through any other.
     ``feature_weights``, by view, scale the standardised statistics of networks and set how often
     trees are offered them; views that are not named have weights of 1. Everything else is for the
     networks, which take a fixed number of steps and average their weights over the last of them.

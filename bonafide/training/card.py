@@ -7,6 +7,8 @@ import numpy as np
 
 from bonafide.bundle import Bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus
+from bonafide.evaluation.evaluate import percent
+from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import HEADINGS, render, system_rows, title_line
 from bonafide.training.judgement import Outcome, plain_verdict
 from bonafide.training.recordings import Quarantine, Recordings
@@ -48,6 +50,7 @@ def model_card(
         },
         rows_sha256=recordings.rows_sha256,
         augmentation=_augmentation(manifest["config"]),
+        channels=_on_channels(manifest),
         columns={name: _by(corpus, name) for name in COLUMNS},
         held_out=outcome.held_out.counts["rows"] if outcome.held_out else 0,
         prior_spoof=manifest["prior_spoof"],
@@ -70,13 +73,28 @@ def _counts(corpus: Corpus) -> dict[str, int]:
     }
 
 
-def _augmentation(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return how recordings were augmented; None if they were not."""
-    count, weight = config["augmentation"]["count"], config["fit"]["augmentation_weight"]
-    if not count or not weight:
-        return None
-    kinds = [name for name, share in config["augmentation"]["shares"].items() if share]
-    return {"count": count, "weight": weight, "kinds": kinds}
+def _augmentation(config: Mapping[str, Any]) -> list[list[str]]:
+    """Return through which channels how many copies of a recording went."""
+    return [[name, str(n)] for name, n in config["augmentation"]["channels"].items() if n]
+
+
+def _on_channels(manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Return what verdicts are worth on each channel, out of fold."""
+    labels = {each["name"]: each["label"] for each in manifest["channels"]}
+    return [
+        [
+            name,
+            labels[name],
+            str(found["rows"]),
+            percent(Interval(**found["eer"])),
+            f"{100 * found['undecided']:.0f} %",
+            *(
+                percent(Interval(**found[kind]))
+                for kind in ("bonafide_called_spoof", "spoof_called_bonafide")
+            ),
+        ]
+        for name, found in manifest["channel_errors"].items()
+    ]
 
 
 def _by(corpus: Corpus, name: str) -> list[list[str]]:

@@ -12,7 +12,7 @@ from bonafide.errors import ConfigError
 from bonafide.features.encoder import find_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.home import home
-from bonafide.models import family, family_of
+from bonafide.models import NAME, TAKEN, family, family_of
 from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, view_of
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
@@ -105,9 +105,11 @@ def default_models(encoder: bool = False) -> dict[str, ModelConfig]:
     clean = ("cnn", "rnn", "bilstm", "gru", "xgboost")
     dense = family("dense").Config
     models = {name: family(name).Config() for name in clean}
+    # Crops would be four times as many rows for trees, which take no batches.
+    models["xgboost"] = family("xgboost").Config.model_validate({"fit": {"crop_weight": 0.0}})
     models["robust"] = dense.model_validate(ROBUST)
     if encoder:
-        models["encoder"] = dense.model_validate(OF_ENCODER)
+        models["speech"] = dense.model_validate(OF_ENCODER)
     return models
 
 
@@ -322,6 +324,11 @@ def _section_of(name: str, section: Any) -> Any:
     if isinstance(section, ModelConfig):
         return section
     values = {} if section is None else section
+    if name in TAKEN or not NAME.fullmatch(str(name)):
+        raise ValueError(
+            f"models.{name}: a name must be letters, digits, _ and -, a letter first, and none of "
+            f"{', '.join(TAKEN)}"
+        )
     try:
         chosen = family_of(str(name), values) if isinstance(values, Mapping) else family(str(name))
         return chosen.Config.model_validate(values)

@@ -86,7 +86,9 @@ def augmented(window: Waveform, sha256: str, number: int, channel: str) -> Wavef
     ConfigError
         ``unknown_channel`` if no installed package has it.
     """
-    return heard_through(window, channel_of(channel), np.random.default_rng([number, *sha256.encode()]))
+    return heard_through(
+        window, channel_of(channel), np.random.default_rng([number, *sha256.encode()])
+    )
 
 
 def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:

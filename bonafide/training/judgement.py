@@ -23,11 +23,13 @@ from bonafide.process.pool import Progress, silent
 from bonafide.scoring import left_out_note
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
+from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
+from bonafide.training.rules import Rules
 from bonafide.training.served import score_recordings
 from bonafide.training.sides import Sides
-from bonafide.training.stacking import Calibration, Stack, log_odds
+from bonafide.training.stacking import Stage, log_odds
 from bonafide.types import AnyFloats, Floats
 
 OUT_OF_FOLD = "Training side, out of fold"
@@ -129,7 +131,7 @@ def systems(
     Parameters
     ----------
     models : ndarray, shape (n_rows, n_models)
-        p_spoof of the base models.
+        p_spoof of the base models; NaN: not asked.
     stack : ndarray, shape (n_rows, 2)
         p_spoof of the meta-models.
     llr : ndarray, shape (n_rows,)
@@ -142,9 +144,14 @@ def systems(
     dict of str to ndarray, shape (n_rows,)
         System -> llr, higher for bona fide.
     """
+    asked = {
+        name: -log_odds(p)
+        for name, p in zip(names, models.T, strict=True)
+        if not np.isnan(p).any()  # a model that is not always asked cannot be compared
+    }
     return {
-        **{name: -log_odds(p) for name, p in zip(names, models.T, strict=True)},
-        MEAN: -log_odds(models.mean(axis=1)),
+        **asked,
+        MEAN: -log_odds(np.nanmean(models, axis=1)),
         **{f"stack {name}": -log_odds(p) for name, p in zip(META_MODELS, stack.T, strict=True)},
         DECISION: np.asarray(llr),
     }
@@ -168,10 +175,9 @@ def evaluate_candidate(
     recordings: Recordings,
     folds: Folds,
     *,
-    models: AnyFloats,
-    cross_fitted: AnyFloats,
-    calibration: Calibration,
-    stack: Stack,
+    fitted: Sequence[FittedBase],
+    stages: Sequence[Stage],
+    rules: Rules,
     audit: Audit,
     parity: dict[str, float],
     config: Config,
@@ -187,14 +193,12 @@ def evaluate_candidate(
         What it was trained on and is judged on.
     folds : Folds
         Of these recordings.
-    models : ndarray, shape (n_rows, n_models)
-        Out-of-fold p_spoof of the base models.
-    cross_fitted : ndarray, shape (n_rows, 2)
-        Cross-fitted p_spoof of the meta-models.
-    calibration : Calibration
-        Of the chosen meta-model.
-    stack : Stack
-        Says which meta-model was chosen.
+    fitted : sequence of FittedBase
+        The base models, with their scores out of fold.
+    stages : sequence of Stage
+        Their meta-models, with cross-fitted scores.
+    rules : Rules
+        With the cross-fitted decision.
     audit : Audit
         What trivial measures alone reach, on the same rows.
     parity : dict of str to float
@@ -216,8 +220,10 @@ def evaluate_candidate(
     sides, side = Sides(recordings.corpus, folds), np.flatnonzero(~folds.is_test)
     # The calibration's two numbers were fitted on these rows. One calibration a fold would avoid
     # that, but each fold has its own meta-models, and scores of unlike calibrations do not compare.
-    llr = calibration.llr(cross_fitted[side, META_MODELS.index(stack.choice)])
-    ours = systems(models[side], cross_fitted[side], llr, names=bundle.models)
+    oof = {base.name: base.oof[side, 0] for base in fitted}
+    models = np.stack([oof[name] for name in bundle.models], axis=1)
+    stacked = stages[-1].cross_fitted[side, 0]
+    ours = systems(models, stacked, rules.decision[side], names=bundle.models)
     middle = _middle_note(recordings, side, bundle.spec.window_s)
     parts = [_Part(OUT_OF_FOLD, side, ours, (*sides.notes(), *middle))]
     if folds.is_test.any():

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -56,7 +56,15 @@ class Router(Artifact):
     nested: Scores = field(repr=False)
     distances: Scores = field(repr=False)
 
-    ARRAYS = ("weights", "bias", "directions", "centre", "posteriors", "nested", "distances")
+    ARRAYS: ClassVar = (
+        "weights",
+        "bias",
+        "directions",
+        "centre",
+        "posteriors",
+        "nested",
+        "distances",
+    )
 
     def __call__(self, statistics: Features) -> tuple[Scores, Scores]:
         """Return posteriors (n, n_channels) and distances (n,) of standardised statistics."""
@@ -118,9 +126,7 @@ class _Sums:
         return np.asarray(np.linalg.solve(self.xx + penalty, self.xy))
 
 
-def fit_router(
-    store: FeatureStore, standard: Standard, folds: Folds, corpus: Corpus
-) -> Router:
+def fit_router(store: FeatureStore, standard: Standard, folds: Folds, corpus: Corpus) -> Router:
     """Fit a ridge regression of the channel, and a softmax on its outputs out of fold.
 
     Channels count alike. Recordings that were made at a telephone's rate are left out: what they
@@ -157,12 +163,16 @@ def fit_router(
     for stretch, rows, x in features:
         square = np.square(x[:, :-1] @ directions - centre)
         distances[rows, stretch] = square.mean(axis=1)
-    return Router(
-        channels,
-        *(np.asarray(a, np.float32) for a in (final[:-1] @ scale, final[-1] @ scale + shift)),
-        *(np.asarray(a, np.float32) for a in (directions, centre, posteriors, of_nested)),
-        distances,
-    )
+    arrays = {
+        "weights": final[:-1] @ scale,
+        "bias": final[-1] @ scale + shift,
+        "directions": directions,
+        "centre": centre,
+        "posteriors": posteriors,
+        "nested": of_nested,
+        "distances": distances,
+    }
+    return Router(channels, **{name: np.asarray(a, np.float32) for name, a in arrays.items()})
 
 
 def _known_rate(corpus: Corpus) -> Mask:
@@ -194,7 +204,9 @@ def _sums_by_fold(
     features: _Stretches, folds: Folds, counts: Mask, label: Ints, n_channels: int
 ) -> list[_Sums]:
     size = len(features.standard.mean) + 1
-    parts = [_Sums(np.zeros((size, size)), np.zeros((size, n_channels))) for _ in range(folds.count)]
+    parts = [
+        _Sums(np.zeros((size, size)), np.zeros((size, n_channels))) for _ in range(folds.count)
+    ]
     n_copies = np.bincount(label, minlength=n_channels)
     for stretch, rows, x in features:
         channel = label[stretch]
@@ -211,7 +223,9 @@ def _outputs(
 ) -> tuple[Floats, Floats]:
     """Return the ridge regression's outputs out of fold, and nested, as `Router` has them."""
     n_rows, count = len(folds.fold), features.count
-    without = {(fold,): (whole - part).solve() for fold, part in enumerate(parts)}
+    without: dict[tuple[int, ...], Floats] = {
+        (fold,): (whole - part).solve() for fold, part in enumerate(parts)
+    }
     without |= {
         pair: (whole - parts[pair[0]] - parts[pair[1]]).solve()
         for pair in combinations(range(folds.count), 2)
@@ -256,5 +270,3 @@ def _directions(xx: Floats) -> tuple[Floats, Floats]:
     kept = slice(-min(DIRECTIONS, len(values)), None)
     directions = vectors[:, kept] / np.sqrt(np.maximum(values[kept], 1e-6))
     return directions, mean @ directions
-
-

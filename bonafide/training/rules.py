@@ -1,4 +1,4 @@
-"""Rules: from stacked scores to verdicts. Calibrations, the cascade's route, thresholds by channel."""
+"""Rules: from stacked scores to verdicts, by calibration, a route and thresholds by channel."""
 
 import json
 from collections.abc import Sequence
@@ -171,7 +171,9 @@ def fit_rules(
     weights = row_weights(corpus.column("source"), corpus.is_spoof, stretches)[side].ravel()
     labels = np.repeat(corpus.is_spoof[side], len(stretches))
     p_clean = Route(0.0, 0.0, config.cascade.spared).p_spared(router.posteriors, router.channels)
-    calibrations, llr, route = [], [], None
+    calibrations: list[Calibration] = []
+    llr: list[Floats] = []
+    route: Route | None = None
     asked = np.ones(p_clean.shape, bool)
     for number, stage in enumerate(stages):
         counts = asked[side].ravel()
@@ -229,7 +231,7 @@ def _answers(
         spoofs = int(is_spoof[rows].sum())
         if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
             continue
-        own = of_costs
+        own: dict[str, float | None] = dict(of_costs)
         allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
         if allowed is not None:
             ends = best_ends(scores[rows], is_spoof[rows], allowed)

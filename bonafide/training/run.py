@@ -11,6 +11,7 @@ from bonafide.corpora.schema import Corpus, join
 from bonafide.display import reporter
 from bonafide.errors import BonafideError, storing
 from bonafide.export.candidate import build_candidate
+from bonafide.features.spec import STATISTICS
 from bonafide.home import home, scratch
 from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
@@ -22,11 +23,12 @@ from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
-from bonafide.training.parts import parts_bar
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
+from bonafide.training.routing import fit_router
+from bonafide.training.rules import fit_rules
 from bonafide.training.scaling import fit_scaler
-from bonafide.training.stacking import calibrate_stack, stack_models
+from bonafide.training.stacking import stack_models
 from bonafide.training.store import FeatureStore
 
 
@@ -117,34 +119,31 @@ def _candidate(
     progress: Callable[[str], Progress],
 ) -> tuple[Bundle, Judgement]:
     """Fit, stack, export and judge."""
-    is_spoof = recordings.corpus.is_spoof
+    corpus, stretches = recordings.corpus, store.augmentation.stretches
     fitted, audit = _fit_side_by_side(config, recordings, store, folds, progress)
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
-    oof, stack, cross_fitted = stack_models(fitted, is_spoof, folds, config.seed)
-    calibration = calibrate_stack(stack, cross_fitted, is_spoof, folds)
+    router = fit_router(store, scaler.standards[STATISTICS], folds, corpus)
+    stages = stack_models(fitted, config.stages, router, corpus, folds, stretches, config.seed)
+    window_s = store.spec.window_s
+    rules = fit_rules(stages, router, recordings, folds, stretches, config, window_s=window_s)
     candidate, parity = build_candidate(
         work / "candidate",
         config=config,
         recordings=recordings,
         store=store,
         scaler=scaler.standards,
+        router=router,
         fitted=fitted,
-        stack=stack,
-        calibration=calibration,
-        parts_from=parts_bar(
-            *(config, recordings, folds, stack, calibration),
-            cross_fitted=cross_fitted,
-            window_s=store.spec.window_s,
-        ),
+        stages=stages,
+        rules=rules,
     )
     judgement = evaluate_candidate(
         candidate,
         recordings,
         folds,
-        models=oof,
-        cross_fitted=cross_fitted,
-        calibration=calibration,
-        stack=stack,
+        fitted=fitted,
+        stages=stages,
+        rules=rules,
         audit=audit,
         parity=parity,
         config=config,

@@ -26,11 +26,13 @@ AUGMENTATION = "augmentation.json"
 
 @dataclass(frozen=True)
 class FeatureStore(Artifact):
-    """A folder with one ``<view>.npy`` per view, float32 (n_all, n_frames, n_features),
-    and one ``<vector>.npy`` per vector, float32 (n_all, n). Of n_rows recordings, row i is recording
-    i, and row i + k n_rows, for k = 1, 2 ..., is augmented copy k of recording i. ``rows.jsonl``
-    says which recordings are written, with the hash of each one's sound; ``spec.json`` is the
-    feature spec, and ``augmentation.json`` says how the augmented copies were made.
+    """A folder with one array for each view and each vector.
+
+    ``<view>.npy`` is float32 (n_all, n_frames, n_features), ``<vector>.npy`` float32 (n_all, n). Of
+    n_rows recordings, row i is recording i, and row i + k n_rows, for k = 1, 2 ..., is augmented
+    copy k of recording i. ``rows.jsonl`` says which recordings are written, with the hash of each
+    one's sound; ``spec.json`` is the feature spec, and ``augmentation.json`` says how the augmented
+    copies were made.
     """
 
     folder: Path
