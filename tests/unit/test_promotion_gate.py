@@ -111,7 +111,7 @@ class TestComparison:
             r"EER (\d\d\.\d) % against (\d\d\.\d) % of default:\d+ \(shipped\) "
             r"on the same 240 rows: \+(\d\d\.\d) points \[\+\d+\.\d, \+\d+\.\d\] "
             r"over 40 groups of sources and speakers; "
-            r"the gate allows \+2\.0 at the interval's upper end \(rows that bonafide:\d+ "
+            r"the gate allows \+2\.0 at the interval's upper end \(rows that default:\d+ "
             r"\(shipped\) was trained on favour it\); kept as mine:1, not promoted",
             reason,
         )
