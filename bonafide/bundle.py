@@ -98,7 +98,7 @@ class Bundle(Artifact):
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of the graphs that ``detector.onnx`` is fused from."""
-        encoder = self.manifest["feature_spec"].get("encoder") is not None
+        encoder = (self.manifest["feature_spec"] or {}).get("encoder") is not None
         return (
             *("frontend", "scaler"),
             *(("router",) if self.channels else ()),

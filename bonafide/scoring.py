@@ -16,12 +16,18 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
 from bonafide.piped import opened
-from bonafide.words import by_reason, parts_in_words, track_in_words
+from bonafide.words import (
+    by_reason,
+    channel_in_words,
+    channels_in_words,
+    parts_in_words,
+    track_in_words,
+)
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
 CSV_COLUMNS = (
-    *("path", "verdict", "llr", "p_spoof", "duration_s"),
+    *("path", "verdict", "llr", "p_spoof", "duration_s", "channel", "channel_p"),
     *("parts", "tracks", "bundle", "warnings", "error"),
 )
 
@@ -155,7 +161,10 @@ def _csv(file: TextIO, *, fresh: bool = True) -> Write:
 
     def write_result(result: Result) -> None:
         error = result.get("error")
+        channel = result.get("channel") or {}
         said = {
+            "channel": channel.get("name", ""),
+            "channel_p": channel.get("p", ""),
             "parts": parts_in_words(result),
             "tracks": "; ".join(_tracks(result)),
             "warnings": "; ".join(_warnings(result)),
@@ -170,19 +179,27 @@ def _csv(file: TextIO, *, fresh: bool = True) -> Write:
 
 
 def _table(file: TextIO, *, fresh: bool = True) -> Write:
+    told = set[str]()  # what a channel means is said once
     if fresh:
-        file.write(f"{'verdict':<13} {'p_spoof':>8} {'llr':>8} {'seconds':>9}  file\n")
+        heading = f"{'verdict':<13} {'p_spoof':>8} {'llr':>8} {'seconds':>9}  {'channel':<9}  file"
+        file.write(heading + "\n")
+
+    def remarks(result: Result) -> list[str]:
+        said = channel_in_words(result)
+        new = [said] if said and said not in told else []
+        told.update(new)
+        return [*new, *_remarks(result)]
 
     def write(result: Result) -> None:
         if error := result.get("error"):
-            line = f"{'error':<13} {'':>8} {'':>8} {'':>9}  {error['message']} [{error['code']}]"
-            lines = [line]
+            lines = [f"{'error':<13}{'':>40}{error['message']} [{error['code']}]"]
         else:
+            heard = (result["channel"] or {}).get("name", "-")
             line = (
                 f"{result['verdict']:<13} {result['p_spoof']:>8.3f} {result['llr']:>+8.2f} "
-                f"{result['duration_s']:>9.1f}  {result['path']}"
+                f"{result['duration_s']:>9.1f}  {heard:<9}  {result['path']}"
             )
-            lines = [line, *(f"{'':<42}{remark}" for remark in _remarks(result))]
+            lines = [line, *(f"{'':<53}{remark}" for remark in remarks(result))]
         file.write("".join(f"{printable(line)}\n" for line in lines))
         file.flush()
 
@@ -293,6 +310,7 @@ def evaluate_corpus(
         prior_spoof=float(detector.bundle.manifest["prior_spoof"]),
         notes=(
             f"Inconclusive verdicts: {inconclusive} of {len(kept)}.",
+            *(f"Channel, {said}" for said in channels_in_words(results[row] for row in kept)),
             *left_out_note(left_out, len(corpus)),
             *simulated_note(corpus),
         ),

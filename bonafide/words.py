@@ -74,6 +74,87 @@ def track_in_words(track: Result) -> str:
     return f"track {track['track']}" + (f", channel {number}" if number else "")
 
 
+def channel_in_words(result: Result) -> str:
+    """Return what a recording seems to have gone through, and how often verdicts on that are wrong.
+
+    Parameters
+    ----------
+    result : mapping
+        As `bonafide.detection.Judged` is written to JSON.
+
+    Returns
+    -------
+    str
+        Empty where no channel was heard, and where it is unlike all known ones.
+
+    Examples
+    --------
+    >>> wrong = {"value": 0.088, "low": 0.06, "high": 0.121}
+    >>> heard = {"name": "opus", "p": 0.9, "label": "Opus", "wrong": wrong}
+    >>> print(channel_in_words({"channel": heard, "warnings": []}))
+    Sounds like Opus. On such sound 9 of 100 verdicts are wrong (95 %: 6 to 12).
+    """
+    channel = result.get("channel")
+    codes = [caution["code"] for caution in result.get("warnings", ())]
+    if not channel or "unknown_channel" in codes:
+        return ""
+    return f"Sounds like {channel['label']}. {errors_in_words(channel['wrong'])}"
+
+
+def errors_in_words(wrong: Result | None) -> str:
+    """Return how many of the verdicts on a channel are wrong.
+
+    Parameters
+    ----------
+    wrong : mapping or None
+        As `bonafide.detection.Share` is written to JSON; None where it was not measured.
+
+    Returns
+    -------
+    str
+        One sentence.
+
+    Examples
+    --------
+    >>> errors_in_words({"value": 0.002, "low": 0.0, "high": 0.011})
+    'On such sound under 1 of 100 verdicts is wrong (95 %: 0 to 1).'
+    >>> errors_in_words(None)
+    'How many verdicts on such sound are wrong was not measured.'
+    """
+    if not wrong:
+        return "How many verdicts on such sound are wrong was not measured."
+    value, low, high = (round(100 * wrong[key]) for key in ("value", "low", "high"))
+    many = f"{value} of 100 verdicts {'is' if value == 1 else 'are'}"
+    said = many if value else "under 1 of 100 verdicts is"
+    return f"On such sound {said} wrong (95 %: {low} to {high})."
+
+
+def channels_in_words(results: Iterable[Result]) -> list[str]:
+    """Return for each channel how many results are of it, and how often these are wrong.
+
+    Parameters
+    ----------
+    results : iterable of mapping
+        As `bonafide.detection.Judged` is written to JSON.
+
+    Returns
+    -------
+    list of str
+        A line a channel, the most frequent first; empty where none was heard.
+
+    Examples
+    --------
+    >>> opus = {"name": "opus", "p": 0.9, "label": "Opus", "wrong": None}
+    >>> print(*channels_in_words([{"channel": opus}, {"channel": None}]))
+    1 of 2: sounds like Opus. How many verdicts on such sound are wrong was not measured.
+    """
+    all_of = list(results)
+    said = Counter(words for result in all_of if (words := channel_in_words(result)))
+    return [
+        f"{n} of {len(all_of)}: {words[0].lower()}{words[1:]}" for words, n in said.most_common()
+    ]
+
+
 def by_reason(codes: Iterable[str]) -> str:
     """Return how often each code of an error stands among them.
 

@@ -19,9 +19,9 @@ def models() -> None:
 @models.command("list")
 @options.as_json
 def list_(as_json: bool) -> None:
-    """List the bundles that training made, the newest first."""
+    """List what training made, the newest first, and what is shipped."""
     from bonafide.cli.terminal import show_records
-    from bonafide.home import home, kept_bundles, production_folder
+    from bonafide.home import home, kept_bundles, production_folder, shipped_bundles
 
     root = home()
     columns = ("name", "version", "stage", "created", "sha256")
@@ -30,9 +30,11 @@ def list_(as_json: bool) -> None:
         {**each, "stage": "production" if each["folder"] == served else "none"}
         for each in kept_bundles(root)
     ]
-    show_records([{key: each[key] for key in columns} for each in kept], columns, as_json)
+    shipped = [{**each, "stage": "shipped"} for each in shipped_bundles()]
+    listed = [{key: each[key] for key in columns} for each in (*kept, *shipped)]
+    show_records(listed, columns, as_json)
     if not kept:
-        click.echo(f"{root}: no bundle is kept here yet; the shipped one answers", err=True)
+        click.echo(f"{root}: no bundle is kept here yet; the shipped default answers", err=True)
 
 
 @models.command("show")
@@ -41,7 +43,7 @@ def list_(as_json: bool) -> None:
 def show(model: str | None, as_json: bool) -> None:
     """Show a bundle, by default that in production.
 
-    Where none is in production, it is the shipped one.
+    Where none is in production, it is the shipped default.
     """
     from bonafide.cli.terminal import show_json, show_values
     from bonafide.home import find_bundle, home

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from serving.app.drawing import Drawing
 from serving.app.palette import FAKE, REAL, UNDECIDED
-from serving.app.wording import percent
+from serving.app.wording import edges, percent
 
 PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes line up
@@ -21,10 +21,9 @@ LOWEST = 0.03  # a bar without height would look like a stretch that was left ou
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
 
 
-def _colour(field: str, thresholds: Mapping[str, float]) -> alt.Color:
+def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
     """Return the colours of the verdict's bar, for a probability."""
-    domain = [thresholds["bonafide_to"], thresholds["spoof_from"]]
-    scale = alt.Scale(type="threshold", domain=domain, range=[REAL, UNDECIDED, FAKE])
+    scale = alt.Scale(type="threshold", domain=[*edges(thresholds)], range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
 
 
@@ -115,7 +114,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
 
 
 def timeline_chart(
-    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, float]
+    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, Any]
 ) -> Any:
     """Draw each segment's probability over time, with the edges of the undecided band."""
     rows, end_s = [], 0.0
@@ -141,7 +140,7 @@ def timeline_chart(
             ],
         )
     )
-    lines = [{"at": thresholds["bonafide_to"]}, {"at": thresholds["spoof_from"]}]
+    lines = [{"at": edge} for edge in edges(thresholds)]
     band = (
         alt.Chart(alt.InlineData(values=lines))
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED)

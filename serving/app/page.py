@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.words import channel_in_words
 from serving.app import charts, wording
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import Drawing, DrawingError, draw
@@ -47,14 +48,18 @@ def _note(model: Json) -> None:
 
 def _show_verdict(result: Json, model: Json) -> None:
     thresholds = model["thresholds"]
-    if result["verdict"] == "partly_spoof":
+    unknown = wording.is_unknown(result)
+    if result["verdict"] == "partly_spoof" or unknown:
         st.html(headline(result["verdict"]))
-        st.markdown(wording.partly(result))
+        if not unknown:
+            st.markdown(wording.partly(result))
     else:
         st.html(headline(result["verdict"]) + bar(result["p_spoof"], thresholds))
         st.markdown(wording.chance(result["p_spoof"], model["prior_spoof"]))
-    if result["verdict"] == "inconclusive":
+    if result["verdict"] == "inconclusive" and not unknown:
         st.markdown(wording.undecided(thresholds))
+    if said := channel_in_words(result):
+        st.markdown(wording.plain(said))
     if result.get("tracks"):
         st.markdown(wording.tracks(result))
     for caution in result["warnings"]:
@@ -88,7 +93,7 @@ def _show_pictures(drawing: Drawing | None, result: Json | None, model: Json) ->
 def _show_opinions(result: Json, model: Json) -> None:
     st.subheader("What each model says", anchor=False)
     st.altair_chart(charts.opinions_chart(result, model), width="stretch")
-    st.caption(wording.opinions(result))
+    st.caption(wording.opinions(result, model.get("manifest", {}).get("labels", {})))
 
 
 def _about(model: Json) -> None:
@@ -127,6 +132,7 @@ def _judge(service: Service, model: Json, content: bytes, media_type: str) -> No
             st.markdown(wording.NOTHING_TO_JUDGE[error.code])
         drawing = _draw(sha256, *_numbers(result), content)
     if result:
+        model = {**model, "thresholds": wording.thresholds_for(result, model)}
         _show_verdict(result, model)
     # Played as the media type that it claims to have, but never shown as a page.
     is_media = media_type.startswith(("audio/", "video/"))

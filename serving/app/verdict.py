@@ -1,9 +1,10 @@
 """The verdict, large, over a bar that shows the probability: HTML, so that it stays text."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from serving.app.palette import FAKE, REAL, UNDECIDED
-from serving.app.wording import VERDICTS, percent
+from serving.app.wording import VERDICTS, edges, percent
 
 COLOURS = {"bonafide": REAL, "spoof": FAKE, "partly_spoof": FAKE, "inconclusive": UNDECIDED}
 SIGNS = {"bonafide": "✓", "spoof": "!", "partly_spoof": "!", "inconclusive": "?"}
@@ -22,9 +23,9 @@ def headline(verdict: str) -> str:
     )
 
 
-def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
+def bar(p_spoof: float, thresholds: Mapping[str, Any]) -> str:
     """Return the probability on a bar of three parts: real, undecided, deepfake."""
-    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
+    low, high = edges(thresholds)
     parts = ((low, REAL), (high - low, UNDECIDED), (1 - high, FAKE))
     coloured = "".join(
         f'<span style="width:{100 * share:.2f}%;background:{colour}"></span>'
@@ -37,9 +38,11 @@ def bar(p_spoof: float, thresholds: Mapping[str, float]) -> str:
         for share in (low, high)
         if 0 < share < 1
     )
+    real = f"Real up to {percent(low)}" if low > 0 else "Never real"
+    fake = f"deepfake from {percent(high)}" if high < 1 else "never deepfake"
     return (
-        f'<div role="img" aria-label="Chance of a deepfake: {percent(p_spoof)}. Real up to '
-        f'{percent(low)}, deepfake from {percent(high)}." style="margin:.25rem 0 .5rem">'
+        f'<div role="img" aria-label="Chance of a deepfake: {percent(p_spoof)}. {real}, {fake}." '
+        f'style="margin:.25rem 0 .5rem">'
         f'<div style="position:relative;height:1.6rem"><span style="position:absolute;'
         f"left:{place};transform:translateX(-{place});"  # so that no end of it sticks out
         f'font-weight:700;white-space:nowrap">{percent(p_spoof)}</span>'

@@ -9,6 +9,8 @@ from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.words import parts_in_words, track_in_words
 from serving.app.client import ServiceError
 
+Result = Mapping[str, Any]
+
 VERDICTS = {
     "bonafide": "Likely a real recording",
     "spoof": "Likely a deepfake",
@@ -77,13 +79,43 @@ def chance(p_spoof: float, prior_spoof: float) -> str:
     )
 
 
-def undecided(thresholds: Mapping[str, float]) -> str:
+def thresholds_for(result: Result, model: Result) -> dict[str, Any]:
+    """Return the thresholds that hold on the channel of a result; None: no such verdict there."""
+    channel = (result.get("channel") or {}).get("name")
+    return {**model["thresholds"], **model["thresholds"].get("channels", {}).get(channel, {})}
+
+
+def edges(thresholds: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the ends of the undecided band: up to 0 or 1 where a verdict is never given."""
+    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
+    return 0.0 if low is None else low, 1.0 if high is None else high
+
+
+def undecided(thresholds: Mapping[str, Any]) -> str:
     """Return what an inconclusive verdict means where the score lies in the undecided band."""
-    low, high = percent(thresholds["bonafide_to"]), percent(thresholds["spoof_from"])
+    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
+    no_hint = "This is not a hint either way."
+    if low is None and high is None:
+        return f"On such sound this detector errs too often for any verdict. {no_hint}"
+    if low is None:
+        return (
+            f"On such sound this detector never calls a recording real, and a deepfake only from "
+            f"{percent(high)}: otherwise it errs too often. {no_hint}"
+        )
+    if high is None:
+        return (
+            f"On such sound this detector never calls a recording a deepfake, and real only up to "
+            f"{percent(low)}: otherwise it errs too often. {no_hint}"
+        )
     return (
-        f"The chance lies between {low} and {high}, where this detector errs too often to "
-        "decide. This is not a hint either way."
+        f"The chance lies between {percent(low)} and {percent(high)}, where this detector errs too "
+        f"often to decide. {no_hint}"
     )
+
+
+def is_unknown(result: Result) -> bool:
+    """Return whether a recording's channel is unlike all that the detector knows."""
+    return any(caution["code"] == "unknown_channel" for caution in result["warnings"])
 
 
 def partly(result: Mapping[str, Any]) -> str:
@@ -129,6 +161,12 @@ def warning(caution: Mapping[str, str]) -> str:
         return "The file is damaged or breaks off; only what could be read of it was judged."
     if caution["code"] == "not_all_judged":
         return f"Not all of the file was judged: {caution['message']}."
+    if caution["code"] == "unknown_channel":
+        return (
+            "This recording sounds unlike everything on which the detector was tested: its "
+            "telephone, app or room changed the sound in a way that it does not know. So there is "
+            "no verdict, and this is not a hint either way."
+        )
     return f"{caution['message'][:1].upper()}{caution['message'][1:]}."
 
 
@@ -138,13 +176,15 @@ def _count(things: Mapping[str, float | None], one: str, many: str) -> str:
     return f"{number} {one if asked == 1 else many}"
 
 
-def opinions(result: Mapping[str, Any]) -> str:
-    """Return the caption of the models' scores; models without a score do not count."""
+def opinions(result: Result, labels: Mapping[str, str]) -> str:
+    """Return the caption of the models' scores, and which models were not asked."""
     models = _count(result["models"], "model listens on its own", "models listen on their own")
     stacks = _count(result["stack"], "stack weighs", "stacks weigh")
+    rest = [labels.get(name, name) for name, p in result["models"].items() if p is None]
+    not_asked = f" Not asked, as the others left no doubt: {', '.join(rest)}." if rest else ""
     return (
         f"{models.capitalize()} (circles); {stacks} what they say (diamonds). The verdict's chance "
-        "is that of the stack that decides, corrected for overconfidence."
+        f"is that of the stack that decides, corrected for overconfidence.{not_asked}"
     )
 
 

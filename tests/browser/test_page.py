@@ -252,8 +252,8 @@ def test_parts_and_tracks_in_words(
         "segments": segments,
         "parts": [{"start_s": 4.0, "end_s": 8.0, "p_spoof": 0.965}],
     }
-    other = {**result("bonafide", 0.04), "track": 1, "channel": 1}
-    stub.answer = (200, {**fake, "tracks": [other, {**fake, "track": 1, "channel": 2}]})
+    other = {**result("bonafide", 0.04), "track": 1, "channel_number": 1}
+    stub.answer = (200, {**fake, "tracks": [other, {**fake, "track": 1, "channel_number": 2}]})
     page = open_page(told_app)
     choose(page, recordings["wav"])
     expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["partly_spoof"])

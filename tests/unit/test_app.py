@@ -105,9 +105,9 @@ def test_parts_in_plain_words() -> None:
 def test_tracks_in_plain_words() -> None:
     parts = [{"start_s": 0.0, "end_s": 8.0, "p_spoof": 0.97}]
     several = [
-        answer("bonafide", 0.1, track=1, channel=1),
-        answer("partly_spoof", 0.3, track=1, channel=2, parts=parts),
-        answer("inconclusive", 0.5, "no_speech", track=2, channel=None),
+        answer("bonafide", 0.1, track=1, channel_number=1),
+        answer("partly_spoof", 0.3, track=1, channel_number=2, parts=parts),
+        answer("inconclusive", 0.5, "no_speech", track=2, channel_number=None),
     ]
     whole = {**several[1], "tracks": several}
     assert wording.spokesman(whole) is several[1]
@@ -129,7 +129,8 @@ def test_tracks_in_plain_words() -> None:
     ],
 )
 def test_models_that_were_asked_are_counted(models: dict[str, float | None], said: str) -> None:
-    assert wording.opinions({"models": models, "stack": {"logistic": 0.2}}).startswith(said)
+    result = {"models": models, "stack": {"logistic": 0.2}}
+    assert wording.opinions(result, {}).startswith(said)
 
 
 def test_models_are_drawn_under_their_labels() -> None:

@@ -663,6 +663,7 @@ class FakeDetector:
             segments=(Segment(0.0, 4.0, llr, 0.5),),
             models=dict.fromkeys(BASE_MODELS, 0.5),
             stack=dict.fromkeys(META_MODELS, 0.5),
+            channel=None,
             parts=(),
             warnings=CAUTIONS if short else (),
             tracks=(),
@@ -759,6 +760,8 @@ class TestWriters:
             "llr": "-3.21235",
             "p_spoof": str(results[0]["p_spoof"]),
             "duration_s": "7.4",
+            "channel": "",
+            "channel_p": "",
             "parts": "",
             "tracks": "",
             "warnings": "",
@@ -773,8 +776,8 @@ class TestWriters:
     def test_table(self, results: list[dict[str, Any]]) -> None:
         file = self.written("table", results)
         lines = file.getvalue().splitlines()
-        assert lines[0].split() == ["verdict", "p_spoof", "llr", "seconds", "file"]
-        assert lines[1].split() == ["spoof", "0.961", "-3.21", "7.4", "spoof.wav"]
+        assert lines[0].split() == ["verdict", "p_spoof", "llr", "seconds", "channel", "file"]
+        assert lines[1].split() == ["spoof", "0.961", "-3.21", "7.4", "-", "spoof.wav"]
         assert lines[2].split(maxsplit=1) == ["error", "bad.txt: not an audio file [not_audio]"]
         assert lines[3].endswith('real, "a".wav')
         said = ["too_short: under a second", "damaged: low, level"]

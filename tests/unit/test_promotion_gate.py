@@ -108,10 +108,10 @@ class TestComparison:
         found = case.decided(corpus, llr_of(corpus, 0.5))
         (reason,) = found.reasons
         said = re.fullmatch(
-            r"EER (\d\d\.\d) % against (\d\d\.\d) % of bonafide:\d+ \(shipped\) "
+            r"EER (\d\d\.\d) % against (\d\d\.\d) % of default:\d+ \(shipped\) "
             r"on the same 240 rows: \+(\d\d\.\d) points \[\+\d+\.\d, \+\d+\.\d\] "
             r"over 40 groups of sources and speakers; "
-            r"the gate allows \+2\.0 at the interval's upper end \(rows that bonafide:\d+ "
+            r"the gate allows \+2\.0 at the interval's upper end \(rows that default:\d+ "
             r"\(shipped\) was trained on favour it\); kept as mine:1, not promoted",
             reason,
         )
@@ -138,7 +138,7 @@ class TestComparison:
     def test_out_of_fold_both_are_scored_by_the_middle_window(self, case: Case) -> None:
         corpus = corpus_of()
         case.decided(corpus, llr_of(corpus, 1.0), held_out=False)
-        assert case.asked == [("bonafide", True)]
+        assert case.asked == [("default", True)]
 
     def test_only_rows_that_both_can_judge_count(self, case: Case) -> None:
         corpus = corpus_of()

@@ -8,6 +8,7 @@ import pytest
 
 from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.cli import main
+from bonafide.detector import Detector
 from bonafide.errors import BundleError, ConfigError
 from bonafide.home import SHIPPED, bundle_folder, find_bundle, home, keep, kept_bundles, promote
 
@@ -50,7 +51,9 @@ def test_names_and_versions(ref: str, root: Path) -> None:
     assert find_bundle(root, str(bundle.folder)) == find_bundle(root, bundle.folder) == bundle
 
 
-@pytest.mark.parametrize("ref", ["default", "default:6", OF_SHIPPED["sha256"][:10]])
+@pytest.mark.parametrize(
+    "ref", ["default", f"default:{OF_SHIPPED['version']}", OF_SHIPPED["sha256"][:10]]
+)
 def test_the_shipped_one(ref: str, root: Path) -> None:
     assert bundle_folder(root, ref) == SHIPPED
 
@@ -110,12 +113,14 @@ def test_models_list(
     listed = json.loads(out)
     assert [list(each) for each in listed] == [
         ["name", "version", "stage", "created", "sha256"]
-    ] * 4
+    ] * 6
     assert [(each["name"], each["version"], each["stage"]) for each in listed] == [
         ("cafe0123", "2", "none"),
         ("cafe0123", "1", "none"),
         ("mine", "2", "none"),
         ("mine", "1", "production"),
+        ("default", OF_SHIPPED["version"], "shipped"),
+        ("fast", Detector.shipped("fast").bundle.manifest["version"], "shipped"),
     ]
     assert error == ""
 
@@ -126,8 +131,8 @@ def test_models_list_of_an_empty_home(
     monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path))
     assert main(["models", "list", "--json"]) == 0
     out, error = capsys.readouterr()
-    assert json.loads(out) == []
-    assert error == f"{tmp_path}: no bundle is kept here yet; the shipped one answers\n"
+    assert [each["name"] for each in json.loads(out)] == ["default", "fast"]
+    assert error == f"{tmp_path}: no bundle is kept here yet; the shipped default answers\n"
 
 
 def test_a_damaged_version_is_left_out_and_costs_the_others_nothing(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def codes(judged: Judged) -> list[str]:
 
 
 def numbered(detection: Any) -> list[tuple[int, int | None, str]]:
-    return [(each.track, each.channel, each.verdict) for each in detection.tracks]
+    return [(each.track, each.channel_number, each.verdict) for each in detection.tracks]
 
 
 def test_one_track_has_no_tracks(detector: CodedDetector) -> None:
@@ -79,7 +79,7 @@ def test_the_fake_track_speaks_for_the_file(detector: CodedDetector) -> None:
     assert seen.llr == seen.tracks[1].llr and seen.segments == seen.tracks[1].segments
     assert codes(seen) == []
     plain = seen.to_json()["tracks"][1]
-    assert (plain["track"], plain["channel"], plain["verdict"]) == (2, None, "spoof")
+    assert (plain["track"], plain["channel_number"], plain["verdict"]) == (2, None, "spoof")
 
 
 def test_parts_of_a_track_speak_for_the_file(detector: CodedDetector) -> None:
@@ -182,7 +182,7 @@ def test_the_limit_on_length_holds_for_each_track(detector: CodedDetector) -> No
 
 def judged(verdict: Any, p_spoof: float, *warned: Any) -> Judged:
     warnings = tuple(Caution(code, "") for code in warned)
-    return Judged(verdict, 0.0, p_spoof, 4.0, (), {}, {}, (), warnings)
+    return Judged(verdict, 0.0, p_spoof, 4.0, (), {}, {}, None, (), warnings)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,21 @@ class Model:
     bundle : BundleIdentity
     thresholds : dict
         ``spoof_from`` and ``bonafide_to``: the p_spoof from which, and up to which, there is a
-        verdict; ``parts_from``, in nats, if it tells parts.
+        verdict; ``channels``: the same by channel, null where there is no such verdict;
+        ``parts_from``, in nats, if it tells parts; ``distance_to``, if it tells that a channel is
+        unlike all known ones.
     prior_spoof : float
         The share of spoofs that p_spoof assumes, in [0, 1].
+    channels : list of dict
+        ``name`` and ``label`` of each channel that it tells apart; may be empty.
+    channel_errors : dict
+        The error rates measured on each channel, by its name.
+    stages : list of dict
+        Which models decide, one stage after the other; those of the last one are asked only where
+        the `route` says so.
+    route : dict or None
+        Which windows go on to the second stage: those whose llr is nearer to 0 than ``doubt_llr``
+        or whose channel is clean with less than ``clean_from``; None with one stage.
     lineage : dict
         What the bundle was made from, and when.
     card : str
@@ -33,6 +45,10 @@ class Model:
     bundle: BundleIdentity
     thresholds: dict[str, Any]
     prior_spoof: float = field(metadata={"ge": 0, "le": 1})
+    channels: list[dict[str, Any]]
+    channel_errors: dict[str, Any]
+    stages: list[dict[str, Any]]
+    route: dict[str, Any] | None
     lineage: dict[str, Any]
     card: str
     manifest: dict[str, Any]
@@ -45,6 +61,10 @@ def answer(bundle: Bundle) -> Model:
         bundle=BundleIdentity(**bundle.identity),
         thresholds=manifest["thresholds"],
         prior_spoof=manifest["prior_spoof"],
+        channels=manifest.get("channels", []),
+        channel_errors=bundle.channel_errors,
+        stages=bundle.stages,
+        route=manifest.get("route"),
         lineage={key: manifest.get(key) for key in LINEAGE},
         card=card.read_text(encoding="utf-8") if card.is_file() else "",
         manifest=manifest,
@@ -52,5 +72,5 @@ def answer(bundle: Bundle) -> Model:
 
 
 ENDPOINT = BundleEndpoint(
-    "model", "Manifest, card, thresholds and lineage of the bundle that answers.", answer
+    "model", "Manifest, card, thresholds, channels and lineage of the bundle that answers.", answer
 )
