@@ -10,23 +10,11 @@ from typing import Any
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
 from bonafide.errors import BundleError
-from bonafide.features.spec import FeatureSpec
+from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.manifest import META_MODELS as META_MODELS
+from bonafide.manifest import complete, errors_of, format_of
 
 MANIFEST = "manifest.json"
-META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
-FORMAT = 2
-REQUIRED = (
-    *("name", "version", "feature_spec", "models", "views", "prior_spoof", "thresholds", "choice"),
-    "calibration",
-)
-# Base models and their labels in bundles of format 1, whose manifests do not name them.
-MODELS_OF_FORMAT_1 = {
-    "cnn": "CNN",
-    "rnn": "RNN",
-    "bilstm": "BiLSTM",
-    "gru": "GRU",
-    "xgboost": "XGBoost",
-}
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 
@@ -86,9 +74,37 @@ class Bundle(Artifact):
         return tuple(self.manifest["models"])
 
     @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, in the order of the graph's output ``channel``; may be empty."""
+        return tuple(channel["name"] for channel in self.manifest.get("channels", ()))
+
+    @property
+    def channel_errors(self) -> dict[str, Any]:
+        """The error rates measured on each channel, by its name."""
+        return errors_of(self.manifest)
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """The stages, the last one with no prefix; of an older format the only one."""
+        only = {key: self.manifest[key] for key in ("models", "choice", "calibration")}
+        return list(self.manifest.get("stages", [{"prefix": "", **only}]))
+
+    @property
+    def hears(self) -> dict[str, list[str]]:
+        """The vectors that each base model hears."""
+        return dict(self.manifest.get("hears", {name: [STATISTICS] for name in self.models}))
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Names of the graphs that ``detector.onnx`` is fused from."""
-        return ("frontend", "scaler", *self.models, *(f"meta_{name}" for name in META_MODELS))
+        encoder = self.manifest["feature_spec"].get("encoder") is not None
+        return (
+            *("frontend", "scaler"),
+            *(("router",) if self.channels else ()),
+            *(("encoder",) if encoder else ()),
+            *self.models,
+            *(f"{each['prefix']}meta_{name}" for each in self.stages for name in META_MODELS),
+        )
 
     @property
     def identity(self) -> dict[str, str]:
@@ -152,10 +168,10 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     files = {
         path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
     }
-    complete = {**manifest, "format": FORMAT, "files": files}
-    complete["sha256"] = content_sha256(complete)
-    (folder / MANIFEST).write_text(json.dumps(complete, indent=1) + "\n", encoding="utf-8")
-    return Bundle(folder, complete)
+    whole = {**manifest, "format": format_of(manifest), "files": files}
+    whole["sha256"] = content_sha256(whole)
+    (folder / MANIFEST).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return Bundle(folder, whole)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -169,7 +185,7 @@ def read_bundle(folder: Path) -> Bundle:
     Returns
     -------
     Bundle
-        In the current format; one of format 1 is converted.
+        As written; one of format 1 with its base models' names filled in.
 
     Raises
     ------
@@ -183,12 +199,10 @@ def read_bundle(folder: Path) -> Bundle:
         raise BundleError("no_bundle", f"{folder}: no bundle is here ({MANIFEST} is missing)")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, files = manifest["format"], dict(manifest["files"])
-        if version not in (1, FORMAT):
-            raise BundleError("bad_manifest", f"{path}: format {version!r}; must be 1 or {FORMAT}")
-        bundle = Bundle(folder, _in_present_format(manifest))
+        files = dict(manifest["files"])
+        bundle = Bundle(folder, complete(manifest))
         names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts)]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     for name in names:
         if name not in files:
@@ -205,26 +219,3 @@ def read_bundle(folder: Path) -> Bundle:
             "altered", f"{path}: its content hash is {seen}; it says {manifest.get('sha256')}"
         )
     return bundle
-
-
-def _in_present_format(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest with every required entry, those that format 1 lacks filled in."""
-    known: dict[str, Any] = {}
-    if manifest["format"] == 1:
-        known = {"models": list(MODELS_OF_FORMAT_1), "labels": MODELS_OF_FORMAT_1}
-    present = {**known, **manifest}
-    for key in REQUIRED:
-        present[key]
-    _require_names(present)
-    return present
-
-
-def _require_names(manifest: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless base models have names of their own, and labels are by name."""
-    models, labels = manifest["models"], manifest.get("labels", {})
-    if not (isinstance(models, list) and models and all(isinstance(name, str) for name in models)):
-        raise ValueError(f"models={models!r}: must be a list of names")
-    if len(set(models)) < len(models):
-        raise ValueError(f"models={models!r}: must not hold a name twice")
-    if not (isinstance(labels, dict) and all(isinstance(text, str) for text in labels.values())):
-        raise ValueError(f"labels={labels!r}: must give texts to names")

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Verdict = Literal["bonafide", "spoof", "partly_spoof", "inconclusive"]
-CautionCode = Literal["damaged", "not_all_judged", "silent_windows", "no_speech", "too_short"]
+CautionCode = Literal[
+    "damaged", "not_all_judged", "silent_windows", "no_speech", "too_short", "unknown_channel"
+]
 NO_VERDICT: tuple[CautionCode, ...] = ("no_speech", "too_short")  # too little sound for any
 
 # Bounds of numbers, for the JSON schemas that are derived from these types.
@@ -56,8 +58,8 @@ class Caution:
 
     Parameters
     ----------
-    code : {"damaged", "not_all_judged", "silent_windows", "no_speech", "too_short"}
-        Stable, machine-readable name.
+    code : str
+        Stable, machine-readable name: one of `CautionCode`.
     message : str
         Explanation for people.
     """
@@ -84,14 +86,54 @@ class BundleIdentity:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share that was measured, and its 95 % interval.
+
+    Parameters
+    ----------
+    value : float
+        In [0, 1].
+    low, high : float
+        Ends of the interval, in [0, 1].
+    """
+
+    value: float = field(metadata=_PROBABILITY)
+    low: float = field(metadata=_PROBABILITY)
+    high: float = field(metadata=_PROBABILITY)
+
+
+@dataclass(frozen=True)
+class ChannelHeard:
+    """What the sound seems to have gone through.
+
+    Parameters
+    ----------
+    name : str
+        One of the bundle's channels.
+    p : float
+        Its posterior, averaged over segments, in [0, 1]: of all channels it has the highest.
+    label : str
+        The channel in words.
+    wrong : Share or None
+        How many of the verdicts on such sound were wrong when the bundle was made; None where it
+        was not measured.
+    """
+
+    name: str
+    p: float = field(metadata=_PROBABILITY)
+    label: str
+    wrong: Share | None
+
+
+@dataclass(frozen=True)
 class Judged:
     """What is found of one sound: a recording, or a track or channel of one.
 
     Parameters
     ----------
     verdict : {"bonafide", "spoof", "partly_spoof", "inconclusive"}
-        By the bundle's thresholds; inconclusive between them or with too little sound, partly_spoof
-        where there are parts.
+        By the bundle's thresholds for the channel; inconclusive between them, with too little
+        sound or on a channel unlike all known ones, partly_spoof where there are parts.
     llr : float
         Natural-log likelihood ratio, higher for bona fide; 0 where nothing could be scored.
     p_spoof : float
@@ -101,8 +143,10 @@ class Judged:
     segments : tuple of Segment
         The windows that hold speech-like sound.
     models, stack : dict of str to float or None
-        p_spoof of each base model and of each meta-model, averaged over segments; None where
-        nothing could be scored.
+        p_spoof of each base model and of each meta-model, averaged over the segments for which it
+        was asked; None where it never was.
+    channel : ChannelHeard or None
+        None where nothing could be scored, and with bundles that know no channels.
     parts : tuple of Part
         Stretches that sound generated, in a recording that does not as a whole.
     warnings : tuple of Caution
@@ -116,6 +160,7 @@ class Judged:
     segments: tuple[Segment, ...]
     models: dict[str, float | None]
     stack: dict[str, float | None]
+    channel: ChannelHeard | None
     parts: tuple[Part, ...]
     warnings: tuple[Caution, ...]
 
@@ -131,18 +176,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Track(Judged):
-    """The result of one audio track of a file, or of one channel of it.
+    """The result of one audio track of a file, or of one of its channels (left, right).
 
     Parameters
     ----------
     track : int
         Number of the audio track, from 1.
-    channel : int or None
-        Number of the channel, from 1; None for all of them together.
+    channel_number : int or None
+        Which of the track's channels, from 1; None for all of them together.
     """
 
     track: int = field(metadata={"ge": 1})
-    channel: int | None
+    channel_number: int | None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from bonafide.audio import (
     too_short,
 )
 from bonafide.bundle import META_MODELS, Bundle, read_bundle
+from bonafide.channel import channel_heard, thresholds_on, unlike_all
 from bonafide.detection import (
     NO_VERDICT,
     BundleIdentity,
     Caution,
+    ChannelHeard,
     Detection,
     Judged,
     Part,
@@ -32,12 +34,16 @@ from bonafide.detection import (
 )
 from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.home import find_bundle, home
+from bonafide.home import find_bundle, home, shipped_folder
 from bonafide.parts import suspicious_runs
 from bonafide.tracks import judge_tracks
-from bonafide.types import Floats, Scores
+from bonafide.types import Floats, Scores, WindowScores
 
 BATCH_WINDOWS = 16
+UNKNOWN = Caution(
+    "unknown_channel",
+    "it went through a channel unlike all that the detector knows, so no verdict is given",
+)
 PARTS_FROM = "parts_from"  # of a bundle's thresholds: in nats, see `bonafide.parts.runs`
 
 
@@ -90,15 +96,15 @@ def llr_at(p_spoof: float, prior_spoof: float) -> float:
     return math.log(prior_spoof / (1 - prior_spoof)) - math.log(p_spoof / (1 - p_spoof))
 
 
-def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
+def verdict_of(p_spoof: float, thresholds: Mapping[str, float | None]) -> Verdict:
     """Decide by two thresholds, between which a recording is inconclusive.
 
     Parameters
     ----------
     p_spoof : float
         In [0, 1].
-    thresholds : mapping of str to float
-        ``bonafide_to`` and ``spoof_from``, both inclusive.
+    thresholds : mapping of str to float or None
+        ``bonafide_to`` and ``spoof_from``, both inclusive; None: that verdict is never given.
 
     Returns
     -------
@@ -109,9 +115,10 @@ def verdict_of(p_spoof: float, thresholds: Mapping[str, float]) -> Verdict:
     >>> [verdict_of(p, {"bonafide_to": 0.4, "spoof_from": 0.6}) for p in (0.1, 0.5, 0.6)]
     ['bonafide', 'inconclusive', 'spoof']
     """
-    if p_spoof >= thresholds["spoof_from"]:
+    bonafide_to, spoof_from = thresholds["bonafide_to"], thresholds["spoof_from"]
+    if spoof_from is not None and p_spoof >= spoof_from:
         return "spoof"
-    return "bonafide" if p_spoof <= thresholds["bonafide_to"] else "inconclusive"
+    return "bonafide" if bonafide_to is not None and p_spoof <= bonafide_to else "inconclusive"
 
 
 def windows(blocks: Iterable[Waveform], size: int) -> Iterator[tuple[int, Waveform]]:
@@ -164,7 +171,7 @@ class Detector:
     ----------
     bundle : Path, Bundle or None
         A folder (its hashes are verified) or a bundle already read; None takes the one in
-        production, or else the one that ships with the package.
+        production, or else the ``default`` that ships with the package.
 
     Raises
     ------
@@ -190,8 +197,35 @@ class Detector:
         self._prior = float(self.bundle.manifest["prior_spoof"])
         self._thresholds = self.bundle.manifest["thresholds"]
 
+    @classmethod
+    def shipped(cls, name: str = "default") -> Self:
+        """Return a detector with a bundle that ships with the package, whatever is in production.
+
+        Parameters
+        ----------
+        name : {"default", "fast"}
+            ``fast`` does without a speech encoder.
+
+        Returns
+        -------
+        Detector
+
+        Raises
+        ------
+        BundleError
+            ``no_bundle`` for another name.
+
+        Examples
+        --------
+        >>> Detector.shipped("fast").bundle.identity["name"]
+        'fast'
+        """
+        return cls(shipped_folder(name))
+
     def _require_outputs(self) -> None:
         allowed = {"llr": (), "models": (len(self.bundle.models),), "stack": (len(META_MODELS),)}
+        if channels := self.bundle.channels:
+            allowed |= {"channel": (len(channels),), "distance": ()}
         for name, width in allowed.items():
             seen = self._graph.shapes.get(name)
             if seen is None or seen[1:] != width:
@@ -202,7 +236,7 @@ class Detector:
                     "models",
                 )
 
-    def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
+    def score_windows(self, waveforms: Waveform) -> WindowScores:
         """Score windows.
 
         Parameters
@@ -212,22 +246,19 @@ class Detector:
 
         Returns
         -------
-        llr : ndarray of float32, shape (n,)
-            Natural-log likelihood ratios, higher for bona fide.
-        models : ndarray of float32, shape (n, n_models)
-            p_spoof of each base model, in the order of the bundle's `models`.
-        stack : ndarray of float32, shape (n, 2)
-            p_spoof of each meta-model, in the order of `META_MODELS`.
+        WindowScores
         """
         scores = self._graph({"waveform": waveforms})
-        return scores["llr"], scores["models"], scores["stack"]
+        of_channel = ("channel", "distance") if self.bundle.channels else ()
+        return WindowScores(*(scores[name] for name in ("llr", "models", "stack", *of_channel)))
 
     def score(self, source: Waveform | Path | bytes | AudioStream) -> Detection:
         """Score one recording of any length, in memory that does not grow with it.
 
-        The verdict is that of the mean llr of its segments, or partly_spoof where that is no spoof
-        and parts of the recording sound generated. Every audio track is scored, and every channel
-        where they differ (`bonafide.tracks.judge_tracks`); the most suspicious speaks for the file.
+        The verdict is that of the mean llr of its segments by the thresholds of its channel, or
+        partly_spoof where that is no spoof and parts of the recording sound generated. Every audio
+        track is scored, and every channel where they differ (`bonafide.tracks.judge_tracks`); the
+        most suspicious speaks for the file.
 
         Parameters
         ----------
@@ -261,86 +292,105 @@ class Detector:
                 seen += len(block)
                 yield block
 
-        scored, silent = self._score_blocks(counted())
+        starts, scores, silent = self._score_blocks(counted())
         stream = sound if isinstance(sound, AudioStream) else None
         if not seen:
             raise AudioError("empty", f"{stream.name if stream else 'waveform'}: holds no sound")
-        return self._judge(scored, seen, _cautions(len(scored), silent, seen, stream))
+        return self._judge(starts, scores, seen, _cautions(len(starts), silent, seen, stream))
 
-    def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[tuple[int, Any]], int]:
-        """Score the windows that hold sound; return (first sample, scores) and how many do not."""
+    def _score_blocks(self, blocks: Iterator[Waveform]) -> tuple[list[int], WindowScores, int]:
+        """Score the windows that hold sound; return first samples, scores and how many do not."""
         size = self.bundle.spec.window_samples
-        scored: list[tuple[int, Any]] = []
-        batch: list[tuple[int, Waveform]] = []
+        starts: list[int] = []
+        batch: list[Waveform] = []
+        scored: list[WindowScores] = []
         silent = 0
-
-        def flush() -> None:
-            if batch:
-                scores = self.score_windows(np.stack([waveform for _, waveform in batch]))
-                rows = zip(*scores, strict=True)
-                scored.extend((start, row) for (start, _), row in zip(batch, rows, strict=True))
-                batch.clear()
-
         for start, waveform in windows(blocks, size):
             if speech_seconds(speech_frames(waveform)) < MIN_SPEECH_S:
                 silent += 1
                 continue
-            batch.append((start, waveform))
+            starts.append(start)
+            batch.append(waveform)
             if len(batch) == BATCH_WINDOWS:
-                flush()
-        flush()
-        return scored, silent
+                scored.append(self.score_windows(np.stack(batch)))
+                batch.clear()
+        if batch:
+            scored.append(self.score_windows(np.stack(batch)))
+        return starts, _joined(scored), silent
 
     def _judge(
-        self, scored: list[tuple[int, Any]], n_samples: int, cautions: list[Caution]
+        self, starts: list[int], scores: WindowScores, n_samples: int, cautions: list[Caution]
     ) -> Judged:
         """Return what the scores of all windows add up to."""
-        llrs = np.array([float(row[0]) for _, row in scored])
-        llr = float(llrs.mean()) if scored else 0.0
+        llrs = scores.llr.astype(np.float64)
+        llr = float(llrs.mean()) if starts else 0.0
         p_spoof = float(p_spoof_of(llr, self._prior))
+        segments = self._segments(starts, llrs, n_samples)
+        channel = channel_heard(self.bundle, scores)
         verdict: Verdict = "inconclusive"
         parts: tuple[Part, ...] = ()
-        segments = self._segments(scored, n_samples)
-        if not any(caution.code in NO_VERDICT for caution in cautions):
-            verdict = verdict_of(p_spoof, self._thresholds)
-            parts = self._parts(llrs, segments) if verdict != "spoof" else ()
-            verdict = "partly_spoof" if parts else verdict
+        if any(caution.code in NO_VERDICT for caution in cautions):
+            pass
+        elif unlike_all(self._thresholds, scores):
+            cautions = [*cautions, UNKNOWN]
+        else:
+            verdict, parts = self._decide(p_spoof, llrs, segments, channel)
         return Judged(
             verdict=verdict,
             llr=llr,
             p_spoof=p_spoof,
             duration_s=n_samples / SAMPLE_RATE_HZ,
             segments=segments,
-            models=_means(self.bundle.models, [row[1] for _, row in scored]),
-            stack=_means(META_MODELS, [row[2] for _, row in scored]),
+            models=_means(self.bundle.models, scores.models),
+            stack=_means(META_MODELS, scores.stack),
+            channel=channel,
             parts=parts,
             warnings=tuple(cautions),
         )
 
-    def _segments(self, scored: list[tuple[int, Any]], n_samples: int) -> tuple[Segment, ...]:
+    def _decide(
+        self,
+        p_spoof: float,
+        llrs: Floats,
+        segments: tuple[Segment, ...],
+        channel: ChannelHeard | None,
+    ) -> tuple[Verdict, tuple[Part, ...]]:
+        """Return verdict and parts, by the thresholds of the channel."""
+        thresholds = thresholds_on(self._thresholds, channel)
+        verdict = verdict_of(p_spoof, thresholds)
+        parts = self._parts(llrs, segments, thresholds) if verdict != "spoof" else ()
+        return "partly_spoof" if parts else verdict, parts
+
+    def _segments(self, starts: list[int], llrs: Floats, n_samples: int) -> tuple[Segment, ...]:
         size = self.bundle.spec.window_samples
         return tuple(
             Segment(
                 start / SAMPLE_RATE_HZ,
                 min(start + size, n_samples) / SAMPLE_RATE_HZ,
-                float(row[0]),
-                float(p_spoof_of(float(row[0]), self._prior)),
+                float(llr),
+                float(p_spoof_of(llr, self._prior)),
             )
-            for start, row in scored
+            for start, llr in zip(starts, llrs, strict=True)
         )
 
-    def _parts(self, llrs: Floats, segments: tuple[Segment, ...]) -> tuple[Part, ...]:
-        """Return the parts that sound generated; none where the bundle has no bar for them."""
-        if PARTS_FROM not in self._thresholds:
+    def _parts(
+        self,
+        llrs: Floats,
+        segments: tuple[Segment, ...],
+        thresholds: Mapping[str, float | None],
+    ) -> tuple[Part, ...]:
+        """Return the parts that sound generated; none where no bar or no verdict is for them."""
+        spoof_from, parts_from = thresholds["spoof_from"], thresholds.get(PARTS_FROM)
+        if spoof_from is None or parts_from is None:
             return ()
-        spoof_llr = llr_at(self._thresholds["spoof_from"], self._prior)
+        spoof_llr = llr_at(spoof_from, self._prior)
         return tuple(
             Part(
                 segments[first].start_s,
                 segments[end - 1].end_s,
                 float(p_spoof_of(llrs[first:end].mean(), self._prior)),
             )
-            for first, end in suspicious_runs(llrs, spoof_llr, self._thresholds[PARTS_FROM])
+            for first, end in suspicious_runs(llrs, spoof_llr, parts_from)
         )
 
 
@@ -368,7 +418,21 @@ def _cautions(
     return cautions
 
 
-def _means(names: tuple[str, ...], rows: list[Scores]) -> dict[str, float | None]:
-    if not rows:
+def _joined(scored: list[WindowScores]) -> WindowScores:
+    """Return the scores of batches as those of all their windows."""
+    if not scored:
+        nothing = np.empty(0, np.float32)
+        return WindowScores(nothing, nothing, nothing)
+    columns = (column for column in zip(*scored, strict=True) if column[0] is not None)
+    return WindowScores(*(np.concatenate(column) for column in columns))
+
+
+def _means(names: tuple[str, ...], scores: Scores) -> dict[str, float | None]:
+    """Return the mean of each column over the windows in which it has a number."""
+    if not len(scores):
         return dict.fromkeys(names)
-    return {name: float(value) for name, value in zip(names, np.mean(rows, axis=0), strict=True)}
+    asked = ~np.isnan(scores)
+    return {
+        name: float(scores[asked[:, column], column].mean()) if asked[:, column].any() else None
+        for column, name in enumerate(names)
+    }

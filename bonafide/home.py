@@ -17,8 +17,10 @@ from bonafide.process.lock import locked
 
 PRODUCTION = "production.json"
 DEMO = "demo-home"  # a file of this name makes a home the demo's own
-SHIPPED = Path(__file__).resolve().parent / "shipped"  # the bundle that comes with the package
-SHIPPED_NAME = "default"  # it answers to this name too
+# The bundles that come with the package: the one that answers by default, and a faster one.
+SHIPPED_NAMES = ("default", "fast")
+SHIPPED_ROOT = Path(__file__).resolve().parent / "shipped"
+SHIPPED = SHIPPED_ROOT / SHIPPED_NAMES[0]
 _HASH = re.compile("[0-9a-f]{8,64}")
 
 
@@ -98,8 +100,36 @@ def is_demo(root: Path) -> bool:
     return (root / DEMO).is_file()
 
 
+def shipped_folder(name: str) -> Path:
+    """Return the folder of a bundle that comes with the package.
+
+    Parameters
+    ----------
+    name : str
+        One of `SHIPPED_NAMES`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    BundleError
+        ``no_bundle`` for another name.
+    """
+    if name not in SHIPPED_NAMES:
+        names = ", ".join(SHIPPED_NAMES)
+        raise BundleError("no_bundle", f"{name}: no shipped bundle; must be one of {names}")
+    return SHIPPED_ROOT / name
+
+
+def shipped_bundles() -> list[dict[str, str]]:
+    """Return what the manifests of the shipped bundles say, as `kept_bundles` does."""
+    return [facts for name in SHIPPED_NAMES if (facts := _read_facts(SHIPPED_ROOT / name))]
+
+
 def find_bundle(root: Path, chosen: Path | str | None = None) -> Bundle:
-    """Read the chosen bundle, else the one in production, else the one that is shipped.
+    """Read the chosen bundle, else the one in production, else the shipped ``default``.
 
     Parameters
     ----------
@@ -133,7 +163,7 @@ def bundle_folder(root: Path, ref: str) -> Path:
     ref : str
         A bundle's folder; ``name:version``; ``name``: the version of that name that is in
         production, else the newest; or the hash of its content, of which 8 digits are enough. The
-        shipped bundle answers to ``default``, and to its own name where no kept bundle has it.
+        shipped bundles answer to ``default`` and ``fast`` where no kept bundle has that name.
 
     Returns
     -------
@@ -148,20 +178,20 @@ def bundle_folder(root: Path, ref: str) -> Path:
     """
     if "/" in ref or (Path(ref) / MANIFEST).is_file():
         return Path(ref).resolve()
-    known = [*kept_bundles(root), _read_facts(SHIPPED)]
+    known = [*kept_bundles(root), *shipped_bundles()]
     if named := [each for each in known if ref in (each["name"], _full_name(each))]:
         folders = [Path(each["folder"]) for each in named]
         served = production_folder(root) if len(folders) > 1 else None
         return served if served in folders else folders[0]
-    if ref == SHIPPED_NAME:
-        return SHIPPED
+    if ref in SHIPPED_NAMES:  # damaged, as its reader will say
+        return shipped_folder(ref)
     hashed = [each for each in known if _HASH.fullmatch(ref) and each["sha256"].startswith(ref)]
     if len({each["sha256"] for each in hashed}) > 1:
         several = ", ".join(map(_full_name, hashed))
         raise BundleError("ambiguous_bundle", f"{ref}: the hashes of {several} begin with it")
     if hashed:
         return Path(hashed[0]["folder"])
-    names = ", ".join([*map(_full_name, known[:-1]), SHIPPED_NAME])
+    names = ", ".join([*map(_full_name, kept_bundles(root)), *SHIPPED_NAMES])
     raise BundleError(
         "no_bundle", f"{ref}: no bundle's folder and no bundle {ref!r}; known are {names}"
     )

@@ -144,5 +144,5 @@ class _Tracks:
 
 
 def _numbered(judged: Judged, track: int, channel: int | None) -> Track:
-    channel = None if channel is None else channel + 1
-    return Track(**judged.entries(), track=track + 1, channel=channel)
+    number = None if channel is None else channel + 1
+    return Track(**judged.entries(), track=track + 1, channel_number=number)

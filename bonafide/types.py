@@ -3,7 +3,7 @@
 A type checker sees the dtype alone; shapes and units are for people.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +34,27 @@ Floats: TypeAlias = NDArray[np.float64]
 
 AnyFloats: TypeAlias = NDArray[np.floating[Any]]
 """Any shape: numbers in whichever float precision they come in."""
+
+
+class WindowScores(NamedTuple):
+    """What a detector says of each of n windows.
+
+    Parameters
+    ----------
+    llr : ndarray of float32, shape (n,)
+        Natural-log likelihood ratios, higher for bona fide.
+    models : ndarray of float32, shape (n, n_models)
+        p_spoof of each base model, in the order of the bundle's `models`; NaN: it was not asked.
+    stack : ndarray of float32, shape (n, 2)
+        p_spoof of each meta-model, in the order of `META_MODELS`.
+    channel : ndarray of float32, shape (n, n_channels), or None
+        Posterior of each channel, in the order of the bundle's `channels`; None without channels.
+    distance : ndarray of float32, shape (n,), or None
+        How unlike all known channels a window sounds, from 0; None without channels.
+    """
+
+    llr: Scores
+    models: Scores
+    stack: Scores
+    channel: Scores | None = None
+    distance: Scores | None = None

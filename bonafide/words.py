@@ -65,11 +65,13 @@ def track_in_words(track: Result) -> str:
 
     Examples
     --------
-    >>> track_in_words({"track": 2, "channel": None}), track_in_words({"track": 1, "channel": 2})
-    ('track 2', 'track 1, channel 2')
+    >>> track_in_words({"track": 2, "channel_number": None})
+    'track 2'
+    >>> track_in_words({"track": 1, "channel_number": 2})
+    'track 1, channel 2'
     """
-    channel = track["channel"]
-    return f"track {track['track']}" + (f", channel {channel}" if channel else "")
+    number = track["channel_number"]
+    return f"track {track['track']}" + (f", channel {number}" if number else "")
 
 
 def by_reason(codes: Iterable[str]) -> str:

@@ -1,4 +1,7 @@
-"""The folds of the protocol, configs/protocol.csv: sources and speakers whole, named by hashes."""
+"""The folds of the protocol, configs/protocol.csv: sources and speakers whole, named by hashes.
+
+The file also keeps the edition of the corpus that a source came in with.
+"""
 
 import csv
 import hashlib
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
 from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
+from bonafide.types import Ints
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
 MIN_ROWS = 4  # of each label, for a source to count as one with both
@@ -28,16 +32,17 @@ def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
     return np.asarray(np.minimum(spoof, real)[member] >= MIN_ROWS)
 
 
-def _read_folds(path: Path) -> dict[str, int]:
+def _read_protocol(path: Path, column: str = "fold") -> dict[str, int]:
     with path.open(newline="") as file:
-        return {row["source"]: int(row["fold"]) for row in csv.DictReader(file)}
+        return {row["source"]: int(row[column]) for row in csv.DictReader(file)}
 
 
 def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
     """Assign a fold to each source that the file does not name; the others keep theirs.
 
     A source that shares a speaker, directly or through others, with one that has a fold joins it;
-    the rest are split as a training run splits them (`make_folds`).
+    the rest are split as a training run splits them (`make_folds`). They all came in with the
+    edition after the last one in the file.
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
     path : Path
         The file, which is rewritten.
     """
-    fold_of = _read_folds(path)
+    fold_of = _read_protocol(path)
     count = max(fold_of.values()) + 1
     sources = np.array([source_id(name) for name in corpus.column("source").tolist()])
     group = connected_groups(corpus)
@@ -56,8 +61,10 @@ def extend_protocol(corpus: Corpus, path: Path = PROTOCOL) -> None:
     if len(new):
         fold[new] = make_folds(corpus.take(new), count=count, test_share=0.0, seed=SPLIT_SEED).fold
     fold_of = dict(zip(sources.tolist(), fold.tolist(), strict=True)) | fold_of
-    lines = [f"{source},{number}" for source, number in sorted(fold_of.items())]
-    path.write_text("\n".join(["source,fold", *lines]) + "\n")
+    edition_of = _read_protocol(path, "edition")
+    edition = max(edition_of.values()) + 1
+    lines = [f"{name},{fold_of[name]},{edition_of.get(name, edition)}" for name in sorted(fold_of)]
+    path.write_text("\n".join(["source,fold,edition", *lines]) + "\n")
 
 
 def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
@@ -80,7 +87,7 @@ def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
         ``no_fold`` if a source of the corpus has none; ``split_speaker`` if a speaker is in two
         folds.
     """
-    fold_of = _read_folds(path)
+    fold_of = _read_protocol(path)
     sources = [source_id(name) for name in corpus.column("source").tolist()]
     unknown = sorted(set(sources) - set(fold_of))
     if unknown:
@@ -96,6 +103,25 @@ def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
             row = int(np.flatnonzero(group == number)[0])
             raise CorpusError("split_speaker", f"{path}: row {row} has speakers in two folds")
     return Folds(group, fold)
+
+
+def read_editions(corpus: Corpus, path: Path = PROTOCOL) -> Ints:
+    """Read the edition of the corpus that each row's source came in with.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        With sources that all have a fold.
+    path : Path
+        The file.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,)
+    """
+    edition_of = _read_protocol(path, "edition")
+    sources = corpus.column("source").tolist()
+    return np.array([edition_of[source_id(name)] for name in sources], dtype=np.int64)
 
 
 def speaker_folds(corpus: Corpus, count: int = 4, seed: int = 0) -> Folds:

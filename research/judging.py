@@ -13,12 +13,17 @@ from bonafide.evaluation.evaluate import DECISION, evaluate
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.judgement import systems
 from bonafide.training.stacking import log_odds
-from bonafide.types import AnyFloats, Mask
+from bonafide.types import AnyFloats, Floats, Ints, Mask
 from research.ablations import MODELS, SEEDS
+from research.answers import Answers
 from research.folds import both_labels, source_id
+from research.heard import Heard, read_heard
+from research.source_errors import mean_interval, own_eers
 from research.workspace import Workspace, own_column, stacked
 
 Metric = Callable[..., float]
+REFERENCE, SHIPPED = "reference", "default"
+BUNDLES = (REFERENCE, "fast", SHIPPED)  # the first: the design before, trained on the same corpus
 
 
 @dataclass(frozen=True)
@@ -32,17 +37,26 @@ class Results:
     scores : mapping of str to ndarray of float32
         By ``run|model``, as `Workspace.fitted` returns them.
     conditions : mapping of str to ndarray
-        ``rows``, and by condition what `research.conditions.score_conditions` returned.
+        ``rows``, and by ``bundle|condition`` what `research.conditions` wrote.
+    answers : mapping of str to ndarray of ANSWER, shape (n_rows,)
+        By ``bundle|seed``: to every row by what heard none of its source.
+    edition : ndarray of int, shape (n_rows,)
+        The edition of the corpus that each row's source came in with.
     speed : mapping
         What `bonafide bench --json` wrote.
+    bundle : str
+        The one of `BUNDLES` whose decision is told where a section tells of one.
     resamples : int
         Bootstrap resamples of every interval.
     """
 
     workspace: Workspace
     scores: Mapping[str, AnyFloats]
-    conditions: Mapping[str, AnyFloats]
+    conditions: Mapping[str, NDArray[Any]]
+    answers: Mapping[str, Answers]
+    edition: Ints
     speed: Mapping[str, Any]
+    bundle: str = SHIPPED
     resamples: int = 1000
 
     @property
@@ -78,8 +92,22 @@ class Results:
 
     @property
     def decision(self) -> AnyFloats:
-        """The llr of the first seed's decision, shape (n_rows,)."""
-        return self.by_seed[0][DECISION]
+        """The llr of the bundle's first seed, shape (n_rows,)."""
+        found: AnyFloats = self.answers[f"{self.bundle}|{SEEDS[0]}"]["llr"]
+        return found
+
+    @cached_property
+    def bundles(self) -> dict[str, list[Answers]]:
+        """The answers of each bundle, seed by seed."""
+        return {bundle: [self.answers[f"{bundle}|{seed}"] for seed in SEEDS] for bundle in BUNDLES}
+
+    @cached_property
+    def heard(self) -> dict[str, Heard]:
+        """What each bundle answers under the channel conditions."""
+        return {
+            bundle: read_heard(self.conditions, bundle, self.is_spoof, self.source, self.resamples)
+            for bundle in BUNDLES
+        }
 
     def systems(self, seed: int) -> dict[str, AnyFloats]:
         """Return the llr of every system, for each fold by what was fitted on the others."""
@@ -110,31 +138,34 @@ class Results:
         scores = {DECISION: self.decision}
         return evaluate(scores, corpus, title="", prior_spoof=0.5, resamples=200).groups
 
-    @cached_property
+    @property
     def by_condition(self) -> dict[str, Interval]:
-        """EER under each condition."""
-        rows = self.conditions["rows"]
-        return {
-            name: self._judged(scores[:, 0], self.is_spoof[rows], self.source[rows], eer)
-            for name, scores in self.conditions.items()
-            if name != "rows"
-        }
+        """The bundle's EER under each condition."""
+        return self.heard[self.bundle].eers
 
     def interval(self, llr: AnyFloats, rows: Mask, metric: Metric = eer) -> Interval:
         """Return a metric on some rows; its interval resamples whole sources."""
-        return self._judged(llr[rows], self.is_spoof[rows], self.source[rows], metric)
+        found = bootstrap(
+            llr[rows],
+            self.is_spoof[rows],
+            self.source[rows],
+            metrics={"it": metric},
+            n_resamples=self.resamples,
+        )
+        return found["it"]
 
     def over_seeds(
         self, name: str, rows: Mask, metric: Metric = eer
     ) -> tuple[Interval, list[float]]:
         """Return the interval averaged over seeds, and the value of each seed."""
         found = [self.interval(scores[name], rows, metric) for scores in self.by_seed]
-        ends = ("value", "low", "high")
-        mean = Interval(*(float(np.mean([getattr(f, end) for f in found])) for end in ends))
-        return mean, [f.value for f in found]
+        return mean_interval(found), [f.value for f in found]
 
-    def _judged(
-        self, llr: AnyFloats, is_spoof: Mask, source: NDArray[np.str_], metric: Metric
-    ) -> Interval:
-        metrics = {"it": metric}
-        return bootstrap(llr, is_spoof, source, metrics=metrics, n_resamples=self.resamples)["it"]
+    def pooled(self, bundle: str, rows: Mask) -> Interval:
+        """Return a bundle's EER over some rows, averaged over seeds."""
+        return mean_interval([self.interval(found["llr"], rows) for found in self.bundles[bundle]])
+
+    def source_eers(self, scores: Sequence[AnyFloats], rows: Mask) -> Floats:
+        """Return the EER of each source by itself, averaged over the seeds' scores."""
+        spoof, source = self.is_spoof[rows], self.source[rows]
+        return np.asarray(np.mean([own_eers(llr[rows], spoof, source) for llr in scores], axis=0))

@@ -1,4 +1,4 @@
-"""docs/results.md: every table, from the scores that the protocol and the conditions wrote.
+"""docs/results.md: every table, from what protocol, conditions and held_out wrote.
 
     python -m research.results --corpus MANIFEST --work DIR [--bundle DIR]
 
@@ -8,6 +8,7 @@ conditions, failures, and latency as `bonafide bench --json` measured it.
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import read_bundle, write_bundle
 from bonafide.corpora.schema import describe
+from research.folds import read_editions
 from research.judging import Results
 from research.protocol import SCORES, options
 from research.sections import SECTIONS
 from research.workspace import Workspace
 
-EDITION = "second edition of the corpus"  # on which the scores in docs/results were made
+EDITION = "third edition of the corpus"  # on which the scores in docs/results were made
 CARD_SECTIONS = ("conditions", "failures", "latency")
 
 
@@ -41,6 +43,7 @@ def page(results: Results) -> str:
     return _render(
         "results.md",
         edition=EDITION,
+        only=None,
         counts=", ".join(f"{value} {name}" for name, value in counts.items()),
         **{name: section(results) for name, section in SECTIONS.items()},
     )
@@ -49,7 +52,10 @@ def page(results: Results) -> str:
 def write_card(results: Results, folder: Path) -> None:
     """Add what is known only after training to a bundle's model card."""
     manifest = read_bundle(folder).manifest
-    added = _render("card.md", **{name: SECTIONS[name](results) for name in CARD_SECTIONS})
+    own = replace(results, bundle=manifest["name"])
+    added = _render(
+        "card.md", only=own.bundle, **{name: SECTIONS[name](own) for name in CARD_SECTIONS}
+    )
     heading = added.partition("\n")[0]
     path = folder / "card.md"
     trained = path.read_text(encoding="utf-8").partition(f"\n\n{heading}\n")[0]
@@ -58,8 +64,8 @@ def write_card(results: Results, folder: Path) -> None:
     write_bundle(folder, {k: v for k, v in manifest.items() if k not in worked_out})
 
 
-def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[np.float32]]:
-    """Read scores.npz, by ``run|model``; exit if it is of other recordings."""
+def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+    """Read scores.npz or answers.npz, by their keys; exit if it is of other recordings."""
     with np.load(path) as file:
         scores = dict(file)
     if not np.array_equal(scores.pop("sound"), sha256.astype("U16")):
@@ -77,10 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bench", type=Path, default=bench, help="of bonafide bench --json")
     chosen = parser.parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
-    scores = read_scores(chosen.scores / "scores.npz", workspace.recordings.sha256)
+    scores, answers = (
+        read_scores(chosen.scores / name, workspace.recordings.sha256)
+        for name in ("scores.npz", "answers.npz")
+    )
     with np.load(chosen.scores / "conditions.npz") as file:
         conditions = dict(file)
-    results = Results(workspace, scores, conditions, json.loads(chosen.bench.read_text()))
+    edition = read_editions(workspace.recordings.corpus)
+    speed = json.loads(chosen.bench.read_text())
+    results = Results(workspace, scores, conditions, answers, edition, speed)
     chosen.output.write_text(page(results), encoding="utf-8")
     if chosen.bundle:
         write_card(results, chosen.bundle)

@@ -4,45 +4,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
-from bonafide.detector import p_spoof_of
 from bonafide.evaluation.evaluate import DECISION, MEAN, percent
 from bonafide.evaluation.metrics import Interval, cllr, eer, min_cllr, min_dcf
 from bonafide.evaluation.report import markdown_table
 from bonafide.training.audit import audit_shortcuts
 from bonafide.types import AnyFloats as Floats
-from bonafide.types import Mask
 from research.ablations import MODELS
+from research.answers import BONAFIDE, CALLED, SPOOF, errors
+from research.channel_sections import Section, channels, conditions, editions, steadiness, telephone
 from research.folds import source_id, speaker_folds
 from research.judging import Results
+from research.limits import COSTLY, limits
+from research.source_errors import mean_interval, mean_of_sources
 
-Section = Mapping[str, Any]
 MIN_GROUP = 20  # recordings of each label, for a group to count as a failure
-COSTLY = 0.08  # EER above that of clean sound, for a condition to count as a failure
-OUTCOMES = (
-    "inconclusive",
-    "bona fide called spoof, of the decided",
-    "spoofs called bona fide, of the decided",
-)
-
-
-def outcomes(p: Floats, is_spoof: Mask, undecided: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the share left undecided and, of the decided, each label's share of errors; (3,)."""
-    real, fake = p <= undecided[0], p >= undecided[1]
-    decided = real | fake
-    wrong = [(fake & ~is_spoof).sum() / (decided & ~is_spoof).sum()]
-    wrong.append((real & is_spoof).sum() / (decided & is_spoof).sum())
-    return np.array([1 - decided.mean(), *wrong])
-
-
-def _shares(values: NDArray[np.float64]) -> list[str]:
-    return [f"{100 * share:.1f} %" for share in values]
 
 
 def _plain(interval: Interval) -> str:
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _own_eers(results: Results, name: str) -> str:
+    eers = results.source_eers([seed[name] for seed in results.by_seed], results.both)
+    return percent(mean_of_sources(eers, resamples=results.resamples))
 
 
 def systems(results: Results) -> Section:
@@ -56,13 +42,15 @@ def systems(results: Results) -> Section:
                 percent(pooled),
                 " / ".join(f"{100 * value:.1f}" for value in each),
                 percent(results.over_seeds(name, results.everything)[0]),
+                _own_eers(results, name),
                 *(
                     _plain(results.over_seeds(name, rows, metric)[0])
                     for metric in (min_dcf, cllr, min_cllr)
                 ),
             ]
         )
-    headings = ("system", "EER", "by seed", "EER, all sources", "minDCF", "Cllr", "min Cllr")
+    kinds = ("EER", "by seed", "EER, all sources", "mean of sources' EERs")
+    headings = ("system", *kinds, "minDCF", "Cllr", "min Cllr")
     by_fold = [
         np.mean([eer(llr[DECISION][m], results.is_spoof[m]) for llr in results.by_seed])
         for fold in range(int(results.fold.max()) + 1)
@@ -92,40 +80,31 @@ def speakers(results: Results) -> Section | None:
 
 def calibration(results: Results) -> Section:
     """Judge the frozen thresholds on sources never heard."""
-    decision, rows = results.workspace.config.decision, results.both
-    lines = []
-    for title, undecided in (("as shipped", decision.undecided), ("always decided", (0.5, 0.5))):
-        found = [
-            outcomes(
-                p_spoof_of(llr[DECISION][rows], decision.prior_spoof),
-                results.is_spoof[rows],
-                undecided,
-            )
-            for llr in results.by_seed
-        ]
-        low, high = undecided
-        lines.append([title, f"{low:g} to {high:g}", *_shares(np.mean(found, axis=0))])
+    decision, rows, lines = results.workspace.config.decision, results.both, []
+    spoof, source = results.is_spoof[rows], results.source[rows]
+    threshold = np.log(decision.prior_spoof / (1 - decision.prior_spoof))
+    for bundle, seeds in results.bundles.items():
+        ways = {
+            "as shipped": [found["called"][rows] for found in seeds],
+            "always decided": [
+                np.where(found["llr"][rows] > threshold, BONAFIDE, SPOOF) for found in seeds
+            ],
+        }
+        for title, called in ways.items():
+            judged = [errors(seed, spoof, source, resamples=results.resamples) for seed in called]
+            undecided = mean_interval([found for found, _ in judged])
+            wrong = [mean_interval([by[label].share for _, by in judged]) for label in (0, 1)]
+            lines.append([bundle, title, *map(percent, (undecided, *wrong))])
     value, least = (
         results.over_seeds(DECISION, rows, metric)[0].value for metric in (cllr, min_cllr)
     )
+    headings = ("bundle", "thresholds", "inconclusive", *(f"{c}, of the decided" for c in CALLED))
     return {
         "prior": f"{decision.prior_spoof:g}",
         "cost": f"{decision.costs.undecided:g}",
         "gap": f"{value - least:.3f}",
-        "table": markdown_table(("thresholds", "p_spoof left undecided", *OUTCOMES), lines),
+        "table": markdown_table(headings, lines),
     }
-
-
-def conditions(results: Results) -> Section:
-    """Judge the same recordings under every channel condition."""
-    clean, decision = results.by_condition["clean"].value, results.workspace.config.decision
-    is_spoof, lines = results.is_spoof[results.conditions["rows"]], []
-    for name, found in results.by_condition.items():
-        p = p_spoof_of(results.conditions[name][:, 0], decision.prior_spoof)
-        shares = _shares(outcomes(p, is_spoof, decision.undecided))
-        lines.append([name, percent(found), f"{100 * (found.value - clean):+.1f}", *shares])
-    headings = ("condition", "EER", "points over clean", *OUTCOMES)
-    return {"rows": len(is_spoof), "table": markdown_table(headings, lines)}
 
 
 def shortcuts(results: Results) -> Section:
@@ -256,7 +235,12 @@ SECTIONS: dict[str, Callable[[Results], Section | None]] = {
         systems,
         speakers,
         calibration,
+        limits,
+        editions,
+        channels,
         conditions,
+        telephone,
+        steadiness,
         shortcuts,
         ablations,
         latency,

@@ -15,7 +15,7 @@ import bentoml
 
 import bonafide
 from bonafide.bundle import Bundle
-from bonafide.home import SHIPPED, find_bundle, home
+from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle, home
 
 PACKAGES = ("bonafide", "serving")
 ROOT = Path(bonafide.__file__).resolve().parent.parent
@@ -37,10 +37,10 @@ def build(bundle: Bundle) -> str:
     """
     with tempfile.TemporaryDirectory() as name:
         context = Path(name)
-        ignored = shutil.ignore_patterns("__pycache__", SHIPPED.name, "training", "export")
+        ignored = shutil.ignore_patterns("__pycache__", SHIPPED_ROOT.name, "training", "export")
         for package in PACKAGES:
             shutil.copytree(ROOT / package, context / package, ignore=ignored)
-        shutil.copytree(bundle.folder, context / "bonafide" / SHIPPED.name)
+        shutil.copytree(bundle.folder, context / SHIPPED.relative_to(ROOT))
         shutil.copy2(ROOT / REQUIREMENTS, context)
         bento = bentoml.build(
             "serving.service:Bonafide",

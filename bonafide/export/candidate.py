@@ -186,7 +186,7 @@ def fused_parity(
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
     waveforms = training_windows(paths, bundle.spec)
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    llr, models, stack = Chain(bundle).score_windows(waveforms)
+    llr, models, stack, *_ = Chain(bundle).score_windows(waveforms)
     p_spoof = p_spoof_of(llr, manifest["prior_spoof"])
     sources = {"p_spoof": p_spoof, "models": models, "stack": stack}
     verdicts = [

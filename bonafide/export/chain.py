@@ -7,7 +7,7 @@ from bonafide.bundle import META_MODELS, Bundle
 from bonafide.features.spec import STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.stacking import Calibration
-from bonafide.types import Scores
+from bonafide.types import WindowScores
 
 
 class Chain:
@@ -28,7 +28,7 @@ class Chain:
         self._calibration = Calibration(**bundle.manifest["calibration"])
         self._choice = META_MODELS.index(bundle.manifest["choice"])
 
-    def score_windows(self, waveforms: NDArray[np.float32]) -> tuple[Scores, Scores, Scores]:
+    def score_windows(self, waveforms: NDArray[np.float32]) -> WindowScores:
         """Score windows, (n, window_samples), as `Detector.score_windows` does."""
         scaled = self._graph["scaler"](self._graph["frontend"]({"waveform": waveforms}))
         columns = []
@@ -43,4 +43,4 @@ class Chain:
             axis=1,
         )
         llr = self._calibration.llr(stack[:, self._choice])
-        return llr.astype(np.float32), models, stack
+        return WindowScores(llr.astype(np.float32), models, stack)

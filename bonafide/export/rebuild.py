@@ -63,7 +63,7 @@ def rebuild(
 def _difference(bundle: Bundle, waveforms: Waveform) -> float:
     """Return the largest difference of any p_spoof between the fused graph and the chain."""
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    llr, models, stack = Chain(bundle).score_windows(waveforms)
+    llr, models, stack, *_ = Chain(bundle).score_windows(waveforms)
     p_spoof = p_spoof_of(llr, bundle.manifest["prior_spoof"])
     wanted = {"p_spoof": p_spoof, "models": models, "stack": stack}
     return max(largest(np.asarray(fused[name]), source) for name, source in wanted.items())

@@ -5,14 +5,14 @@ it runs the graph out of the bundle.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.errors import ConfigError
-from bonafide.features.spec import SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.spec import NARROW, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.features.statistics import Frames, add_statistics
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
     -------
     onnx.ModelProto
         Input ``waveform``, float32 [batch, window_samples], any level. One output per view under
-        its name, float32 [batch, n_frames, n_features], and ``statistics``, float32
-        [batch, n_statistics]. Standard operators of opset 17 only.
+        its name, float32 [batch, n_frames, n_features], and ``statistics`` and ``narrow``, float32
+        [batch, n], unless empty. Standard operators of opset 17 only.
 
     Raises
     ------
@@ -175,19 +175,44 @@ def build_frontend(spec: FeatureSpec) -> "onnx.ModelProto":
 
     graph = GraphBuilder("frontend")
     waveform = graph.input("waveform", ["batch", spec.window_samples])
-    sequences, statistics = add_features(graph, spec, waveform, list(spec.views))
+    heard = add_features(graph, spec, waveform, list(spec.views))
+    sequences, vectors = heard.views, heard.vectors
     for name, frames in sequences.items():
         view = spec.views[name]
         by_frame = graph.add("Transpose", frames, perm=[0, 2, 1])
         graph.output(name, by_frame, ["batch", spec.n_frames(view), view.n_features])
-    graph.output(STATISTICS, statistics, ["batch", spec.n_statistics])
+    for name, vector in vectors.items():
+        graph.output(name, vector, ["batch", spec.vectors[name]])
     return graph.model()
 
 
+class Heard(NamedTuple):
+    """The features of windows, as values in a graph.
+
+    Parameters
+    ----------
+    waveform : str
+        The windows without offset and at unit RMS, [batch, window_samples].
+    views : dict of str to str
+        View -> value, [batch, n_features, n_frames].
+    vectors : dict of str to str
+        ``statistics`` and, if the spec has any, ``narrow``: value, [batch, n].
+    """
+
+    waveform: str
+    views: dict[str, str]
+    vectors: dict[str, str]
+
+
 def add_features(
-    graph: "GraphBuilder", spec: FeatureSpec, waveform: str, sequences: Iterable[str]
-) -> tuple[dict[str, str], str]:
-    """Add the named views and the statistics to a graph.
+    graph: "GraphBuilder",
+    spec: FeatureSpec,
+    waveform: str,
+    sequences: Iterable[str],
+    *,
+    vectors: Collection[str] = (STATISTICS, NARROW),
+) -> Heard:
+    """Add the named views and time statistics to a graph.
 
     Time is the last axis throughout: both products of the DFT, the filters and convolutions over
     time then need no transposition. Views of one resolution share the spectrum, and a view that is
@@ -203,13 +228,12 @@ def add_features(
         The value that holds the windows, [batch, window_samples].
     sequences : iterable of str
         Names of the views that are wanted frame by frame.
+    vectors : collection of str
+        Which time statistics are wanted; those that the spec does not have are left out.
 
     Returns
     -------
-    dict of str to str
-        View -> value, [batch, n_features, n_frames].
-    str
-        The statistics, [batch, n_statistics].
+    Heard
 
     Raises
     ------
@@ -217,15 +241,23 @@ def add_features(
         ``bad_view_kind`` if a view's kind returns invalid tables.
     """
     named = {name: spec.views[name] for name in sequences}
-    wanted = list(dict.fromkeys((*named.values(), *spec.statistics.values())))
+    groups = {STATISTICS: spec.statistics, NARROW: spec.narrow}
+    groups = {name: views for name, views in groups.items() if views and name in vectors}
+    counted = [view for views in groups.values() for view in views.values()]
+    wanted = list(dict.fromkeys((*named.values(), *counted)))
     waveform = _at_unit_level(graph, spec, _without_offset(graph, waveform))
     values: dict[ViewSpec, str] = {}
     for n_fft, hop in dict.fromkeys((view.n_fft, view.hop_samples) for view in wanted):
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
         power = _power_spectrum(graph, spec, waveform, together[0])
         values |= _views(graph, spec, together, power)
-    taken = [Frames(values[view], view, spec.n_frames(view)) for view in spec.statistics.values()]
-    return {name: values[view] for name, view in named.items()}, add_statistics(graph, taken, spec)
+    taken = [Frames(values[view], view, spec.n_frames(view)) for view in counted]
+    parts = [add_statistics(graph, taken, spec)] if taken else []
+    if len(groups) > 1:
+        sizes = graph.integers([spec.vectors[name] for name in groups])
+        parts = graph.add_many("Split", len(groups), *parts, sizes, axis=1)
+    frames = {name: values[view] for name, view in named.items()}
+    return Heard(waveform, frames, dict(zip(groups, parts, strict=True)))
 
 
 def _power_spectrum(graph: "GraphBuilder", spec: FeatureSpec, waveform: str, view: ViewSpec) -> str:

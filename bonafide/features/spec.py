@@ -11,10 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bonafide.errors import ConfigError
+from bonafide.features.encoder import EncoderSpec
 from bonafide.features.kinds import KINDS, Bands, ViewKind
 
 SAMPLE_RATE_HZ = 16_000
-STATISTICS = "statistics"  # name of the vector of time statistics, beside those of the views
+STATISTICS = "statistics"  # names of the vectors of a window, beside those of the views
+NARROW = "narrow"
+ENCODER = "encoder"
+VECTORS = (STATISTICS, NARROW, ENCODER)
 # What the time statistics of a feature say, one after another; see `bonafide.features.statistics`.
 BY_FEATURE = (
     "mean", "deviation", "change", "smoothness", "smoothness", "spikiness", "spikiness",
@@ -166,6 +170,24 @@ def default_views() -> dict[str, ViewSpec]:
     }
 
 
+def default_narrow() -> dict[str, ViewSpec]:
+    """Return the default views for the time statistics of what a telephone leaves of a voice.
+
+    Returns
+    -------
+    dict of str to ViewSpec
+        By name.
+    """
+    middle = ViewSpec(
+        "lfcc", 24, 20, low_hz=1_500.0, high_hz=3_600.0, n_fft=256, hop_samples=96, by_class=True
+    )
+    return {
+        "narrow_middle": middle,
+        "narrow_full": ViewSpec("lfcc", 40, 30, low_hz=100.0, high_hz=3_600.0),
+        "narrow_long": ViewSpec("lfcc", 64, 40, low_hz=100.0, high_hz=3_600.0, n_fft=1024),
+    }
+
+
 @dataclass(frozen=True)
 class FeatureSpec:
     """The front end's parameters: one source of truth for training and serving.
@@ -189,6 +211,10 @@ class FeatureSpec:
         Sequences for the networks.
     statistics : dict of str to ViewSpec
         Views for the time statistics, in this order; see `bonafide.features.statistics`.
+    narrow : dict of str to ViewSpec
+        Views for a second vector of time statistics, that of base models for telephone sound.
+    encoder : EncoderSpec or None
+        A frozen encoder whose pooled frames are a third vector; None for none.
     correlated : int
         How many features of each view, from the first, are correlated with each other.
 
@@ -214,6 +240,8 @@ class FeatureSpec:
     delta_frames: int = 9
     views: dict[str, ViewSpec] = field(default_factory=default_views)
     statistics: dict[str, ViewSpec] = field(default_factory=default_views)
+    narrow: dict[str, ViewSpec] = field(default_factory=default_narrow)
+    encoder: EncoderSpec | None = None
     correlated: int = 12
 
     def __post_init__(self) -> None:
@@ -223,10 +251,13 @@ class FeatureSpec:
         _check(self.power_floor > 0.0, "power_floor", self.power_floor, "above 0")
         _check(self.rms_floor > 0.0, "rms_floor", self.rms_floor, "above 0")
         _check(bool(self.views), "views", self.views, "at least one view")
-        taken = ("waveform", STATISTICS)  # the graph's other input and output
+        taken = ("waveform", *VECTORS)  # the graph's other input and outputs
         _check(not set(taken) & set(self.views), "views", list(self.views), f"no name of {taken}")
         _check(bool(self.statistics), "statistics", self.statistics, "at least one view")
-        shortest = min(map(self.n_frames, (*self.views.values(), *self.statistics.values())))
+        shared = sorted(set(self.statistics) & set(self.narrow))
+        _check(not shared, "narrow", shared, "names that statistics do not have")
+        every = (self.views, self.statistics, self.narrow)
+        shortest = min(self.n_frames(view) for views in every for view in views.values())
         _check(
             self.delta_frames % 2 == 1 and 3 <= self.delta_frames <= shortest,
             "delta_frames",
@@ -269,6 +300,14 @@ class FeatureSpec:
     def n_statistics(self) -> int:
         """Time statistics of one window, of all views together."""
         return sum(len(self.kinds_of(view)) for view in self.statistics.values())
+
+    @property
+    def vectors(self) -> dict[str, int]:
+        """The vectors of a window that base models may hear: name -> how many numbers."""
+        n_narrow = sum(len(self.kinds_of(view)) for view in self.narrow.values())
+        sizes = {STATISTICS: self.n_statistics, NARROW: n_narrow}
+        sizes[ENCODER] = self.encoder.n_features if self.encoder else 0
+        return {name: size for name, size in sizes.items() if size}
 
     def kinds_of(self, view: ViewSpec) -> tuple[str, ...]:
         """Return the kind of each time statistic of a view, in order.
@@ -331,14 +370,17 @@ class FeatureSpec:
         try:
             views = {
                 part: {name: ViewSpec(**view) for name, view in values[part].items()}
-                for part in ("views", "statistics")
+                for part in ("views", "statistics", NARROW)
+                if part in values or part != NARROW  # specs of earlier versions have none
             }
-            return cls(**{**values, **views})
+            encoder = EncoderSpec(**values[ENCODER]) if values.get(ENCODER) else None
+            return cls(**{NARROW: {}, **values, **views, ENCODER: encoder})
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigError("bad_feature_spec", f"feature spec: {error}") from error
 
     @property
     def sha256(self) -> str:
         """Hash of every number and of the statistics' order, as bundles and stores carry it."""
-        text = json.dumps([self.to_json(), list(self.statistics)], sort_keys=True)
+        order = [*self.statistics, *self.narrow]
+        text = json.dumps([self.to_json(), order], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

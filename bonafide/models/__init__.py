@@ -12,16 +12,25 @@ Examples
 """
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from bonafide.errors import ConfigError
 from bonafide.plugins import Registry
 
 if TYPE_CHECKING:
     from bonafide.models.base import BaseModel
+    from bonafide.models.config import ModelConfig
 
-# Module of this package -> its class; the default configuration trains them in this order.
-BUILT_IN = {"cnn": "CNN", "rnn": "RNN", "bilstm": "BiLSTM", "gru": "GRU", "xgboost": "XGBoost"}
+# Module of this package -> its class.
+BUILT_IN = {
+    "cnn": "CNN",
+    "rnn": "RNN",
+    "bilstm": "BiLSTM",
+    "gru": "GRU",
+    "xgboost": "XGBoost",
+    "dense": "Dense",
+}
 MODELS: "Registry[type[BaseModel]]" = Registry(
     "bonafide.models",
     type,
@@ -29,7 +38,29 @@ MODELS: "Registry[type[BaseModel]]" = Registry(
 )
 # Files, steps and lines of tables are called after a model: what they may be, and others of them.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}")
-TAKEN = ("detector", "frontend", "scaler", "meta_logistic", "meta_xgboost", "decision")
+TAKEN = (
+    *("detector", "frontend", "scaler", "router", "encoder", "adapter", "decision"),
+    *(f"{stage}meta_{name}" for stage in ("", "fast_") for name in ("logistic", "xgboost")),
+)
+
+
+def family_of(name: str, model: "ModelConfig | Mapping[str, Any]") -> "type[BaseModel]":
+    """Return the class of a base model: of the family that its section names, or of its own name.
+
+    Parameters
+    ----------
+    name : str
+        As the configuration calls the base model.
+    model : ModelConfig or mapping
+        Its section of the configuration, or the values of that by name.
+
+    Returns
+    -------
+    type
+        As `family` returns it.
+    """
+    values = model if isinstance(model, Mapping) else vars(model)
+    return family(values.get("family") or name)
 
 
 def family(name: str) -> "type[BaseModel]":

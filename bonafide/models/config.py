@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bonafide.features.spec import STATISTICS, VECTORS
 
 
 class Section(BaseModel):
@@ -13,7 +15,31 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Base class of a family's own configuration."""
+    """Base class of a family's own configuration.
+
+    ``family`` is needed where a base model is not called after its family, and ``label`` is what
+    people read instead of the family's own. ``hears`` names the vectors of a window that stand side
+    by side in the model's input ``statistics``, and ``fit`` what differs for it from the
+    `FitConfig` of all.
+    """
+
+    family: str = ""
+    label: str = ""
+    hears: tuple[str, ...] = Field((STATISTICS,), min_length=1)
+    fit: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("hears")
+    @classmethod
+    def _vectors(cls, hears: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(hears)) < len(hears) or not set(hears) <= set(VECTORS):
+            raise ValueError(f"must be some of {', '.join(VECTORS)}, each once")
+        return hears
+
+    @field_validator("fit")
+    @classmethod
+    def _of_a_fit(cls, fit: dict[str, Any]) -> dict[str, Any]:
+        FitConfig.model_validate(fit)
+        return fit
 
 
 def view_of(model: ModelConfig | Mapping[str, Any]) -> str:
@@ -36,6 +62,23 @@ def view_of(model: ModelConfig | Mapping[str, Any]) -> str:
     """
     values = model if isinstance(model, Mapping) else vars(model)
     return str(values.get("view", ""))
+
+
+def heard_by(model: ModelConfig | Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the vectors that a model hears.
+
+    Parameters
+    ----------
+    model : ModelConfig or mapping
+        A family's configuration, or its values by name.
+
+    Returns
+    -------
+    tuple of str
+        In the order in which they stand side by side.
+    """
+    values = model if isinstance(model, Mapping) else vars(model)
+    return tuple(values.get("hears", (STATISTICS,)))
 
 
 class FeatureWeights(Section):
@@ -70,13 +113,15 @@ def default_feature_weights() -> dict[str, FeatureWeights]:
 class FitConfig(Section):
     """How base models are fitted.
 
-    ``augmentation_weight`` is the weight of an augmented copy relative to its recording.
+    ``crop_weight`` is the weight, relative to its recording, of an augmented copy through the channel
+    ``clean``, and ``augmentation_weight`` that of one through any other.
     ``feature_weights``, by view, scale the standardised statistics of networks and set how often
     trees are offered them; views that are not named have weights of 1. Everything else is for the
     networks, which take a fixed number of steps and average their weights over the last of them.
     """
 
-    augmentation_weight: float = Field(0.1, ge=0.0)
+    crop_weight: float = Field(0.5, ge=0.0)
+    augmentation_weight: float = Field(0.0, ge=0.0)
     feature_weights: dict[str, FeatureWeights] = Field(default_factory=default_feature_weights)
 
     epochs: int = Field(70, ge=1)
@@ -89,3 +134,8 @@ class FitConfig(Section):
     crop_share: float = Field(0.25, gt=0.0, le=1.0)
     offset_scale: float = Field(0.3, ge=0.0)
     statistics_noise: float = Field(0.6, ge=0.0)
+
+    def of(self, model: ModelConfig | Mapping[str, Any]) -> "FitConfig":
+        """Return how one base model is fitted: its own `fit` over these values."""
+        values = model if isinstance(model, Mapping) else vars(model)
+        return FitConfig.model_validate({**self.model_dump(), **values.get("fit", {})})

@@ -1,6 +1,8 @@
 """The data of base models: statistics, a view, labels and sources, and batches drawn from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +48,29 @@ class Standard:
 
 
 @dataclass(frozen=True)
+class SideBySide:
+    """Vectors of the same rows side by side, each read where it lies."""
+
+    vectors: Sequence[Features]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and numbers of all vectors together."""
+        return len(self.vectors[0]), sum(vector.shape[1] for vector in self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.vectors[0])
+
+    def __getitem__(self, rows: Any) -> Features:
+        """Return some rows, (n, n_features)."""
+        return np.concatenate([vector[rows] for vector in self.vectors], axis=1)
+
+
+@dataclass(frozen=True)
 class Part:
     """Features as extracted, usually memory-mapped, and their standardisation."""
 
-    features: Features
+    features: Features | SideBySide
     standard: Standard
 
     def take(self, rows: Rows) -> Features:
@@ -71,8 +92,8 @@ class Examples:
     source : ndarray of int64, shape (n_rows,)
         Number of each row's source.
     frames : Part or None
-        The view of a network, shape (n_all, n_frames, n_features); None for trees.
-    augmentation_weight : float or ndarray of float64, shape (n_copies, n_rows)
+        The view of a network, shape (n_all, n_frames, n_features); None if it hears none.
+    augmentation_weight : float or ndarray of float64, shape (n_copies, n_rows) or (n_copies, 1)
         Weight of augmented copies relative to their recordings, 0 or more.
     """
 
@@ -143,7 +164,7 @@ class BatchSampler:
     Parameters
     ----------
     examples : Examples
-        With frames.
+        With or without frames.
     rows : ndarray of int64, shape (n_training_rows,)
         Of recordings.
     fit : FitConfig
@@ -161,13 +182,13 @@ class BatchSampler:
             mask = is_spoof == label
             self._by_class.append((rows[mask], weight[mask] / weight[mask].sum()))
 
-    def draw(self) -> tuple[tuple[Features, Features], NDArray[np.float32]]:
+    def draw(self) -> tuple[tuple[Features, ...], NDArray[np.float32]]:
         """Draw one batch.
 
         Returns
         -------
         tuple of ndarray of float32
-            Frames (batch, cropped frames, n_features), statistics (batch, n_statistics).
+            Frames (batch, cropped frames, n_features), if any; statistics (batch, n_statistics).
         ndarray of float32, shape (batch, 1)
             Smoothed labels.
         """
@@ -177,11 +198,10 @@ class BatchSampler:
         labels = np.repeat([0.0, 1.0], half)[:, None]
         smooth = self.fit.label_smoothing
         smoothed = (labels * (1 - 2 * smooth) + smooth).astype(np.float32)
-        return (self._frames(rows), self._statistics(rows)), smoothed
+        frames = [self._frames(part, rows) for part in [self.examples.frames] if part]
+        return (*frames, self._statistics(rows)), smoothed
 
-    def _frames(self, rows: Rows) -> Features:
-        part = self.examples.frames
-        assert part is not None
+    def _frames(self, part: Part, rows: Rows) -> Features:
         _, n_frames, n_features = part.features.shape
         length = max(1, round(n_frames * self.fit.crop_share))
         starts = self._rng.integers(0, n_frames - length + 1, len(rows))

@@ -1,4 +1,4 @@
-"""What the Keras networks share: each hears one view and the statistics.
+"""What the Keras networks share: each hears the statistics, and all but one a view.
 
 Keras is imported where a network is built, so that a configuration can be read without it.
 """
@@ -48,8 +48,7 @@ class Network(BaseModel):
         """Fit for as many steps as the configuration says; see `BaseModel.fit`."""
         from bonafide.models.networks import build_network, train_network
 
-        assert examples.frames is not None
-        n_features = examples.frames.features.shape[2]
+        n_features = examples.frames.features.shape[2] if examples.frames else None
         n_statistics = examples.statistics.features.shape[1]
         self.model_ = build_network(
             self.name, self.recurrence, self.config, n_features, n_statistics, seed=self.seed
@@ -61,7 +60,8 @@ class Network(BaseModel):
 
     def score(self, inputs: Inputs) -> Scores:
         """Return p_spoof of standardised frames and statistics; see `BaseModel.score`."""
-        scores = self.model_([inputs["frames"], inputs[STATISTICS]], training=False)
+        heard = [inputs[name] for name in ("frames", STATISTICS) if name in inputs]
+        scores = self.model_(heard, training=False)
         return np.asarray(scores, np.float32)[:, 0]
 
     def save(self, path: Path) -> None:
@@ -79,9 +79,8 @@ class Network(BaseModel):
         """Return the network with the inputs' number of frames fixed, as converters need it."""
         from bonafide.models.networks import build_network
 
-        (_, n_frames, n_features), (_, n_statistics) = (
-            inputs[name].shape for name in ("frames", STATISTICS)
-        )
+        n_statistics = inputs[STATISTICS].shape[1]
+        _, n_frames, n_features = inputs["frames"].shape if "frames" in inputs else (None,) * 3
         sizes = (n_features, n_statistics, n_frames)
         fixed = build_network(self.name, self.recurrence, self.config, *sizes)
         fixed.set_weights(self.model_.get_weights())

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from bonafide.features.spec import STATISTICS
 from bonafide.models.architecture import NetworkConfig, Recurrence
 from bonafide.models.config import FitConfig
+from bonafide.models.dense import DenseConfig
 from bonafide.models.examples import BatchSampler, Examples, Rows
 from bonafide.process.pool import Progress
 from bonafide.types import Features
@@ -39,8 +40,8 @@ def _recurrent(recurrence: Recurrence, width: int) -> Any:
 def build_network(
     name: str,
     recurrence: Recurrence | None,
-    config: NetworkConfig,
-    n_features: int,
+    config: NetworkConfig | DenseConfig,
+    n_features: int | None,
     n_statistics: int,
     n_frames: int | None = None,
     *,
@@ -49,7 +50,8 @@ def build_network(
     """Build one network.
 
     It has two branches: convolutions over the frames, a recurrence unless it is the CNN, and mean
-    and maximum over time; and two dense layers on the statistics. A last layer joins them.
+    and maximum over time; and two dense layers on the statistics. A last layer joins them. One that
+    hears no frames has the second branch alone.
 
     Parameters
     ----------
@@ -57,10 +59,10 @@ def build_network(
         Name of the Keras model.
     recurrence : Recurrence or None
         What follows the convolutions; None for nothing.
-    config : NetworkConfig
+    config : NetworkConfig or DenseConfig
         Widths, strides and dropouts.
-    n_features : int
-        Features of one frame of its view.
+    n_features : int or None
+        Features of one frame of its view; None if it hears none.
     n_statistics : int
         Statistics of one window.
     n_frames : int or None
@@ -71,24 +73,33 @@ def build_network(
     Returns
     -------
     keras.Model
-        From standardised ``frames`` (batch, n_frames, n_features) and ``statistics``
+        From standardised ``frames`` (batch, n_frames, n_features), if any, and ``statistics``
         (batch, n_statistics) to p_spoof (batch, 1) in [0, 1].
     """
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    frames = keras.Input((n_frames, n_features), name="frames")
-    statistics = keras.Input((n_statistics,), name=STATISTICS)
+    inputs, branches = [], []
+    if n_features is not None:
+        assert isinstance(config, NetworkConfig)
+        inputs.append(keras.Input((n_frames, n_features), name="frames"))
+        branches.append(_heard(inputs[0], recurrence, config))
+    known = keras.Input((n_statistics,), name=STATISTICS)
+    inputs.append(known)
+    for _ in range(2):
+        known = _normed(layers.Dense(config.statistics_width, use_bias=False)(known))
+        known = layers.Dropout(config.statistics_dropout)(known)
+    branches.append(known)
+    both = layers.Concatenate()(branches) if len(branches) > 1 else known
+    return keras.Model(inputs, layers.Dense(1, activation="sigmoid")(both), name=name)
+
+
+def _heard(frames: Tensor, recurrence: Recurrence | None, config: NetworkConfig) -> Tensor:
+    """Convolve frames, run a recurrence over them, and pool: (batch, t, d) -> (batch, n)."""
     x = _convolved(frames, config)
     if recurrence is not None:
         x = _recurrent(recurrence, config.width)(x)
     over_time = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
-    heard = layers.Dropout(config.dropout)(layers.Concatenate()(over_time))
-    known = statistics
-    for _ in range(2):
-        known = _normed(layers.Dense(config.statistics_width, use_bias=False)(known))
-        known = layers.Dropout(config.statistics_dropout)(known)
-    p_spoof = layers.Dense(1, activation="sigmoid")(layers.Concatenate()([heard, known]))
-    return keras.Model([frames, statistics], p_spoof, name=name)
+    return layers.Dropout(config.dropout)(layers.Concatenate()(over_time))
 
 
 class _Batches(keras.utils.PyDataset):
@@ -99,7 +110,7 @@ class _Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, index: int) -> tuple[tuple[Features, Features], NDArray[Any]]:
+    def __getitem__(self, index: int) -> tuple[tuple[Features, ...], NDArray[Any]]:
         return self._sampler.draw()
 
 
@@ -127,7 +138,7 @@ def train_network(
     model : keras.Model
         From `build_network`.
     examples : Examples
-        With frames.
+        With frames, if the network hears any.
     rows : ndarray of int64, shape (n_training_rows,)
         The rows to fit on, from 0.
     fit : FitConfig

@@ -64,13 +64,16 @@ def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
 
 
 def _add_decision(graph: GraphBuilder, model: keras.Model, heard: str, statistics: str) -> str:
-    """Add the statistics' layers and the last one: [batch, n], [batch, n_statistics] -> [batch]."""
+    """Add the statistics' layers and the last one: [batch, n], [batch, n_statistics] -> [batch].
+
+    `heard` is empty for a network that hears no frames.
+    """
     *hidden, last = _layers(model, layers.Dense)
     known = statistics
     for dense in hidden:
         weights = map(graph.constant, _normed_after(model, dense))
         known = graph.add("Relu", graph.add("Gemm", known, *weights))
-    both = graph.add("Concat", heard, known, axis=1)
+    both = graph.add("Concat", heard, known, axis=1) if heard else known
     odds = graph.add("Gemm", both, *map(graph.constant, _weights(last)))
     return graph.add("Reshape", graph.add("Sigmoid", odds), graph.integers([-1]))
 
@@ -138,16 +141,18 @@ def convert_network(model: keras.Model, recurrence: Recurrence | None) -> onnx.M
     Returns
     -------
     onnx.ModelProto
-        Inputs ``frames`` [batch, n_frames, n_features] and ``statistics`` [batch, n_statistics];
-        output ``p_spoof`` [batch].
+        Inputs ``frames`` [batch, n_frames, n_features], if it hears any, and ``statistics``
+        [batch, n_statistics]; output ``p_spoof`` [batch].
     """
     graph = GraphBuilder(model.name)
-    frames_shape, statistics_shape = (value.shape for value in model.inputs)
-    frames = graph.input("frames", ["batch", *frames_shape[1:]])
+    *frames_shape, statistics_shape = (value.shape for value in model.inputs)
+    heard = ""
+    if frames_shape:
+        frames = graph.input("frames", ["batch", *frames_shape[0][1:]])
+        features = graph.add("Transpose", frames, perm=[0, 2, 1])
+        features = graph.add("Unsqueeze", features, graph.integers([2]))
+        heard = _add_pooled(graph, model, recurrence, _add_convolutions(graph, model, features))
     statistics = graph.input(STATISTICS, ["batch", *statistics_shape[1:]])
-    features = graph.add("Transpose", frames, perm=[0, 2, 1])
-    features = graph.add("Unsqueeze", features, graph.integers([2]))
-    heard = _add_pooled(graph, model, recurrence, _add_convolutions(graph, model, features))
     graph.output("p_spoof", _add_decision(graph, model, heard, statistics), ["batch"])
     return graph.model()
 
@@ -160,18 +165,19 @@ def score_by_tf2onnx(model: keras.Model, inputs: Inputs) -> Scores:
     model : keras.Model
         As in `convert_network`.
     inputs : mapping of str to ndarray of float32
-        ``frames`` (n, n_frames, n_features) and ``statistics`` (n, n_statistics).
+        ``frames`` (n, n_frames, n_features), if any, and ``statistics`` (n, n_statistics).
 
     Returns
     -------
     ndarray of float32, shape (n,)
         p_spoof.
     """
-    values = [inputs["frames"], inputs[STATISTICS]]
+    names = [name for name in ("frames", STATISTICS) if name in inputs]
+    values = [inputs[name] for name in names]
     model([array[:1] for array in values])  # export needs it called once
     with TemporaryDirectory() as folder:
         path = Path(folder) / "witness.onnx"
         model.export(path, format="onnx", opset_version=OPSET, verbose=False)  # calls tf2onnx
         graph = Graph(path)
-    (scores,) = graph(dict(zip(("frames", STATISTICS), values, strict=True))).values()
+    (scores,) = graph(dict(zip(names, values, strict=True))).values()
     return scores[:, 0]

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from bonafide.errors import ConfigError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.plugins import Registry
 from bonafide.training.augmentation import (
@@ -28,6 +29,7 @@ from bonafide.training.augmentation import (
     through,
     with_noise,
 )
+from bonafide.training.config import CLEAN
 
 CROP_S = 3.0  # of a copy: other crops of a recording have other statistics
 KBPS = 1_000
@@ -141,10 +143,12 @@ def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
         ),
         "AMR again": lambda: kinds["AMR"](),
         "Opus": lambda: through(
-            waveform, codec="libopus", container="ogg", **at, bit_rate=KBPS * drawn(rng, *range(7, 20))
+            waveform, codec="libopus", container="ogg", **at,
+            bit_rate=KBPS * drawn(rng, *range(7, 20)),
         ),
         "MP3": lambda: through(
-            waveform, codec="libmp3lame", container="mp3", **at, bit_rate=KBPS * drawn(rng, 8, 16, 24)
+            waveform, codec="libmp3lame", container="mp3", **at,
+            bit_rate=KBPS * drawn(rng, 8, 16, 24),
         ),
     }  # fmt: skip
     return kinds[str(rng.choice(list(kinds)))]()
@@ -192,7 +196,7 @@ CHANNELS = Registry(
     "bonafide.channels",
     Channel,
     (
-        Channel("clean", "no channel that leaves a trace", _clean),
+        Channel(CLEAN, "no channel that leaves a trace", _clean),
         Channel("telephone", "a telephone", _telephone),
         Channel("noise", "noise or a room", _noise),
         Channel("low_rate", "AAC or MP3 at up to 48 kb/s", _low_rate),
@@ -201,6 +205,21 @@ CHANNELS = Registry(
         Channel("codec", "a codec at a higher rate", _codec),
     ),
 )
+
+
+def channel_of(name: str) -> Channel:
+    """Return a channel by name.
+
+    Raises
+    ------
+    ConfigError
+        ``unknown_channel`` if no installed package has it.
+    """
+    found = CHANNELS.find(name)
+    if found is None:
+        known = ", ".join(CHANNELS.names())
+        raise ConfigError("unknown_channel", f"channel {name!r}: must be one of {known}")
+    return found
 
 
 def heard_through(

@@ -1,6 +1,7 @@
 """The configuration of a training run: YAML in, validated values out."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,14 @@ import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from bonafide.errors import ConfigError
-from bonafide.features.spec import FeatureSpec
-from bonafide.models import BUILT_IN, family
-from bonafide.models.config import FitConfig, ModelConfig, Section, view_of
+from bonafide.features.encoder import find_encoder
+from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
+from bonafide.home import home
+from bonafide.models import family, family_of
+from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, view_of
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
+CLEAN = "clean"  # the channel of recordings as they are
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -34,36 +38,103 @@ class FoldsConfig(Section):
         return 3 if count == 2 else count
 
 
-class SharesConfig(Section):
-    """How often each of `bonafide.training.augmentation.CHANGES` is drawn; only ratios matter."""
+def default_channels() -> dict[str, int]:
+    """Return how many augmented copies go through each channel by default."""
+    return {"clean": 3, "telephone": 2, "noise": 2, "low_rate": 1, "opus": 1, "g722": 1, "codec": 1}
 
-    speed: float = Field(1.0, ge=0.0)
-    room: float = Field(1.0, ge=0.0)
-    noise: float = Field(1.0, ge=0.0)
-    equaliser: float = Field(1.0, ge=0.0)
-    clipping: float = Field(1.0, ge=0.0)
-    band: float = Field(1.0, ge=0.0)
-    telephone: float = Field(1.0, ge=0.0)
-    codec: float = Field(1.0, ge=0.0)
 
-    @model_validator(mode="after")
-    def _one_comes(self) -> "SharesConfig":
-        if not any(self.model_dump().values()):
-            raise ValueError("all shares are 0: at least one must be above 0")
-        return self
+# The order in which the copies of earlier versions' ``augmentation.count`` go through channels.
+COUNTED = ("telephone", "noise", "low_rate", "opus", "codec", "g722", "clean")
 
 
 class AugmentationConfig(Section):
-    """Augmented copies of each recording, made once and kept with the features."""
+    """Augmented copies of each recording, made once and kept with the features.
 
-    count: int = Field(3, ge=0, le=16)
-    shares: SharesConfig = SharesConfig()
-    second_share: float = Field(0.35, ge=0.0, le=1.0)
+    ``channels`` says how many go through each of `bonafide.training.channels.CHANNELS`. A number of
+    copies alone, ``count``, which earlier versions took, is spread over them.
+    """
+
+    channels: dict[str, Annotated[int, Field(ge=0, le=16)]] = Field(
+        default_factory=default_channels
+    )
+
+    @property
+    def stretches(self) -> tuple[str, ...]:
+        """The channel of each stretch of the store: of the recordings, and of each copy."""
+        copies = (name for name, count in self.channels.items() for _ in range(count))
+        return (CLEAN, *copies)
+
+    @property
+    def count(self) -> int:
+        """How many copies each recording has."""
+        return len(self.stretches) - 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_number(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("count"), int):
+            return values
+        names = [COUNTED[number % len(COUNTED)] for number in range(values["count"])]
+        rest = {key: value for key, value in values.items() if key != "count"}
+        return {"channels": {name: names.count(name) for name in COUNTED}, **rest}
+
+    @field_validator("channels")
+    @classmethod
+    def _known(cls, channels: dict[str, int]) -> dict[str, int]:
+        from bonafide.training.channels import CHANNELS  # imports codecs
+
+        unknown = [name for name in channels if CHANNELS.find(name) is None]
+        if unknown:
+            raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(CHANNELS.names())}")
+        return channels
 
 
-def default_models() -> dict[str, ModelConfig]:
-    """Return the base models that are trained if the configuration names none."""
-    return {name: family(name).Config() for name in BUILT_IN}
+def default_models(encoder: bool = False) -> dict[str, ModelConfig]:
+    """Return the base models that are trained if the configuration names none.
+
+    Parameters
+    ----------
+    encoder : bool
+        Whether there is an encoder to hear.
+
+    Returns
+    -------
+    dict of str to ModelConfig
+        By name: experts for clean sound, and for all channels.
+    """
+    clean = ("cnn", "rnn", "bilstm", "gru", "xgboost")
+    dense = family("dense").Config
+    models = {name: family(name).Config() for name in clean}
+    models["robust"] = dense.model_validate(ROBUST)
+    if encoder:
+        models["encoder"] = dense.model_validate(OF_ENCODER)
+        models["encoder_robust"] = dense.model_validate(OF_ENCODER_ROBUST)
+    return models
+
+
+ROBUST = {
+    "family": "dense",
+    "label": "Robust network",
+    "hears": (STATISTICS, NARROW),
+    "fit": {"augmentation_weight": 0.5, "epochs": 120},
+}
+OF_ENCODER = {"family": "dense", "label": "Speech encoder", "hears": (ENCODER,)}
+OF_ENCODER_ROBUST = {
+    **OF_ENCODER,
+    "label": "Speech encoder, robust",
+    "fit": {"augmentation_weight": 1.0},
+}
+
+
+class CascadeConfig(Section):
+    """Which windows go on to the base models that hear the encoder.
+
+    Those whose channel is ``clean`` with a probability under ``clean_from``, and of the others the
+    ``share`` whose score is most doubtful.
+    """
+
+    share: float = Field(0.4, ge=0.0, le=1.0)
+    clean_from: float = Field(0.5, ge=0.0, le=1.0)
 
 
 class CostsConfig(Section):
@@ -132,6 +203,7 @@ class Config(Section):
     models: dict[str, SerializeAsAny[ModelConfig]] = Field(
         default_factory=default_models, min_length=1
     )
+    cascade: CascadeConfig = CascadeConfig()
     decision: DecisionConfig = DecisionConfig()
     gate: GateConfig = GateConfig()
 
@@ -139,6 +211,12 @@ class Config(Section):
     def spec(self) -> FeatureSpec:
         """The front end's parameters: the defaults, changed where `features` says so."""
         return FeatureSpec.from_json({**FeatureSpec().to_json(), **self.features})
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """The base models of each stage: without the encoder, and all where any hears it."""
+        first = tuple(name for name, m in self.models.items() if ENCODER not in heard_by(m))
+        return (first,) if len(first) == len(self.models) else (first, tuple(self.models))
 
     def model(self, name: str) -> ModelConfig:
         """Return the section of one base model.
@@ -170,8 +248,22 @@ class Config(Section):
         if not isinstance(values, Mapping):
             return values
         values = _renamed(values, {"copies": "augmentation"})
-        fit = values.get("fit")
-        return {**values, "fit": _renamed(fit, FIT_BEFORE)} if isinstance(fit, Mapping) else values
+        if isinstance(fit := values.get("fit"), Mapping):
+            values = {**values, "fit": _renamed(fit, FIT_BEFORE)}
+        features = values.get("features")
+        has_encoder = isinstance(features, Mapping) and bool(features.get(ENCODER))
+        return {"models": default_models(encoder=has_encoder), **values}
+
+    @field_validator("features")
+    @classmethod
+    def _with_encoder(cls, features: dict[str, Any]) -> dict[str, Any]:
+        """Replace what a user calls an encoder by what it is."""
+        if not isinstance(features.get(ENCODER), str):
+            return features
+        try:
+            return {**features, ENCODER: asdict(find_encoder(home(), features[ENCODER]))}
+        except ConfigError as error:
+            raise ValueError(error.message) from error
 
     @field_validator("models", mode="before")
     @classmethod
@@ -189,8 +281,15 @@ class Config(Section):
                 raise ValueError(
                     f"models.{name}.view={view!r}: must be one of {', '.join(self.spec.views)}"
                 )
+            if missing := set(heard_by(model)) - set(self.spec.vectors):
+                raise ValueError(
+                    f"models.{name}.hears names {', '.join(sorted(missing))}: must be some of "
+                    f"{', '.join(self.spec.vectors)}; an encoder is named by features.encoder"
+                )
+        if not self.stages[0]:
+            raise ValueError("models: at least one must not hear the encoder")
         if "feature_weights" in self.fit.model_fields_set:
-            unknown = set(self.fit.feature_weights) - set(self.spec.statistics)
+            unknown = set(self.fit.feature_weights) - {*self.spec.statistics, *self.spec.narrow}
             if unknown:
                 raise ValueError(
                     f"fit.feature_weights names {', '.join(sorted(unknown))}: must be one of "
@@ -214,11 +313,13 @@ class _SectionError(ValueError):
 
 
 def _section_of(name: str, section: Any) -> Any:
-    """Validate one base model's section; an unknown family is a wrong value."""
+    """Validate one base model's section; an unknown family or a bad name is a wrong value."""
     if isinstance(section, ModelConfig):
         return section
+    values = {} if section is None else section
     try:
-        return family(str(name)).Config.model_validate({} if section is None else section)
+        chosen = family_of(str(name), values) if isinstance(values, Mapping) else family(str(name))
+        return chosen.Config.model_validate(values)
     except ValidationError as error:
         raise _SectionError(name, error) from error
     except ConfigError as error:

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError, storage_error
+from bonafide.features.encoder import save_encoder
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
-from bonafide.training.augmentation import degrade, draw_changes
+from bonafide.training.augmentation import through
+from bonafide.training.channels import channel_of, heard_through
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.fingerprint import CHANGED
 from bonafide.training.ingest import LIMITS, require_file, sound_sha256
@@ -32,6 +34,7 @@ from bonafide.training.recordings import Recordings
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 
 SHARD_ROWS = 64
+PART = "encoder_part.onnx"  # of a store: waveform to pooled frames
 BATCH = 8
 
 
@@ -59,9 +62,7 @@ def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.flo
     return np.stack([training_window(waveform, spec) for waveform in decoded])
 
 
-def augmented(
-    window: Waveform, sha256: str, number: int, augmentation: AugmentationConfig
-) -> Waveform:
+def augmented(window: Waveform, sha256: str, number: int, channel: str) -> Waveform:
     """Make one augmented copy of a training window.
 
     Parameters
@@ -72,26 +73,19 @@ def augmented(
         Hash of the sound; with `number` the seed of every draw.
     number : int
         Which copy, from 1.
-    augmentation : AugmentationConfig
-        How often each change is made.
+    channel : str
+        What it goes through, one of `bonafide.training.channels.CHANNELS`.
 
     Returns
     -------
     ndarray of float32, shape (window_samples,)
+
+    Raises
+    ------
+    ConfigError
+        ``unknown_channel`` if no installed package has it.
     """
-    return degrade(window, *_how(sha256, number, augmentation))
-
-
-def changes_of(sha256: str, number: int, augmentation: AugmentationConfig) -> list[str]:
-    """Return the `bonafide.training.augmentation.CHANGES` that `augmented` makes, by name."""
-    return draw_changes(*_how(sha256, number, augmentation))
-
-
-def _how(
-    sha256: str, number: int, augmentation: AugmentationConfig
-) -> tuple[np.random.Generator, dict[str, float], float]:
-    rng = np.random.default_rng([number, *sha256.encode()])
-    return rng, augmentation.shares.model_dump(), augmentation.second_share
+    return heard_through(window, channel_of(channel), np.random.default_rng([number, *sha256.encode()]))
 
 
 def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:
@@ -115,7 +109,7 @@ class _Shard:
 
 
 @cache
-def _graph(model: bytes) -> Graph:
+def _graph(model: bytes | Path) -> Graph:
     return Graph(model)
 
 
@@ -124,20 +118,22 @@ def _extract_shard(shard: _Shard) -> str | None:
     graph = _graph(shard.graph)
     store = FeatureStore(shard.folder)
     spec, augmentation = store.spec, store.augmentation
-    names = (*spec.views, STATISTICS)
-    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in names}
-    n_rows = len(views[STATISTICS]) // (1 + augmentation.count)
+    stretches = augmentation.stretches
+    views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in store.names}
+    n_rows = len(views[STATISTICS]) // len(stretches)
     for start in range(0, len(shard.rows), BATCH):
         part = slice(start, start + BATCH)
         rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
         files = zip(shard.paths[part], sounds, strict=True)
         windows = np.stack([_window(path, sha, spec) for path, sha in files])
-        for number in range(1 + augmentation.count):
+        for number, channel in enumerate(stretches):
             heard = windows
             if number:
                 pairs = zip(windows, sounds, strict=True)
-                heard = np.stack([augmented(x, sha, number, augmentation) for x, sha in pairs])
+                heard = np.stack([augmented(x, sha, number, channel) for x, sha in pairs])
             features = graph({"waveform": heard})
+            if spec.encoder:
+                features |= _graph(shard.folder / PART)({"waveform": heard})
             for name, view in views.items():
                 view[rows + number * n_rows] = features[name]
     return None
@@ -162,7 +158,7 @@ def _create(
     shapes: dict[str, tuple[int, ...]] = {
         name: (n_all, spec.n_frames(view), view.n_features) for name, view in spec.views.items()
     }
-    shapes[STATISTICS] = (n_all, spec.n_statistics)
+    shapes |= {name: (n_all, size) for name, size in spec.vectors.items()}
     try:
         for name, shape in shapes.items():
             path = folder / f"{name}.npy"
@@ -174,6 +170,8 @@ def _create(
         if known := storage_error(error, folder, needed):
             raise known from error
         raise
+    if spec.encoder:
+        save_encoder(spec.encoder, spec.window_samples, folder / PART)
     (folder / DONE).write_text("")  # last: a folder with this file is a store
     return FeatureStore(folder)
 
@@ -203,7 +201,7 @@ def _reuse(store: FeatureStore, sha256: NDArray[np.str_], earlier: Sequence[Feat
             for row, sha in enumerate(sha256)
             if row not in done and str(sha) in where
         ]
-        for name in (*store.spec.views, STATISTICS) if pairs else ():
+        for name in store.names if pairs else ():
             target = open_memmap(store.folder / f"{name}.npy", mode="r+")
             origin, n_stretches = old.view(name), 1 + store.augmentation.count
             n_rows, n_old = len(target) // n_stretches, len(origin) // n_stretches
@@ -379,8 +377,10 @@ def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
         Twelve hexadecimal digits.
     """
     graph = build_frontend(spec).SerializeToString()
-    code = Path(inspect.getfile(degrade)).read_bytes() if augmentation.count else b""
-    parts = (graph, augmentation.model_dump_json().encode(), code)
+    modules = (through, heard_through) if augmentation.count else ()
+    code = b"".join(Path(inspect.getfile(module)).read_bytes() for module in modules)
+    encoder = spec.encoder.sha256 if spec.encoder else ""
+    parts = (graph, encoder.encode(), augmentation.model_dump_json().encode(), code)
     whole = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
     return whole.hexdigest()[:12]
 

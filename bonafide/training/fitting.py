@@ -1,7 +1,7 @@
 """Fitting a base model: once for every fold or two, and once on the training side for export."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -10,17 +10,18 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
 from bonafide.errors import BonafideError
-from bonafide.features.spec import STATISTICS
-from bonafide.models import family
+from bonafide.models import family_of
 from bonafide.models.base import BaseModel
-from bonafide.models.config import FitConfig, ModelConfig, view_of
+from bonafide.models.config import FitConfig, ModelConfig, heard_by, view_of
 from bonafide.models.examples import Examples
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, silent
+from bonafide.training.config import CLEAN
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, standardised
 from bonafide.training.store import FeatureStore
@@ -44,16 +45,17 @@ class FittedBase(Artifact):
     name, label : str
         Name of its family, and what people read.
     view : str
-        The view that it takes beside the statistics; empty for a model of statistics alone.
+        The view that it takes beside its vectors; empty for a model of vectors alone.
     config : dict
         Its section of the configuration, as JSON.
     content : bytes
         The final model in its own format.
     suffix : str
         Usual end of that format's file names.
-    oof : ndarray of float32, shape (n_rows,)
-        p_spoof of every row by a model that never saw its fold; of test rows by the final model.
-    nested : ndarray of float32, shape (n_rows, n_folds)
+    oof : ndarray of float32, shape (n_rows, n_stretches)
+        p_spoof of every row, and of its augmented copies, by a model that never saw its fold; of
+        test rows by the final model.
+    nested : ndarray of float32, shape (n_rows, n_folds, n_stretches)
         Column k: p_spoof of every row by a model that saw neither the row's fold nor fold k, so
         that what is fitted on it can be judged on fold k. NaN for test rows.
     history : dict
@@ -76,6 +78,11 @@ class FittedBase(Artifact):
         np.save(folder / "oof.npy", self.oof, allow_pickle=False)
         np.save(folder / "nested.npy", self.nested, allow_pickle=False)
         (folder / "about.json").write_text(self._about())
+
+    @property
+    def hears(self) -> tuple[str, ...]:
+        """The vectors that it hears."""
+        return heard_by(self.config)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -157,8 +164,8 @@ def train_base(
     IsolatedError
         ``training_failed`` if the process fails.
     """
-    chosen = family(name)
     values = model.model_dump(mode="json") if isinstance(model, ModelConfig) else dict(model)
+    chosen = family_of(name, values)
     with TemporaryDirectory() as work:
         folder = Path(work)
         np.savez(
@@ -170,7 +177,7 @@ def train_base(
         arguments = {
             "name": name,
             "model": values,
-            "fit": fit.model_dump(mode="json"),
+            "fit": fit.of(values).model_dump(mode="json"),
             "store": str(store.folder),
             "folder": str(folder),
             "seed": seed,
@@ -181,8 +188,8 @@ def train_base(
         with np.load(folder / "scores.npz") as scores:
             oof, inner = scores["oof"], scores["nested"]
     return FittedBase(
-        *(name, chosen.label, view_of(values), values, content, chosen.suffix, oof, inner),
-        history=result["history"],
+        *(name, values.get("label") or chosen.label, view_of(values), values, content),
+        *(chosen.suffix, oof, inner, result["history"]),
     )
 
 
@@ -235,7 +242,7 @@ def fit_one(
     BaseModel
         Fitted.
     """
-    chosen = family(name)
+    chosen = family_of(name, model)
     base = chosen(chosen.Config.model_validate(model), fit, seed)
     base.fit(examples, rows, progress)
     return base
@@ -277,22 +284,23 @@ def fit_base(
     dict
         ``history``, as `FittedBase` has it.
     """
-    family(name).fix_threads()
+    family_of(name, model).fix_threads()
     with np.load(Path(folder) / "table.npz") as columns:
         fold_of, is_spoof, source = columns["fold"], columns["is_spoof"], columns["source"]
     n_folds, fit_config = int(fold_of.max()) + 1, FitConfig.model_validate(fit)
-    features, view = FeatureStore(Path(store)), view_of(model)
+    features, view, hears = FeatureStore(Path(store)), view_of(model), heard_by(model)
     standardise = partial(
         standardised,
-        statistics=features.view(STATISTICS),
+        statistics=features.vectors(hears),
         is_spoof=is_spoof,
         source=source,
         frames=features.view(view) if view else None,
-        gain=feature_weights_of(features.spec, fit_config.feature_weights),
-        augmentation_weight=fit_config.augmentation_weight,
+        gain=feature_weights_of(features.spec, fit_config.feature_weights, hears),
+        augmentation_weight=copy_weights(features.augmentation.stretches, fit_config),
     )
-    oof = np.full(len(fold_of), np.nan, dtype=np.float32)
-    inner = np.full((len(fold_of), n_folds), np.nan, dtype=np.float32)
+    n_stretches = len(features.augmentation.stretches)
+    oof = np.full((len(fold_of), n_stretches), np.nan, dtype=np.float32)
+    inner = np.full((len(fold_of), n_folds, n_stretches), np.nan, dtype=np.float32)
     history: dict[str, Any] = {}
     fits = list(left_out(n_folds, nested=nested))
     for done, out in enumerate(fits):
@@ -314,13 +322,33 @@ def _score_left_out(
     nested: Scores,
 ) -> None:  # fmt: skip
     """Score the folds that a model did not see, into `oof` and `nested` of `FittedBase`."""
+    n_stretches = oof.shape[1]
     for fold, column in zip(out, reversed(out), strict=True):  # of two folds, each has the other's
         rows = np.flatnonzero(fold_of == fold)
-        scores = _checked(base.name, base.predict(examples, rows), len(rows))
+        every = (rows + len(fold_of) * np.arange(n_stretches)[:, None]).ravel()
+        scores = _checked(base.name, base.predict(examples, every), len(every))
+        scores = scores.reshape(n_stretches, -1).T
         if fold != TEST:
             nested[rows, column] = scores
         if len(out) == 1:
             oof[rows] = scores
+
+
+def copy_weights(stretches: Sequence[str], fit: FitConfig) -> NDArray[np.float64]:
+    """Return the weight of each augmented copy relative to its recording, (n_copies, 1).
+
+    Parameters
+    ----------
+    stretches : sequence of str
+        Channel of each stretch of a store, the recordings' first.
+    fit : FitConfig
+        Holds the weights.
+    """
+    weights = [
+        fit.crop_weight if channel == CLEAN else fit.augmentation_weight
+        for channel in stretches[1:]
+    ]
+    return np.array(weights, dtype=np.float64)[:, None]
 
 
 def _checked(name: str, scores: Scores, n_rows: int) -> Scores:

@@ -1,6 +1,6 @@
 """Standardising: the scaler of the exported detector, and the standards of each fit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
-from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.models.config import FeatureWeights
-from bonafide.models.examples import Examples, Part, Rows, Standard
+from bonafide.models.examples import Examples, Part, Rows, SideBySide, Standard
 from bonafide.training.folds import Folds
 from bonafide.training.store import FeatureStore
 from bonafide.types import Features
@@ -21,7 +21,7 @@ STATISTICS_LIMIT = 4.0  # standard deviations; a statistic further off says no m
 
 @dataclass(frozen=True)
 class Scaler(Artifact):
-    """A `Standard` for every view, and under `STATISTICS` one for the statistics."""
+    """A `Standard` for every view and every vector."""
 
     standards: dict[str, Standard]
 
@@ -56,25 +56,46 @@ class Scaler(Artifact):
 
 
 def feature_weights_of(
-    spec: FeatureSpec, feature_weights: Mapping[str, FeatureWeights]
+    spec: FeatureSpec,
+    feature_weights: Mapping[str, FeatureWeights],
+    hears: Sequence[str] = (STATISTICS,),
 ) -> Features:
-    """Return the gain of each statistic, shape (n_statistics,), scaled to a mean square of 1."""
-    gains = list[float]()
-    for name, view in spec.statistics.items():
-        own = feature_weights.get(name, FeatureWeights())
-        gains += [getattr(own, kind) for kind in spec.kinds_of(view)]
-    relative = np.array(gains)
-    return np.asarray(relative / np.sqrt(np.mean(relative**2)), dtype=np.float32)
+    """Return the gain of each number in some vectors, with a mean square of 1 in each of them.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Says what the vectors hold.
+    feature_weights : mapping of str to FeatureWeights
+        By view; others, and the encoder's numbers, have weights of 1.
+    hears : sequence of str
+        Names of vectors.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        Vector after vector.
+    """
+    parts = []
+    for vector in hears:
+        views = {STATISTICS: spec.statistics, NARROW: spec.narrow}.get(vector)
+        gains = [1.0] * spec.vectors[vector] if views is None else list[float]()
+        for name, view in (views or {}).items():
+            own = feature_weights.get(name, FeatureWeights())
+            gains += [getattr(own, kind) for kind in spec.kinds_of(view)]
+        relative = np.array(gains)
+        parts.append(relative / np.sqrt(np.mean(relative**2)))
+    return np.concatenate(parts, dtype=np.float32)
 
 
 def fit_standard(
-    view: Features, rows: Rows, *, gain: Features | None = None, chunk_rows: int = 256
+    view: Features | SideBySide, rows: Rows, *, gain: Features | None = None, chunk_rows: int = 256
 ) -> Standard:
     """Fit scikit-learn's `StandardScaler` over every frame of these rows, chunk by chunk.
 
     Parameters
     ----------
-    view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n_statistics)
+    view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n), or SideBySide
         Usually memory-mapped.
     rows : ndarray of int, shape (n_training_rows,)
         The rows to fit on.
@@ -86,7 +107,7 @@ def fit_standard(
     Returns
     -------
     Standard
-        Statistics are limited to `STATISTICS_LIMIT`, views are not.
+        Vectors are limited to `STATISTICS_LIMIT`, views are not.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -94,7 +115,7 @@ def fit_standard(
     for start in range(0, len(rows), chunk_rows):
         chunk = view[np.sort(rows[start : start + chunk_rows])]
         scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype(np.float64))
-    limit = STATISTICS_LIMIT if view.ndim == 2 else np.inf
+    limit = STATISTICS_LIMIT if len(view.shape) == 2 else np.inf
     mean, scale = scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32)
     return Standard(mean, scale, limit, gain)
 
@@ -102,16 +123,18 @@ def fit_standard(
 def fit_scaler(
     store: FeatureStore, folds: Folds, feature_weights: Mapping[str, FeatureWeights]
 ) -> Scaler:
-    """Fit the `Standard` of every view and of the statistics on the training side."""
-    rows = np.flatnonzero(~folds.is_test)
-    standards = {name: fit_standard(store.view(name), rows) for name in store.spec.views}
-    gain = feature_weights_of(store.spec, feature_weights)
-    return Scaler({**standards, STATISTICS: fit_standard(store.view(STATISTICS), rows, gain=gain)})
+    """Fit the `Standard` of every view and every vector on the training side."""
+    rows, spec = np.flatnonzero(~folds.is_test), store.spec
+    standards = {name: fit_standard(store.view(name), rows) for name in spec.views}
+    for name in spec.vectors:
+        gain = None if name == ENCODER else feature_weights_of(spec, feature_weights, (name,))
+        standards[name] = fit_standard(store.view(name), rows, gain=gain)
+    return Scaler(standards)
 
 
 def standardised(
     side: Rows,
-    statistics: Features,
+    statistics: Features | SideBySide,
     is_spoof: NDArray[np.bool_],
     source: Rows,
     frames: Features | None = None,

@@ -54,8 +54,8 @@ def _whole(detector: Detector, path: Path) -> list[float | None]:
 
 
 def _middle(detector: Detector, path: Path) -> AnyFloats:
-    llr, models, stack = detector.score_windows(training_windows([path], detector.bundle.spec))
-    return np.concatenate([llr, models[0], stack[0]])
+    scores = detector.score_windows(training_windows([path], detector.bundle.spec))
+    return np.concatenate([scores.llr, scores.models[0], scores.stack[0]])
 
 
 def score_recordings(

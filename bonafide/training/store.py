@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
-from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
+from bonafide.models.examples import SideBySide
 from bonafide.process.lock import try_lock
 from bonafide.training.config import AugmentationConfig
 
@@ -24,12 +26,11 @@ AUGMENTATION = "augmentation.json"
 
 @dataclass(frozen=True)
 class FeatureStore(Artifact):
-    """A folder with one ``<view>.npy`` per view, float32 (n_all, n_frames, n_features).
-
-    ``statistics.npy`` is float32 (n_all, n_statistics). Of n_rows recordings, row i is recording i,
-    and row i + k n_rows, for k = 1, 2 ..., is augmented copy k of recording i. ``rows.jsonl`` says
-    which recordings are written, with the hash of each one's sound; ``spec.json`` is the feature
-    spec, and ``augmentation.json`` says how the augmented copies were made.
+    """A folder with one ``<view>.npy`` per view, float32 (n_all, n_frames, n_features),
+    and one ``<vector>.npy`` per vector, float32 (n_all, n). Of n_rows recordings, row i is recording
+    i, and row i + k n_rows, for k = 1, 2 ..., is augmented copy k of recording i. ``rows.jsonl``
+    says which recordings are written, with the hash of each one's sound; ``spec.json`` is the
+    feature spec, and ``augmentation.json`` says how the augmented copies were made.
     """
 
     folder: Path
@@ -45,9 +46,19 @@ class FeatureStore(Artifact):
         return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
 
     def view(self, name: str) -> NDArray[np.float32]:
-        """Map one view, or the statistics by that name, into memory, read-only."""
+        """Map one view or vector into memory, read-only."""
         mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         return mapped
+
+    def vectors(self, names: Sequence[str]) -> SideBySide:
+        """Map vectors into memory, side by side."""
+        return SideBySide([self.view(name) for name in names])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all views and vectors."""
+        spec = self.spec
+        return (*spec.views, *spec.vectors)
 
     @property
     def sounds(self) -> dict[int, str]:
@@ -116,5 +127,5 @@ class FeatureStore(Artifact):
 
     def facts(self) -> dict[str, JSON]:
         """Return the shape of each view and the spec."""
-        shapes = {name: str(self.view(name).shape) for name in (*self.spec.views, STATISTICS)}
+        shapes = {name: str(self.view(name).shape) for name in self.names}
         return {**shapes, "feature_spec": self.spec.to_json()}

@@ -110,7 +110,7 @@ def _numbers(result: Json | None) -> tuple[int | None, int | None]:
     track = wording.spokesman(result) if result else None
     if track is None:
         return None, None
-    return track["track"] - 1, track["channel"] and track["channel"] - 1
+    return track["track"] - 1, track["channel_number"] and track["channel_number"] - 1
 
 
 def _judge(service: Service, model: Json, content: bytes, media_type: str) -> None:

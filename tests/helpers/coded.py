@@ -7,7 +7,7 @@ from bonafide.bundle import Bundle, read_bundle
 from bonafide.detector import PARTS_FROM, Detector
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import SHIPPED
-from bonafide.types import Scores
+from bonafide.types import WindowScores
 
 WINDOW = 4 * SAMPLE_RATE_HZ
 THRESHOLDS = {"bonafide_to": 0.15, "spoof_from": 0.85, PARTS_FROM: 3.5}
@@ -27,8 +27,8 @@ class CodedDetector(Detector):
         shipped = read_bundle(SHIPPED)
         super().__init__(Bundle(SHIPPED, {**shipped.manifest, "thresholds": thresholds}))
 
-    def score_windows(self, waveforms: Waveform) -> tuple[Scores, Scores, Scores]:
+    def score_windows(self, waveforms: Waveform) -> WindowScores:
         """Return the llr that the level stands for, and nothing that differs of the models."""
         llr = (NATS * (np.sqrt(np.mean(np.square(waveforms), axis=1)) - 0.6)).astype(np.float32)
         some = np.full((len(llr), 7), 0.5, np.float32)
-        return llr, some[:, :5], some[:, :2]
+        return WindowScores(llr, some[:, :5], some[:, :2])

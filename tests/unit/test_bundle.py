@@ -14,7 +14,6 @@ import pytest
 
 from bonafide.bundle import (
     CIRCUMSTANCES,
-    FORMAT,
     MANIFEST,
     Bundle,
     content_sha256,
@@ -119,7 +118,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read == written
     assert read.manifest == manifest_of(tmp_path / "b")
     assert read.manifest.items() >= ENTRIES.items()
-    assert read.manifest["format"] == FORMAT
+    assert read.manifest["format"] == 2
     assert read.spec == SPEC
     assert read.identity == {
         "name": "default",
@@ -251,8 +250,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "files null": (edit(files=None), "bad_manifest", "not a bundle's manifest: "),
     "files a number": (edit(files=3), "bad_manifest", "not a bundle's manifest: "),
     "files a text": (edit(files="abc"), "bad_manifest", "not a bundle's manifest: "),
-    "later format": (edit(format=3), "bad_manifest", "format 3; must be 1 or 2"),
-    "format a text": (edit(format="1"), "bad_manifest", "format '1'; must be 1 or 2"),
+    "later format": (edit(format=4), "bad_manifest", "format 4: must be one of 1, 2, 3"),
+    "format a text": (edit(format="1"), "bad_manifest", "format '1': must be one of 1, 2, 3"),
     "no name": (without("name", "sha256"), "bad_manifest", "not a bundle's manifest: 'name'"),
     "unlisted graph": (unlisted("gru.onnx"), "missing_file", "lists no gru.onnx"),
     "missing graph": (lambda f: (f / "cnn.onnx").unlink(), "missing_file", "cnn.onnx is missing"),

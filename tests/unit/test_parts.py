@@ -216,7 +216,7 @@ def test_the_table_says_where(detector: CodedDetector) -> None:
 def test_the_csv_has_parts_and_tracks(detector: CodedDetector) -> None:
     one, plain = detector.score(sound_of(*[HUMAN] * 4, FAKE, FAKE, *[HUMAN] * 5)), sound_of(HUMAN)
     values = {field.name: getattr(one, field.name) for field in fields(Judged)}
-    many = replace(one, tracks=(Track(**values, track=1, channel=2),))
+    many = replace(one, tracks=(Track(**values, track=1, channel_number=2),))
     results = [{"path": "a", **each.to_json()} for each in (many, detector.score(plain))]
     first, second = csv.DictReader(io.StringIO(written("csv", *results)))
     assert (first["verdict"], first["parts"]) == ("partly_spoof", "0:16-0:24")

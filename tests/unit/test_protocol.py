@@ -1,4 +1,4 @@
-"""The protocol: its folds, its runs and fits, and what the channel conditions do to sound."""
+"""The protocol: its folds, its editions, its runs and fits, and the scores that are kept."""
 
 import importlib
 import json
@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from benchmarks.sounds import speech
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
@@ -27,14 +26,22 @@ from bonafide.training.fitting import train_base
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.store import FeatureStore
-from research.ablations import MODELS, Run, left_out_statistics, runs, seed_run
-from research.conditions import CONDITIONS
-from research.folds import PROTOCOL, extend_protocol, read_protocol, source_id, speaker_folds
+from research.ablations import MODELS, SEEDS, Run, left_out_statistics, runs, seed_run
+from research.changes import CONDITIONS
+from research.folds import (
+    PROTOCOL,
+    extend_protocol,
+    read_editions,
+    read_protocol,
+    source_id,
+    speaker_folds,
+)
+from research.judging import BUNDLES
 from research.protocol import CONFIG, SCORES
 from research.workspace import Workspace, own_column, stacked
 
-ZEROS = "0.1 s of zeros at both ends"
-OTHER_LENGTH = {"trimmed silence", ZEROS, "2 s", "1 s", "matched level, length, silence"}
+# Fails, as it must, as soon as docs/results holds the scores of all bundles.
+AWAITED = pytest.mark.xfail(strict=True, reason="docs/results holds scores of one bundle alone")
 
 
 def corpus_of(*rows: tuple[str, str]) -> Corpus:
@@ -48,8 +55,8 @@ def corpus_of(*rows: tuple[str, str]) -> Corpus:
 
 
 def protocol_of(path: Path, **folds: int) -> Path:
-    lines = [f"{source_id(name)},{fold}" for name, fold in folds.items()]
-    path.write_text("\n".join(["source,fold", *lines]) + "\n")
+    lines = [f"{source_id(name)},{fold},2" for name, fold in folds.items()]
+    path.write_text("\n".join(["source,fold,edition", *lines]) + "\n")
     return path
 
 
@@ -184,7 +191,8 @@ def test_new_sources_get_folds_and_known_ones_keep_theirs(tmp_path: Path) -> Non
     folds = read_protocol(corpus, path)
     assert folds.fold[:3].tolist() == [0, 1, 0]  # who shares a speaker shares the fold
     assert np.bincount(folds.fold[3:]).tolist() == [8, 8]
-    assert f"{source_id('gone')},1" in once
+    assert f"{source_id('gone')},1,2" in once
+    assert read_editions(corpus, path).tolist() == [2, 2, *[3] * 17]
     extend_protocol(corpus, path)
     assert path.read_text() == once
 
@@ -226,8 +234,16 @@ def test_kept_scores_have_the_names_of_the_runs() -> None:
     with np.load(SCORES / "scores.npz") as scores:
         names = {f"{run.name}|{model}" for run in runs(config) for model in run.models}
         assert set(scores.files) == names | {"sound"}
+
+
+@AWAITED
+def test_kept_answers_are_of_every_bundle() -> None:
+    with np.load(SCORES / "answers.npz") as answers, np.load(SCORES / "scores.npz") as scores:
+        assert set(answers.files) == {*(f"{b}|{s}" for b in BUNDLES for s in SEEDS), "sound"}
+        np.testing.assert_array_equal(answers["sound"], scores["sound"])
     with np.load(SCORES / "conditions.npz") as conditions:
-        assert set(conditions.files) == {*CONDITIONS, "rows"}
+        kinds = (*CONDITIONS, "channels")
+        assert set(conditions.files) == {*(f"{b}|{k}" for b in BUNDLES for k in kinds), "rows"}
 
 
 def test_a_fold_s_stack_does_not_look_at_the_fold() -> None:
@@ -240,40 +256,3 @@ def test_a_fold_s_stack_does_not_look_at_the_fold() -> None:
     other = stacked(models, is_spoof, folds, 2, seed=1)
     assert one == other
     assert stacked(models, is_spoof, folds, 1, seed=1) != one
-
-
-@pytest.mark.parametrize("name", CONDITIONS)
-def test_a_condition_changes_sound_as_it_says(name: str) -> None:
-    sound = speech(3.0, seed=2)
-    heard = np.asarray(CONDITIONS[name](sound, np.random.default_rng(0)))
-    assert np.isfinite(heard).all() and np.std(heard) > 0
-    if name not in OTHER_LENGTH:
-        assert len(heard) == len(sound)
-    if name not in {"clean", "4 s", "trimmed silence"}:
-        assert len(heard) != len(sound) or not np.allclose(heard, sound, atol=1e-6)
-    level_db = 20 * np.log10(np.std(heard) / np.std(sound))
-    expected = {"level -20 dB": -20.0, "level +10 dB": 10.0}.get(name)
-    if expected is not None:
-        assert level_db == pytest.approx(expected, abs=0.01)
-    if name.startswith("noise"):
-        snr_db = -20 * np.log10(np.std(heard - sound) / np.std(sound))
-        assert snr_db == pytest.approx(float(name.split()[1]), abs=0.1)
-    if name in {"8 kHz band limit", "G.711 mu-law", "G.711 A-law", "AMR-NB 12.2 kb/s"}:
-        power = np.abs(np.fft.rfft(heard)) ** 2
-        assert power[len(power) // 2 + 500 :].sum() < 1e-3 * power.sum()
-    if name in {"1 s", "2 s"}:
-        assert len(heard) == 16_000 * int(name[0])
-    if name == ZEROS:
-        np.testing.assert_array_equal(heard[1600:-1600], sound)
-        assert not heard[:1600].any() and not heard[-1600:].any()
-
-
-def test_matching_leaves_no_level_length_or_silence() -> None:
-    change = CONDITIONS["matched level, length, silence"]
-    rng = np.random.default_rng(0)
-    quiet = np.zeros(8000, np.float32)
-    one = change(speech(3.0, seed=2), rng)
-    other = change(np.concatenate([quiet, 0.1 * speech(4.5, seed=2), quiet]), rng)
-    assert len(one) == len(other)
-    assert np.std(one) == pytest.approx(np.std(other), rel=0.05)
-    assert one[:160].any() and other[:160].any() and other[-160:].any()

@@ -50,13 +50,13 @@ def test_names_and_versions(ref: str, root: Path) -> None:
     assert find_bundle(root, str(bundle.folder)) == find_bundle(root, bundle.folder) == bundle
 
 
-@pytest.mark.parametrize("ref", ["default", "bonafide", OF_SHIPPED["sha256"][:10]])
+@pytest.mark.parametrize("ref", ["default", "default:6", OF_SHIPPED["sha256"][:10]])
 def test_the_shipped_one(ref: str, root: Path) -> None:
     assert bundle_folder(root, ref) == SHIPPED
 
 
 def test_a_kept_one_goes_before_the_shipped_one(tmp_path: Path) -> None:
-    for name in ("default", "bonafide"):
+    for name in ("default", "fast"):
         kept = keep(tmp_path, made(tmp_path / name, name, ""), {}, "card")
         assert bundle_folder(tmp_path, name) == kept.folder
 
@@ -77,7 +77,7 @@ def test_what_names_no_bundle(ref: str, root: Path) -> None:
     with pytest.raises(BundleError, match=f"no bundle {ref!r}; known are cafe0123:2") as caught:
         bundle_folder(root, ref)
     assert caught.value.code == "no_bundle"
-    assert caught.value.message.endswith("cafe0123:1, mine:2, mine:1, default")
+    assert caught.value.message.endswith("cafe0123:1, mine:2, mine:1, default, fast")
 
 
 def test_the_start_of_two_hashes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,20 +11,32 @@ import numpy as np
 import pytest
 
 from bonafide.corpora.schema import Corpus, Row
+from bonafide.evaluation.metrics import Interval, eer
 from bonafide.training.config import read_config
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.store import FeatureStore
-from research.ablations import MODELS, runs
-from research.conditions import CONDITIONS
+from research.ablations import MODELS, SEEDS, runs
+from research.answers import ANSWER, answers_of, configured
+from research.changes import BY_CHANNEL, CONDITIONS
 from research.folds import source_id, speaker_folds
-from research.judging import Results
+from research.held_out import out_of_fold
+from research.judging import BUNDLES, REFERENCE, Results
+from research.limits import COSTLY, Limit, limits
 from research.protocol import CONFIG, SCORES
 from research.results import page, read_scores, write_card
-from research.sections import outcomes
 from research.workspace import Workspace
 
 N_ROWS, N_SOURCES, N_FOLDS = 240, 16, 4
+CHANNELS = [{"name": name} for name in BY_CHANNEL]
+THRESHOLDS = {"bonafide_to": 0.15, "spoof_from": 0.85}
+MANIFESTS = {
+    bundle: {"prior_spoof": 0.5, "thresholds": THRESHOLDS}
+    | ({} if bundle == REFERENCE else {"channels": CHANNELS})
+    for bundle in BUNDLES
+}
+# Fails, as it must, as soon as the page was made from the scores of all bundles.
+AWAITED = pytest.mark.xfail(strict=True, reason="docs/results holds scores of one bundle alone")
 
 
 def corpus_of(rng: np.random.Generator) -> Corpus:
@@ -58,13 +71,46 @@ def results() -> Results:
             odds = sign + 1.5 * rng.normal(size=(N_FOLDS, N_ROWS))
             p_spoof = (1 / (1 + np.exp(-odds))).T.astype(np.float32)
             scores[f"{run.name}|{model}"] = p_spoof if run.nested else p_spoof[:, 0]
+    return Results(
+        workspace=workspace,
+        scores=scores,
+        conditions=conditions_of(rng, sign),
+        answers={
+            f"{bundle}|{seed}": answers(rng, sign, bundle) for bundle in BUNDLES for seed in SEEDS
+        },
+        edition=source % 2 + 2,
+        speed=json.loads((SCORES / "bench.json").read_text()),
+        resamples=20,
+    )
+
+
+def answers(
+    rng: np.random.Generator, sign: np.ndarray, bundle: str, condition: str = "clean"
+) -> np.ndarray:
+    """Make answers that the reference gives worse, above all on the telephone."""
+    channel = list(BY_CHANNEL).index(CONDITIONS[condition].channel)
+    worse = bundle == REFERENCE and CONDITIONS[condition].channel == "telephone"
+    told = 0.5 if worse else 2 + BUNDLES.index(bundle)
+    outputs = {"llr": 2 * rng.normal(size=len(sign)) - told * sign}
+    named = np.where(rng.random(len(sign)) < 0.75, channel, 0)
+    return answers_of(
+        outputs | ({} if bundle == REFERENCE else {"channel": np.eye(len(CHANNELS))[named]}),
+        MANIFESTS[bundle],
+    )
+
+
+def conditions_of(rng: np.random.Generator, sign: np.ndarray) -> dict[str, np.ndarray]:
     judged = np.arange(0, N_ROWS, 2)
-    conditions = {
-        name: np.float32(3 * rng.normal(size=(len(judged), 6)) - 2 * sign[judged, None])
+    found = {
+        f"{bundle}|{name}": answers(rng, sign[judged], bundle, name)
+        for bundle in BUNDLES
         for name in CONDITIONS
     }
-    speed = json.loads((SCORES / "bench.json").read_text())
-    return Results(workspace, scores, {"rows": judged, **conditions}, speed, resamples=20)
+    names = {
+        f"{bundle}|channels": np.array([c["name"] for c in MANIFESTS[bundle].get("channels", ())])
+        for bundle in BUNDLES
+    }
+    return {"rows": judged, **names, **found}
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +126,12 @@ def headings(text: str) -> list[str]:
     return [*(line for line in lines if line.startswith("#")), *heads, *summaries]
 
 
+@AWAITED
 def test_the_kept_page_has_the_headings_of_the_one_made_now(made: str) -> None:
     assert headings(SCORES.with_suffix(".md").read_text()) == headings(made)
 
 
+@AWAITED
 def test_the_kept_page_has_the_rows_of_the_one_made_now(made: str) -> None:
     """Of every table but those by kind of recording, which the corpus decides."""
     before = "## By kind of recording"
@@ -105,9 +153,9 @@ def test_every_run_is_on_the_page_with_its_own_error(results: Results, made: str
 
 def test_without_the_speakers_run_the_page_has_no_such_section(results: Results) -> None:
     fewer = {k: v for k, v in results.scores.items() if not k.startswith("speakers")}
-    text = page(Results(results.workspace, fewer, results.conditions, results.speed, 20))
+    text = page(replace(results, scores=fewer))
     assert "other speakers" not in text
-    assert ".\n\n## Calibration\n\n" in text
+    assert "|\n\n## Calibration\n\n" in text
 
 
 def test_a_fold_is_judged_by_what_did_not_see_it(results: Results) -> None:
@@ -121,22 +169,16 @@ def test_a_fold_is_judged_by_what_did_not_see_it(results: Results) -> None:
         else values
         for key, values in results.scores.items()
     }
-    other = Results(results.workspace, blind, results.conditions, results.speed)
+    other = replace(results, scores=blind)
     for name, llr in other.systems(1).items():
         np.testing.assert_array_equal(llr[own], ours[name][own])
     assert (other.systems(1)["decision"][~own] != ours["decision"][~own]).mean() > 0.9
 
 
-def test_outcomes_are_shares_of_what_was_decided() -> None:
-    p = np.array([0.1, 0.5, 0.9, 0.9, 0.1, 0.9])
-    is_spoof = np.array([False, False, False, True, True, True])
-    assert outcomes(p, is_spoof, (0.2, 0.8)) == pytest.approx([1 / 6, 1 / 2, 1 / 3])
-
-
 def test_a_card_is_completed_once(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = SimpleNamespace(manifest={"name": "x", "format": 1, "files": {}, "sha256": "0"})
+    known = SimpleNamespace(manifest={"name": "fast", "format": 1, "files": {}, "sha256": "0"})
     written = list[dict[str, object]]()
     monkeypatch.setattr("research.results.read_bundle", lambda folder: known)
     monkeypatch.setattr(
@@ -150,9 +192,10 @@ def test_a_card_is_completed_once(
     assert [line for line in once.splitlines() if line.startswith("## ")] == [
         *("## Limits", "## Channel conditions", "## Known failures", "## Latency")
     ]
+    assert "\n### fast\n" in once and "\n### default\n" not in once
     write_card(results, tmp_path)
     assert card.read_text() == once
-    assert written == [{"name": "x"}] * 2
+    assert written == [{"name": "fast"}] * 2
 
 
 def test_scores_of_other_recordings_raise(results: Results, tmp_path: Path) -> None:
@@ -167,3 +210,120 @@ def test_sources_are_named_by_their_hashes(results: Results, made: str) -> None:
     assert all(f"| {source_id(f's{number}')} |" in made for number in range(N_SOURCES - 1))
     assert not re.search(r"\| s\d+ \|", made)
     assert len(MODELS) + 4 == len(results.by_seed[0])
+
+
+def table_of(text: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading, without its first row."""
+    lines = text.partition(f"\n{heading}\n")[2].splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("| ---"))
+    rest = lines[start + 1 :]
+    end = next(n for n, line in enumerate([*rest, ""]) if not line.startswith("|"))
+    return [line.strip("| ").split(" | ") for line in rest[:end]]
+
+
+def test_every_bundle_has_its_table_of_conditions(results: Results, made: str) -> None:
+    for bundle in BUNDLES:
+        rows = {row[0]: row[1:] for row in table_of(made, f"### {bundle}")}
+        assert list(rows) == list(CONDITIONS)
+        heard = results.heard[bundle]
+        for name, (value, over, undecided, real, fake, named) in rows.items():
+            assert value.startswith(f"{100 * heard.eers[name].value:.1f} % [")
+            assert over.startswith(f"{100 * heard.over_clean(name).value:+.1f} [")
+            called = heard.answers[name]["called"]
+            assert undecided.startswith(f"{100 * np.mean(called == 0):.1f} % [")
+            for cell, spoof, wrong in ((real, False, -1), (fake, True, 1)):
+                own = called[heard.is_spoof == spoof]
+                counts = f"{np.sum(own == wrong)} of {np.sum(own != 0)}"
+                assert cell.partition(":")[0] == counts
+            assert named == "-" if bundle == REFERENCE else float(named.partition("%")[0]) > 60
+        assert rows["clean"][1] == "+0.0 [+0.0, +0.0]"
+
+
+def test_a_channel_is_judged_as_a_whole(results: Results, made: str) -> None:
+    rows = table_of(made, "## Channels at a glance")
+    assert [row[:2] for row in rows] == [[c, b] for c in BY_CHANNEL for b in BUNDLES]
+    heard = results.heard["fast"]
+    found = np.concatenate([heard.answers[name] for name in BY_CHANNEL["opus"]])
+    whole = eer(found["llr"], np.tile(heard.is_spoof, 3))
+    (row,) = (row for row in rows if row[:2] == ["opus", "fast"])
+    assert row[2].startswith(f"{100 * whole:.1f} % [")
+    assert row[3].startswith(f"{100 * np.mean(found['called'] == 0):.1f} % [")
+    (clean,) = (row for row in rows if row[:2] == ["clean", "fast"])
+    assert clean[2].startswith(f"{100 * heard.eers['clean'].value:.1f} % [")
+
+
+def test_a_channel_that_is_seldom_named_is_told(results: Results) -> None:
+    heard = results.heard["default"]
+    assert (heard.named_most("clean"), heard.named_most("voice note")) == ("clean", "opus")
+    silent = replace(heard, channels=())
+    assert silent.named_right("clean") is None and silent.named_most("clean") is None
+
+
+def test_bundles_that_were_not_scored_raise(results: Results) -> None:
+    fewer = {k: v for k, v in results.conditions.items() if k != "fast|Vorbis"}
+    with pytest.raises(SystemExit, match=r"no answers of fast to Vorbis; run .* --bundle fast"):
+        _ = replace(results, conditions=fewer).heard
+
+
+def test_editions_stand_apart(results: Results, made: str) -> None:
+    rows = table_of(made, "## Editions apart")
+    assert [row[0] for row in rows[::3]] == [
+        *(f"sources of edition {number}" for number in (2, 3)),
+        "all sources",
+    ]
+    assert [row[2] for row in rows] == [*BUNDLES] * 3
+    counts = [[int(n) for n in row[1].split(" of ")] for row in rows[::3]]
+    assert [a + b for a, b in zip(*counts[:2], strict=True)] == counts[2]
+
+
+class TestLimits:
+    def test_each_is_met_or_missed_by_its_value(self, results: Results) -> None:
+        found = limits(results)
+        cells = [row for part in found["parts"] for row in part["table"].splitlines()[2:]]
+        assert len(cells) == found["count"] == sum(part["count"] for part in found["parts"])
+        assert sum(row.endswith("| met |") for row in cells) == found["met"] > 0
+        assert any(row.endswith("| missed |") for row in cells)
+
+    def test_the_costly_channels_are_those_of_the_reference(self, results: Results) -> None:
+        eers = results.heard[REFERENCE].eers
+        table = limits(results)["parts"][1]["table"]
+        for name, value in eers.items():
+            channel = CONDITIONS[name].channel != "clean"
+            costly = channel and value.value > eers["clean"].value + COSTLY
+            assert (f"| {name}: EER below the reference's" in table) == costly
+        assert "GSM full rate" in table and "speed -6 %: EER over clean" in table
+
+    def test_few_verdicts_break_no_limit(self, results: Results) -> None:
+        silent = {key: value.copy() for key, value in results.conditions.items()}
+        silent["fast|Vorbis"]["called"] = 0
+        table = limits(replace(results, conditions=silent))["parts"][2]["table"]
+        assert "| fast | Vorbis" not in table and table.count("| default | Vorbis: ") == 1
+        assert "| fast | clean: inconclusive" in table
+
+    def test_a_limit_is_inclusive(self) -> None:
+        for value, least, met in ((0.1, False, True), (0.1, True, True), (0.11, False, False)):
+            limit = Limit("fast", "x", Interval(value, 0.0, 0.2), 0.1, least=least)
+            assert limit.met == met
+        gain = Limit("fast", "x", Interval(0.006, -0.01, 0.02), 0.008, least=True, difference=True)
+        assert gain.line == [
+            *("fast", "x", "0.60 [-1.0, 2.0] points", "at least 0.8 points", "missed"),
+        ]
+
+
+def test_answers_are_plain_arrays(results: Results, tmp_path: Path) -> None:
+    path, sound = tmp_path / "answers.npz", results.workspace.recordings.sha256
+    np.savez(path, allow_pickle=False, sound=sound.astype("U16"), **results.answers)
+    read = read_scores(path, sound)
+    assert read["fast|1"].dtype == ANSWER
+    np.testing.assert_array_equal(read["fast|1"], results.answers["fast|1"])
+
+
+def test_answers_out_of_fold_are_the_decisions_of_every_seed(results: Results) -> None:
+    found = out_of_fold(results, REFERENCE, configured(results.workspace.config.decision))
+    assert list(found) == [f"{REFERENCE}|{seed}" for seed in SEEDS]
+    for seed, systems in zip(SEEDS, results.by_seed, strict=True):
+        llr = systems["decision"]
+        kept = found[f"{REFERENCE}|{seed}"]
+        np.testing.assert_allclose(kept["llr"], llr, rtol=1e-6)
+        np.testing.assert_array_equal(kept["called"] != 0, np.abs(llr) >= np.log(0.85 / 0.15))
+        assert set(kept["channel"].tolist()) == {-1}

@@ -1,0 +1,84 @@
+"""What a recording seems to have gone through, and what that means for its verdict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bonafide.bundle import Bundle
+from bonafide.detection import ChannelHeard, Share
+from bonafide.types import WindowScores
+
+DISTANCE_TO = "distance_to"  # of a bundle's thresholds: farther from all channels, no verdict
+
+
+def channel_heard(bundle: Bundle, scores: WindowScores) -> ChannelHeard | None:
+    """Return the most probable channel of a recording.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Names the channels and tells the error rates on each.
+    scores : WindowScores
+        Of the recording's windows.
+
+    Returns
+    -------
+    ChannelHeard or None
+        None without windows, and with bundles that know no channels.
+    """
+    if scores.channel is None or not len(scores.channel):
+        return None
+    posterior = scores.channel.mean(axis=0)
+    best = int(posterior.argmax())
+    known = bundle.manifest["channels"][best]
+    wrong = bundle.channel_errors.get(known["name"], {}).get("wrong")
+    return ChannelHeard(
+        known["name"], float(posterior[best]), known["label"], Share(**wrong) if wrong else None
+    )
+
+
+def thresholds_on(
+    thresholds: Mapping[str, Any], channel: ChannelHeard | None
+) -> dict[str, float | None]:
+    """Return the thresholds that hold on a channel.
+
+    Parameters
+    ----------
+    thresholds : mapping of str to Any
+        A bundle's; those under ``channels`` go before the others.
+    channel : ChannelHeard or None
+        What the recording went through.
+
+    Returns
+    -------
+    dict of str to float or None
+        None: on this channel no such verdict is given.
+
+    Examples
+    --------
+    >>> known = {"bonafide_to": 0.1, "spoof_from": 0.9, "channels": {"opus": {"spoof_from": None}}}
+    >>> thresholds_on(known, ChannelHeard("opus", 0.8, "Opus", None))
+    {'bonafide_to': 0.1, 'spoof_from': None}
+    """
+    own = thresholds.get("channels", {}).get(channel.name, {}) if channel else {}
+    common = {key: value for key, value in thresholds.items() if key != "channels"}
+    return {**common, **own}
+
+
+def unlike_all(thresholds: Mapping[str, Any], scores: WindowScores) -> bool:
+    """Return whether a recording's channel is unlike all that a bundle knows.
+
+    Parameters
+    ----------
+    thresholds : mapping of str to Any
+        A bundle's.
+    scores : WindowScores
+        Of the recording's windows.
+
+    Returns
+    -------
+    bool
+        Whether their mean distance exceeds the bundle's bar; False where it has none.
+    """
+    if scores.distance is None or not len(scores.distance) or DISTANCE_TO not in thresholds:
+        return False
+    return bool(scores.distance.mean() > thresholds[DISTANCE_TO])

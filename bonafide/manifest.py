@@ -1,0 +1,126 @@
+"""What a bundle's manifest must hold, in each of its formats."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+FORMATS = (1, 2, 3)  # 3 where there are channels
+META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
+REQUIRED = (
+    *("name", "version", "feature_spec", "models", "views", "prior_spoof", "thresholds", "choice"),
+    "calibration",
+)
+OF_CHANNELS = ("channels", "stages", "hears")  # format 3 requires these too
+SIDES = ("bonafide_to", "spoof_from")
+# Base models and their labels in bundles of format 1, whose manifests do not name them.
+MODELS_OF_FORMAT_1 = {
+    "cnn": "CNN",
+    "rnn": "RNN",
+    "bilstm": "BiLSTM",
+    "gru": "GRU",
+    "xgboost": "XGBoost",
+}
+
+
+def format_of(manifest: Mapping[str, Any]) -> int:
+    """Return the format in which a manifest is written: 3 where it has channels, else 2."""
+    return 3 if "channels" in manifest else 2
+
+
+def complete(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest with every required entry, those that format 1 lacks filled in.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As it was read, of any of `FORMATS`.
+
+    Returns
+    -------
+    dict
+        Its entries.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If an entry is missing or not what it must be.
+    """
+    if manifest["format"] not in FORMATS:
+        raise ValueError(f"format {manifest['format']!r}: must be one of 1, 2, 3")
+    known: dict[str, Any] = {}
+    if manifest["format"] == 1:
+        known = {"models": list(MODELS_OF_FORMAT_1), "labels": MODELS_OF_FORMAT_1}
+    present = {**known, **manifest}
+    with_channels = manifest["format"] == 3
+    for key in (*REQUIRED, *(OF_CHANNELS if with_channels else ())):
+        present[key]
+    _require_names("models", present["models"])
+    labels = present.get("labels", {})
+    if not (isinstance(labels, dict) and all(isinstance(text, str) for text in labels.values())):
+        raise ValueError(f"labels={labels!r}: must give texts to names")
+    if with_channels:
+        _require_channels(present)
+        _require_stages(present)
+        _require_hears(present)
+    elif "channels" in present:
+        raise ValueError(f"format {manifest['format']}: must be 3, as there are channels")
+    return present
+
+
+def _require_names(what: str, names: Any) -> None:
+    """Raise a ValueError unless there are names, each of its own."""
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"{what}={names!r}: must be a list of names")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what}={names!r}: must not hold a name twice")
+
+
+def _require_known(what: str, seen: Iterable[str], known: Iterable[str]) -> None:
+    if strange := sorted(set(seen) - set(known)):
+        raise ValueError(f"{what}: {strange[0]!r} must be one of {', '.join(known)}")
+
+
+def _require_channels(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless channels have names and labels, and thresholds are of them."""
+    names = [channel["name"] for channel in manifest["channels"]]
+    _require_names("channels", names)
+    for channel in manifest["channels"]:
+        if not isinstance(channel["label"], str):
+            raise ValueError(f"channels: label {channel['label']!r} must be a text")
+    of_channels = manifest["thresholds"].get("channels", {})
+    for what, entries in (("thresholds", of_channels), ("channel_errors", errors_of(manifest))):
+        _require_known(f"{what} of a channel", entries, names)
+    for name, sides in of_channels.items():
+        _require_known(f"thresholds of {name}", sides, SIDES)
+        for side, value in sides.items():
+            if not (value is None or (isinstance(value, int | float) and 0 <= value <= 1)):
+                raise ValueError(f"{side}={value!r} of {name}: must be from 0 to 1, or null")
+
+
+def errors_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the error rates measured on each channel, by its name; empty in older formats."""
+    return dict(manifest.get("channel_errors", {}))
+
+
+def _require_stages(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless one or two stages decide with models that there are."""
+    stages = manifest["stages"]
+    if not (isinstance(stages, list) and len(stages) in (1, 2)):
+        raise ValueError(f"stages={stages!r}: must be a list of one or two")
+    if stages[-1]["prefix"] != "" or len({stage["prefix"] for stage in stages}) < len(stages):
+        raise ValueError("stages: the last one's prefix must be empty, and no other's")
+    for stage in stages:
+        _require_names("models of a stage", stage["models"])
+        _require_known("models of a stage", stage["models"], manifest["models"])
+        _require_known("choice of a stage", [stage["choice"]], META_MODELS)
+        stage["calibration"]
+    if len(stages) == 2:
+        for key in ("doubt_llr", "clean_from"):
+            float(manifest["route"][key])
+
+
+def _require_hears(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless each base model hears at least one vector."""
+    hears = manifest["hears"]
+    _require_known("hears", hears, manifest["models"])
+    for name in manifest["models"]:
+        _require_names(f"hears of {name}", hears[name])
