@@ -98,10 +98,11 @@ def _power(graph: GraphBuilder, waveform: str, n_samples: int) -> tuple[str, NDA
     by_rest = graph.integers(np.arange(HOP).reshape(-1, N_REST).T.ravel())
     columns = graph.add("Gather", graph.add("Transpose", columns, perm=[0, 2, 1]), by_rest, axis=1)
     sums = graph.add("Conv", columns, graph.constant(taps), group=N_REST)
-    sums = graph.add("Reshape", sums, graph.integers([0, 2 * N_REST, -1]))
+    per_rest = len(bins) // N_REST * n_frames  # sizes are named, for no -1 may stand beside no rows
+    sums = graph.add("Reshape", sums, graph.integers([-1, 2 * N_REST, per_rest]))
     spectrum = graph.add("MatMul", graph.constant(second), sums)
     squares = graph.add("Mul", spectrum, spectrum)
-    parts = graph.add("Reshape", squares, graph.integers([0, N_REST, 2, -1]))
+    parts = graph.add("Reshape", squares, graph.integers([-1, N_REST, 2, per_rest]))
     power = graph.add("ReduceSum", parts, graph.integers([2]), keepdims=0)
     return graph.add("Reshape", power, graph.integers([-1, len(bins), n_frames])), bins
 
