@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bonafide.detection import Detection
     from bonafide.detector import Detector
     from bonafide.errors import BonafideError
+    from bonafide.training.adaptation import adapt
     from bonafide.training.config import Config, read_config
     from bonafide.training.run import train
 
@@ -32,6 +33,7 @@ __all__ = [
     "Corpus",
     "Detection",
     "Detector",
+    "adapt",
     "read_bundle",
     "read_config",
     "read_corpus",
@@ -44,6 +46,7 @@ _HOME_OF = {
     "Corpus": "corpora.schema",
     "Detection": "detection",
     "Detector": "detector",
+    "adapt": "training.adaptation",
     "read_bundle": "bundle",
     "read_config": "training.config",
     "read_corpus": "corpora",

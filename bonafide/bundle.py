@@ -15,6 +15,7 @@ from bonafide.manifest import META_MODELS as META_MODELS
 from bonafide.manifest import complete, errors_of, format_of
 
 MANIFEST = "manifest.json"
+ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 
@@ -104,6 +105,7 @@ class Bundle(Artifact):
             *(("encoder",) if encoder else ()),
             *self.models,
             *(f"{each['prefix']}meta_{name}" for each in self.stages for name in META_MODELS),
+            *((ADAPTER,) if self.is_adapted else ()),
         )
 
     @property

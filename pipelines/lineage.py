@@ -70,8 +70,30 @@ def _step_nodes(run: PipelineRunResponse) -> list[Tree]:
     ]
 
 
+def _adapted_lineage(manifest: Facts) -> Tree:
+    parent, adaptation = manifest["parent"], manifest["adaptation"]
+    clips = {"rows": sum(adaptation["clips"].values()), "rows_sha256": adaptation["rows_sha256"]}
+    return {
+        "name": f"bundle {manifest['name']}:{manifest['version']}",
+        "facts": {"sha256": manifest["sha256"], "created": manifest["created"]},
+        "children": [
+            {"name": "own clips", "facts": clips},
+            {"name": "code", "facts": manifest["code"]},
+            {
+                "name": f"adapted from bundle {parent['name']}:{parent['version']}",
+                "facts": {"sha256": parent["sha256"]},
+            },
+        ],
+    }
+
+
 def model_lineage(model: str | None) -> Tree:
-    """Return the tree from a bundle back to its run, steps, artifacts, corpus, config and code."""
+    """Return the tree from a bundle back to its run, steps, artifacts, corpus, config and code.
+
+    An adapted bundle goes back to the bundle that it was made from, and to the clips.
+    """
+    if model and "parent" in (manifest := find_bundle(home(), model).manifest):
+        return _adapted_lineage(manifest)
     artifact = _find(model)
     facts = _facts(artifact)
     run = artifact.run

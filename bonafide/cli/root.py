@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": "bonafide.cli.train",
     "score": "bonafide.cli.score",
     "evaluate": "bonafide.cli.score",
+    "adapt": "bonafide.cli.adapt",
     "serve": "bonafide.cli.serve",
     "app": "bonafide.cli.serve",
     "keys": "bonafide.cli.keys",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,55 +12,69 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS, Bundle, write_bundle
-from bonafide.detector import PARTS_FROM, p_spoof_of, verdict_of
+from bonafide.bundle import ADAPTER, META_MODELS, Bundle, write_bundle
+from bonafide.detector import p_spoof_of, verdict_of
+from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import Chain
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.models import export_models, samples_of
 from bonafide.export.parity import largest, require_parity
+from bonafide.export.router import router_graph
 from bonafide.export.scaler import scaler_graph
+from bonafide.features.encoder import encoder_path
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.home import home
 from bonafide.models.examples import Standard
 from bonafide.models.xgboost import load_booster
 from bonafide.runtime import Graph
+from bonafide.training.channels import channel_of
 from bonafide.training.config import Config
 from bonafide.training.extraction import training_windows
 from bonafide.training.fitting import FittedBase
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import Calibration, Stack
+from bonafide.training.routing import Router
+from bonafide.training.rules import Answers, Rules
+from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
-from bonafide.types import Features
+from bonafide.types import Scores, WindowScores
 
 PARITY_ROWS = 64
+NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
 
 
-def export_stack(stack: Stack, folder: Path, models: Features) -> dict[str, float]:
-    """Write ``meta_<name>.onnx`` of both meta-models.
+def export_stack(stage: Stage, folder: Path, models: Scores, channel: Scores) -> dict[str, float]:
+    """Write ``<prefix>meta_<name>.onnx`` of both meta-models of a stage.
 
     Parameters
     ----------
-    stack : Stack
+    stage : Stage
         The fitted meta-models.
     folder : Path
         Receives the graphs.
-    models : ndarray of float32, shape (n_rows, n_models)
+    models : ndarray of float32, shape (n, n_models)
         Base scores on which graphs and meta-models are compared.
+    channel : ndarray of float32, shape (n, n_channels)
+        Posteriors of the channels, likewise.
 
     Returns
     -------
     dict of str to float
         Largest absolute difference of each graph.
     """
-    graphs = (meta_logistic_graph(stack.logistic), meta_trees_graph(load_booster(stack.trees)))
-    source = stack.predict(models)
+    stack, n_models = stage.stack, models.shape[1]
+    graphs = (
+        meta_logistic_graph(stack.logistic, n_models),
+        meta_trees_graph(load_booster(stack.trees), n_models),
+    )
+    source = stack.predict(models, channel)
     parity = {}
     for column, (name, graph) in enumerate(zip(META_MODELS, graphs, strict=True)):
-        path = folder / f"meta_{name}.onnx"
-        onnx.save(graph, str(path))
-        seen = Graph(path)({"models": models})["p_spoof"]
-        parity[f"meta_{name}"] = largest(seen, source[:, column])
+        file = f"{stage.prefix}meta_{name}"
+        onnx.save(graph, str(folder / f"{file}.onnx"))
+        seen = Graph(folder / f"{file}.onnx")({"models": models, "channel": channel})["p_spoof"]
+        parity[file] = largest(seen, source[:, column])
     return parity
 
 
@@ -70,10 +85,10 @@ def build_candidate(
     recordings: Recordings,
     store: FeatureStore,
     scaler: Mapping[str, Standard],
+    router: Router,
     fitted: Sequence[FittedBase],
-    stack: Stack,
-    calibration: Calibration,
-    parts_from: float | None,
+    stages: Sequence[Stage],
+    rules: Rules,
 ) -> tuple[Bundle, dict[str, float]]:
     """Export every model, compare each with its source on real features, and make a bundle.
 
@@ -82,21 +97,21 @@ def build_candidate(
     folder : Path
         Receives the bundle; must not exist.
     config : Config
-        Goes into the manifest; sets prior and thresholds.
+        Goes into the manifest; sets the prior.
     recordings : Recordings
         What the models were trained on; some are scored again.
     store : FeatureStore
         Of these recordings.
     scaler : mapping of str to Standard
-        By view, and of the statistics.
+        By view and vector.
+    router : Router
+        Tells channels apart.
     fitted : sequence of FittedBase
-        In the order of the bundle's `models`.
-    stack : Stack
-        Both meta-models, and which one decides.
-    calibration : Calibration
-        Of the meta-model that decides.
-    parts_from : float or None
-        The bar for parts, as `bonafide.training.parts.parts_bar` sets it; None for no parts.
+        The base models.
+    stages : sequence of Stage
+        Their meta-models.
+    rules : Rules
+        Calibrations, route and thresholds.
 
     Returns
     -------
@@ -116,14 +131,19 @@ def build_candidate(
         path.mkdir(parents=True)
     spec = store.spec
     onnx.save(build_frontend(spec), str(folder / "frontend.onnx"))
+    if spec.encoder:
+        shutil.copyfile(encoder_path(spec.encoder, home()), folder / "encoder.onnx")
+    fitted = in_order(fitted, stages)
     rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_ROWS).astype(np.intp))
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
-    samples = samples_of({base.name: base.view for base in fitted}, store, scaler, rows.tolist())
+    parity |= _export_router(router, store, scaler, rows, folder)
+    samples = samples_of(fitted, store, scaler, rows.tolist())
     parity |= export_models(fitted, samples, folder, work)
-    parity |= export_stack(stack, folder, np.stack([base.oof for base in fitted], axis=1))
-    manifest = _manifest(config, recordings, store, fitted, stack, calibration)
-    if parts_from is not None:
-        manifest["thresholds"][PARTS_FROM] = parts_from
+    oof = {base.name: base.oof[:, 0] for base in fitted}
+    for stage in stages:
+        models = np.stack([oof[name] for name in stage.models], axis=1)
+        parity |= export_stack(stage, folder, models, router.posteriors[:, 0])
+    manifest = _manifest(config, recordings, store, fitted, router, stages, rules)
     fuse(folder, spec, scaler, manifest)
     bundle = write_bundle(folder, manifest)
     parity |= fused_parity(bundle, recordings, rows)
@@ -131,11 +151,35 @@ def build_candidate(
     return bundle, parity
 
 
+def in_order(fitted: Sequence[FittedBase], stages: Sequence[Stage]) -> list[FittedBase]:
+    """Return base models in the order of the stages: those of the first, then the others."""
+    by_name = {base.name: base for base in fitted}
+    return [by_name[name] for name in dict.fromkeys(n for s in stages for n in s.models)]
+
+
+def _export_router(
+    router: Router,
+    store: FeatureStore,
+    scaler: Mapping[str, Standard],
+    rows: NDArray[np.intp],
+    folder: Path,
+) -> dict[str, float]:
+    onnx.save(router_graph(router), str(folder / "router.onnx"))
+    statistics = scaler[STATISTICS](store.view(STATISTICS)[rows])
+    seen = Graph(folder / "router.onnx")({STATISTICS: statistics})
+    posterior, distance = router(statistics)
+    ratio = seen["distance"] / np.maximum(distance, 1e-6)
+    return {
+        "router": largest(seen["channel"], posterior),
+        "router, distance": largest(ratio, np.ones_like(ratio)),
+    }
+
+
 def _export_scaler(
     store: FeatureStore, scaler: Mapping[str, Standard], rows: NDArray[np.intp], folder: Path
 ) -> float:
     onnx.save(scaler_graph(store.spec, scaler), str(folder / "scaler.onnx"))
-    features = {name: store.view(name)[rows] for name in (*store.spec.views, STATISTICS)}
+    features = {name: store.view(name)[rows] for name in store.names}
     seen = Graph(folder / "scaler.onnx")(features)
     return max(largest(seen[f"scaled_{n}"], scaler[n](values)) for n, values in features.items())
 
@@ -147,18 +191,12 @@ def fuse(
     manifest: Mapping[str, Any],
 ) -> None:
     """Write detector.onnx, made of the graphs in the folder."""
-    models = list(manifest["models"])
-    parts = (*models, *(f"meta_{name}" for name in META_MODELS))
-    fused = detector_graph(
-        spec,
-        scaler,
-        models,
-        {name: onnx.load(folder / f"{name}.onnx") for name in parts},
-        manifest["views"],
-        choice=manifest["choice"],
-        calibration=Calibration(**manifest["calibration"]),
-        prior_spoof=manifest["prior_spoof"],
-    )
+    names = [name for name in Bundle(folder, dict(manifest)).parts if name not in NOT_FUSED]
+    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in names}
+    fused = detector_graph(spec, scaler, graphs, manifest)
+    if "adaptation" in manifest:
+        adapter = onnx.load(folder / f"{ADAPTER}.onnx")
+        fused = adapted_graph(fused, adapter, manifest["prior_spoof"])
     onnx.save(fused, str(folder / "detector.onnx"))
 
 
@@ -186,17 +224,44 @@ def fused_parity(
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
     waveforms = training_windows(paths, bundle.spec)
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    llr, models, stack, *_ = Chain(bundle).score_windows(waveforms)
-    p_spoof = p_spoof_of(llr, manifest["prior_spoof"])
-    sources = {"p_spoof": p_spoof, "models": models, "stack": stack}
+    chain = Chain(bundle).score_windows(waveforms)
+    p_spoof = p_spoof_of(chain.llr, manifest["prior_spoof"])
     verdicts = [
         [verdict_of(p, manifest["thresholds"]) for p in side]
         for side in (fused["p_spoof"], p_spoof)
     ]
     return {
-        "detector": max(largest(fused[name], source) for name, source in sources.items()),
+        "detector": difference(fused, chain, manifest["prior_spoof"]),
         "detector, verdicts": float(sum(a != b for a, b in zip(*verdicts, strict=True))),
     }
+
+
+def difference(
+    fused: Mapping[str, NDArray[np.float32]], chain: WindowScores, prior_spoof: float
+) -> float:
+    """Return the largest difference of any probability between a fused graph and its chain.
+
+    Parameters
+    ----------
+    fused : mapping of str to ndarray
+        The graph's outputs.
+    chain : WindowScores
+        Of the same windows.
+    prior_spoof : float
+        Of p_spoof.
+
+    Returns
+    -------
+    float
+        NaN if one of both did not ask a base model that the other asked.
+    """
+    p_spoof = p_spoof_of(chain.llr, prior_spoof)
+    sources = {"p_spoof": p_spoof, "stack": chain.stack, "channel": chain.channel}
+    found = [largest(fused[name], source) for name, source in sources.items() if source is not None]
+    asked = ~np.isnan(chain.models)
+    if not np.array_equal(asked, ~np.isnan(fused["models"])):
+        return float("nan")
+    return max(*found, largest(fused["models"][asked], chain.models[asked]))
 
 
 def _manifest(
@@ -204,11 +269,24 @@ def _manifest(
     recordings: Recordings,
     store: FeatureStore,
     fitted: Sequence[FittedBase],
-    stack: Stack,
-    calibration: Calibration,
+    router: Router,
+    stages: Sequence[Stage],
+    rules: Rules,
 ) -> dict[str, Any]:
     values = config.model_dump(mode="json")
-    low, high = config.decision.undecided
+    entries = [
+        {
+            "prefix": stage.prefix,
+            "models": list(stage.models),
+            "choice": stage.stack.choice,
+            "calibration": asdict(calibration),
+            **_answered(answers),
+        }
+        for stage, calibration, answers in zip(
+            stages, rules.calibrations, rules.answers, strict=True
+        )
+    ]
+    last = entries[-1]
     return {
         "name": config.name,
         "version": "0",  # until it is kept
@@ -217,11 +295,19 @@ def _manifest(
         "models": [base.name for base in fitted],
         "labels": {base.name: base.label for base in fitted},
         "views": {base.name: base.view for base in fitted if base.view},
+        "hears": {base.name: list(base.hears) for base in fitted},
+        "channels": [
+            {"name": name, "label": channel_of(name).label} for name in router.channels
+        ],
         "corpus": {"rows_sha256": recordings.rows_sha256, "rows": len(recordings.corpus)},
         "config": values,
         "config_sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
         "prior_spoof": config.decision.prior_spoof,
-        "thresholds": {"bonafide_to": low, "spoof_from": high},
-        "choice": stack.choice,
-        "calibration": asdict(calibration),
+        "stages": entries,
+        **({"route": rules.route.to_json()} if rules.route else {}),
+        **{key: last[key] for key in ("choice", "calibration", "thresholds", "channel_errors")},
     }
+
+
+def _answered(answers: Answers) -> dict[str, Any]:
+    return {"thresholds": answers.thresholds, "channel_errors": answers.channel_errors}

@@ -1,17 +1,22 @@
 """The exported models one after another: what the fused detector is compared with."""
 
+from typing import Any
+
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS, Bundle
-from bonafide.features.spec import STATISTICS
+from bonafide.bundle import ADAPTER, META_MODELS, Bundle
+from bonafide.features.encoder import build_encoder
+from bonafide.features.spec import ENCODER, STATISTICS
 from bonafide.runtime import Graph
+from bonafide.training.rules import Route
 from bonafide.training.stacking import Calibration
-from bonafide.types import WindowScores
+from bonafide.types import Scores, WindowScores
 
 
 class Chain:
-    """Scores windows with the single graphs of a bundle.
+    """Scores windows with the single graphs of a bundle of format 3.
 
     Serving runs `detector.onnx`, and a candidate is judged by it; it must equal this chain.
 
@@ -22,25 +27,62 @@ class Chain:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._graph = {name: Graph(bundle.graph_path(name)) for name in bundle.parts}
-        self._models = bundle.models
-        self._view = bundle.manifest["views"]
-        self._calibration = Calibration(**bundle.manifest["calibration"])
-        self._choice = META_MODELS.index(bundle.manifest["choice"])
+        self._bundle, spec = bundle, bundle.spec
+        names = [name for name in bundle.parts if name != ENCODER]
+        self._graph = {name: Graph(bundle.graph_path(name)) for name in names}
+        if spec.encoder:
+            model = onnx.load(bundle.graph_path(ENCODER))
+            pooled = build_encoder(model, spec.encoder, spec.window_samples, spec.rms_floor)
+            self._graph[ENCODER] = Graph(pooled.SerializeToString())
 
     def score_windows(self, waveforms: NDArray[np.float32]) -> WindowScores:
         """Score windows, (n, window_samples), as `Detector.score_windows` does."""
-        scaled = self._graph["scaler"](self._graph["frontend"]({"waveform": waveforms}))
-        columns = []
-        for name in self._models:
-            inputs = {STATISTICS: scaled[f"scaled_{STATISTICS}"]}
-            if name in self._view:
-                inputs["frames"] = scaled[f"scaled_{self._view[name]}"]
-            columns.append(self._graph[name](inputs)["p_spoof"])
-        models = np.stack(columns, axis=1)
+        manifest, stages = self._bundle.manifest, self._bundle.stages
+        scaled = self._scaled(waveforms)
+        routed = self._graph["router"]({STATISTICS: scaled[STATISTICS]})
+        channel = routed["channel"]
+        models = np.stack([self._scores(name, scaled) for name in self._bundle.models], axis=1)
+        found = []
+        for stage in stages:
+            columns = [self._bundle.models.index(name) for name in stage["models"]]
+            found.append(self._decided(stage, models[:, columns], channel))
+        llr, stack = found[-1]
+        if len(stages) == 2:
+            route = Route.from_json(manifest["route"])
+            asked = route.asks(found[0][0], route.p_spared(channel, self._bundle.channels))
+            llr = np.where(asked, llr, found[0][0])
+            stack = np.where(asked[:, None], stack, found[0][1])
+            known = np.isin(self._bundle.models, stages[0]["models"])
+            models = np.where(asked[:, None] | known, models, np.nan)
+        if ADAPTER in self._graph:
+            llr = self._graph[ADAPTER]({"llr": llr, "models": models})["adapted"]
+        return WindowScores(llr, models, stack, channel, routed["distance"])
+
+    def _scaled(self, waveforms: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        features = self._graph["frontend"]({"waveform": waveforms})
+        if ENCODER in self._graph:
+            features |= self._graph[ENCODER]({"waveform": waveforms})
+        scaled = self._graph["scaler"](features)
+        return {name.removeprefix("scaled_"): values for name, values in scaled.items()}
+
+    def _scores(self, name: str, scaled: dict[str, NDArray[np.float32]]) -> Scores:
+        vectors = [scaled[vector] for vector in self._bundle.hears[name]]
+        inputs = {STATISTICS: np.concatenate(vectors, axis=1)}
+        if name in self._bundle.manifest["views"]:
+            inputs["frames"] = scaled[self._bundle.manifest["views"][name]]
+        return self._graph[name](inputs)["p_spoof"]
+
+    def _decided(
+        self, stage: dict[str, Any], models: Scores, channel: Scores
+    ) -> tuple[Scores, Scores]:
+        """Return a stage's llr and stack."""
+        inputs = {"models": models, "channel": channel}
         stack = np.stack(
-            [self._graph[f"meta_{name}"]({"models": models})["p_spoof"] for name in META_MODELS],
+            [
+                self._graph[f"{stage['prefix']}meta_{name}"](inputs)["p_spoof"]
+                for name in META_MODELS
+            ],
             axis=1,
         )
-        llr = self._calibration.llr(stack[:, self._choice])
-        return WindowScores(llr.astype(np.float32), models, stack)
+        llr = Calibration(**stage["calibration"]).llr(stack[:, META_MODELS.index(stage["choice"])])
+        return llr.astype(np.float32), stack

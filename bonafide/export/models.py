@@ -11,7 +11,7 @@ from bonafide.display import reporter
 from bonafide.errors import BonafideError
 from bonafide.export.parity import largest
 from bonafide.features.spec import STATISTICS
-from bonafide.models import family
+from bonafide.models import family_of
 from bonafide.models.base import Inputs
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Standard
@@ -27,7 +27,7 @@ Samples = Mapping[str, Inputs]
 
 
 def samples_of(
-    views: Mapping[str, str],
+    fitted: Sequence[FittedBase],
     store: FeatureStore,
     scaler: Mapping[str, Standard],
     rows: Sequence[int],
@@ -36,12 +36,12 @@ def samples_of(
 
     Parameters
     ----------
-    views : mapping of str to str
-        View of each base model; empty for a model of statistics alone.
+    fitted : sequence of FittedBase
+        The base models.
     store : FeatureStore
         Holds the features, not standardised.
     scaler : mapping of str to Standard
-        By view, and of the statistics.
+        By view and vector.
     rows : sequence of int
         Rows of the store.
 
@@ -51,12 +51,13 @@ def samples_of(
         By base model, what `BaseModel.score` takes.
     """
     chosen = list(rows)
-    known = scaler[STATISTICS](store.view(STATISTICS)[chosen])
-    frames = {view: scaler[view](store.view(view)[chosen]) for view in set(views.values()) if view}
-    return {
-        name: {STATISTICS: known, **({"frames": frames[view]} if view else {})}
-        for name, view in views.items()
-    }
+    names = {name for base in fitted for name in (*base.hears, base.view) if name}
+    scaled = {name: scaler[name](store.view(name)[chosen]) for name in names}
+    samples = {}
+    for base in fitted:
+        inputs = {STATISTICS: np.concatenate([scaled[name] for name in base.hears], axis=1)}
+        samples[base.name] = {**inputs, **({"frames": scaled[base.view]} if base.view else {})}
+    return samples
 
 
 def export_models(
@@ -149,7 +150,7 @@ def convert_models(
         Empty: the results are files.
     """
     for done, job in enumerate(jobs, start=1):
-        chosen, place = family(job["name"]), Path(folder) / job["name"]
+        chosen, place = family_of(job["name"], job["model"]), Path(folder) / job["name"]
         base = chosen(chosen.Config.model_validate(job["model"]), FitConfig(), 0)
         base.load(Path(job["path"]))
         with np.load(f"{place}_samples.npz") as arrays:

@@ -10,7 +10,7 @@ import onnx
 
 from bonafide.bundle import Bundle, write_bundle
 from bonafide.detector import p_spoof_of
-from bonafide.export.candidate import fuse
+from bonafide.export.candidate import difference, fuse
 from bonafide.export.chain import Chain
 from bonafide.export.parity import largest, require_parity
 from bonafide.export.scaler import read_standards
@@ -61,9 +61,7 @@ def rebuild(
 
 
 def _difference(bundle: Bundle, waveforms: Waveform) -> float:
-    """Return the largest difference of any p_spoof between the fused graph and the chain."""
+    """Return the largest difference of any probability between the fused graph and the chain."""
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    llr, models, stack, *_ = Chain(bundle).score_windows(waveforms)
-    p_spoof = p_spoof_of(llr, bundle.manifest["prior_spoof"])
-    wanted = {"p_spoof": p_spoof, "models": models, "stack": stack}
-    return max(largest(np.asarray(fused[name]), source) for name, source in wanted.items())
+    chain = Chain(bundle).score_windows(waveforms)
+    return difference(fused, chain, bundle.manifest["prior_spoof"])

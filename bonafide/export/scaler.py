@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from bonafide.features.graph import GraphBuilder
-from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.features.spec import FeatureSpec
 from bonafide.models.examples import Standard
 
 
@@ -57,7 +57,7 @@ def read_standards(scaler: onnx.ModelProto) -> dict[str, Standard]:
     Returns
     -------
     dict of str to Standard
-        By view, and of the statistics.
+        By view and vector.
     """
     constants = {each.name: numpy_helper.to_array(each) for each in scaler.graph.initializer}
     after = {node.input[0]: node for node in scaler.graph.node}
@@ -72,12 +72,12 @@ def read_standards(scaler: onnx.ModelProto) -> dict[str, Standard]:
 
 
 def scaler_graph(spec: FeatureSpec, standards: Mapping[str, Standard]) -> onnx.ModelProto:
-    """Build the scaler of every view and the statistics: ``<name>`` -> ``scaled_<name>``."""
+    """Build the scaler of every view and vector: ``<name>`` -> ``scaled_<name>``."""
     graph = GraphBuilder("scaler")
     shapes: dict[str, list[int | str]] = {
         name: ["batch", spec.n_frames(view), view.n_features] for name, view in spec.views.items()
     }
-    shapes[STATISTICS] = ["batch", spec.n_statistics]
+    shapes |= {name: ["batch", size] for name, size in spec.vectors.items()}
     for name, shape in shapes.items():
         scaled = add_standard(graph, graph.input(name, shape), standards[name])
         graph.output(f"scaled_{name}", scaled, shape)

@@ -245,7 +245,7 @@ def add_features(
     groups = {name: views for name, views in groups.items() if views and name in vectors}
     counted = [view for views in groups.values() for view in views.values()]
     wanted = list(dict.fromkeys((*named.values(), *counted)))
-    waveform = _at_unit_level(graph, spec, _without_offset(graph, waveform))
+    waveform = at_unit_level(graph, spec.rms_floor, waveform)
     values: dict[ViewSpec, str] = {}
     for n_fft, hop in dict.fromkeys((view.n_fft, view.hop_samples) for view in wanted):
         together = [view for view in wanted if (view.n_fft, view.hop_samples) == (n_fft, hop)]
@@ -298,17 +298,29 @@ def _taps(view: ViewSpec) -> Table:
     return np.asarray(taps.transpose(0, 2, 1), dtype=np.float32)
 
 
-def _without_offset(graph: "GraphBuilder", waveform: str) -> str:
-    """Subtract each window's mean: [batch, samples] -> the same."""
+def at_unit_level(graph: "GraphBuilder", rms_floor: float, waveform: str) -> str:
+    """Add the removal of windows' offset and level: [batch, samples] -> the same.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Receives the nodes.
+    rms_floor : float
+        Windows quieter than this RMS (full scale 1) are not amplified further.
+    waveform : str
+        Windows, [batch, n_samples].
+
+    Returns
+    -------
+    str
+        Windows without offset, at unit RMS.
+    """
     # A constant is no sound, but it is level, and the lowest filters hear it.
-    return graph.add("Sub", waveform, graph.add("ReduceMean", waveform, axes=[1], keepdims=1))
-
-
-def _at_unit_level(graph: "GraphBuilder", spec: FeatureSpec, waveform: str) -> str:
-    """Bring windows to unit RMS: [batch, samples] -> the same."""
+    offset = graph.add("ReduceMean", waveform, axes=[1], keepdims=1)
+    waveform = graph.add("Sub", waveform, offset)
     square = graph.add("Mul", waveform, waveform)
     mean_square = graph.add("ReduceMean", square, axes=[1], keepdims=1)
-    level = graph.add("Max", mean_square, graph.constant(spec.rms_floor**2))
+    level = graph.add("Max", mean_square, graph.constant(rms_floor**2))
     return graph.add("Div", waveform, graph.add("Sqrt", level))
 
 

@@ -184,7 +184,6 @@ def default_narrow() -> dict[str, ViewSpec]:
     return {
         "narrow_middle": middle,
         "narrow_full": ViewSpec("lfcc", 40, 30, low_hz=100.0, high_hz=3_600.0),
-        "narrow_long": ViewSpec("lfcc", 64, 40, low_hz=100.0, high_hz=3_600.0, n_fft=1024),
     }
 
 

@@ -108,7 +108,6 @@ def default_models(encoder: bool = False) -> dict[str, ModelConfig]:
     models["robust"] = dense.model_validate(ROBUST)
     if encoder:
         models["encoder"] = dense.model_validate(OF_ENCODER)
-        models["encoder_robust"] = dense.model_validate(OF_ENCODER_ROBUST)
     return models
 
 
@@ -116,25 +115,27 @@ ROBUST = {
     "family": "dense",
     "label": "Robust network",
     "hears": (STATISTICS, NARROW),
-    "fit": {"augmentation_weight": 0.5, "epochs": 120},
+    "fit": {"augmentation_weight": 0.5, "batch_rows": 128},
 }
-OF_ENCODER = {"family": "dense", "label": "Speech encoder", "hears": (ENCODER,)}
-OF_ENCODER_ROBUST = {
-    **OF_ENCODER,
-    "label": "Speech encoder, robust",
-    "fit": {"augmentation_weight": 1.0},
+OF_ENCODER = {
+    "family": "dense",
+    "label": "Speech encoder",
+    "hears": (ENCODER,),
+    "statistics_width": 128,
+    "fit": {"augmentation_weight": 1.0, "batch_rows": 128},
 }
 
 
 class CascadeConfig(Section):
     """Which windows go on to the base models that hear the encoder.
 
-    Those whose channel is ``clean`` with a probability under ``clean_from``, and of the others the
-    ``share`` whose score is most doubtful.
+    Those whose channel is one of ``spared`` with a probability under ``clean_from``, and of the
+    others the most doubtful ones, until they make up ``share`` of the recordings together.
     """
 
     share: float = Field(0.4, ge=0.0, le=1.0)
     clean_from: float = Field(0.5, ge=0.0, le=1.0)
+    spared: tuple[str, ...] = (CLEAN, "codec")
 
 
 class CostsConfig(Section):
@@ -150,11 +151,15 @@ class DecisionConfig(Section):
 
     No verdict is given where even the likelier one is expected to cost more than none (Chow,
     1970): with a cost of 1 for a wrong verdict and 0.2 for none, where p_spoof lies between 0.2
-    and 0.8.
+    and 0.8. On a channel that the detector knows, thresholds of its own take their place: those
+    that decide most recordings while at most ``max_wrong`` of the decided of either label are
+    wrong, out of fold. None leaves the costs to decide everywhere.
     """
 
     prior_spoof: Share = 0.5
     costs: CostsConfig = CostsConfig()
+    max_wrong: Share | None = 0.06
+    max_wrong_clean: Share | None = 0.1
 
     @property
     def undecided(self) -> tuple[float, float]:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError, storage_error
-from bonafide.features.encoder import save_encoder
+from bonafide.features.encoder import EncoderSpec, build_encoder, encoder_path
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
+from bonafide.home import home
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
@@ -171,9 +172,16 @@ def _create(
             raise known from error
         raise
     if spec.encoder:
-        save_encoder(spec.encoder, spec.window_samples, folder / PART)
+        _save_encoder(spec, spec.encoder, folder / PART)
     (folder / DONE).write_text("")  # last: a folder with this file is a store
     return FeatureStore(folder)
+
+
+def _save_encoder(spec: FeatureSpec, encoder: EncoderSpec, path: Path) -> None:
+    import onnx
+
+    model = onnx.load(encoder_path(encoder, home()))
+    onnx.save(build_encoder(model, encoder, spec.window_samples, spec.rms_floor), path)
 
 
 def _reserve(path: Path) -> None:

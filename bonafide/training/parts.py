@@ -6,16 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import UNKNOWN
-from bonafide.detector import llr_at
 from bonafide.evaluation.metrics import Interval
 from bonafide.parts import MIN_WINDOWS, evidence, runs
-from bonafide.training.config import Config
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import Calibration, Stack
-from bonafide.types import AnyFloats, Floats, Scores
+from bonafide.types import AnyFloats, Floats
 
 MAX_PER_HOUR = 1.0  # false parts in genuine speech: the upper end of the interval
 MIN_HOURS = 1.0  # of genuine speech, below which no bar can be told
@@ -138,14 +134,13 @@ def put_together(clips: Mapping[str, AnyFloats], seed: int) -> Iterator[tuple[st
 
 
 def parts_bar(
-    config: Config,
+    llr: AnyFloats,
+    spoof_llr: float,
     recordings: Recordings,
     folds: Folds,
-    stack: Stack,
-    calibration: Calibration,
     *,
-    cross_fitted: Scores,
     window_s: float,
+    seed: int,
 ) -> float | None:
     """Set the bar from which a run of windows is a part.
 
@@ -154,20 +149,18 @@ def parts_bar(
 
     Parameters
     ----------
-    config : Config
-        Holds prior, costs and seed.
+    llr : ndarray of float, shape (n_rows,)
+        Cross-fitted scores of the recordings.
+    spoof_llr : float
+        The llr up to which a whole recording is judged a spoof.
     recordings : Recordings
         Their sources tell which clips belong together.
     folds : Folds
         Rows of the test side are left out.
-    stack : Stack
-        Says which meta-model decides.
-    calibration : Calibration
-        Of the one that decides.
-    cross_fitted : ndarray of float32, shape (n_rows, 2)
-        p_spoof of both meta-models.
     window_s : float
         Seconds that a clip's score stands for.
+    seed : int
+        Of the orders in which clips are put together.
 
     Returns
     -------
@@ -177,8 +170,5 @@ def parts_bar(
     corpus = recordings.corpus
     source = corpus.column("source").astype(np.str_)
     genuine = np.flatnonzero(~folds.is_test & ~corpus.is_spoof & (source != UNKNOWN))
-    llr = calibration.llr(cross_fitted[genuine, META_MODELS.index(stack.choice)])
-    decision = config.decision
-    spoof_llr = llr_at(decision.undecided[1], decision.prior_spoof)
-    together = put_together(by_source(llr, source[genuine]), config.seed)
+    together = put_together(by_source(llr[genuine], source[genuine]), seed)
     return Alarms.count(together, window_s=window_s, spoof_llr=spoof_llr).bar()

@@ -1,4 +1,4 @@
-"""Stacking: fit two meta-models on out-of-fold scores, choose the better one, calibrate it."""
+"""Stacking: fit two meta-models on out-of-fold scores by channel, and choose the better one."""
 
 import json
 from collections.abc import Sequence
@@ -13,9 +13,11 @@ from sklearn.linear_model import LogisticRegression
 
 from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
+from bonafide.corpora.schema import Corpus
 from bonafide.evaluation.metrics import log_loss
 from bonafide.training.folds import Folds
-from bonafide.types import Mask, Scores
+from bonafide.training.routing import Router
+from bonafide.types import AnyFloats, Floats, Mask, Scores
 
 if TYPE_CHECKING:
     from bonafide.training.fitting import FittedBase
@@ -47,6 +49,54 @@ def even_weights(is_spoof: Mask) -> NDArray[np.float64]:
     return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
 
 
+def meta_inputs(models: AnyFloats, channel: AnyFloats) -> Floats:
+    """Return what the logistic meta-model is fitted on.
+
+    Parameters
+    ----------
+    models : ndarray of float, shape (n, n_models)
+        p_spoof of the base models.
+    channel : ndarray of float, shape (n, n_channels)
+        Posteriors of the channels.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_channels * (1 + n_models))
+        The posteriors, then channel after channel its posterior times the models' log odds: each
+        channel has an offset and weights of its own.
+    """
+    odds = log_odds(models)[:, None, :] * np.asarray(channel, np.float64)[:, :, None]
+    return np.concatenate([channel, odds.reshape(len(odds), -1)], axis=1)
+
+
+def row_weights(source: NDArray[Any], is_spoof: Mask, stretches: Sequence[str]) -> Floats:
+    """Weigh recordings and copies so that channels count alike, and in each of them both classes.
+
+    Parameters
+    ----------
+    source : ndarray, shape (n_rows,)
+        The source of each row.
+    is_spoof : ndarray of bool, shape (n_rows,)
+        Labels, both of them present.
+    stretches : sequence of str
+        Channel of the recordings and of each copy.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_stretches)
+        In proportion to the power -1/2 of how many rows share source and label; 1 on average.
+    """
+    member = np.unique(source, return_inverse=True)[1]
+    kind = 2 * member + is_spoof
+    weight = np.bincount(kind)[kind] ** -0.5
+    for label in (False, True):
+        weight[is_spoof == label] *= 0.5 / weight[is_spoof == label].sum()
+    names, counts = np.unique(np.array(stretches), return_counts=True)
+    share = {name: 1 / len(names) / count for name, count in zip(names, counts, strict=True)}
+    by_stretch = np.array([share[name] for name in stretches])
+    return np.asarray(weight[:, None] * by_stretch * len(weight) * len(by_stretch))
+
+
 @dataclass(frozen=True)
 class Linear:
     """A logistic regression: p = sigmoid(x @ coefficients + intercept)."""
@@ -60,10 +110,12 @@ class Linear:
         return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float32)
 
 
-def fit_linear(x: NDArray[np.floating[Any]], is_spoof: Mask, *, strength: float = 1.0) -> Linear:
-    """Fit scikit-learn's logistic regression with both classes counting alike."""
+def fit_linear(
+    x: NDArray[np.floating[Any]], is_spoof: Mask, weights: AnyFloats, *, strength: float = 1.0
+) -> Linear:
+    """Fit scikit-learn's logistic regression with a weight for each row."""
     model = LogisticRegression(C=strength, max_iter=1000)
-    model.fit(x, is_spoof, sample_weight=even_weights(is_spoof))
+    model.fit(x, is_spoof, sample_weight=weights)
     return Linear(tuple(float(c) for c in model.coef_[0]), float(model.intercept_[0]))
 
 
@@ -74,9 +126,9 @@ class Stack(Artifact):
     Parameters
     ----------
     logistic : Linear
-        On the log odds of the base models' p_spoof, in the order of the configuration.
+        On `meta_inputs`: the base models' log odds, in the order of the stage, by channel.
     trees : bytes
-        An XGBoost booster as UBJSON, on the base models' p_spoof.
+        An XGBoost booster as UBJSON, on the base models' p_spoof and the channels' posteriors.
     choice : {"logistic", "xgboost"}
         The one with the lower out-of-fold log loss.
     log_loss : dict of str to float
@@ -115,23 +167,61 @@ class Stack(Artifact):
         """Return the choice and what it was made by."""
         return {"choice": self.choice, "log_loss": dict(self.log_loss)}
 
-    def predict(self, models: Scores) -> Scores:
-        """Return p_spoof of both meta-models, (n_rows, 2), from base scores (n_rows, n_models)."""
+    def predict(self, models: AnyFloats, channel: AnyFloats) -> Scores:
+        """Return p_spoof of both meta-models, (n_rows, 2).
+
+        Parameters
+        ----------
+        models : ndarray of float, shape (n_rows, n_models)
+            p_spoof of the base models.
+        channel : ndarray of float, shape (n_rows, n_channels)
+            Posteriors of the channels.
+        """
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
-        boosted = booster.predict(xgboost.DMatrix(models, nthread=1))
-        return np.stack([self.logistic.predict(log_odds(models)), boosted], axis=1)
+        both = np.concatenate([models, channel], axis=1, dtype=np.float32)
+        boosted = booster.predict(xgboost.DMatrix(both, nthread=1))
+        logistic = self.logistic.predict(meta_inputs(models, channel))
+        return np.stack([logistic, boosted], axis=1)
 
 
-def _fit_pair(models: Scores, is_spoof: Mask, seed: int) -> Stack:
-    matrix = xgboost.DMatrix(models, is_spoof, weight=even_weights(is_spoof), nthread=1)
+@dataclass(frozen=True)
+class Scored:
+    """Rows as meta-models see them: a row each, recordings and copies alike.
+
+    Parameters
+    ----------
+    models : ndarray of float32, shape (n, n_models)
+        p_spoof of the base models.
+    channel : ndarray of float32, shape (n, n_channels)
+        Posteriors of the channels.
+    """
+
+    models: Scores
+    channel: Scores
+
+    @classmethod
+    def of(cls, models: Scores, channel: Scores) -> Self:
+        """Take apart scores of any leading dimensions, (..., n_models) and (..., n_channels)."""
+        return cls(models.reshape(-1, models.shape[-1]), channel.reshape(-1, channel.shape[-1]))
+
+
+def _fit_pair(scored: Scored, is_spoof: Mask, weights: AnyFloats, seed: int) -> Stack:
+    both = np.concatenate([scored.models, scored.channel], axis=1)
+    matrix = xgboost.DMatrix(both, is_spoof, weight=weights, nthread=1)
     booster = xgboost.train({**META_TREES, "seed": seed}, matrix, META_ROUNDS)
-    linear = fit_linear(log_odds(models), is_spoof)
+    linear = fit_linear(meta_inputs(scored.models, scored.channel), is_spoof, weights, strength=0.1)
     return Stack(linear, bytes(booster.save_raw("ubj")), "logistic")
 
 
 def fit_stack(
-    oof: Scores, nested: Scores, is_spoof: Mask, folds: Folds, seed: int
+    oof: Scores,
+    nested: Scores,
+    router: Router,
+    is_spoof: Mask,
+    weights: Floats,
+    folds: Folds,
+    seed: int,
 ) -> tuple[Stack, Scores]:
     """Fit both meta-models on out-of-fold scores and choose one.
 
@@ -141,12 +231,16 @@ def fit_stack(
 
     Parameters
     ----------
-    oof : ndarray of float32, shape (n_rows, n_models)
+    oof : ndarray of float32, shape (n_rows, n_stretches, n_models)
         Out-of-fold p_spoof of each base model; test rows hold the final models' scores.
-    nested : ndarray of float32, shape (n_rows, n_folds, n_models)
+    nested : ndarray of float32, shape (n_rows, n_folds, n_stretches, n_models)
         [r, k]: p_spoof of row r by models that saw neither its fold nor fold k.
+    router : Router
+        Its posteriors, out of fold and nested in the same way.
     is_spoof : ndarray of bool, shape (n_rows,)
         Labels.
+    weights : ndarray of float64, shape (n_rows, n_stretches)
+        See `row_weights`.
     folds : Folds
         At least three.
     seed : int
@@ -156,22 +250,32 @@ def fit_stack(
     -------
     Stack
         Fitted on the whole training side.
-    ndarray of float32, shape (n_rows, 2)
+    ndarray of float32, shape (n_rows, n_stretches, 2)
         Cross-fitted p_spoof of both meta-models; of test rows, p_spoof by the final pair, which
         never saw them either.
     """
-    cross_fitted = np.empty((len(oof), len(META_MODELS)), dtype=np.float32)
+    count = oof.shape[1]
+    cross_fitted = np.empty((*oof.shape[:2], len(META_MODELS)), dtype=np.float32)
+
+    def scored_by(pair: Stack, rows: Mask) -> None:
+        every = Scored.of(oof[rows], router.posteriors[rows])
+        cross_fitted[rows] = pair.predict(every.models, every.channel).reshape(-1, count, 2)
+
+    def fitted_on(models: Scores, channel: Scores, rows: Mask) -> Stack:
+        labels, mass = np.repeat(is_spoof[rows], count), weights[rows].ravel()
+        return _fit_pair(Scored.of(models, channel), labels, mass, seed)
+
     for fold in range(folds.count):
-        own, rest = folds.fold == fold, ~folds.is_test & (folds.fold != fold)
-        pair = _fit_pair(nested[rest, fold], is_spoof[rest], seed)
-        cross_fitted[own] = pair.predict(oof[own])
+        rest = ~folds.is_test & (folds.fold != fold)
+        pair = fitted_on(nested[rest, fold], router.nested[rest, fold], rest)
+        scored_by(pair, folds.fold == fold)
     side = ~folds.is_test
-    pair = _fit_pair(oof[side], is_spoof[side], seed)
+    pair = fitted_on(oof[side], router.posteriors[side], side)
     if folds.is_test.any():
-        cross_fitted[folds.is_test] = pair.predict(oof[folds.is_test])
-    weights = even_weights(is_spoof[side])
+        scored_by(pair, folds.is_test)
+    labels, mass = np.repeat(is_spoof[side], count), weights[side].ravel()
     losses = {
-        name: float(log_loss(cross_fitted[side, column], is_spoof[side], weights))
+        name: float(log_loss(cross_fitted[side, :, column].ravel(), labels, mass))
         for column, name in enumerate(META_MODELS)
     }
     choice = min(losses, key=lambda name: losses[name])
@@ -196,17 +300,21 @@ class Calibration(JsonArtifact):
         return -(self.slope * log_odds(p_spoof) + self.intercept)
 
 
-def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
+def fit_calibration(p_spoof: AnyFloats, is_spoof: Mask, weights: AnyFloats) -> Calibration:
     """Fit a line from log odds to llr on out-of-fold scores.
 
     Both classes count alike, so that the log posterior odds are the log likelihood ratio [1]_ [2]_.
+    Labels are taken for a little less than certain, by Platt's rule, which bounds the slope where
+    the scores tell all of them apart.
 
     Parameters
     ----------
-    p_spoof : ndarray of float32, shape (n_rows,)
+    p_spoof : ndarray of float32, shape (n,)
         Cross-fitted scores of one meta-model, in [0, 1].
-    is_spoof : ndarray of bool, shape (n_rows,)
+    is_spoof : ndarray of bool, shape (n,)
         Labels, both of them present.
+    weights : ndarray of float64, shape (n,)
+        Of the rows; those of both classes sum to the same.
 
     Returns
     -------
@@ -220,46 +328,109 @@ def fit_calibration(p_spoof: Scores, is_spoof: Mask) -> Calibration:
     .. [2] N. Brümmer and J. du Preez, "Application-independent evaluation of speaker detection",
        Computer Speech & Language 20, 2006.
     """
-    line = fit_linear(log_odds(p_spoof)[:, None], is_spoof, strength=1e6)
+    n_of = np.where(is_spoof, is_spoof.sum(), (~is_spoof).sum())
+    doubt = 1 / (n_of + 2)
+    odds = np.tile(log_odds(p_spoof)[:, None], (2, 1))
+    labels = np.concatenate([is_spoof, ~is_spoof])
+    mass = np.concatenate([weights * (1 - doubt), weights * doubt])
+    line = fit_linear(odds, labels, mass, strength=1e6)
     if line.coefficients[0] <= 0.0:  # a score that points the wrong way says nothing
         return Calibration(0.0, 0.0)
     return Calibration(line.coefficients[0], line.intercept)
 
 
+@dataclass(frozen=True)
+class Stage(Artifact):
+    """The meta-models of some base models, and their scores.
+
+    Parameters
+    ----------
+    prefix : str
+        Begins the names of its meta-models' files; empty for the last stage.
+    models : tuple of str
+        Names of its base models.
+    stack : Stack
+        Both meta-models.
+    cross_fitted : ndarray of float32, shape (n_rows, n_stretches, 2)
+        As `fit_stack` returns them.
+    """
+
+    prefix: str
+    models: tuple[str, ...]
+    stack: Stack
+    cross_fitted: Scores = field(repr=False)
+
+    @property
+    def chosen(self) -> Scores:
+        """Cross-fitted p_spoof of the meta-model that decides, (n_rows, n_stretches)."""
+        return self.cross_fitted[:, :, META_MODELS.index(self.stack.choice)]
+
+    def save(self, folder: Path) -> None:
+        """Write what `Stack.save` does, ``stage.json`` and ``cross_fitted.npy``."""
+        self.stack.save(folder)
+        (folder / "stage.json").write_text(json.dumps([self.prefix, self.models]))
+        np.save(folder / "cross_fitted.npy", self.cross_fitted, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        prefix, models = json.loads((folder / "stage.json").read_text())
+        scores = np.load(folder / "cross_fitted.npy", allow_pickle=False)
+        return cls(prefix, tuple(models), Stack.load(folder), scores)
+
+    def digest(self) -> str:
+        """Return a hash of names, meta-models and scores."""
+        names = json.dumps([self.prefix, self.models])
+        return sha256_of(names, self.stack.digest(), self.cross_fitted.tobytes())
+
+    def facts(self) -> dict[str, JSON]:
+        """Return its base models, the choice and what it was made by."""
+        return {"models": list(self.models), **self.stack.facts()}
+
+
+FIRST = "fast_"  # prefix of the first of two stages
+
+
 def stack_models(
-    fitted: Sequence["FittedBase"], is_spoof: Mask, folds: Folds, seed: int
-) -> tuple[Scores, Stack, Scores]:
-    """Fit the meta-models on the scores of base models; see `fit_stack`.
+    fitted: Sequence["FittedBase"],
+    stages: Sequence[Sequence[str]],
+    router: Router,
+    corpus: Corpus,
+    folds: Folds,
+    stretches: Sequence[str],
+    seed: int,
+) -> list[Stage]:
+    """Fit the meta-models of each stage on the scores of its base models; see `fit_stack`.
 
     Parameters
     ----------
     fitted : sequence of FittedBase
-        Their order is that of the columns.
-    is_spoof : ndarray of bool, shape (n_rows,)
-        Labels.
+        The base models.
+    stages : sequence of sequence of str
+        Names of the base models of each stage.
+    router : Router
+        Posteriors of the channels.
+    corpus : Corpus
+        Labels and sources.
     folds : Folds
         At least three.
+    stretches : sequence of str
+        Channel of the recordings and of each copy.
     seed : int
         Of the trees.
 
     Returns
     -------
-    ndarray of float32, shape (n_rows, n_models)
-        Out-of-fold p_spoof of the base models, a column each.
-    Stack
-        Fitted on the whole training side.
-    ndarray of float32, shape (n_rows, 2)
-        Cross-fitted p_spoof of both meta-models.
+    list of Stage
     """
-    oof = np.stack([base.oof for base in fitted], axis=1)
-    nested = np.stack([base.nested for base in fitted], axis=2)
-    return oof, *fit_stack(oof, nested, is_spoof, folds, seed)
-
-
-def calibrate_stack(
-    stack: Stack, cross_fitted: Scores, is_spoof: Mask, folds: Folds
-) -> Calibration:
-    """Calibrate the chosen meta-model on the training side; see `fit_calibration`."""
-    side = ~folds.is_test
-    chosen = cross_fitted[side, META_MODELS.index(stack.choice)]
-    return fit_calibration(chosen, is_spoof[side])
+    by_name = {base.name: base for base in fitted}
+    is_spoof = corpus.is_spoof
+    weights = row_weights(corpus.column("source"), is_spoof, stretches)
+    found = []
+    for number, names in enumerate(stages):
+        prefix = FIRST if number + 1 < len(stages) else ""
+        oof = np.stack([by_name[name].oof for name in names], axis=-1)
+        nested = np.stack([by_name[name].nested for name in names], axis=-1)
+        stack, scores = fit_stack(oof, nested, router, is_spoof, weights, folds, seed)
+        found.append(Stage(prefix, tuple(names), stack, scores))
+    return found

@@ -1,0 +1,367 @@
+"""Rules: from stacked scores to verdicts. Calibrations, the cascade's route, thresholds by channel."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.artifact import JSON, Artifact, Plain, sha256_of
+from bonafide.detector import PARTS_FROM, llr_at, p_spoof_of
+from bonafide.evaluation.evaluate import cluster_column
+from bonafide.evaluation.metrics import bootstrap, eer
+from bonafide.training.config import CLEAN, CascadeConfig, Config
+from bonafide.training.folds import Folds
+from bonafide.training.parts import parts_bar
+from bonafide.training.recordings import Recordings
+from bonafide.training.routing import Router
+from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_weights
+from bonafide.types import AnyFloats, Floats, Mask
+
+N_THRESHOLDS = 60  # tried on either side
+MIN_ROWS = 20  # of each label, below which a channel has no thresholds of its own
+
+
+@dataclass(frozen=True)
+class Route(Plain):
+    """Which windows go on to the second stage.
+
+    Parameters
+    ----------
+    doubt_llr : float
+        Those whose llr lies within this of 0,
+    clean_from : float
+        and those whose spared channels together have a smaller posterior.
+    spared : tuple of str
+        Names of the channels that leave the first stage's models what they need.
+    """
+
+    doubt_llr: float
+    clean_from: float
+    spared: tuple[str, ...]
+
+    def p_spared(self, posteriors: AnyFloats, channels: Sequence[str]) -> Floats:
+        """Return the posterior of the spared channels, of posteriors (..., n_channels)."""
+        return np.asarray(posteriors[..., np.isin(channels, self.spared)].sum(axis=-1))
+
+    def asks(self, llr: AnyFloats, p_clean: AnyFloats) -> NDArray[np.bool_]:
+        """Return which windows go on, of llr and posteriors of any one shape."""
+        return np.asarray((np.abs(llr) < self.doubt_llr) | (p_clean < self.clean_from))
+
+
+@dataclass(frozen=True)
+class Answers(Plain):
+    """What a bundle needs to give verdicts, and how they did out of fold.
+
+    Parameters
+    ----------
+    thresholds : dict
+        As the manifest has them.
+    channel_errors : dict
+        By channel that the router names: rows, EER, the share undecided, and of the decided those
+        that are wrong, with 95 % intervals over sources.
+    asked : float
+        Share of the recordings that went on to the second stage.
+    """
+
+    thresholds: dict[str, Any]
+    channel_errors: dict[str, Any]
+    asked: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rules(Artifact):
+    """The rules of a detector: of its first stage alone, and of all stages.
+
+    Parameters
+    ----------
+    calibrations : tuple of Calibration
+        Of each stage.
+    route : Route or None
+        None for a single stage.
+    answers : tuple of Answers
+        Of each stage with those before it.
+    llr : ndarray of float64, shape (n_rows, n_stretches, n_stages)
+        Cross-fitted: of each stage with those before it, as its detector would answer.
+    """
+
+    calibrations: tuple[Calibration, ...]
+    route: Route | None
+    answers: tuple[Answers, ...]
+    llr: Floats = field(repr=False)
+
+    @property
+    def decision(self) -> Floats:
+        """Cross-fitted llr of the recordings, by all stages, (n_rows,)."""
+        return np.asarray(self.llr[:, 0, -1])
+
+    def save(self, folder: Path) -> None:
+        """Write ``rules.json`` and ``llr.npy``."""
+        (folder / "rules.json").write_text(self._text())
+        np.save(folder / "llr.npy", self.llr, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        values = json.loads((folder / "rules.json").read_text())
+        return cls(
+            tuple(Calibration(**each) for each in values["calibrations"]),
+            Route.from_json(values["route"]) if values["route"] else None,
+            tuple(Answers(**each) for each in values["answers"]),
+            np.load(folder / "llr.npy", allow_pickle=False),
+        )
+
+    def _text(self) -> str:
+        return json.dumps(
+            {
+                "calibrations": [asdict(each) for each in self.calibrations],
+                "route": asdict(self.route) if self.route else None,
+                "answers": [asdict(each) for each in self.answers],
+            }
+        )
+
+    def digest(self) -> str:
+        """Return a hash of the numbers."""
+        return sha256_of(self._text(), self.llr.tobytes())
+
+    def facts(self) -> dict[str, JSON]:
+        """Return thresholds and route."""
+        last = self.answers[-1]
+        route = asdict(self.route) if self.route else None
+        return {"thresholds": last.thresholds, "route": route, "asked": last.asked}
+
+
+def fit_rules(
+    stages: Sequence[Stage],
+    router: Router,
+    recordings: Recordings,
+    folds: Folds,
+    stretches: Sequence[str],
+    config: Config,
+    *,
+    window_s: float,
+) -> Rules:
+    """Calibrate each stage, set the route, and set thresholds by channel, all on the training side.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        With cross-fitted scores.
+    router : Router
+        With posteriors and distances out of fold.
+    recordings : Recordings
+        Labels and sources.
+    folds : Folds
+        Rows of the test side are left out.
+    stretches : sequence of str
+        Channel of the recordings and of each copy.
+    config : Config
+        Prior, costs, allowed errors and the cascade.
+    window_s : float
+        Seconds of a window.
+
+    Returns
+    -------
+    Rules
+    """
+    corpus, side = recordings.corpus, ~folds.is_test
+    weights = row_weights(corpus.column("source"), corpus.is_spoof, stretches)[side].ravel()
+    labels = np.repeat(corpus.is_spoof[side], len(stretches))
+    p_clean = Route(0.0, 0.0, config.cascade.spared).p_spared(router.posteriors, router.channels)
+    calibrations, llr, route = [], [], None
+    asked = np.ones(p_clean.shape, bool)
+    for number, stage in enumerate(stages):
+        counts = asked[side].ravel()
+        line = fit_calibration(stage.chosen[side].ravel()[counts], labels[counts], weights[counts])
+        own = line.llr(stage.chosen)
+        calibrations.append(line)
+        llr.append(np.where(asked, own, llr[-1]) if llr else own)
+        if number + 1 < len(stages):
+            route = _fit_route(own[side, 0], p_clean[side, 0], config.cascade)
+            asked = route.asks(own, p_clean)
+    answers = [
+        _answers(each, router, recordings, folds, stretches, config, window_s=window_s)
+        for each in llr
+    ]
+    if route:
+        answers[-1] = Answers(
+            answers[-1].thresholds, answers[-1].channel_errors, float(asked[side, 0].mean())
+        )
+    return Rules(tuple(calibrations), route, tuple(answers), np.stack(llr, axis=-1))
+
+
+def _fit_route(llr: AnyFloats, p_clean: AnyFloats, cascade: CascadeConfig) -> Route:
+    """Choose how doubtful a score must be, so that a share of the recordings goes on."""
+    clean = p_clean >= cascade.clean_from
+    others = float((~clean).mean())
+    share = (cascade.share - others) / max(1 - others, 1e-9)
+    doubts = np.abs(llr[clean])
+    doubt = float(np.quantile(doubts, np.clip(share, 0, 1))) if share > 0 and clean.any() else 0.0
+    return Route(doubt, cascade.clean_from, cascade.spared)
+
+
+def _answers(
+    llr: Floats,
+    router: Router,
+    recordings: Recordings,
+    folds: Folds,
+    stretches: Sequence[str],
+    config: Config,
+    *,
+    window_s: float,
+) -> Answers:
+    side, corpus, decision = ~folds.is_test, recordings.corpus, config.decision
+    # Copies of clean sound are crops of what is there already.
+    heard = [n for n, name in enumerate(stretches) if n == 0 or name != CLEAN]
+    named = router.posteriors[side][:, heard].argmax(axis=-1)
+    scores = llr[side][:, heard]
+    is_spoof = np.repeat(corpus.is_spoof[side][:, None], len(heard), axis=1)
+    cluster = np.repeat(cluster_column(corpus)[1][side][:, None], len(heard), axis=1)
+    low, high = decision.undecided
+    of_costs = {"bonafide_to": low, "spoof_from": high}
+    thresholds: dict[str, Any] = {**of_costs, "distance_to": router.distance_to(side)}
+    by_channel, errors = {}, {}
+    for number, name in enumerate(router.channels):
+        rows = named == number
+        spoofs = int(is_spoof[rows].sum())
+        if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
+            continue
+        own = of_costs
+        allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
+        if allowed is not None:
+            ends = best_ends(scores[rows], is_spoof[rows], allowed)
+            own = {
+                key: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
+                for key, end in zip(("bonafide_to", "spoof_from"), ends, strict=True)
+            }
+        by_channel[name] = own
+        errors[name] = channel_errors(
+            scores[rows], is_spoof[rows], cluster[rows], own, config=config
+        )
+    thresholds["channels"] = by_channel
+    spoof_from = by_channel.get(CLEAN, of_costs)["spoof_from"]
+    if spoof_from is not None:
+        bar = parts_bar(
+            llr[:, 0],
+            llr_at(spoof_from, decision.prior_spoof),
+            recordings,
+            folds,
+            window_s=window_s,
+            seed=config.seed,
+        )
+        if bar is not None:
+            thresholds[PARTS_FROM] = bar
+    return Answers(thresholds, errors)
+
+
+def best_ends(
+    llr: AnyFloats, is_spoof: Mask, max_wrong: float
+) -> tuple[float | None, float | None]:
+    """Choose the two thresholds that decide most while few of the decided are wrong.
+
+    Parameters
+    ----------
+    llr : ndarray of float, shape (n,)
+        Scores, higher for bona fide.
+    is_spoof : ndarray of bool, shape (n,)
+        Labels, both present.
+    max_wrong : float
+        Of the decided of either label, the share that may be wrong.
+
+    Returns
+    -------
+    bonafide_from, spoof_to : float or None
+        From which llr on a recording is bona fide, and up to which it is a spoof; None: never.
+    """
+    real, fake = np.sort(llr[~is_spoof]), np.sort(llr[is_spoof])
+    tried = np.unique(np.quantile(llr, np.linspace(0.0, 1.0, N_THRESHOLDS)))
+    upper = np.concatenate([tried, [np.inf]])  # infinity: never
+    lower = np.concatenate([[-np.inf], tried])
+    accepted = [1 - np.searchsorted(rows, upper, side="left") / len(rows) for rows in (real, fake)]
+    rejected = [np.searchsorted(rows, lower, side="right") / len(rows) for rows in (real, fake)]
+    # rows: the lower threshold; columns: the upper one
+    kept, missed = accepted[0][None, :], accepted[1][None, :]
+    lost, caught = rejected[0][:, None], rejected[1][:, None]
+    with np.errstate(invalid="ignore"):
+        fine = (lost <= max_wrong * (lost + kept)) & (missed <= max_wrong * (missed + caught))
+    fine &= lower[:, None] < upper[None, :]
+    decided = np.where(fine, lost + kept + missed + caught, -1.0)
+    row, column = np.unravel_index(int(np.argmax(decided)), decided.shape)
+    ends = (float(upper[column]), float(lower[row]))
+    return tuple(end if np.isfinite(end) else None for end in ends)  # type: ignore[return-value]
+
+
+def channel_errors(
+    llr: AnyFloats,
+    is_spoof: Mask,
+    cluster: NDArray[np.str_],
+    thresholds: dict[str, float | None],
+    *,
+    config: Config,
+) -> dict[str, Any]:
+    """Judge the verdicts on one channel.
+
+    Parameters
+    ----------
+    llr : ndarray of float, shape (n,)
+        Cross-fitted scores.
+    is_spoof : ndarray of bool, shape (n,)
+        Labels, both present.
+    cluster : ndarray of str, shape (n,)
+        What intervals are resampled by.
+    thresholds : dict
+        ``bonafide_to`` and ``spoof_from``.
+    config : Config
+        Prior, seed and number of resamples.
+
+    Returns
+    -------
+    dict
+        As the manifest's ``channel_errors`` have them.
+    """
+    p = p_spoof_of(llr, config.decision.prior_spoof)
+    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
+    call = np.zeros(len(p))
+    if low is not None:
+        call[p <= low] = 1.0
+    if high is not None:
+        call[p >= high] = -1.0
+
+    def wrong(of_spoofs: bool) -> Any:
+        def share(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
+            mass = weights * (spoof == of_spoofs) * (score != 0)
+            bad = mass * (score == (1.0 if of_spoofs else -1.0))
+            return float(bad.sum() / mass.sum()) if mass.sum() else 0.0
+
+        return share
+
+    def either(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
+        return (wrong(False)(score, spoof, weights) + wrong(True)(score, spoof, weights)) / 2
+
+    def undecided(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
+        shares = [np.average((score == 0)[spoof == s], weights=weights[spoof == s]) for s in (0, 1)]
+        return float(np.mean(shares))
+
+    draws = {"n_resamples": config.resamples, "seed": config.seed}
+    rates = bootstrap(
+        call,
+        is_spoof,
+        cluster,
+        metrics={
+            "undecided": undecided,
+            "wrong": either,
+            "bonafide_called_spoof": wrong(False),
+            "spoof_called_bonafide": wrong(True),
+        },
+        **draws,
+    )
+    found = bootstrap(llr, is_spoof, cluster, metrics={"eer": eer}, **draws)
+    return {
+        "rows": len(llr),
+        "undecided": rates["undecided"].value,
+        "eer": found["eer"].to_json(),
+        **{name: rate.to_json() for name, rate in rates.items() if name != "undecided"},
+    }
