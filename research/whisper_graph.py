@@ -51,7 +51,7 @@ def build_whisper(
     ----------
     Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022.
     """
-    of_encoder = {k.removeprefix("encoder/"): v for k, v in weights.items() if "encoder/" == k[:8]}
+    of_encoder = {k.removeprefix("encoder/"): v for k, v in weights.items() if k[:8] == "encoder/"}
     n_all = sum(name.endswith("/ffn/linear_0/weight") for name in of_encoder)
     part = _Encoder(GraphBuilder("whisper"), of_encoder)
     graph = part.graph
@@ -73,7 +73,9 @@ def _log_mel(graph: GraphBuilder, waveform: str, n_samples: int, n_mels: int) ->
     """Add Whisper's log-mel: [batch, n_samples] -> [batch, n_mels, n_samples / 160]."""
     power, bins = _power(graph, waveform, n_samples)
     table = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=n_mels)[:, bins] * (bins > 0)
-    bands = graph.add("Clip", graph.add("MatMul", graph.constant(table), power), graph.constant(FLOOR))
+    bands = graph.add(
+        "Clip", graph.add("MatMul", graph.constant(table), power), graph.constant(FLOOR)
+    )
     logs = graph.add("Mul", graph.add("Log", bands), graph.constant(1 / np.log(10)))
     top = graph.add("ReduceMax", logs, axes=[1, 2], keepdims=1)
     logs = graph.add("Max", logs, graph.add("Sub", top, graph.constant(BELOW_TOP)))

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError, storage_error
-from bonafide.features.encoder import EncoderSpec, build_encoder, encoder_path
+from bonafide.features.encoder import EncoderSpec, encoder_path
 from bonafide.features.frontend import build_frontend
+from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
@@ -86,7 +87,9 @@ def augmented(window: Waveform, sha256: str, number: int, channel: str) -> Wavef
     ConfigError
         ``unknown_channel`` if no installed package has it.
     """
-    return heard_through(window, channel_of(channel), np.random.default_rng([number, *sha256.encode()]))
+    return heard_through(
+        window, channel_of(channel), np.random.default_rng([number, *sha256.encode()])
+    )
 
 
 def _window(path: Path, sha256: str, spec: FeatureSpec) -> Waveform:
