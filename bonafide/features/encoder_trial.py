@@ -98,9 +98,7 @@ def _check_answers(path: Path, n_samples: int) -> None:
         raise _bad(path, f"cannot be run on 0, 1 and 2 windows: {error}") from error
     for name, frames in alone.items():
         if frames.shape[1] < 2 or (len(frames), len(none[name])) != (1, 0):
-            message = (
-                "must be [1, n_frames, n_features] with at least 2 frames, and empty for none"
-            )
+            message = "must be [1, n_frames, n_features] with at least 2 frames, and empty for none"
             raise _bad(path, f"output {name}, {list(frames.shape)} for a window: {message}")
         if not np.isfinite(frames).all():
             raise _bad(path, f"output {name} for noise: must be finite")
