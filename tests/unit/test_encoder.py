@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from bonafide.cli.models import models
+from bonafide.cli.root import cli
 from bonafide.errors import ConfigError
 from bonafide.features.encoder import encoder_path, find_encoder, keep_encoder, read_encoder
 from bonafide.features.encoder_trial import try_encoder
@@ -175,7 +175,7 @@ class TestTrial:
         self, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
-        done = CliRunner().invoke(models, ["encoder", str(encoder)])
+        done = CliRunner().invoke(cli, ["models", "encoder", str(encoder)])
         spec = read_encoder(encoder)
         assert done.exit_code == 0 and f"n_features: {spec.n_features}" in done.stdout
         assert find_encoder(tmp_path / "home", spec.sha256) == spec
