@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle
-from bonafide.features.encoder import build_encoder
+from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.rules import Route

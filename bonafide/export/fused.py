@@ -10,9 +10,9 @@ import onnx
 from bonafide.bundle import META_MODELS
 from bonafide.export.meta import add_log_odds
 from bonafide.export.scaler import add_limits, add_standard
-from bonafide.features.encoder import add_encoder
 from bonafide.features.frontend import add_features
 from bonafide.features.graph import GraphBuilder
+from bonafide.features.pooling import add_encoder
 from bonafide.features.spec import ENCODER, STATISTICS, FeatureSpec
 from bonafide.models.examples import Standard
 from bonafide.training.config import CLEAN

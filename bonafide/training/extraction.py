@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode, tile
 from bonafide.errors import CorpusError, storage_error
-from bonafide.features.encoder import EncoderSpec, build_encoder, encoder_path
+from bonafide.features.encoder import EncoderSpec, encoder_path
 from bonafide.features.frontend import build_frontend
+from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock

@@ -75,7 +75,7 @@ class TestHelp:
             *("", "train", "tune", "score", "evaluate", "adapt", "serve", "app", "bench"),
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),
-            *("models", "models list", "models show", "models lineage"),
+            *("models", "models list", "models show", "models lineage", "models encoder"),
             *("schedule", "schedule run", "schedule history"),
         }
 
@@ -164,7 +164,7 @@ class TestCompletion:
     def test_commands(self) -> None:
         assert self.complete("bonafide ") == list(COMMANDS)
         assert self.complete("bonafide s") == ["score", "serve", "schedule"]
-        assert self.complete("bonafide models ") == ["lineage", "list", "show"]
+        assert self.complete("bonafide models ") == ["encoder", "lineage", "list", "show"]
 
     def test_options_and_their_values(self) -> None:
         assert "--format" in self.complete("bonafide score --")
@@ -312,6 +312,7 @@ class TestMissingExtras:
             ("train", "train"),
             ("tune --model gru", "train"),
             ("models lineage", "train"),
+            ("models encoder x.onnx", "train"),
             ("schedule run --cron @daily", "train"),
             ("schedule history", "train"),
             ("evaluate --corpus x --report x.html", "train"),
