@@ -23,6 +23,13 @@ class NetworkConfig(ModelConfig):
     statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
 
 
+class DenseConfig(ModelConfig):
+    """Configuration of the dense network, with its defaults."""
+
+    statistics_width: Annotated[int, Field(ge=4, le=1024)] = 192
+    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
+
+
 @dataclass(frozen=True)
 class Recurrence:
     """A recurrent layer of Keras, and the ONNX operator that its weights go into.

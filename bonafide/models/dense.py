@@ -1,21 +1,12 @@
 """Dense layers on vectors of a window alone: no view is heard frame by frame."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from bonafide.models.config import ModelConfig
+from bonafide.models.architecture import DenseConfig
 from bonafide.models.network import Network
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
-
-
-class DenseConfig(ModelConfig):
-    """Configuration of the dense network, with its defaults."""
-
-    statistics_width: Annotated[int, Field(ge=4, le=1024)] = 192
-    statistics_dropout: float = Field(0.4, ge=0.0, lt=1.0)
 
 
 class Dense(Network):

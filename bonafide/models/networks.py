@@ -6,9 +6,8 @@ import keras
 from numpy.typing import NDArray
 
 from bonafide.features.spec import STATISTICS
-from bonafide.models.architecture import NetworkConfig, Recurrence
+from bonafide.models.architecture import DenseConfig, NetworkConfig, Recurrence
 from bonafide.models.config import FitConfig
-from bonafide.models.dense import DenseConfig
 from bonafide.models.examples import BatchSampler, Examples, Rows
 from bonafide.process.pool import Progress
 from bonafide.types import Features

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
-from bonafide.detector import PARTS_FROM, llr_at, p_spoof_of
+from bonafide.detector import PARTS_FROM, llr_at, p_spoof_of, verdict_of
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import bootstrap, eer
 from bonafide.training.config import CLEAN, CascadeConfig, Config
@@ -22,6 +23,7 @@ from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_
 from bonafide.types import AnyFloats, Floats, Mask
 
 N_THRESHOLDS = 60  # tried on either side
+SIDES = ("bonafide_to", "spoof_from")
 MIN_ROWS = 20  # of each label, below which a channel has no thresholds of its own
 
 
@@ -205,6 +207,43 @@ def _fit_route(llr: AnyFloats, p_clean: AnyFloats, cascade: CascadeConfig) -> Ro
     return Route(doubt, cascade.clean_from, cascade.spared)
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Recordings and copies of the training side as the router names them, a row each."""
+
+    named: NDArray[np.intp]
+    llr: Floats
+    is_spoof: Mask
+    cluster: NDArray[np.str_]
+
+    @classmethod
+    def of(
+        cls,
+        llr: Floats,
+        router: Router,
+        recordings: Recordings,
+        folds: Folds,
+        stretches: Sequence[str],
+    ) -> Self:
+        """Take all copies but those of clean sound, which are crops of what is there already."""
+        side, corpus = ~folds.is_test, recordings.corpus
+        heard = [n for n, name in enumerate(stretches) if n == 0 or name != CLEAN]
+        return cls(
+            router.posteriors[side][:, heard].argmax(axis=-1).ravel(),
+            llr[side][:, heard].ravel(),
+            np.repeat(corpus.is_spoof[side], len(heard)),
+            np.repeat(cluster_column(corpus)[1][side], len(heard)),
+        )
+
+    def on(self, number: int) -> Self | None:
+        """Return those of one channel; None if it has too few of either label."""
+        rows = self.named == number
+        spoofs = int(self.is_spoof[rows].sum())
+        if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
+            return None
+        return type(self)(*(values[rows] for values in vars(self).values()))
+
+
 def _answers(
     llr: Floats,
     router: Router,
@@ -215,48 +254,35 @@ def _answers(
     *,
     window_s: float,
 ) -> Answers:
-    side, corpus, decision = ~folds.is_test, recordings.corpus, config.decision
-    # Copies of clean sound are crops of what is there already.
-    heard = [n for n, name in enumerate(stretches) if n == 0 or name != CLEAN]
-    named = router.posteriors[side][:, heard].argmax(axis=-1)
-    scores = llr[side][:, heard]
-    is_spoof = np.repeat(corpus.is_spoof[side][:, None], len(heard), axis=1)
-    cluster = np.repeat(cluster_column(corpus)[1][side][:, None], len(heard), axis=1)
-    low, high = decision.undecided
-    of_costs = {"bonafide_to": low, "spoof_from": high}
-    thresholds: dict[str, Any] = {**of_costs, "distance_to": router.distance_to(side)}
+    heard = _Heard.of(llr, router, recordings, folds, stretches)
+    of_costs = dict(zip(SIDES, config.decision.undecided, strict=True))
     by_channel, errors = {}, {}
     for number, name in enumerate(router.channels):
-        rows = named == number
-        spoofs = int(is_spoof[rows].sum())
-        if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
-            continue
-        own: dict[str, float | None] = dict(of_costs)
-        allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
-        if allowed is not None:
-            ends = best_ends(scores[rows], is_spoof[rows], allowed)
-            own = {
-                key: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
-                for key, end in zip(("bonafide_to", "spoof_from"), ends, strict=True)
-            }
-        by_channel[name] = own
-        errors[name] = channel_errors(
-            scores[rows], is_spoof[rows], cluster[rows], own, config=config
-        )
-    thresholds["channels"] = by_channel
-    spoof_from = by_channel.get(CLEAN, of_costs)["spoof_from"]
+        if (mine := heard.on(number)) is not None:
+            by_channel[name] = _thresholds(mine, name, config)
+            errors[name] = _errors(mine, by_channel[name], config)
+    distance_to = router.distance_to(~folds.is_test)
+    thresholds: dict[str, Any] = {**of_costs, "distance_to": distance_to, "channels": by_channel}
+    spoof_from = {**of_costs, **by_channel.get(CLEAN, {})}["spoof_from"]
     if spoof_from is not None:
-        bar = parts_bar(
-            llr[:, 0],
-            llr_at(spoof_from, decision.prior_spoof),
-            recordings,
-            folds,
-            window_s=window_s,
-            seed=config.seed,
-        )
-        if bar is not None:
-            thresholds[PARTS_FROM] = bar
+        spoof_llr = llr_at(spoof_from, config.decision.prior_spoof)
+        rest = {"window_s": window_s, "seed": config.seed}
+        bar = parts_bar(llr[:, 0], spoof_llr, recordings, folds, **rest)
+        thresholds |= {} if bar is None else {PARTS_FROM: bar}
     return Answers(thresholds, errors)
+
+
+def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | None]:
+    """Return the thresholds of one channel."""
+    decision = config.decision
+    allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
+    if allowed is None:
+        return dict(zip(SIDES, decision.undecided, strict=True))
+    ends = best_ends(heard.llr, heard.is_spoof, allowed)
+    return {
+        side: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
+        for side, end in zip(SIDES, ends, strict=True)
+    }
 
 
 def best_ends(
@@ -296,74 +322,55 @@ def best_ends(
     return tuple(end if np.isfinite(end) else None for end in ends)  # type: ignore[return-value]
 
 
-def channel_errors(
-    llr: AnyFloats,
-    is_spoof: Mask,
-    cluster: NDArray[np.str_],
-    thresholds: dict[str, float | None],
-    *,
-    config: Config,
-) -> dict[str, Any]:
-    """Judge the verdicts on one channel.
+def wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats, *, of_spoofs: bool) -> float:
+    """Return the share of wrong verdicts among the decided of one label; 0 where none is decided.
 
     Parameters
     ----------
-    llr : ndarray of float, shape (n,)
-        Cross-fitted scores.
+    call : ndarray of float, shape (n,)
+        1 for bona fide, -1 for spoof, 0 for none.
     is_spoof : ndarray of bool, shape (n,)
-        Labels, both present.
-    cluster : ndarray of str, shape (n,)
-        What intervals are resampled by.
-    thresholds : dict
-        ``bonafide_to`` and ``spoof_from``.
-    config : Config
-        Prior, seed and number of resamples.
-
-    Returns
-    -------
-    dict
-        As the manifest's ``channel_errors`` have them.
+        Labels.
+    weights : ndarray of float, shape (n,)
+        Of the rows.
+    of_spoofs : bool
+        Which label.
     """
-    p = p_spoof_of(llr, config.decision.prior_spoof)
-    low, high = thresholds["bonafide_to"], thresholds["spoof_from"]
-    call = np.zeros(len(p))
-    if low is not None:
-        call[p <= low] = 1.0
-    if high is not None:
-        call[p >= high] = -1.0
+    mass = weights * (is_spoof == of_spoofs) * (call != 0)
+    bad = mass * (call == (1.0 if of_spoofs else -1.0))
+    return float(bad.sum() / mass.sum()) if mass.sum() else 0.0
 
-    def wrong(of_spoofs: bool) -> Any:
-        def share(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
-            mass = weights * (spoof == of_spoofs) * (score != 0)
-            bad = mass * (score == (1.0 if of_spoofs else -1.0))
-            return float(bad.sum() / mass.sum()) if mass.sum() else 0.0
 
-        return share
+def _wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats) -> float:
+    """Return the share of wrong verdicts among the decided, both labels counting alike."""
+    return sum(wrong(call, is_spoof, weights, of_spoofs=label) for label in (False, True)) / 2
 
-    def either(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
-        return (wrong(False)(score, spoof, weights) + wrong(True)(score, spoof, weights)) / 2
 
-    def undecided(score: AnyFloats, spoof: Mask, weights: AnyFloats) -> float:
-        shares = [np.average((score == 0)[spoof == s], weights=weights[spoof == s]) for s in (0, 1)]
-        return float(np.mean(shares))
+def _undecided(call: AnyFloats, is_spoof: Mask, weights: AnyFloats) -> float:
+    """Return the share without a verdict, both labels counting alike."""
+    sides = (is_spoof, ~is_spoof)
+    return float(np.mean([np.average(call[s] == 0, weights=weights[s]) for s in sides]))
 
-    draws = {"n_resamples": config.resamples, "seed": config.seed}
-    rates = bootstrap(
-        call,
-        is_spoof,
-        cluster,
-        metrics={
-            "undecided": undecided,
-            "wrong": either,
-            "bonafide_called_spoof": wrong(False),
-            "spoof_called_bonafide": wrong(True),
-        },
-        **draws,
-    )
-    found = bootstrap(llr, is_spoof, cluster, metrics={"eer": eer}, **draws)
+
+RATES = {
+    "undecided": _undecided,
+    "wrong": _wrong,
+    "bonafide_called_spoof": partial(wrong, of_spoofs=False),
+    "spoof_called_bonafide": partial(wrong, of_spoofs=True),
+}
+
+
+def _errors(heard: _Heard, thresholds: dict[str, float | None], config: Config) -> dict[str, Any]:
+    """Judge the verdicts on one channel, as the manifest's ``channel_errors`` have it."""
+    p = p_spoof_of(heard.llr, config.decision.prior_spoof)
+    calls = {"bonafide": 1.0, "spoof": -1.0, "inconclusive": 0.0}
+    call = np.array([calls[verdict_of(each, thresholds)] for each in p.tolist()])
+    how: dict[str, Any] = {"n_resamples": config.resamples, "seed": config.seed}
+    rates = bootstrap(call, heard.is_spoof, heard.cluster, metrics=RATES, **how)
+    found = bootstrap(heard.llr, heard.is_spoof, heard.cluster, metrics={"eer": eer}, **how)
     return {
-        "rows": len(llr),
-        "undecided": rates["undecided"].value,
+        "rows": len(p),
         "eer": found["eer"].to_json(),
-        **{name: rate.to_json() for name, rate in rates.items() if name != "undecided"},
+        **{name: rate.to_json() for name, rate in rates.items()},
+        "undecided": rates["undecided"].value,
     }
