@@ -7,6 +7,7 @@ from bonafide.bundle import Bundle
 from bonafide.detection import ChannelHeard, Share
 from bonafide.types import WindowScores
 
+CLEAN = "clean"  # the channel of recordings as they are
 DISTANCE_TO = "distance_to"  # of a bundle's thresholds: farther from all channels, no verdict
 
 

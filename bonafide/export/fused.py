@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from bonafide.bundle import META_MODELS
+from bonafide.channel import CLEAN
 from bonafide.export.meta import add_log_odds
 from bonafide.export.scaler import add_limits, add_standard
 from bonafide.features.frontend import add_features
@@ -15,7 +16,6 @@ from bonafide.features.graph import GraphBuilder
 from bonafide.features.pooling import add_encoder
 from bonafide.features.spec import ENCODER, STATISTICS, FeatureSpec
 from bonafide.models.examples import Standard
-from bonafide.training.config import CLEAN
 from bonafide.training.stacking import Calibration
 
 Graphs = Mapping[str, onnx.ModelProto]

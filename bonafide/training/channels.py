@@ -13,6 +13,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from bonafide.channel import CLEAN
 from bonafide.errors import ConfigError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.plugins import Registry
@@ -29,7 +30,6 @@ from bonafide.training.augmentation import (
     through,
     with_noise,
 )
-from bonafide.training.config import CLEAN
 
 CROP_S = 3.0  # of a copy: other crops of a recording have other statistics
 KBPS = 1_000

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from bonafide.channel import CLEAN
 from bonafide.errors import ConfigError
 from bonafide.features.encoder import find_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
@@ -16,7 +17,6 @@ from bonafide.models import NAME, TAKEN, family, family_of
 from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, view_of
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
-CLEAN = "clean"  # the channel of recordings as they are
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, sha256_of
+from bonafide.channel import CLEAN
 from bonafide.corpora.schema import Corpus
 from bonafide.errors import BonafideError
 from bonafide.models import family_of
@@ -21,7 +22,6 @@ from bonafide.models.config import FitConfig, ModelConfig, heard_by, view_of
 from bonafide.models.examples import Examples
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import Progress, silent
-from bonafide.training.config import CLEAN
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, standardised
 from bonafide.training.store import FeatureStore

@@ -1,7 +1,7 @@
 """Rules: from stacked scores to verdicts, by calibration, a route and thresholds by channel."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
+from bonafide.channel import CLEAN
 from bonafide.detector import PARTS_FROM, llr_at, p_spoof_of, verdict_of
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import bootstrap, eer
-from bonafide.training.config import CLEAN, CascadeConfig, Config
+from bonafide.manifest import SIDES
+from bonafide.training.config import CascadeConfig, Config
 from bonafide.training.folds import Folds
 from bonafide.training.parts import parts_bar
 from bonafide.training.recordings import Recordings
@@ -23,7 +25,6 @@ from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_
 from bonafide.types import AnyFloats, Floats, Mask
 
 N_THRESHOLDS = 60  # tried on either side
-SIDES = ("bonafide_to", "spoof_from")
 MIN_ROWS = 20  # of each label, below which a channel has no thresholds of its own
 
 
@@ -266,8 +267,9 @@ def _answers(
     spoof_from = {**of_costs, **by_channel.get(CLEAN, {})}["spoof_from"]
     if spoof_from is not None:
         spoof_llr = llr_at(spoof_from, config.decision.prior_spoof)
-        rest = {"window_s": window_s, "seed": config.seed}
-        bar = parts_bar(llr[:, 0], spoof_llr, recordings, folds, **rest)
+        bar = parts_bar(
+            llr[:, 0], spoof_llr, recordings, folds, window_s=window_s, seed=config.seed
+        )
         thresholds |= {} if bar is None else {PARTS_FROM: bar}
     return Answers(thresholds, errors)
 
@@ -352,7 +354,7 @@ def _undecided(call: AnyFloats, is_spoof: Mask, weights: AnyFloats) -> float:
     return float(np.mean([np.average(call[s] == 0, weights=weights[s]) for s in sides]))
 
 
-RATES = {
+RATES: dict[str, Callable[..., float]] = {
     "undecided": _undecided,
     "wrong": _wrong,
     "bonafide_called_spoof": partial(wrong, of_spoofs=False),
