@@ -80,9 +80,9 @@ class Home:
             finally:
                 process.kill()
 
-    def array(self, step: str, output: str) -> NDArray[np.float32]:
-        """Load the one .npy that a step left in the artifact store."""
-        (path,) = self.folder.glob(f"zenml/local_stores/*/{step}/{output}/**/array.npy")
+    def array(self, step: str, output: str, name: str) -> NDArray[np.float32]:
+        """Load the one .npy of a name that a step left in the artifact store."""
+        (path,) = self.folder.glob(f"zenml/local_stores/*/{step}/{output}/**/{name}.npy")
         return np.load(path)
 
 
