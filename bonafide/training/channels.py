@@ -44,7 +44,7 @@ class Channel:
     name : str
         As configurations and results call it.
     label : str
-        What people read, after "sound of".
+        What people read, after "sounds like".
     change : callable
         ``(waveform, rng)`` -> a version of it that went through the channel, of the same length.
     """
