@@ -325,7 +325,7 @@ def best_ends(
 
 
 def wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats, *, of_spoofs: bool) -> float:
-    """Return the share of wrong verdicts among the decided of one label; 0 where none is decided.
+    """Return the share of wrong verdicts among the decided of one label.
 
     Parameters
     ----------
@@ -337,6 +337,11 @@ def wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats, *, of_spoofs: boo
         Of the rows.
     of_spoofs : bool
         Which label.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where none is decided.
     """
     mass = weights * (is_spoof == of_spoofs) * (call != 0)
     bad = mass * (call == (1.0 if of_spoofs else -1.0))

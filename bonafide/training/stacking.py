@@ -168,7 +168,7 @@ class Stack(Artifact):
         return {"choice": self.choice, "log_loss": dict(self.log_loss)}
 
     def predict(self, models: AnyFloats, channel: AnyFloats) -> Scores:
-        """Return p_spoof of both meta-models, (n_rows, 2).
+        """Return p_spoof of both meta-models.
 
         Parameters
         ----------
@@ -176,6 +176,11 @@ class Stack(Artifact):
             p_spoof of the base models.
         channel : ndarray of float, shape (n_rows, n_channels)
             Posteriors of the channels.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, 2)
+            In the order of `META_MODELS`.
         """
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
