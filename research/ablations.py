@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.features.spec import FeatureSpec
-from bonafide.models import BUILT_IN
-from bonafide.models.config import FeatureWeights, view_of
-from bonafide.training.augmentation import CHANGES
-from bonafide.training.config import Config
-from bonafide.training.extraction import changes_of
-from bonafide.training.store import FeatureStore
+from bonafide.channel import CLEAN
+from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
+from bonafide.models import family_of
+from bonafide.models.config import FeatureWeights
+from bonafide.models.network import Network
+from bonafide.training.config import Config, default_models
+from bonafide.types import Mask
 
-MODELS = tuple(BUILT_IN)
+MODELS = tuple(default_models(encoder=True))
 SEEDS = (1, 2, 3)
 FRAMES = "frames"  # in `Run.without`
-NO_AUGMENTATION = {"augmentation_weight": 0.0}
+NO_COPIES = {"crop_weight": 0.0, "augmentation_weight": 0.0}
 NO_PERTURBATION = {"crop_share": 1.0, "offset_scale": 0.0, "statistics_noise": 0.0}
-OF_ALL_MODELS = ("augmentation_weight", "feature_weights")  # of the `FitConfig`
+OF_ALL_MODELS = (*NO_COPIES, "feature_weights")  # of the `FitConfig`
+NO_NARROW = "robust: no narrow"
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Run:
     fit : mapping
         What differs from the configuration's `FitConfig`.
     without : tuple of str
-        Views or kinds of statistics that are withheld from the models; ``frames`` withholds the
-        frames of their view from the networks; a name in `bonafide.training.augmentation.CHANGES`
-        leaves out the augmented copies that it had a part in.
+        Vectors, their views or kinds of statistics that are withheld from the models; ``frames``
+        withholds the frames of their view from the networks; the name of a channel leaves out the
+        augmented copies that went through it.
     folds : tuple of int
         Which folds are scored.
     nested : bool
@@ -68,8 +69,11 @@ class Run:
 
     def fit_settings(self, config: Config, model: str) -> dict[str, Any]:
         """Return the part of the `FitConfig` that affects a fit of one model, as JSON."""
-        fit = {**config.fit.model_dump(mode="json"), **self.fit}
-        return fit if view_of(config.models[model]) else {key: fit[key] for key in OF_ALL_MODELS}
+        section = config.models[model]
+        fit = {**config.fit.of(section).model_dump(mode="json"), **self.fit}
+        if issubclass(family_of(model, model_settings(config, model)), Network):
+            return fit
+        return {key: fit[key] for key in OF_ALL_MODELS}
 
 
 def seed_run(seed: int) -> Run:
@@ -79,23 +83,41 @@ def seed_run(seed: int) -> Run:
 
 def runs(config: Config) -> Iterator[Run]:
     """Yield every run that the results need, the most important ones first."""
-    statistics = tuple(config.spec.statistics)
-    gru, trees = ("gru",), ("xgboost",)
-    plain = {**NO_AUGMENTATION, **NO_PERTURBATION}
     yield from map(seed_run, SEEDS)
+    yield Run(NO_NARROW, ("robust",), without=(NARROW,), nested=True)
     yield Run("speakers", split="speakers", folds=(0,))
-    for name in ("gru", "xgboost"):
-        yield Run(f"{name}: no offline augmentation", (name,), fit=NO_AUGMENTATION)
-        yield Run(f"{name}: no feature weights", (name,), fit={"feature_weights": {}})
+    yield from _of_robust(config)
+    yield from _of_clean(config)
+
+
+def _of_robust(config: Config) -> Iterator[Run]:
+    """Yield the runs of the base models that are fitted on copies through all channels."""
+    robust, speech = ("robust",), ("speech",)
+    yield Run("robust: no statistics", robust, without=(STATISTICS,))
+    yield Run("robust: no augmentation", robust, fit=NO_COPIES)
+    for name, count in config.augmentation.channels.items():
+        if count:
+            kind = "crops" if name == CLEAN else f"{name} augmentation"
+            yield Run(f"robust: no {kind}", robust, without=(name,))
+    yield Run("speech: no augmentation", speech, fit=NO_COPIES)
+
+
+def _of_clean(config: Config) -> Iterator[Run]:
+    """Yield the runs of a network and of the trees for clean sound."""
+    views = tuple(config.spec.statistics)
+    gru, trees = ("gru",), ("xgboost",)
+    plain = {**NO_COPIES, **NO_PERTURBATION}
+    yield Run("gru: no crops", gru, fit=NO_COPIES)
+    yield Run("gru: all channels", gru, fit={"augmentation_weight": 0.5})
     yield Run("gru: no augmentation", gru, fit=plain)
     for name, value in NO_PERTURBATION.items():
         yield Run(f"gru: no {name}", gru, fit={name: value})
-    for name in CHANGES:
-        yield Run(f"xgboost: no {name} augmentation", trees, without=(name,))
-    yield Run("gru: no statistics", gru, without=statistics)
-    yield Run("gru: no statistics, no augmentation", gru, fit=plain, without=statistics)
+    yield Run("gru: no statistics", gru, without=(STATISTICS,))
+    yield Run("gru: no statistics, no augmentation", gru, fit=plain, without=(STATISTICS,))
     yield Run("gru: no frames", gru, without=(FRAMES,))
-    for name in (*statistics, *FeatureWeights.model_fields):
+    for name in (*gru, *trees):
+        yield Run(f"{name}: no feature weights", (name,), fit={"feature_weights": {}})
+    for name in (*views, *FeatureWeights.model_fields):
         yield Run(f"xgboost: no {name}", trees, without=(name,))
 
 
@@ -105,38 +127,46 @@ def model_settings(config: Config, model: str) -> dict[str, Any]:
     return section
 
 
-def left_out_statistics(spec: FeatureSpec, names: Sequence[str]) -> NDArray[np.intp]:
-    """Return the columns of statistics that come from these views or are of these kinds."""
-    columns = [
-        name in names or kind in names
-        for name, view in spec.statistics.items()
-        for kind in spec.kinds_of(view)
-    ]
-    return np.flatnonzero(columns)
-
-
-def left_out_augmentation(
-    store: FeatureStore, sha256: Sequence[str], names: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Return which augmented copies any of these changes had a part in.
+def left_out_columns(
+    spec: FeatureSpec, hears: Sequence[str], names: Sequence[str]
+) -> NDArray[np.intp]:
+    """Return which numbers of some vectors are withheld.
 
     Parameters
     ----------
-    store : FeatureStore
-        Holds the augmented copies, and how they were made.
-    sha256 : sequence of str, length n_rows
-        Hash of each recording's sound.
+    spec : FeatureSpec
+        Says what the vectors hold.
+    hears : sequence of str
+        The vectors that stand side by side.
     names : sequence of str
-        Changes; names that are not in `bonafide.training.augmentation.CHANGES` are ignored.
+        Vectors, views and kinds of statistics; others are ignored.
 
     Returns
     -------
-    ndarray of bool, shape (n_copies, n_rows)
+    ndarray of int
+        Columns, from 0.
     """
-    augmentation = store.augmentation
-    left_out = np.zeros((augmentation.count, len(sha256)), dtype=np.bool_)
-    if not set(names).isdisjoint(CHANGES):
-        for number, row in np.ndindex(left_out.shape):
-            changes = changes_of(sha256[row], number + 1, augmentation)
-            left_out[number, row] = not set(names).isdisjoint(changes)
-    return left_out
+    columns: list[bool] = []
+    for vector in hears:
+        views = {} if vector == ENCODER else getattr(spec, vector)
+        of_views = [
+            name in names or kind in names
+            for name, view in views.items()
+            for kind in spec.kinds_of(view)
+        ]
+        found = of_views or [False] * spec.vectors[vector]
+        columns += [True] * len(found) if vector in names else found
+    return np.flatnonzero(columns)
+
+
+def left_out_copies(stretches: Sequence[str], names: Sequence[str]) -> Mask:
+    """Return which augmented copies went through any of these channels, (n_copies, 1).
+
+    Parameters
+    ----------
+    stretches : sequence of str
+        Channel of each stretch of a store, the recordings' first.
+    names : sequence of str
+        Channels; other names are ignored.
+    """
+    return np.isin(np.array(stretches[1:], dtype=np.str_), names)[:, None]

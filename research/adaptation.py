@@ -7,7 +7,7 @@ done, on at most 50 and on at most 100 of its clips, judged as there: cross-vali
 whole where they are known. Scores before must be out of fold, by what never heard the source:
 
 ``--scores``     npz of ``path``, as in the manifest, ``llr`` and ``models``, p_spoof of each
-``--detectors``  folder of `research.detectors`, scored by the middle window; named SEED-FOLD
+``--detectors``  folder of `research.detectors`, named SEED-FOLD, scored by the middle window
 ``--bundle``     one that was trained without these sources, scored as it is served
 
 Needs the extra ``train``.
@@ -20,17 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
+from bonafide.bundle import read_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import UNKNOWN, Corpus
+from bonafide.detector import Detector
 from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import markdown_table
-from bonafide.features.spec import FeatureSpec
-from bonafide.home import find_bundle, home
-from bonafide.runtime import Graph
+from bonafide.home import SHIPPED, find_bundle, home
 from bonafide.training.adaptation import number
 from bonafide.training.clips import MIN_OF_LABEL, score_clips
-from bonafide.training.config import read_config
 from bonafide.training.extraction import training_windows
 from bonafide.training.final_layer import (
     ClipScores,
@@ -41,7 +40,6 @@ from bonafide.training.final_layer import (
 )
 from bonafide.types import Floats, Ints
 from research.folds import read_protocol, source_id
-from research.protocol import CONFIG
 
 N_USERS, SIZES, RESAMPLES = 8, (50, 100), 1000
 HEADINGS = (
@@ -179,15 +177,15 @@ def read_scores(path: Path, corpus: Corpus) -> ClipScores:
         return ClipScores.of_windows(file["llr"][rows], file["models"][rows])
 
 
-def by_detectors(folder: Path, seed: int, corpus: Corpus, spec: FeatureSpec) -> ClipScores:
+def by_detectors(folder: Path, seed: int, corpus: Corpus) -> ClipScores:
     """Score the middle window of each row by the detector of its source's fold."""
     fold, parts = read_protocol(corpus).fold, []
     for each in np.unique(fold).tolist():
         rows = np.flatnonzero(fold == each)
         paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
-        graph = Graph(folder / f"{seed}-{each}" / "detector.onnx")
-        found = graph({"waveform": training_windows(paths, spec)})
-        parts.append(ClipScores.of_windows(found["llr"], found["models"]))
+        bundle = read_bundle(folder / f"{seed}-{each}" / SHIPPED.name)
+        found = Detector(bundle).score_windows(training_windows(paths, bundle.spec))
+        parts.append(ClipScores.of_windows(found.llr, found.models))
     back = np.argsort(np.argsort(fold, kind="stable"), kind="stable")
     return ClipScores.join(parts).take(back)
 
@@ -211,7 +209,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.add_argument("--scores", type=Path, help="npz of path, llr and models, out of fold")
     given.add_argument("--detectors", type=Path, help="folder of the folds' detectors")
     given.add_argument("--bundle", help="one that never heard these sources")
-    parser.add_argument("--config", type=Path, default=CONFIG, help="of the folds' detectors")
     parser.add_argument("--seed", type=int, default=1, help="of the folds' detectors")
     parser.add_argument("--users", type=int, default=N_USERS, help="how many sources")
     chosen = parser.parse_args(arguments)
@@ -223,8 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.scores:
         scores = read_scores(chosen.scores, corpus)
     elif chosen.detectors:
-        spec = read_config(chosen.config).spec
-        scores = by_detectors(chosen.detectors, chosen.seed, corpus, spec)
+        scores = by_detectors(chosen.detectors, chosen.seed, corpus)
     else:
         scores = by_bundle(chosen.bundle, corpus)
     for size in SIZES:

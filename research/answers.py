@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bonafide.detector import p_spoof_of
 from bonafide.evaluation.metrics import Interval, bootstrap
-from bonafide.training.config import DecisionConfig
 from bonafide.types import AnyFloats, Floats, Mask
 
 Answers = NDArray[Any]
@@ -87,13 +86,6 @@ def answers_of(outputs: Mapping[str, AnyFloats], manifest: Mapping[str, Any]) ->
     distance = outputs.get("distance", np.zeros(len(llr)))
     found["called"] = calls(llr, found["channel"], manifest, distance)
     return found
-
-
-def configured(decision: DecisionConfig) -> dict[str, Any]:
-    """Return the part of a manifest that `calls` needs, of a bundle that names no channels."""
-    low, high = decision.undecided
-    thresholds = {"bonafide_to": low, "spoof_from": high}
-    return {"thresholds": thresholds, "prior_spoof": decision.prior_spoof}
 
 
 def keep_answers(path: Path, **arrays: NDArray[Any]) -> None:

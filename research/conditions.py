@@ -1,6 +1,6 @@
 """Channel conditions: held-out recordings after codecs, noise, rooms, cuts and level changes.
 
-    python -m research.conditions --corpus MANIFEST --work DIR [--bundle NAME]
+    python -m research.conditions --corpus MANIFEST --work DIR [--bundle NAME ...]
 
 Each recording of a fold is changed as `research.changes` says, then scored by the fold's own
 `detector.onnx`, built as a training run builds it from what `research.protocol` fitted. The answers
@@ -24,11 +24,11 @@ from bonafide.runtime import Graph
 from bonafide.training.extraction import training_window
 from bonafide.training.ingest import LIMITS
 from research.ablations import SEEDS, seed_run
-from research.answers import ANSWER, Answers, answers_of, configured, keep_answers
+from research.answers import ANSWER, Answers, answers_of, keep_answers
 from research.changes import CONDITIONS
-from research.detectors import build_detector
+from research.detectors import build_detectors
 from research.folds import both_labels, source_id
-from research.judging import BUNDLES, SHIPPED
+from research.judging import BUNDLES
 from research.protocol import options
 from research.workspace import Workspace
 
@@ -137,28 +137,31 @@ def choose_rows(workspace: Workspace) -> NDArray[np.intp]:
     return np.sort(np.array(order[:ROWS], dtype=np.intp))
 
 
-def fold_detectors(workspace: Workspace) -> list[FoldDetector]:
-    """Build the detector of each fold, of the first seed, with the configured thresholds."""
-    run, manifest = seed_run(SEEDS[0]), configured(workspace.config.decision)
-    count = workspace.folds[run.split].count
-    return [FoldDetector(build_detector(workspace, run, n), manifest) for n in range(count)]
+def fold_detectors(workspace: Workspace) -> dict[str, list[FoldDetector]]:
+    """Build the detectors of each fold, of the first seed; return them by bundle."""
+    run, found = seed_run(SEEDS[0]), dict[str, list[FoldDetector]]()
+    for fold in range(workspace.folds[run.split].count):
+        for name, bundle in build_detectors(workspace, run, fold).items():
+            made = FoldDetector(bundle.graph_path("detector"), bundle.manifest)
+            found.setdefault(name, []).append(made)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score every condition with the detectors of the first seed, and keep the answers."""
-    parser = options(__doc__)
-    parser.add_argument("--bundle", choices=BUNDLES, default=SHIPPED, help="what was fitted")
+    parser, made_here = options(__doc__), BUNDLES[1:]
+    parser.add_argument("--bundle", nargs="+", choices=made_here, default=made_here)
     chosen = parser.parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
     rows, detectors = choose_rows(workspace), fold_detectors(workspace)
-    found = score_conditions(workspace, detectors, rows, CONDITIONS)
-    channels = [channel["name"] for channel in detectors[0].manifest.get("channels", ())]
-    keep_answers(
-        chosen.scores / "conditions.npz",
-        rows=rows,
-        **{f"{chosen.bundle}|channels": np.array(channels, dtype=np.str_)},
-        **{f"{chosen.bundle}|{name}": answers for name, answers in found.items()},
-    )
+    for bundle in chosen.bundle:
+        found = score_conditions(workspace, detectors[bundle], rows, CONDITIONS)
+        keep_answers(
+            chosen.scores / "conditions.npz",
+            rows=rows,
+            **{f"{bundle}|channels": np.array(workspace.channels, dtype=np.str_)},
+            **{f"{bundle}|{name}": answers for name, answers in found.items()},
+        )
 
 
 if __name__ == "__main__":

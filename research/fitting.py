@@ -1,6 +1,6 @@
 """One fit of the protocol: a base model without some folds, and without what a run leaves out.
 
-Only `what_is_left` is research's own: the rest is how the product fits.
+Only what is left out is research's own: the rest is how the product fits.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.features.spec import STATISTICS
-from bonafide.models import family
-from bonafide.models.config import FitConfig
-from bonafide.models.examples import Examples, Standard
+from bonafide.models import family_of
+from bonafide.models.config import FitConfig, heard_by, view_of
+from bonafide.models.examples import Examples, SideBySide
 from bonafide.process.pool import Progress
-from bonafide.training.fitting import fit_one, model_seed
+from bonafide.training.fitting import copy_weights, fit_one, model_seed
 from bonafide.training.scaling import feature_weights_of, standardised
 from bonafide.training.store import FeatureStore
+from bonafide.types import Features
+from research.ablations import left_out_columns, left_out_copies
 
 DEAF_FRAMES = 16  # silent frames that stand in where a network does without its view
 
@@ -33,14 +34,11 @@ class Table:
         Labels.
     source, fold : ndarray of int64, shape (n_rows,)
         Numbers of the source and of the fold.
-    left_out : ndarray of bool, shape (n_copies, n_rows)
-        Augmented copies that do not count.
     """
 
     is_spoof: NDArray[np.bool_]
     source: NDArray[np.int64]
     fold: NDArray[np.int64]
-    left_out: NDArray[np.bool_]
 
     @classmethod
     def read(cls, path: Path) -> "Table":
@@ -53,37 +51,36 @@ class Table:
         np.savez(path, allow_pickle=False, **vars(self))
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a base model is fitted on, before it is standardised; see `Examples`.
-
-    Parameters
-    ----------
-    statistics : ndarray of float32, shape (n_all, n_statistics)
-    frames : ndarray of float32, shape (n_all, n_frames, n_features), or None
-    is_spoof : ndarray of bool, shape (n_rows,)
-    source : ndarray of int64, shape (n_rows,)
-    gain : ndarray of float32, shape (n_statistics,)
-    augmentation_weight : ndarray of float64, shape (n_copies, n_rows)
-    """
-
-    statistics: NDArray[np.float32]
-    frames: NDArray[np.float32] | None
-    is_spoof: NDArray[np.bool_]
-    source: NDArray[np.int64]
-    gain: NDArray[np.float32]
-    augmentation_weight: NDArray[np.float64]
+def heard_vectors(
+    features: FeatureStore, hears: Sequence[str], without: Sequence[str]
+) -> Features | SideBySide:
+    """Return the vectors that a base model hears, 0 where they are withheld; (n_all, n)."""
+    vectors = features.vectors(hears)
+    if not len(columns := left_out_columns(features.spec, hears, without)):
+        return vectors
+    values = vectors[:]
+    values[:, columns] = 0.0
+    return values
 
 
-def what_is_left(
+def heard_frames(features: FeatureStore, view: str, *, deaf: bool) -> Features | None:
+    """Return the view that a network hears, or silence; None for models of vectors alone."""
+    if not view:
+        return None
+    frames = features.view(view)
+    return np.zeros((len(frames), DEAF_FRAMES, frames.shape[2]), np.float32) if deaf else frames
+
+
+def examples_of(
     features: FeatureStore,
     table: Table,
+    rows: NDArray[np.int64],
+    model: dict[str, Any],
     fit: FitConfig,
-    view: str | None,
     *,
-    without: Sequence[int],
+    without: Sequence[str],
     deaf: bool,
-) -> Parts:
+) -> Examples:
     """Return what a base model is fitted on when parts are left out.
 
     Parameters
@@ -92,31 +89,33 @@ def what_is_left(
         Holds all features.
     table : Table
         Of the same rows.
+    rows : ndarray of int64, shape (n,)
+        Rows that it is fitted on.
+    model : dict
+        Its section of the configuration, as JSON.
     fit : FitConfig
         Weights of statistics and of augmented copies.
-    view : str or None
-        What a network hears frame by frame; None for trees.
-    without : sequence of int
-        Columns of the statistics that are set to 0.
+    without : sequence of str
+        As `Run.without`.
     deaf : bool
         Whether silence stands in for the frames.
 
     Returns
     -------
-    Parts
+
+    Examples
+    --------
+        Standardised on `rows`.
     """
-    statistics = np.array(features.view(STATISTICS))
-    statistics[:, without] = 0.0
-    frames = None if view is None else features.view(view)
-    if frames is not None and deaf:
-        frames = np.zeros((len(frames), DEAF_FRAMES, frames.shape[2]), np.float32)
-    return Parts(
-        statistics,
-        frames,
+    hears, stretches = heard_by(model), features.augmentation.stretches
+    return standardised(
+        rows,
+        heard_vectors(features, hears, without),
         table.is_spoof,
         table.source,
-        feature_weights_of(features.spec, fit.feature_weights),
-        fit.augmentation_weight * ~table.left_out,
+        heard_frames(features, view_of(model), deaf=deaf),
+        gain=feature_weights_of(features.spec, fit.feature_weights, hears),
+        augmentation_weight=copy_weights(stretches, fit) * ~left_out_copies(stretches, without),
     )
 
 
@@ -135,63 +134,36 @@ def fit_held_out(
     table: str,
     held_out: list[int],
     seed: int,
-    without: list[int],
+    without: list[str],
     deaf: bool,
     folder: str,
 ) -> dict[str, Any]:
     """Fit one base model on all folds but some, and score those (an `Isolated` function).
 
-    It writes ``<folds>.npy``, p_spoof of the rows that were held out, and beside it the model and
-    its standards. The arguments are those of `Workspace.settings`, with `store`, `table` and
-    `folder` as paths.
+    It writes ``<folds>.npy``, p_spoof (n, n_stretches) of the rows that were held out and of their
+    augmented copies, and beside it the model. The arguments are those of `Workspace.settings`, with
+    `store`, `table` and `folder` as paths.
 
     Returns
     -------
     dict
         Empty: the results are files.
     """
-    family(name).fix_threads()
-    columns, config = Table.read(Path(table)), FitConfig.model_validate(fit)
-    parts = what_is_left(
-        FeatureStore(Path(store)), columns, config, model.get("view"), without=without, deaf=deaf
+    family_of(name, model).fix_threads()
+    columns, config, features = (
+        Table.read(Path(table)),
+        FitConfig.model_validate(fit),
+        FeatureStore(Path(store)),
     )
     is_held_out = np.isin(columns.fold, held_out)
     rows, scored = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-    examples = standardised(
-        rows,
-        parts.statistics,
-        parts.is_spoof,
-        parts.source,
-        parts.frames,
-        gain=parts.gain,
-        augmentation_weight=parts.augmentation_weight,
-    )
-    own_seed = model_seed(seed, name, *held_out)
-    base = fit_one(name, model, config, examples, rows, own_seed, progress)
+    examples = examples_of(features, columns, rows, model, config, without=without, deaf=deaf)
+    base = fit_one(name, model, config, examples, rows, model_seed(seed, name, *held_out), progress)
     target = Path(folder) / file_stem(held_out)
     base.save(target.with_suffix(base.suffix))
-    write_standards(examples, target.with_suffix(".npz"))
-    np.save(target.with_suffix(".npy"), base.predict(examples, scored))
+    n_stretches = len(features.augmentation.stretches)
+    every = scored + len(columns.fold) * np.arange(n_stretches)[:, None]
+    np.save(
+        target.with_suffix(".npy"), base.predict(examples, every.ravel()).reshape(every.shape).T
+    )
     return {}
-
-
-def write_standards(examples: Examples, path: Path) -> None:
-    """Write the standards of statistics and frames, .npz."""
-    standards = {
-        f"{key}_{field}": value
-        for key, part in ((STATISTICS, examples.statistics), ("frames", examples.frames))
-        if part is not None
-        for field, value in vars(part.standard).items()
-        if value is not None
-    }
-    np.savez(path, allow_pickle=False, **standards)
-
-
-def read_standards(path: Path) -> dict[str, Standard]:
-    """Read what `write_standards` wrote: the standards of statistics and, if any, of frames."""
-    with np.load(path) as arrays:
-        fields = {key: dict[str, Any]() for key in (STATISTICS, "frames")}
-        for name in arrays.files:
-            key, _, field = name.rpartition("_")
-            fields[key][field] = arrays[name] if arrays[name].ndim else float(arrays[name])
-    return {key: Standard(**values) for key, values in fields.items() if values}

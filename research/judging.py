@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS
 from bonafide.evaluation.evaluate import DECISION, evaluate
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.judgement import systems
-from bonafide.training.stacking import log_odds
 from bonafide.types import AnyFloats, Floats, Ints, Mask
 from research.ablations import MODELS, SEEDS
 from research.answers import Answers
 from research.folds import both_labels, source_id
 from research.heard import Heard, read_heard
 from research.source_errors import mean_interval, own_eers
-from research.workspace import Workspace, own_column, stacked
+from research.workspace import Workspace
 
 Metric = Callable[..., float]
 REFERENCE, SHIPPED = "reference", "default"
@@ -36,6 +34,10 @@ class Results:
         Recordings and folds.
     scores : mapping of str to ndarray of float32
         By ``run|model``, as `Workspace.fitted` returns them.
+    parts : mapping of str to ndarray of float32
+        What stacks make of the base models, out of fold, as `research.held_out` wrote it: by
+        ``stack|seed`` p_spoof of the last stage's meta-models, (n_rows, 2), and by ``part|what is
+        left out`` the decision's llr of recordings and copies, (n_rows, n_channels).
     conditions : mapping of str to ndarray
         ``rows``, and by ``bundle|condition`` what `research.conditions` wrote.
     answers : mapping of str to ndarray of ANSWER, shape (n_rows,)
@@ -52,6 +54,7 @@ class Results:
 
     workspace: Workspace
     scores: Mapping[str, AnyFloats]
+    parts: Mapping[str, AnyFloats]
     conditions: Mapping[str, NDArray[Any]]
     answers: Mapping[str, Answers]
     edition: Ints
@@ -111,25 +114,19 @@ class Results:
 
     def systems(self, seed: int) -> dict[str, AnyFloats]:
         """Return the llr of every system, for each fold by what was fitted on the others."""
-        folds = self.workspace.folds["sources"]
-        models = np.stack([self.scores[f"seed {seed}|{name}"] for name in MODELS], axis=2)
-        stack_scores = np.empty((len(models), len(META_MODELS)), np.float32)
-        llr = np.empty(len(models))
-        for fold in range(folds.count):
-            rows, nested = folds.fold == fold, models[:, fold]
-            stack, calibration = stacked(nested, self.is_spoof, folds, fold, seed)
-            stack_scores[rows] = stack.predict(nested[rows])
-            chosen = stack_scores[rows, META_MODELS.index(stack.choice)]
-            llr[rows] = calibration.llr(chosen)
-        return systems(own_column(models, folds.fold), stack_scores, llr, names=MODELS)
-
-    def mean_llr(self, names: Sequence[str]) -> AnyFloats:
-        """Return the mean llr of some base models of the first seed, shape (n_rows,)."""
-        return np.asarray(np.mean([self.by_seed[0][name] for name in names], axis=0))
+        odds = np.stack([self.scores[f"seed {seed}|{name}"][:, 0] for name in MODELS], axis=1)
+        models = 1 / (1 + np.exp(-odds.astype(np.float64)))
+        decision = self.answers[f"{SHIPPED}|{seed}"]["llr"]
+        return systems(models, self.parts[f"stack|{seed}"], decision, names=MODELS)
 
     def run_llr(self, key: str) -> AnyFloats:
-        """Return the llr of one ``run|model`` that is not nested, shape (n_rows,)."""
-        return -log_odds(self.scores[key])
+        """Return the llr of one ``run|model``, shape (n_rows, n_channels)."""
+        return -self.scores[key].astype(np.float64)
+
+    def on_channels(self, llr: AnyFloats, rows: Mask) -> float:
+        """Return the mean EER over the channels but clean sound, of llr (n_rows, n_channels)."""
+        found = [eer(copies[rows], self.is_spoof[rows]) for copies in llr.T[1:]]
+        return float(np.mean(found))
 
     @cached_property
     def groups(self) -> dict[str, dict[str, Any]]:

@@ -1,106 +1,113 @@
-"""The bar for parts of the shipped bundle, and what it costs and finds.
+"""What the bar for parts of long recordings costs and finds.
 
-    python -m research.parts --corpus MANIFEST [--scores DIR] [--bundle DIR] [--write]
+    python -m research.parts --corpus MANIFEST --detectors DIR [--bundle NAME] [--seed N]
 
-The bar is set from the scores of genuine clips of sources that were not heard: out of fold for the
-recordings that the bundle was trained on (``--scores``), the bundle's own for the others. Then
-recordings are put together from clips of sources that the bundle never heard: genuine ones, for
-false parts an hour, and genuine ones with 4, 8 and 16 s of generated speech at any place. With
-``--write`` the bar goes into the bundle's manifest. Needs the extra ``train``.
+A training run sets the bar. Here recordings are put together from clips, and each is scored by the
+detector of its source's fold, which `research.conditions` built and which never heard the source:
+genuine ones, for false parts an hour, and genuine ones with 4, 8 and 16 s of generated speech at
+any place.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.audio import Waveform, decode
-from bonafide.bundle import Bundle, read_bundle, write_bundle
+from bonafide.bundle import read_bundle
 from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import Corpus
 from bonafide.detection import Detection
-from bonafide.detector import PARTS_FROM, Detector, llr_at
-from bonafide.export.rebuild import WORKED_OUT
+from bonafide.detector import Detector
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.home import SHIPPED
-from bonafide.training.extraction import training_windows
-from bonafide.training.ingest import ingest
-from bonafide.training.parts import ORDERS, Alarms, by_source, put_together
-from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import Calibration, fit_linear, log_odds
-from bonafide.types import AnyFloats, Mask
+from bonafide.training.parts import ORDERS
+from bonafide.types import Floats
 from research.folds import read_protocol
-from research.protocol import SCORES
+from research.judging import BUNDLES, SHIPPED
+from research.source_errors import interval_of
 
 SEED = 1
 FAKE_S = (4, 8, 16)
 GENUINE_S = 52.0
 PER_SOURCE = 8  # recordings with a fake, of each length
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class Clips:
-    """A corpus, and which of it a bundle has heard."""
+    """A corpus, and the detectors of its folds.
 
-    recordings: Recordings
-    heard: Mask
+    Parameters
+    ----------
+    corpus : Corpus
+        With sources that all have a fold.
+    folder : Path
+        Holds ``SEED-FOLD/NAME`` of each fold.
+    name : str
+        Of the bundle.
+    seed : int
+        Of the fits.
+    """
 
-    @property
-    def source(self) -> NDArray[np.str_]:
-        """The source of each row."""
-        return self.recordings.corpus.column("source").astype(np.str_)
+    corpus: Corpus
+    folder: Path
+    name: str
+    seed: int
+
+    @cached_property
+    def fold(self) -> dict[str, int]:
+        """The fold of each source."""
+        sources = self.corpus.column("source").tolist()
+        return dict(zip(sources, read_protocol(self.corpus).fold.tolist(), strict=True))
+
+    def detector(self, fold: int) -> Detector:
+        """Return what never heard the sources of a fold."""
+        return _detector(self.folder / f"{self.seed}-{fold}" / self.name)
 
     def waveforms(self, source: str, *, spoof: bool) -> list[Waveform]:
         """Return the clips of a source that one label has."""
-        corpus = self.recordings.corpus
-        rows = np.flatnonzero((self.source == source) & (corpus.is_spoof == spoof))
-        return [decode(corpus.audio_path(corpus.rows[row])) for row in rows]
-
-    def sources(self) -> list[str]:
-        """Return the sources that the bundle never heard."""
-        return sorted(set(self.source.tolist()) - set(self.source[self.heard].tolist()))
+        corpus = self.corpus
+        rows = np.flatnonzero((corpus.column("source") == source) & (corpus.is_spoof == spoof))
+        return [decode(corpus.audio_path(corpus.rows[row])) for row in rows.tolist()]
 
 
-def unheard_llr(clips: Clips, known: Sequence[int], scores: Path, bundle: Bundle) -> AnyFloats:
-    """Return the llr of every clip by models that did not hear its source, shape (n_rows,)."""
-    corpus = clips.recordings.corpus
-    found = np.load(scores / "scores.npz")
-    odds = np.stack([log_odds(found[f"seed {SEED}|{name}"]) for name in bundle.models], axis=1)
-    x, is_spoof = odds[[row for row in known if row >= 0]], corpus.is_spoof[clips.heard]
-    fold = read_protocol(corpus).fold[clips.heard]
-    p_spoof = np.empty(len(fold), dtype=np.float32)
-    for number in np.unique(fold):
-        own = fold == number
-        p_spoof[own] = fit_linear(x[~own], is_spoof[~own]).predict(x[own])
-    llr = np.empty(len(corpus))
-    llr[clips.heard] = Calibration(**bundle.manifest["calibration"]).llr(p_spoof)
-    rest = [corpus.audio_path(corpus.rows[row]) for row in np.flatnonzero(~clips.heard)]
-    windows = training_windows(rest, bundle.spec)
-    llr[~clips.heard] = Detector(bundle).score_windows(windows)[0]
-    return llr
+@cache
+def _detector(folder: Path) -> Detector:
+    return Detector(read_bundle(folder))
 
 
-def genuine(clips: Clips, detector: Detector) -> Iterator[tuple[str, AnyFloats]]:
-    """Put the genuine clips of each unheard source together, in several orders, and score them."""
+def genuine(clips: Clips) -> Iterator[tuple[float, float]]:
+    """Put the genuine clips of each source together, in several orders, and score them.
+
+    Yields
+    ------
+    tuple of float
+        False parts, and hours, of a source.
+    """
     rng = np.random.default_rng(SEED)
-    for source in clips.sources():
+    for source, fold in sorted(clips.fold.items()):
         some = clips.waveforms(source, spoof=False)
-        for _ in range(ORDERS if some else 0):
+        if not some:
+            continue
+        parts = 0
+        for _ in range(ORDERS):
             sound = np.concatenate([some[number] for number in rng.permutation(len(some))])
-            segments = detector.score(sound).segments
-            yield source, np.array([segment.llr for segment in segments])
+            parts += len(clips.detector(fold).score(sound).parts)
+        yield parts, ORDERS * sum(map(len, some)) / SAMPLE_RATE_HZ / 3600
 
 
-def with_fakes(clips: Clips, detector: Detector, fake_s: int) -> Iterator[tuple[Detection, float]]:
+def with_fakes(clips: Clips, fake_s: int) -> Iterator[tuple[Detection, float]]:
     """Score genuine speech with generated speech of the same source in it; yield where it starts.
 
     Sources with less than 20 s of genuine speech, or too little of the other, are left out.
     """
     rng = np.random.default_rng(SEED)
     rate = SAMPLE_RATE_HZ
-    for source in clips.sources():
+    for source, fold in sorted(clips.fold.items()):
         real, fake = (clips.waveforms(source, spoof=spoof) for spoof in (False, True))
         if sum(map(len, real)) < 20 * rate or sum(map(len, fake)) < fake_s * rate:
             continue
@@ -110,45 +117,33 @@ def with_fakes(clips: Clips, detector: Detector, fake_s: int) -> Iterator[tuple[
             inserted = [fake[number] for number in rng.permutation(len(fake))]
             at = int(rng.integers(0, len(sound) + 1))
             pieces = [sound[:at], np.concatenate(inserted)[: fake_s * rate], sound[at:]]
-            yield detector.score(np.concatenate(pieces)), at / rate
+            yield clips.detector(fold).score(np.concatenate(pieces)), at / rate
+
+
+def per_hour(parts: Floats, hours: Floats, axis: int) -> Any:
+    """Return false parts an hour over some sources."""
+    return parts.sum(axis=axis) / hours.sum(axis=axis)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Set the bar, and print what it costs and finds."""
+    """Print what the bar costs and finds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--corpus", type=Path, required=True, help="manifest of the corpus")
-    parser.add_argument("--scores", type=Path, default=SCORES, help="folder of the scores")
-    parser.add_argument("--bundle", type=Path, default=SHIPPED, help="default: the shipped one")
-    parser.add_argument("--write", action="store_true", help="write the bar into the manifest")
+    parser.add_argument("--detectors", type=Path, required=True, help="folder of the folds'")
+    parser.add_argument("--bundle", choices=BUNDLES[1:], default=SHIPPED)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the folds' detectors")
     chosen = parser.parse_args(arguments)
-    bundle = read_bundle(chosen.bundle)
-    recordings, _ = ingest(read_corpus(chosen.corpus))
-    place = {name: row for row, name in enumerate(np.load(chosen.scores / "scores.npz")["sound"])}
-    known = [place.get(name, -1) for name in recordings.sha256.astype("U16").tolist()]
-    clips = Clips(recordings, np.array(known) >= 0)
-    thresholds = bundle.manifest["thresholds"]
-    spoof_llr = llr_at(thresholds["spoof_from"], float(bundle.manifest["prior_spoof"]))
-    count = {"window_s": bundle.spec.window_s, "spoof_llr": spoof_llr}
-
-    llr, human = unheard_llr(clips, known, chosen.scores, bundle), ~recordings.corpus.is_spoof
-    of_sources = by_source(llr[human], clips.source[human])
-    alarms = Alarms.count(put_together(of_sources, SEED), **count)
-    bar = alarms.bar()
-    if bar is None:
-        raise SystemExit("no bar holds the rate of false parts")
-    print(f"bar: {bar} nats\nclips of sources not heard: {alarms.said(bar)}")
-    bundle = Bundle(
-        bundle.folder, {**bundle.manifest, "thresholds": {**thresholds, PARTS_FROM: bar}}
+    clips = Clips(read_corpus(chosen.corpus), chosen.detectors, chosen.bundle, chosen.seed)
+    parts, hours = np.array(list(genuine(clips))).T
+    rate = interval_of(per_hour, parts, hours, resamples=RESAMPLES)
+    print(
+        f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}] false parts an hour, in "
+        f"{hours.sum():.2f} h of genuine speech from {len(hours)} sources"
     )
-    detector = Detector(bundle)
-    print(f"put together as sound: {Alarms.count(genuine(clips, detector), **count).said(bar)}")
     for fake_s in FAKE_S:
-        print(_found(list(with_fakes(clips, detector, fake_s)), fake_s))
-    if chosen.write:
-        entries = {key: value for key, value in bundle.manifest.items() if key not in WORKED_OUT}
-        print(f"written: sha256 {write_bundle(bundle.folder, entries).digest()}")
+        print(_found(list(with_fakes(clips, fake_s)), fake_s))
 
 
 def _found(results: list[tuple[Detection, float]], fake_s: int) -> str:

@@ -6,7 +6,8 @@
 Every fold is scored by models that heard none of its sources and speakers, stacked and calibrated
 on the other folds alone. Each fit is kept with its settings, so that a run that was stopped can be
 resumed; the scores of all that was fitted with this configuration go into one file, from which
-`research.results` makes every table. Needs the extra ``train``.
+`research.results` makes every table. `research.held_out` and `research.conditions` come after it.
+Needs the extra ``train``.
 """
 
 import argparse

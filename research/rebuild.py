@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     version = str(int(old.manifest["version"]) + 1)
     new = rebuild(old, draft, waveforms, {"version": version})
-    before, after = (Detector(bundle).score_windows(waveforms)[0] for bundle in (old, new))
+    before, after = (Detector(bundle).score_windows(waveforms).llr for bundle in (old, new))
     moved = np.abs(after - before)
     print(
         f"{len(rows)} recordings: llr moved by {moved.mean():.3f} in the mean, "

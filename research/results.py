@@ -65,7 +65,7 @@ def write_card(results: Results, folder: Path) -> None:
 
 
 def read_scores(path: Path, sha256: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
-    """Read scores.npz or answers.npz, by their keys; exit if it is of other recordings."""
+    """Read scores.npz, parts.npz or answers.npz by key; exit if it is of other recordings."""
     with np.load(path) as file:
         scores = dict(file)
     if not np.array_equal(scores.pop("sound"), sha256.astype("U16")):
@@ -83,15 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bench", type=Path, default=bench, help="of bonafide bench --json")
     chosen = parser.parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
-    scores, answers = (
-        read_scores(chosen.scores / name, workspace.recordings.sha256)
-        for name in ("scores.npz", "answers.npz")
+    scores, parts, answers = (
+        read_scores(chosen.scores / f"{name}.npz", workspace.recordings.sha256)
+        for name in ("scores", "parts", "answers")
     )
     with np.load(chosen.scores / "conditions.npz") as file:
         conditions = dict(file)
     edition = read_editions(workspace.recordings.corpus)
     speed = json.loads(chosen.bench.read_text())
-    results = Results(workspace, scores, conditions, answers, edition, speed)
+    results = Results(workspace, scores, parts, conditions, answers, edition, speed)
     chosen.output.write_text(page(results), encoding="utf-8")
     if chosen.bundle:
         write_card(results, chosen.bundle)

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from bonafide.bundle import META_MODELS
 from bonafide.evaluation.evaluate import DECISION, MEAN, percent
 from bonafide.evaluation.metrics import Interval, cllr, eer, min_cllr, min_dcf
 from bonafide.evaluation.report import markdown_table
 from bonafide.training.audit import audit_shortcuts
 from bonafide.types import AnyFloats as Floats
-from research.ablations import MODELS
+from research.ablations import MODELS, SEEDS
 from research.answers import BONAFIDE, CALLED, SPOOF, errors
 from research.channel_sections import Section, channels, conditions, editions, steadiness, telephone
 from research.folds import source_id, speaker_folds
@@ -72,7 +71,7 @@ def speakers(results: Results) -> Section | None:
     if f"speakers|{MODELS[0]}" not in results.scores:
         return None
     rows = speaker_folds(results.workspace.recordings.corpus).fold == 0
-    llr = {name: results.run_llr(f"speakers|{name}") for name in MODELS}
+    llr = {name: results.run_llr(f"speakers|{name}")[:, 0] for name in MODELS}
     llr[MEAN] = np.mean(list(llr.values()), axis=0)
     lines = [[name, percent(results.interval(values, rows))] for name, values in llr.items()]
     return {"rows": int(rows.sum()), "table": markdown_table(("system", "EER"), lines)}
@@ -123,22 +122,28 @@ def shortcuts(results: Results) -> Section:
 
 
 def ablations(results: Results) -> Section:
-    """Show what each part contributes."""
-    first = results.by_seed[0]
-    llr: dict[str, Floats] = {DECISION: first[DECISION]}
-    for left_out in MODELS:
-        kept = [name for name in MODELS if name != left_out]
-        llr[f"mean of four, without {left_out}"] = results.mean_llr(kept)
-    for name in (MEAN, *(f"stack {name}" for name in META_MODELS), *MODELS):
-        llr[name] = first[name]
-    networks = [name for name in MODELS if name != "xgboost"]
-    llr["mean of the networks"] = results.mean_llr(networks)
+    """Show what each part contributes, on recordings and on copies through every channel."""
+    llr: dict[str, Floats] = {
+        key.partition("|")[2]: found
+        for key, found in results.parts.items()
+        if key.startswith("part|")
+    }
+    for name in MODELS:
+        llr[name] = results.run_llr(f"seed {SEEDS[0]}|{name}")
     for key in results.scores:
         run = key.partition("|")[0]
         if not run.startswith(("seed", "speakers")):
             llr[run] = results.run_llr(key)
-    lines = [[name, percent(results.interval(v, results.both))] for name, v in llr.items()]
-    return {"table": markdown_table(("system", "EER"), lines)}
+    rows = results.both
+    lines = [
+        [
+            name,
+            percent(results.interval(found[:, 0], rows)),
+            f"{100 * results.on_channels(found, rows):.1f} %",
+        ]
+        for name, found in llr.items()
+    ]
+    return {"table": markdown_table(("system", "EER", "mean EER over channels"), lines)}
 
 
 def latency(results: Results) -> Section:

@@ -10,28 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.bundle import META_MODELS
+from bonafide.channel import CLEAN
 from bonafide.corpora import read_corpus
 from bonafide.display import reporter
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import worker_count
-from bonafide.training.augmentation import CHANGES
 from bonafide.training.config import Config, read_config
 from bonafide.training.extraction import cached_extract
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import ingest
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import Calibration, Stack, fit_calibration, fit_stack
+from bonafide.training.stacking import log_odds
 from bonafide.training.store import FeatureStore
-from bonafide.types import Scores
-from research.ablations import (
-    FRAMES,
-    Run,
-    left_out_augmentation,
-    left_out_statistics,
-    model_settings,
-    runs,
-)
+from bonafide.types import AnyFloats, Scores
+from research.ablations import FRAMES, Run, model_settings, runs
 from research.fitting import Table, file_stem
 from research.folds import read_protocol, speaker_folds
 
@@ -62,6 +54,21 @@ class Workspace:
         folds = {"sources": read_protocol(rows), "speakers": speaker_folds(rows)}
         return cls(parsed, recordings, store, folds, folder)
 
+    @property
+    def stretches(self) -> tuple[str, ...]:
+        """The channel of each stretch of the store: of the recordings, and of each copy."""
+        return self.store.augmentation.stretches
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, clean sound first."""
+        return tuple(dict.fromkeys(self.stretches))
+
+    def by_channel(self, values: AnyFloats) -> AnyFloats:
+        """Return values (n_rows, n_stretches, ...) of recordings and one copy of each channel."""
+        first = [0 if name == CLEAN else self.stretches.index(name) for name in self.channels]
+        return values[:, first]
+
     def path(self, run: Run, model: str, held_out: tuple[int, ...], suffix: str) -> Path:
         """Return the path of one fit's file."""
         folder = self.folder / run.name.replace(": ", "-").replace(" ", "_") / model
@@ -80,12 +87,13 @@ class Workspace:
         Returns
         -------
         ndarray of float32
-            Shape (n_rows,): each row scored by a model that never saw its fold; NaN where the run
-            scores nothing. Of a nested run, shape (n_rows, n_folds): column k by a model that never
-            saw fold k either, so that the column of a row's own fold has its ordinary score.
+            Shape (n_rows, n_stretches): each row, and its augmented copies, scored by a model that
+            never saw its fold; NaN where the run scores nothing. Of a nested run, shape (n_rows,
+            n_folds, n_stretches): [:, k] by a model that never saw fold k either, so that the
+            column of a row's own fold has its ordinary score.
         """
-        fold_of = self.folds[run.split].fold
-        scores = np.full((len(fold_of), int(fold_of.max()) + 1), np.nan, dtype=np.float32)
+        fold_of, count = self.folds[run.split].fold, len(self.stretches)
+        scores = np.full((len(fold_of), int(fold_of.max()) + 1, count), np.nan, dtype=np.float32)
         for held_out in run.held_out:
             found = np.load(self.path(run, model, held_out, ".npy"))
             scored = fold_of[np.isin(fold_of, held_out)]
@@ -98,12 +106,10 @@ class Workspace:
         """Fit what is missing of a run, one fit per core."""
         corpus = self.recordings.corpus
         table = self.folder / f"{run.split}.npz"
-        sounds = self.recordings.sha256.tolist()
         Table(
             is_spoof=corpus.is_spoof,
             source=np.unique(corpus.column("source"), return_inverse=True)[1],
             fold=self.folds[run.split].fold,
-            left_out=left_out_augmentation(self.store, sounds, run.without),
         ).write(table)
         with ThreadPoolExecutor(worker_count()) as pool:
             jobs = [
@@ -116,14 +122,24 @@ class Workspace:
                 job.result()
                 print(f"{run.name}: {done} of {len(jobs)} fits", flush=True)
 
-    def fitted(self) -> dict[str, Scores]:
-        """Return the scores of all that was fitted with this configuration, by ``run|model``."""
-        return {
-            f"{run.name}|{model}": self.scores(run, model)
-            for run in runs(self.config)
-            for model in run.models
-            if all(self.is_fitted(run, model, held_out) for held_out in run.held_out)
-        }
+    def fitted(self) -> dict[str, NDArray[np.float16]]:
+        """Return the scores of all that was fitted with this configuration.
+
+        Returns
+        -------
+        dict of str to ndarray of float16, shape (n_rows, n_channels)
+            By ``run|model``: the log odds of a spoof of each recording, and of one copy through
+            each channel, by what never heard its fold; NaN where the run scores nothing.
+        """
+        found = {}
+        for run in runs(self.config):
+            fold_of = self.folds[run.split].fold
+            for model in run.models:
+                if all(self.is_fitted(run, model, held_out) for held_out in run.held_out):
+                    scores = self.scores(run, model)
+                    own = own_column(scores, fold_of) if run.nested else scores
+                    found[f"{run.name}|{model}"] = log_odds(self.by_channel(own)).astype(np.float16)
+        return found
 
     def settings(self, run: Run, model: str, held_out: tuple[int, ...]) -> dict[str, Any]:
         """Return all that determines a fit, as JSON values."""
@@ -131,11 +147,10 @@ class Workspace:
             "name": model,
             "model": model_settings(self.config, model),
             "fit": run.fit_settings(self.config, model),
-            "store": self.store.folder.name,
+            "store": "/".join(self.store.folder.parts[-2:]),
             "held_out": list(held_out),
             "seed": run.seed,
-            "without": left_out_statistics(self.config.spec, run.without).tolist(),
-            "left_out": sorted(set(run.without) & set(CHANGES)),
+            "without": [name for name in run.without if name != FRAMES],
             "deaf": FRAMES in run.without,
         }
 
@@ -148,9 +163,8 @@ class Workspace:
         done = self.path(run, model, held_out, ".json")
         done.parent.mkdir(parents=True, exist_ok=True)
         settings = self.settings(run, model, held_out)
-        arguments = {key: value for key, value in settings.items() if key != "left_out"}
         places = {"store": self.store.folder, "table": table, "folder": done.parent}
-        arguments |= {name: str(path) for name, path in places.items()}
+        arguments = {**settings, **{name: str(path) for name, path in places.items()}}
         run_isolated("research.fitting:fit_held_out", arguments)
         done.write_text(json.dumps(settings))
 
@@ -159,36 +173,3 @@ def own_column(scores: Scores, fold_of: NDArray[np.int64]) -> Scores:
     """Return the scores (n_rows, n_folds, ...) in the column of each row's own fold."""
     own: Scores = scores[np.arange(len(fold_of)), fold_of]
     return own
-
-
-def stacked(
-    models: Scores, is_spoof: NDArray[np.bool_], folds: Folds, fold: int, seed: int
-) -> tuple[Stack, Calibration]:
-    """Fit stack and calibration for one fold on the scores of the others.
-
-    Parameters
-    ----------
-    models : ndarray of float32, shape (n_rows, n_models)
-        p_spoof of each row by base models that saw neither its fold nor `fold`.
-    is_spoof : ndarray of bool, shape (n_rows,)
-        Labels.
-    folds : Folds
-        All of them.
-    fold : int
-        The one to be judged, of which nothing is used.
-    seed : int
-        Of the trees.
-
-    Returns
-    -------
-    Stack, Calibration
-    """
-    rest = folds.fold != fold
-    renumbered = np.unique(folds.fold[rest], return_inverse=True)[1].astype(np.int64)
-    others = Folds(folds.group[rest], renumbered)
-    # The scores behind the calibration may come from models that saw the other folds: none of those
-    # is judged here.
-    inner = np.repeat(models[rest][:, None], others.count, axis=1)
-    stack, cross_fitted = fit_stack(models[rest], inner, is_spoof[rest], others, seed)
-    column = META_MODELS.index(stack.choice)
-    return stack, fit_calibration(cross_fitted[:, column], is_spoof[rest])

@@ -54,12 +54,25 @@ def rebuild(
     onnx.save(build_frontend(bundle.spec), str(folder / "frontend.onnx"))
     fuse(folder, bundle.spec, read_standards(onnx.load(folder / "scaler.onnx")), manifest)
     rebuilt = write_bundle(folder, manifest)
-    require_parity({"detector": _difference(rebuilt, waveforms)})
+    require_parity({"detector": fused_difference(rebuilt, waveforms)})
     return rebuilt
 
 
-def _difference(bundle: Bundle, waveforms: Waveform) -> float:
-    """Return the largest difference of any probability between the fused graph and the chain."""
+def fused_difference(bundle: Bundle, waveforms: Waveform) -> float:
+    """Return the largest difference of any probability between a bundle's graph and its chain.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With all its graphs.
+    waveforms : ndarray of float32, shape (n, window_samples)
+        Scored by both.
+
+    Returns
+    -------
+    float
+        NaN if one of both did not ask a base model that the other asked.
+    """
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
     chain = Chain(bundle).score_windows(waveforms)
     return difference(fused, chain, bundle.manifest["prior_spoof"])

@@ -50,7 +50,7 @@ def model_card(
         },
         rows_sha256=recordings.rows_sha256,
         augmentation=_augmentation(manifest["config"]),
-        channels=_on_channels(manifest),
+        channels=channel_rows(manifest),
         columns={name: _by(corpus, name) for name in COLUMNS},
         held_out=outcome.held_out.counts["rows"] if outcome.held_out else 0,
         prior_spoof=manifest["prior_spoof"],
@@ -78,8 +78,19 @@ def _augmentation(config: Mapping[str, Any]) -> list[list[str]]:
     return [[name, str(n)] for name, n in config["augmentation"]["channels"].items() if n]
 
 
-def _on_channels(manifest: Mapping[str, Any]) -> list[list[str]]:
-    """Return what verdicts are worth on each channel, out of fold."""
+def channel_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Return the table of what verdicts are worth on each channel, out of fold.
+
+    Parameters
+    ----------
+    manifest : mapping
+        A bundle's, of format 3.
+
+    Returns
+    -------
+    list of list of str
+        A row for each channel with thresholds, as the card has it.
+    """
     labels = {each["name"]: each["label"] for each in manifest["channels"]}
     return [
         [

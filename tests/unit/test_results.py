@@ -17,10 +17,9 @@ from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.store import FeatureStore
 from research.ablations import MODELS, SEEDS, runs
-from research.answers import ANSWER, answers_of, configured
+from research.answers import ANSWER, answers_of
 from research.changes import BY_CHANNEL, CONDITIONS
 from research.folds import source_id, speaker_folds
-from research.held_out import out_of_fold
 from research.judging import BUNDLES, REFERENCE, Results
 from research.limits import COSTLY, Limit, limits
 from research.protocol import CONFIG, SCORES
@@ -68,12 +67,17 @@ def results() -> Results:
     sign, scores = 2 * corpus.is_spoof - 1, dict[str, np.ndarray]()
     for run in runs(config):
         for model in run.models:
-            odds = sign + 1.5 * rng.normal(size=(N_FOLDS, N_ROWS))
-            p_spoof = (1 / (1 + np.exp(-odds))).T.astype(np.float32)
-            scores[f"{run.name}|{model}"] = p_spoof if run.nested else p_spoof[:, 0]
+            odds = sign[:, None] + 1.5 * rng.normal(size=(N_ROWS, len(CHANNELS)))
+            scores[f"{run.name}|{model}"] = odds.astype(np.float16)
+    stacks = {f"stack|{seed}": p_of(sign[:, None] + rng.normal(size=(N_ROWS, 2))) for seed in SEEDS}
+    left_out = {
+        f"part|{name}": rng.normal(size=(N_ROWS, len(CHANNELS))) - 2 * sign[:, None]
+        for name in ("all", "without encoder", "without router")
+    }
     return Results(
         workspace=workspace,
         scores=scores,
+        parts={**stacks, **left_out},
         conditions=conditions_of(rng, sign),
         answers={
             f"{bundle}|{seed}": answers(rng, sign, bundle) for bundle in BUNDLES for seed in SEEDS
@@ -82,6 +86,10 @@ def results() -> Results:
         speed=json.loads((SCORES / "bench.json").read_text()),
         resamples=20,
     )
+
+
+def p_of(odds: np.ndarray) -> np.ndarray:
+    return (1 / (1 + np.exp(-odds))).astype(np.float32)
 
 
 def answers(
@@ -146,8 +154,12 @@ def test_every_run_is_on_the_page_with_its_own_error(results: Results, made: str
     for key in results.scores:
         run = key.partition("|")[0]
         if not run.startswith(("seed", "speakers")):
-            interval = results.interval(results.run_llr(key), results.both)
-            assert f"\n| {run} | {100 * interval.value:.1f} % [" in made
+            llr = results.run_llr(key)
+            value = results.interval(llr[:, 0], results.both).value
+            line = next(
+                n for n in made.splitlines() if n.startswith(f"| {run} | {100 * value:.1f} % [")
+            )
+            assert line.endswith(f" | {100 * results.on_channels(llr, results.both):.1f} % |")
     assert "&" not in made.replace("&lt;", "") and "None" not in made  # Markdown, not HTML
 
 
@@ -158,21 +170,27 @@ def test_without_the_speakers_run_the_page_has_no_such_section(results: Results)
     assert "|\n\n## Calibration\n\n" in text
 
 
-def test_a_fold_is_judged_by_what_did_not_see_it(results: Results) -> None:
-    """Labels of a fold, and scores of the others by models that saw it, decide nothing of it."""
-    folds = results.workspace.folds["sources"]
-    own = folds.fold == 2
-    ours = results.systems(1)
-    blind = {
-        key: np.where((np.arange(N_FOLDS) == 2) | own[:, None], values, np.float32(0.5))
-        if values.ndim == 2
-        else values
-        for key, values in results.scores.items()
-    }
-    other = replace(results, scores=blind)
-    for name, llr in other.systems(1).items():
-        np.testing.assert_array_equal(llr[own], ours[name][own])
-    assert (other.systems(1)["decision"][~own] != ours["decision"][~own]).mean() > 0.9
+def test_every_part_that_is_left_out_is_on_the_page(results: Results, made: str) -> None:
+    rows = {row[0]: row[1:] for row in table_of(made, "## What each part contributes")}
+    spoof = results.is_spoof[results.both]
+    for name in ("all", "without encoder", "without router"):
+        llr = results.parts[f"part|{name}"][results.both]
+        clean, others = rows[name]
+        assert clean.startswith(f"{100 * eer(llr[:, 0], spoof):.1f} % [")
+        mean = np.mean([eer(column, spoof) for column in llr.T[1:]])
+        assert others == f"{100 * mean:.1f} %"
+    assert set(MODELS) < set(rows)
+
+
+def test_the_systems_are_those_of_the_default_bundle(results: Results) -> None:
+    for seed, found in zip(SEEDS, results.by_seed, strict=True):
+        np.testing.assert_array_equal(found["decision"], results.answers[f"default|{seed}"]["llr"])
+        odds = results.scores[f"seed {seed}|speech"][:, 0]
+        np.testing.assert_allclose(found["speech"], -odds.astype(float), atol=1e-6)
+        stack = results.parts[f"stack|{seed}"][:, 1]
+        np.testing.assert_allclose(
+            found["stack xgboost"], np.log(1 / stack - 1), rtol=1e-3, atol=1e-3
+        )
 
 
 def test_a_card_is_completed_once(
@@ -316,14 +334,3 @@ def test_answers_are_plain_arrays(results: Results, tmp_path: Path) -> None:
     read = read_scores(path, sound)
     assert read["fast|1"].dtype == ANSWER
     np.testing.assert_array_equal(read["fast|1"], results.answers["fast|1"])
-
-
-def test_answers_out_of_fold_are_the_decisions_of_every_seed(results: Results) -> None:
-    found = out_of_fold(results, REFERENCE, configured(results.workspace.config.decision))
-    assert list(found) == [f"{REFERENCE}|{seed}" for seed in SEEDS]
-    for seed, systems in zip(SEEDS, results.by_seed, strict=True):
-        llr = systems["decision"]
-        kept = found[f"{REFERENCE}|{seed}"]
-        np.testing.assert_allclose(kept["llr"], llr, rtol=1e-6)
-        np.testing.assert_array_equal(kept["called"] != 0, np.abs(llr) >= np.log(0.85 / 0.15))
-        assert set(kept["channel"].tolist()) == {-1}

@@ -1,0 +1,86 @@
+"""The two bundles that ship with the package, out of one that was trained.
+
+    python -m research.shipped --corpus MANIFEST --root HOME --bundle REF
+
+Takes the bundle that a run with ``configs/shipped.yaml`` kept in a home, and replaces
+``bonafide/shipped/default`` by it and ``bonafide/shipped/fast`` by its first stage alone, both
+under the version after the shipped one's. Needs the extra ``train``.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from bonafide.bundle import MANIFEST, Bundle, read_bundle, write_bundle
+from bonafide.corpora import read_corpus
+from bonafide.export.rebuild import WORKED_OUT
+from bonafide.export.stages import FAST, first_stage
+from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle
+from bonafide.training.extraction import training_windows
+from bonafide.types import Waveform
+
+CLIPS = 200
+LICENSE = "encoder.LICENSE"
+
+
+def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Waveform) -> None:
+    """Write ``default`` and ``fast`` below a folder, in place of those that are there.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of two stages.
+    version : str
+        Of both.
+    license_file : Path
+        Licence of the encoder, which goes beside it.
+    root : Path
+        Receives both.
+    sound : ndarray of float32, shape (n, window_samples)
+        Windows on which the first stage's graph is held against its parts.
+    """
+    draft = root / ".draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    default = _renamed(bundle, version, license_file, draft / SHIPPED.name)
+    fast = first_stage(default, draft / FAST, sound)
+    for made in (default, fast):
+        read_bundle(made.folder)
+        target = root / made.folder.name
+        shutil.rmtree(target, ignore_errors=True)
+        made.folder.rename(target)
+        print(f"{target}: version {version}, sha256 {made.digest()}")
+    draft.rmdir()
+
+
+def _renamed(bundle: Bundle, version: str, license_file: Path, folder: Path) -> Bundle:
+    """Copy a bundle under the shipped one's name, with its encoder's licence."""
+    shutil.copytree(bundle.folder, folder, ignore=shutil.ignore_patterns(MANIFEST))
+    shutil.copyfile(license_file, folder / LICENSE)
+    card = (folder / "card.md").read_text(encoding="utf-8").partition("\n")[2]
+    (folder / "card.md").write_text(f"# {folder.name}\n{card}", encoding="utf-8")
+    kept = {key: value for key, value in bundle.manifest.items() if key not in WORKED_OUT}
+    return write_bundle(folder, {**kept, "name": folder.name, "version": version})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the trained bundle and some recordings, and replace the shipped ones."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, required=True, help="manifest of recordings")
+    parser.add_argument("--root", type=Path, required=True, help="home that keeps the bundle")
+    parser.add_argument("--bundle", required=True, help="its name, name:version or hash")
+    parser.add_argument("--license", type=Path, default=SHIPPED / LICENSE, help="of the encoder")
+    parser.add_argument("--output", type=Path, default=SHIPPED_ROOT, help="default: the package")
+    chosen = parser.parse_args(arguments)
+    bundle, corpus = find_bundle(chosen.root, chosen.bundle), read_corpus(chosen.corpus)
+    rows = corpus.rows[:: max(1, len(corpus) // CLIPS)]
+    sound = training_windows([corpus.audio_path(row) for row in rows], bundle.spec)
+    version = str(int(read_bundle(SHIPPED).manifest["version"]) + 1)
+    chosen.license.stat()  # before anything is removed
+    ship(bundle, version, chosen.license, chosen.output, sound)
+
+
+if __name__ == "__main__":
+    main()

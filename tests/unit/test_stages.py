@@ -1,0 +1,109 @@
+"""The first stage of a bundle as a bundle of its own, and the two bundles that ship."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonafide.bundle import Bundle, read_bundle
+from bonafide.detector import Detector
+from bonafide.errors import BonafideError, BundleError
+from bonafide.export.stages import first_stage
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from research.shipped import ship
+from tests.helpers.networks import sounds
+from tests.helpers.stages import two_stage_bundle
+
+
+@pytest.fixture(scope="module")
+def sound() -> np.ndarray:
+    noise = np.random.default_rng(2).normal(0, 0.1, (12, 4 * SAMPLE_RATE_HZ))
+    return np.concatenate([sounds(12, 4 * SAMPLE_RATE_HZ), noise.astype(np.float32)])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, sound: np.ndarray) -> Bundle:
+    return two_stage_bundle(tmp_path_factory.mktemp("stages") / "two", sound)
+
+
+@pytest.fixture(scope="module")
+def fast(whole: Bundle, tmp_path_factory: pytest.TempPathFactory, sound: np.ndarray) -> Bundle:
+    made = first_stage(whole, tmp_path_factory.mktemp("stages") / "fast", sound)
+    return read_bundle(made.folder)
+
+
+def test_it_answers_as_the_whole_one_where_that_does_not_ask_further(
+    whole: Bundle, fast: Bundle, sound: np.ndarray
+) -> None:
+    before, after = (Detector(bundle).score_windows(sound) for bundle in (whole, fast))
+    asked = ~np.isnan(before.models[:, 2])
+    assert 0 < asked.sum() < len(asked)
+    np.testing.assert_allclose(after.llr[~asked], before.llr[~asked], atol=1e-5)
+    assert (np.abs(after.llr - before.llr)[asked] > 1e-3).any()
+    np.testing.assert_allclose(after.models, before.models[:, :2], atol=1e-6)
+    np.testing.assert_allclose(after.channel, before.channel, atol=1e-6)
+    np.testing.assert_allclose(after.distance, before.distance, rtol=1e-5)
+
+
+def test_its_manifest_is_that_of_the_stage(whole: Bundle, fast: Bundle) -> None:
+    (stage,), manifest = fast.stages, fast.manifest
+    assert stage == {**whole.stages[0], "prefix": ""}
+    for key in ("choice", "calibration", "thresholds", "channel_errors"):
+        assert manifest[key] == stage[key]
+    assert "route" not in manifest
+    assert fast.spec.encoder is None
+    assert fast.identity | {"sha256": ""} == {"name": "fast", "version": "3", "sha256": ""}
+    assert fast.models == ("low", "both")
+    assert set(manifest["labels"]) == set(manifest["hears"]) == {"low", "both"}
+    assert {"low", "meta_logistic", "detector"} == set(manifest["parity"])
+    assert manifest["parity"]["meta_logistic"] == 3e-7
+    assert manifest["metrics"]["eer"] == stage["channel_errors"]["clean"]["eer"]
+    assert set(manifest["files"]) == {
+        "card.md",
+        "detector.onnx",
+        *(f"{part}.onnx" for part in fast.parts),
+    }
+    assert not any("encoder" in name or "fast" in name for name in manifest["files"])
+
+
+def test_its_card_has_the_results_of_the_stage(whole: Bundle, fast: Bundle) -> None:
+    card = (fast.folder / "card.md").read_text()
+    assert card.startswith("# fast\n\nThis is the first stage alone of two version 3")
+    assert whole.identity["sha256"] in card
+    assert "it errs in about 4 of 100 (EER 4.0 % [2.0, 7.0])" in card
+    assert "with both stages: On sources it never heard" in card
+    titles = [line for line in card.splitlines() if line.startswith("#")]
+    assert titles == ["# fast", "## Data", "## Results", "## Channels", "## Limits"]
+    assert "| low | 8.0 % |" in card
+    assert not any(name in card for name in ("| speech |", "| decision |", "| clean | 2.0 % |"))
+    assert "| clean | clean sound | 50 | 4.0 % [2.0, 7.0] | 10 % |" in card
+
+
+def test_a_bundle_of_one_stage_has_none(fast: Bundle, tmp_path: Path, sound: np.ndarray) -> None:
+    with pytest.raises(BundleError, match="1 stages; must be two, not adapted") as caught:
+        first_stage(fast, tmp_path / "again", sound)
+    assert caught.value.code == "no_first_stage"
+
+
+def test_a_graph_that_differs_from_its_parts_is_refused(
+    whole: Bundle, tmp_path: Path, sound: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bonafide.export.stages.fused_difference", lambda *_: 0.01)
+    with pytest.raises(BonafideError) as caught:
+        first_stage(whole, tmp_path / "fast", sound)
+    assert caught.value.code == "parity_failed"
+
+
+def test_both_bundles_are_shipped(whole: Bundle, tmp_path: Path, sound: np.ndarray) -> None:
+    terms = tmp_path / "terms"
+    terms.write_text("free\n")
+    for _ in range(2):  # the second time in place of what is there
+        ship(whole, "7", terms, tmp_path / "shipped", sound)
+    assert {path.name for path in (tmp_path / "shipped").iterdir()} == {"default", "fast"}
+    default, fast = (read_bundle(tmp_path / "shipped" / name) for name in ("default", "fast"))
+    assert [each.identity["name"] for each in (default, fast)] == ["default", "fast"]
+    assert {each.identity["version"] for each in (default, fast)} == {"7"}
+    assert (default.folder / "encoder.LICENSE").read_text() == "free\n"
+    assert (default.folder / "card.md").read_text().startswith("# default\n\nOn sources")
+    seen, source = (Detector(bundle).score_windows(sound).llr for bundle in (default, whole))
+    np.testing.assert_array_equal(seen, source)
