@@ -55,12 +55,39 @@ class Channel:
 
 
 def drawn(rng: np.random.Generator, *values: float) -> int:
-    """Draw one of several whole numbers, all equally likely."""
+    """Draw one of several whole numbers, all equally likely.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws.
+    *values : float
+        What may be drawn.
+
+    Returns
+    -------
+    int
+        One of them.
+    """
     return int(rng.choice(values))
 
 
 def written(waveform: Sound, *, container: str, subtype: str, rate_hz: int) -> Sound:
-    """Encode and decode with libsndfile; the result is cut or padded to the same length."""
+    """Encode and decode with libsndfile; the result is cut or padded to the same length.
+
+    Parameters
+    ----------
+    waveform : ndarray of float, shape (n_samples,)
+        At 16 kHz, full scale 1; what is over it is clipped.
+    container, subtype : str
+        As libsndfile names them, such as ``WAV`` and ``GSM610``.
+    rate_hz : int
+        Sample rate that the codec works at.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_samples,)
+    """
     import soundfile
 
     sound, file = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ), io.BytesIO()

@@ -207,7 +207,20 @@ class Scored:
 
     @classmethod
     def of(cls, models: Scores, channel: Scores) -> Self:
-        """Take apart scores of any leading dimensions, (..., n_models) and (..., n_channels)."""
+        """Return rows of scores of recordings and copies.
+
+        Parameters
+        ----------
+        models : ndarray of float32, shape (..., n_models)
+            p_spoof of the base models.
+        channel : ndarray of float32, shape (..., n_channels)
+            Posteriors, of the same leading shape.
+
+        Returns
+        -------
+        Scored
+            A row for each combination of leading indices.
+        """
         return cls(models.reshape(-1, models.shape[-1]), channel.reshape(-1, channel.shape[-1]))
 
 
