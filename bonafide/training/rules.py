@@ -44,7 +44,7 @@ class Route(Plain):
 
     doubt_llr: float
     clean_from: float
-    spared: tuple[str, ...]
+    spared: tuple[str, ...] = (CLEAN,)
 
     def p_spared(self, posteriors: AnyFloats, channels: Sequence[str]) -> Floats:
         """Return how probable it is that windows went through a spared channel.

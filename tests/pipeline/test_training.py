@@ -16,8 +16,7 @@ import pytest
 from bonafide.bundle import read_bundle
 from bonafide.home import DEMO, PRODUCTION
 from tests.conftest import REPOSITORY
-from tests.helpers.bundles import BASE_MODELS, GRAPHS
-from tests.helpers.homes import Home, Trained
+from tests.helpers.homes import BASE_MODELS, GRAPHS, Home, Trained
 from tests.helpers.servers import wait_for
 
 FreshHome = Callable[[str], Home]
