@@ -6,6 +6,7 @@ from typing import Any
 Line = tuple[str, str]
 SIDES = {
     "fused": "(a) detector.onnx",
+    "asked": "    a window that goes on to the encoder",
     "chain": "(b) the chain of single graphs",
     "app": "(c) librosa, then predict in Python",
 }

@@ -41,8 +41,12 @@ def complete(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        If an entry is missing or not what it must be.
+    ValueError
+        If an entry is not what it must be.
+    KeyError
+        If one is missing.
+    TypeError
+        If one has another type.
     """
     if manifest["format"] not in FORMATS:
         raise ValueError(f"format {manifest['format']!r}: must be one of 1, 2, 3")

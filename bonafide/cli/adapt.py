@@ -37,10 +37,7 @@ def adapt(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Adapt a bundle to clips of your own.
-
-    A final layer is fitted over its detector, and a new bundle kept if it gains on these clips.
-    """
+    """Adapt a bundle to clips of your own; keep the new one if it gains."""
     from bonafide.cli.extras import require
     from bonafide.corpora import read_corpus
     from bonafide.display import Display

@@ -152,7 +152,20 @@ def build_candidate(
 
 
 def in_order(fitted: Sequence[FittedBase], stages: Sequence[Stage]) -> list[FittedBase]:
-    """Return base models in the order of the stages: those of the first, then the others."""
+    """Return base models in the order of the stages.
+
+    Parameters
+    ----------
+    fitted : sequence of FittedBase
+        In any order.
+    stages : sequence of Stage
+        Name their base models.
+
+    Returns
+    -------
+    list of FittedBase
+        Those of the first stage, then those that the second adds.
+    """
     by_name = {base.name: base for base in fitted}
     return [by_name[name] for name in dict.fromkeys(n for s in stages for n in s.models)]
 
@@ -190,7 +203,19 @@ def fuse(
     scaler: Mapping[str, Standard],
     manifest: Mapping[str, Any],
 ) -> None:
-    """Write detector.onnx, made of the graphs in the folder."""
+    """Write detector.onnx, made of the graphs in the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a bundle; holds an .onnx file for each part.
+    spec : FeatureSpec
+        The front end, which is built anew.
+    scaler : mapping of str to Standard
+        By view and vector.
+    manifest : mapping
+        The bundle's, without hashes.
+    """
     names = [name for name in Bundle(folder, dict(manifest)).parts if name not in NOT_FUSED]
     graphs = {name: onnx.load(folder / f"{name}.onnx") for name in names}
     fused = detector_graph(spec, scaler, graphs, manifest)

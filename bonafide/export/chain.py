@@ -36,7 +36,18 @@ class Chain:
             self._graph[ENCODER] = Graph(pooled.SerializeToString())
 
     def score_windows(self, waveforms: NDArray[np.float32]) -> WindowScores:
-        """Score windows, (n, window_samples), as `Detector.score_windows` does."""
+        """Score windows as `Detector.score_windows` does.
+
+        Parameters
+        ----------
+        waveforms : ndarray of float32, shape (n, window_samples)
+            At 16 kHz and any level.
+
+        Returns
+        -------
+        WindowScores
+            Base models that the route leaves out are NaN.
+        """
         manifest, stages = self._bundle.manifest, self._bundle.stages
         scaled = self._scaled(waveforms)
         routed = self._graph["router"]({STATISTICS: scaled[STATISTICS]})

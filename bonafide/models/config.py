@@ -136,6 +136,21 @@ class FitConfig(Section):
     statistics_noise: float = Field(0.6, ge=0.0)
 
     def of(self, model: ModelConfig | Mapping[str, Any]) -> "FitConfig":
-        """Return how one base model is fitted: its own `fit` over these values."""
+        """Return how one base model is fitted: its own `fit` over these values.
+
+        Parameters
+        ----------
+        model : ModelConfig or mapping
+            Its section of the configuration, or that as JSON.
+
+        Returns
+        -------
+        FitConfig
+
+        Examples
+        --------
+        >>> FitConfig().of({"fit": {"augmentation_weight": 0.5}}).augmentation_weight
+        0.5
+        """
         values = model if isinstance(model, Mapping) else vars(model)
         return FitConfig.model_validate({**self.model_dump(), **values.get("fit", {})})

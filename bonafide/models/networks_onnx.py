@@ -64,15 +64,13 @@ def _add_convolutions(graph: GraphBuilder, model: keras.Model, x: str) -> str:
 
 
 def _add_decision(graph: GraphBuilder, model: keras.Model, heard: str, statistics: str) -> str:
-    """Add the statistics' layers and the last one: [batch, n], [batch, n_statistics] -> [batch].
-
-    `heard` is empty for a network that hears no frames.
-    """
+    """Add the statistics' layers and the last one: [batch, n], [batch, n_statistics] -> [batch]."""
     *hidden, last = _layers(model, layers.Dense)
     known = statistics
     for dense in hidden:
         weights = map(graph.constant, _normed_after(model, dense))
         known = graph.add("Relu", graph.add("Gemm", known, *weights))
+    # A network that hears no frames has nothing but the statistics.
     both = graph.add("Concat", heard, known, axis=1) if heard else known
     odds = graph.add("Gemm", both, *map(graph.constant, _weights(last)))
     return graph.add("Reshape", graph.add("Sigmoid", odds), graph.integers([-1]))

@@ -1,13 +1,12 @@
-"""Augmentation: speed, rooms, noise, filters, clipping, telephones and codecs.
+"""What happens to sound on its way: rooms, noise, filters, clipping, narrow bands and codecs.
 
-`degrade` draws some of these at random, for the augmented copies that base models train on beside
-each recording; `research.conditions` applies one at a time, with fixed numbers. Every function
-takes a waveform, float (n_samples,), mono at 16 kHz with full scale 1, and returns one of the same
-length; samples over full scale are left to the caller.
+`bonafide.training.channels` draws from these at random; `research.conditions` applies one at a
+time, with fixed numbers. Every function takes a waveform, float (n_samples,), mono at 16 kHz with
+full scale 1, and returns one of the same length; samples over full scale are left to the caller.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -147,149 +146,8 @@ def _filtered(waveform: Sound, taps: Sound) -> Sound:
     return np.asarray(scipy.signal.fftconvolve(waveform, taps, mode="same"))
 
 
-def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Limit the band in two of five cases; then encode in three of four, or resample to 8 kHz."""
-    if rng.random() < 0.4:
-        edges = rng.uniform((50, 3_300), (300, 3_900))
-        sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
-        waveform = np.asarray(scipy.signal.sosfilt(sections, waveform))
-    kind = rng.choice(["pcm", "libopencore_amrnb", "libopus", "none"])
-    if kind == "none":
-        return narrow_band(waveform)
-    if kind == "pcm":
-        codec, container, bit_rate = rng.choice(["pcm_mulaw", "pcm_alaw"]), "wav", None
-    elif kind == "libopus":
-        codec, container, bit_rate = kind, "ogg", int(rng.integers(8, 20)) * 1_000
-    else:
-        rates = [4_750, 5_900, 7_400, 7_950, 10_200, 12_200]
-        codec, container, bit_rate = kind, "amr", int(rng.choice(rates))
-    return through(
-        waveform, codec=codec, container=container, rate_hz=TELEPHONE_HZ, bit_rate=bit_rate
-    )
-
-
-CODECS: dict[str, tuple[str, tuple[int, ...]]] = {  # container, kb/s
-    "libmp3lame": ("mp3", (24, 32, 40, 48, 64, 96, 128)),
-    "libopus": ("ogg", (12, 16, 20, 24, 32, 40)),
-    "aac": ("adts", (24, 32, 48, 64, 96)),
-    "g722": ("wav", (64,)),
-}
-
-
-def _codec(waveform: Sound, rng: np.random.Generator) -> Sound:
-    codec = str(rng.choice(list(CODECS)))
-    container, rates = CODECS[codec]
-    bit_rate = 1_000 * int(rng.choice(rates))
-    return through(waveform, codec=codec, container=container, bit_rate=bit_rate)
-
-
-def _noise(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Add noise between white and steeper than pink; in three of ten cases it comes and goes."""
-    added = noise(len(waveform), rng, slope=rng.uniform(0.0, 1.4 * PINK))
-    if rng.random() < 0.3:
-        places = np.linspace(0, len(waveform), 12)
-        added *= np.interp(np.arange(len(waveform)), places, rng.uniform(size=12))
-    return with_noise(waveform, added, snr_db=rng.uniform(3, 35))
-
-
-def _room(waveform: Sound, rng: np.random.Generator) -> Sound:
-    return reverberant(
-        waveform, rng, decay_s=rng.uniform(0.1, 0.8), tail_db=rng.uniform(-12.0, 3.0)
-    )
-
-
-def _clipping(waveform: Sound, rng: np.random.Generator) -> Sound:
-    return clipped(waveform, share=10 ** rng.uniform(-2.5, -0.9))
-
-
-def _band(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Remove what is above a frequency between 3 and 7.5 kHz."""
-    n_taps = int(rng.integers(31, 201)) | 1
-    return _filtered(
-        waveform, scipy.signal.firwin(n_taps, rng.uniform(3_000, 7_500), fs=SAMPLE_RATE_HZ)
-    )
-
-
 def equalised(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Filter by a curve through eight points, with a standard deviation of 4 dB each."""
     hz = np.concatenate([[0], np.sort(rng.uniform(100, 7_900, 6)), [SAMPLE_RATE_HZ / 2]])
     gains = 10 ** (rng.normal(0, 4, len(hz)) / 20)
     return _filtered(waveform, scipy.signal.firwin2(101, hz, gains, fs=SAMPLE_RATE_HZ))
-
-
-def _speed(waveform: Sound, rng: np.random.Generator) -> Sound:
-    """Play up to 8 % faster or slower, pitch included; repeat the start to fill the length."""
-    n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
-    return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
-
-
-# In the order in which a sound goes through them.
-CHANGES: dict[str, Change] = {
-    "speed": _speed,
-    "room": _room,
-    "noise": _noise,
-    "equaliser": equalised,
-    "clipping": _clipping,
-    "band": _band,
-    "telephone": _telephone,
-    "codec": _codec,
-}
-
-
-def draw_changes(
-    rng: np.random.Generator, shares: Mapping[str, float], second_share: float
-) -> list[str]:
-    """Draw the changes of one augmented copy.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Makes the draws.
-    shares : mapping of str to float
-        How often each of `CHANGES` is drawn first; only ratios matter, not all may be 0.
-    second_share : float
-        How often a second change is added, in [0, 1]; all others are equally likely.
-
-    Returns
-    -------
-    list of str
-        One or two of `CHANGES`, in their order.
-    """
-    names = [name for name in CHANGES if shares[name] > 0]
-    weight = np.array([shares[name] for name in names])
-    drawn = [str(rng.choice(names, p=weight / weight.sum()))]
-    others = [name for name in names if name != drawn[0]]
-    if others and rng.random() < second_share:
-        drawn.append(str(rng.choice(others)))
-    return [name for name in CHANGES if name in drawn]
-
-
-def degrade(
-    waveform: NDArray[np.float32],
-    rng: np.random.Generator,
-    shares: Mapping[str, float],
-    second_share: float,
-) -> NDArray[np.float32]:
-    """Make the changes that `draw_changes` draws, and round the result as a 16-bit file would.
-
-    Parameters
-    ----------
-    waveform : ndarray of float32, shape (n_samples,)
-        At 16 kHz, full scale 1.
-    rng : numpy.random.Generator
-        Draws the changes and their numbers.
-    shares : mapping of str to float
-        See `draw_changes`.
-    second_share : float
-        See `draw_changes`.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_samples,)
-        Scaled down where it is over full scale.
-    """
-    sound: Sound = waveform.astype(np.float64)
-    for name in draw_changes(rng, shares, second_share):
-        sound = CHANGES[name](sound, rng)
-    sound = sound / max(1.0, float(np.abs(sound).max()))
-    return (np.round(sound * 32767) / 32767).astype(np.float32)

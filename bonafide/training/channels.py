@@ -44,7 +44,7 @@ class Channel:
     name : str
         As configurations and results call it.
     label : str
-        What people read, after "sound of".
+        What people read, after "sounds like".
     change : callable
         ``(waveform, rng)`` -> a version of it that went through the channel, of the same length.
     """
@@ -55,12 +55,39 @@ class Channel:
 
 
 def drawn(rng: np.random.Generator, *values: float) -> int:
-    """Draw one of several whole numbers, all equally likely."""
+    """Draw one of several whole numbers, all equally likely.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws.
+    *values : float
+        What may be drawn.
+
+    Returns
+    -------
+    int
+        One of them.
+    """
     return int(rng.choice(values))
 
 
 def written(waveform: Sound, *, container: str, subtype: str, rate_hz: int) -> Sound:
-    """Encode and decode with libsndfile; the result is cut or padded to the same length."""
+    """Encode and decode with libsndfile; the result is cut or padded to the same length.
+
+    Parameters
+    ----------
+    waveform : ndarray of float, shape (n_samples,)
+        At 16 kHz, full scale 1; what is over it is clipped.
+    container, subtype : str
+        As libsndfile names them, such as ``WAV`` and ``GSM610``.
+    rate_hz : int
+        Sample rate that the codec works at.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_samples,)
+    """
     import soundfile
 
     sound, file = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ), io.BytesIO()
@@ -210,6 +237,16 @@ CHANNELS = Registry(
 def channel_of(name: str) -> Channel:
     """Return a channel by name.
 
+    Parameters
+    ----------
+    name : str
+        As configurations have it.
+
+    Returns
+    -------
+    Channel
+        A built-in one, or another package's.
+
     Raises
     ------
     ConfigError
@@ -225,7 +262,22 @@ def channel_of(name: str) -> Channel:
 def heard_through(
     waveform: NDArray[np.float32], channel: Channel, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Crop a recording, send it through a channel, and round it as a 16-bit file would."""
+    """Crop a recording, send it through a channel, and round it as a 16-bit file would.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+        At 16 kHz.
+    channel : Channel
+        What it goes through.
+    rng : Generator
+        Decides the place of the crop and all that the channel draws.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Scaled down where it would not fit between -1 and 1.
+    """
     sound: Sound = cropped(waveform.astype(np.float64), rng)
     sound = channel.change(sound, rng)
     sound = sound / max(1.0, float(np.abs(sound).max()))

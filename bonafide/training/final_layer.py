@@ -181,11 +181,9 @@ def _moves(llr: Floats, heard: Floats, is_spoof: Mask, line: float, models: floa
 
 
 def _least(x: Floats, start: Floats, is_spoof: Mask, penalty: Floats) -> Floats:
-    """Minimise the log loss of start + x @ moves, and penalty @ moves^2 / 2, by Newton's method.
-
-    In a few columns of numpy this takes a hundredth of the time of scipy's minimisers, whose BLAS
-    wakes all cores for each step.
-    """
+    """Minimise the log loss of start + x @ moves, and penalty @ moves^2 / 2, by Newton's method."""
+    # For so few columns, a hundredth of the time that scipy's minimisers take, whose BLAS wakes all
+    # cores for each step.
     sign, weight = np.where(is_spoof, -1.0, 1.0), even_weights(is_spoof) / len(is_spoof)
     # Platt's targets: of n clips of a label that all score right, the next may be the first wrong.
     doubt = 1 / (np.where(is_spoof, is_spoof.sum(), (~is_spoof).sum()) + 2)

@@ -43,7 +43,7 @@ class FittedBase(Artifact):
     Parameters
     ----------
     name, label : str
-        Name of its family, and what people read.
+        Its name in the configuration, and what people read.
     view : str
         The view that it takes beside its vectors; empty for a model of vectors alone.
     config : dict
@@ -335,7 +335,7 @@ def _score_left_out(
 
 
 def copy_weights(stretches: Sequence[str], fit: FitConfig) -> NDArray[np.float64]:
-    """Return the weight of each augmented copy relative to its recording, (n_copies, 1).
+    """Return the weight of each augmented copy relative to its recording.
 
     Parameters
     ----------
@@ -343,6 +343,11 @@ def copy_weights(stretches: Sequence[str], fit: FitConfig) -> NDArray[np.float64
         Channel of each stretch of a store, the recordings' first.
     fit : FitConfig
         Holds the weights.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_copies, 1)
+        For `Examples.augmentation_weight`.
     """
     weights = [
         fit.crop_weight if channel == CLEAN else fit.augmentation_weight

@@ -67,13 +67,37 @@ class Router(Artifact):
     )
 
     def __call__(self, statistics: Features) -> tuple[Scores, Scores]:
-        """Return posteriors (n, n_channels) and distances (n,) of standardised statistics."""
+        """Return the channel of windows and how unlike all known sound they are.
+
+        Parameters
+        ----------
+        statistics : ndarray of float32, shape (n, n_statistics)
+            Standardised.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, n_channels)
+            Posteriors, in the order of `channels`.
+        ndarray of float32, shape (n,)
+            Distances, 0 or more.
+        """
         posterior = softmax(statistics @ self.weights + self.bias)
         square = np.square(statistics @ self.directions - self.centre)
         return posterior.astype(np.float32), square.mean(axis=1).astype(np.float32)
 
     def distance_to(self, side: Mask) -> float:
-        """Return the distance that `KNOWN_SHARE` of the known sound keeps within."""
+        """Return the distance that `KNOWN_SHARE` of the known sound keeps within.
+
+        Parameters
+        ----------
+        side : ndarray of bool, shape (n_rows,)
+            The rows that are known, of which all copies count.
+
+        Returns
+        -------
+        float
+            For the bundle's threshold ``distance_to``.
+        """
         return float(np.quantile(self.distances[side], KNOWN_SHARE))
 
     def save(self, folder: Path) -> None:
@@ -101,7 +125,23 @@ class Router(Artifact):
 
 
 def softmax(z: AnyFloats) -> Floats:
-    """Return the softmax over the last axis."""
+    """Return the softmax over the last axis.
+
+    Parameters
+    ----------
+    z : ndarray of float, shape (..., n)
+        Log odds up to a constant.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n)
+        Probabilities that sum to 1.
+
+    Examples
+    --------
+    >>> softmax(np.array([0.0, np.log(3.0)])).round(2).tolist()
+    [0.25, 0.75]
+    """
     powers = np.exp(np.asarray(z, np.float64) - np.max(z, axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 

@@ -44,14 +44,46 @@ class Route(Plain):
 
     doubt_llr: float
     clean_from: float
-    spared: tuple[str, ...]
+    spared: tuple[str, ...] = (CLEAN,)
 
     def p_spared(self, posteriors: AnyFloats, channels: Sequence[str]) -> Floats:
-        """Return the posterior of the spared channels, of posteriors (..., n_channels)."""
+        """Return how probable it is that windows went through a spared channel.
+
+        Parameters
+        ----------
+        posteriors : ndarray of float, shape (..., n_channels)
+            Of all channels.
+        channels : sequence of str
+            Their names, in this order.
+
+        Returns
+        -------
+        ndarray of float, shape (...)
+            In [0, 1].
+        """
         return np.asarray(posteriors[..., np.isin(channels, self.spared)].sum(axis=-1))
 
     def asks(self, llr: AnyFloats, p_clean: AnyFloats) -> NDArray[np.bool_]:
-        """Return which windows go on, of llr and posteriors of any one shape."""
+        """Return which windows go on.
+
+        Parameters
+        ----------
+        llr : ndarray of float
+            Calibrated scores of the first stage, of any shape.
+        p_clean : ndarray of float
+            As `p_spared` returns it, of the same shape.
+
+        Returns
+        -------
+        ndarray of bool
+            Of the same shape.
+
+        Examples
+        --------
+        >>> route = Route(doubt_llr=1.0, clean_from=0.5, spared=("clean",))
+        >>> route.asks(np.array([3.0, -0.5, 3.0]), np.array([0.9, 0.9, 0.1])).tolist()
+        [False, True, True]
+        """
         return np.asarray((np.abs(llr) < self.doubt_llr) | (p_clean < self.clean_from))
 
 
@@ -305,6 +337,15 @@ def best_ends(
     -------
     bonafide_from, spoof_to : float or None
         From which llr on a recording is bona fide, and up to which it is a spoof; None: never.
+
+    Examples
+    --------
+    >>> is_spoof = np.array([True, True, False, False])
+    >>> bonafide_from, spoof_to = best_ends(np.array([-2.0, -1.0, 1.0, 2.0]), is_spoof, 0.1)
+    >>> -1.0 <= spoof_to < bonafide_from <= 1.0
+    True
+    >>> best_ends(np.array([2.0, 1.0, -1.0, -2.0]), is_spoof, 0.1)
+    (None, None)
     """
     real, fake = np.sort(llr[~is_spoof]), np.sort(llr[is_spoof])
     tried = np.unique(np.quantile(llr, np.linspace(0.0, 1.0, N_THRESHOLDS)))
@@ -325,7 +366,7 @@ def best_ends(
 
 
 def wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats, *, of_spoofs: bool) -> float:
-    """Return the share of wrong verdicts among the decided of one label; 0 where none is decided.
+    """Return the share of wrong verdicts among the decided of one label.
 
     Parameters
     ----------
@@ -337,6 +378,11 @@ def wrong(call: AnyFloats, is_spoof: Mask, weights: AnyFloats, *, of_spoofs: boo
         Of the rows.
     of_spoofs : bool
         Which label.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where none is decided.
     """
     mass = weights * (is_spoof == of_spoofs) * (call != 0)
     bad = mass * (call == (1.0 if of_spoofs else -1.0))

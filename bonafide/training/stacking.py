@@ -168,7 +168,7 @@ class Stack(Artifact):
         return {"choice": self.choice, "log_loss": dict(self.log_loss)}
 
     def predict(self, models: AnyFloats, channel: AnyFloats) -> Scores:
-        """Return p_spoof of both meta-models, (n_rows, 2).
+        """Return p_spoof of both meta-models.
 
         Parameters
         ----------
@@ -176,6 +176,11 @@ class Stack(Artifact):
             p_spoof of the base models.
         channel : ndarray of float, shape (n_rows, n_channels)
             Posteriors of the channels.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, 2)
+            In the order of `META_MODELS`.
         """
         booster = xgboost.Booster()
         booster.load_model(bytearray(self.trees))
@@ -202,7 +207,20 @@ class Scored:
 
     @classmethod
     def of(cls, models: Scores, channel: Scores) -> Self:
-        """Take apart scores of any leading dimensions, (..., n_models) and (..., n_channels)."""
+        """Return rows of scores of recordings and copies.
+
+        Parameters
+        ----------
+        models : ndarray of float32, shape (..., n_models)
+            p_spoof of the base models.
+        channel : ndarray of float32, shape (..., n_channels)
+            Posteriors, of the same leading shape.
+
+        Returns
+        -------
+        Scored
+            A row for each combination of leading indices.
+        """
         return cls(models.reshape(-1, models.shape[-1]), channel.reshape(-1, channel.shape[-1]))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bonafide.artifact import JSON, JsonArtifact
 from bonafide.evaluation.metrics import log_loss
-from bonafide.models import family
+from bonafide.models import family_of
 from bonafide.models.config import ModelConfig
 from bonafide.process.pool import Progress, silent
 from bonafide.training.config import Config
@@ -128,7 +128,8 @@ def tune(
     IsolatedError
         ``training_failed`` if the process of a trial fails.
     """
-    chosen, section = family(name), config.model(name).model_dump()
+    section = config.model(name).model_dump()
+    chosen = family_of(name, section)
     from optuna.samplers import TPESampler
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,4 +179,4 @@ def _out_of_fold_loss(
         progress=progress,
     )
     is_spoof = corpus.is_spoof[side]
-    return log_loss(fitted.oof[side], is_spoof, even_weights(is_spoof))
+    return log_loss(fitted.oof[side, 0], is_spoof, even_weights(is_spoof))

@@ -1,4 +1,4 @@
-"""One contract for all five base models, on a small synthetic store."""
+"""One contract for all six families of base models, on a small synthetic store."""
 
 import json
 import sys
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.evaluation.metrics import auc
-from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.spec import NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models import BUILT_IN, family
-from bonafide.models.architecture import NetworkConfig
-from bonafide.models.config import FitConfig
+from bonafide.models.architecture import DenseConfig, NetworkConfig
+from bonafide.models.config import FitConfig, ModelConfig, heard_by, view_of
 from bonafide.models.examples import Examples, Part
 from bonafide.models.xgboost import XGBoostConfig
 from bonafide.process.isolate import IsolatedError, run_isolated
 from bonafide.runtime import Graph
+from bonafide.training.config import AugmentationConfig
 from bonafide.training.fitting import FittedBase, left_out, model_seed, train_base
 from bonafide.training.folds import Folds, make_folds
 from bonafide.training.scaling import fit_standard
@@ -33,6 +34,7 @@ from bonafide.training.store import FeatureStore
 HELPERS = Path(__file__).parents[1] / "helpers"
 BASE_MODELS = tuple(BUILT_IN)
 NETWORKS = tuple(name for name in BASE_MODELS if name != "xgboost")
+OF_FRAMES = tuple(name for name in NETWORKS if name != "dense")
 VIEW = "lfcc"
 SPEC = FeatureSpec(
     window_s=1.0,
@@ -41,7 +43,10 @@ SPEC = FeatureSpec(
         "other": ViewSpec("logmel", n_filters=5, n_coefficients=0),
     },
     statistics={VIEW: ViewSpec("lfcc", n_filters=8, n_coefficients=4)},
+    narrow={"few": ViewSpec("lfcc", n_filters=4, n_coefficients=3, high_hz=3_600.0)},
 )
+AUGMENTATION = AugmentationConfig(channels={"telephone": 1})
+N_STRETCHES = len(AUGMENTATION.stretches)
 N_FRAMES, N_FEATURES = SPEC.n_frames(SPEC.views[VIEW]), SPEC.views[VIEW].n_features
 N_ROWS, N_SOURCES = 48, 12
 FIT = FitConfig(
@@ -56,14 +61,20 @@ FIT = FitConfig(
     feature_weights={},
 )
 SEED = 7
-MODELS: dict[str, NetworkConfig | XGBoostConfig] = {
+MODELS: dict[str, ModelConfig] = {
     **{
         name: NetworkConfig(
             view=VIEW, width=8, dropout=0.1, statistics_width=8, statistics_dropout=0.2
         )
-        for name in NETWORKS
+        for name in OF_FRAMES
     },
     "xgboost": XGBoostConfig(trees=40, depth=3, column_share=0.5, learning_rate=0.2),
+    "dense": DenseConfig(
+        hears=(STATISTICS, NARROW),
+        statistics_width=8,
+        statistics_dropout=0.2,
+        fit={"augmentation_weight": 0.5},
+    ),
 }
 Scores = NDArray[np.float32]
 
@@ -74,7 +85,8 @@ def write_store(folder: Path, features: dict[str, NDArray[np.float32]]) -> None:
     for name, values in features.items():
         np.save(folder / f"{name}.npy", values)
     (folder / "spec.json").write_text(json.dumps(SPEC.to_json()))
-    n_rows = len(features[STATISTICS])
+    (folder / "augmentation.json").write_text(AUGMENTATION.model_dump_json())
+    n_rows = len(features[STATISTICS]) // N_STRETCHES
     done = {row: f"{row:064x}" for row in range(n_rows)}
     (folder / "rows.jsonl").write_text(json.dumps(done) + "\n")
 
@@ -84,9 +96,10 @@ def easy_features(is_spoof: NDArray[np.bool_], source: NDArray[np.int64]) -> dic
 
     Spoofs are louder in feature 0 and alternate in time in feature 1; feature 2 names the source.
     The first three statistics tell the classes somewhat, the fourth names the source; scale and
-    mean are far from standard.
+    mean are far from standard. The narrow vector tells nothing. Copies follow the recordings.
     """
     rng = np.random.default_rng(0)
+    is_spoof, source = (np.tile(column, N_STRETCHES) for column in (is_spoof, source))
     values = rng.normal(size=(len(is_spoof), N_FRAMES, N_FEATURES))
     sign = np.where(is_spoof, 1.0, -1.0)[:, None]
     values[:, :, 0] += 1.5 * sign
@@ -96,7 +109,8 @@ def easy_features(is_spoof: NDArray[np.bool_], source: NDArray[np.int64]) -> dic
     statistics = rng.normal(size=(len(is_spoof), SPEC.n_statistics))
     statistics[:, :3] += sign
     statistics[:, 3] += 3 * rng.normal(size=N_SOURCES)[source]
-    features = {VIEW: values, "other": other, STATISTICS: 5 * statistics - 20}
+    narrow = rng.normal(size=(len(is_spoof), SPEC.vectors[NARROW]))
+    features = {VIEW: values, "other": other, STATISTICS: 5 * statistics - 20, NARROW: narrow}
     return {name: array.astype(np.float32) for name, array in features.items()}
 
 
@@ -114,9 +128,9 @@ class Case:
             name, MODELS[name], FIT, self.store, self.folds, corpus or self.corpus, **options
         )
 
-    def statistics(self) -> Part:
-        """Return the statistics as the final fits are given them."""
-        features = self.store.view(STATISTICS)
+    def statistics(self, hears: tuple[str, ...] = (STATISTICS,)) -> Part:
+        """Return the vectors as the final fits are given them."""
+        features = self.store.vectors(hears)
         return Part(features, fit_standard(features, np.flatnonzero(~self.folds.is_test)))
 
     def flipped(self, rows: NDArray[np.bool_]) -> Corpus:
@@ -185,16 +199,27 @@ def fitted_scores(folder: Path) -> tuple[Scores, Scores]:
 
 
 @pytest.fixture(scope="module")
-def samples(case: Case) -> dict[str, Scores]:
-    """What graphs and their sources are held against each other on, standardised."""
+def samples(case: Case) -> dict[str, dict[str, Scores]]:
+    """What graphs and their sources are held against each other on, standardised, by model."""
     frames = case.store.view(VIEW)
     standard = fit_standard(frames, np.arange(N_ROWS))
     rows = np.arange(20)
-    return {"frames": standard(frames[rows]), STATISTICS: case.statistics().take(rows)}
+    heard = {"frames": standard(frames[rows])}
+    return {
+        name: {
+            STATISTICS: case.statistics(heard_by(model)).take(rows),
+            **(heard if view_of(model) else {}),
+        }
+        for name, model in MODELS.items()
+    }
 
 
 @pytest.fixture(scope="module")
-def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPathFactory) -> Fits:
+def fits(
+    case: Case,
+    samples: dict[str, dict[str, Scores]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Fits:
     """Fit the GRU alone, the others side by side, and beside them all networks again."""
     folder = tmp_path_factory.mktemp("networks")
     last = case.folds.fold == case.folds.count - 1
@@ -202,7 +227,8 @@ def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPa
     unseen["gru"] = case.folds.is_test
     for name in NETWORKS:
         write_table(case, case.flipped(unseen[name]), folder / name)
-    np.savez(folder / "samples.npz", allow_pickle=False, **samples)
+    for name, inputs in samples.items():
+        np.savez(folder / f"{name}.npz", allow_pickle=False, **inputs)
     models = {name: MODELS[name].model_dump(mode="json") for name in NETWORKS}
     common = {
         "fit": FIT.model_dump(mode="json"),
@@ -214,11 +240,11 @@ def fits(case: Case, samples: dict[str, Scores], tmp_path_factory: pytest.TempPa
         "models": models,
         "common": common,
         "folder": str(folder),
-        "samples": str(folder / "samples.npz"),
+        "samples": str(folder),
     }
     progress: list[tuple[int, int]] = []
     alone = case.fit("gru", progress=lambda done, total: progress.append((done, total)))
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(5) as pool:
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(6) as pool:
         patch.setenv("PYTHONPATH", str(HELPERS))
         refit = pool.submit(run_isolated, "children:refit_networks", again)
         others = {name: pool.submit(case.fit, name) for name in BASE_MODELS if name != "gru"}
@@ -267,8 +293,9 @@ class TestFit:
     @every_model
     def test_every_row_gets_a_probability(self, fits: Fits, name: str) -> None:
         fitted = fits.first[name]
-        assert (fitted.name, fitted.view) == (name, "" if name == "xgboost" else VIEW)
-        assert fitted.oof.shape == (N_ROWS,)
+        assert (fitted.name, fitted.view) == (name, VIEW if name in OF_FRAMES else "")
+        assert fitted.hears == ((STATISTICS, NARROW) if name == "dense" else (STATISTICS,))
+        assert fitted.oof.shape == (N_ROWS, N_STRETCHES)
         assert fitted.oof.dtype == np.float32
         assert np.isfinite(fitted.oof).all()
         assert fitted.oof.min() >= 0.0
@@ -280,7 +307,8 @@ class TestFit:
         is_spoof, oof = case.corpus.is_spoof, fits.first[name].oof
         for rows in (~case.folds.is_test, case.folds.is_test):
             least = 0.8 if name in ("cnn", "xgboost") else 0.6
-            assert spoof_auc(oof[rows], is_spoof[rows]) > least
+            for stretch in range(N_STRETCHES):  # of recordings and of copies
+                assert spoof_auc(oof[rows, stretch], is_spoof[rows]) > least
 
     @every_model
     def test_one_fit_a_fold_and_a_final_one(self, case: Case, fits: Fits, name: str) -> None:
@@ -333,7 +361,7 @@ class TestNoRowByAModelThatSawIt:
         np.testing.assert_array_equal(fits.first["gru"].oof, fits.again["gru"][0])
         seen = fits.scores("gru")["batch"][case.folds.is_test]
         np.testing.assert_allclose(
-            seen, fits.first["gru"].oof[case.folds.is_test], rtol=0, atol=1e-6
+            seen, fits.first["gru"].oof[case.folds.is_test, 0], rtol=0, atol=1e-6
         )
 
     def test_trees_are_the_same_to_the_last_byte(self, case: Case, fits: Fits) -> None:
@@ -348,8 +376,8 @@ class TestNoRowByAModelThatSawIt:
         rng = np.random.default_rng(3)
         chance = rng.permutation(np.arange(n_groups) % 2)[source]
         corpus = make_corpus([("bonafide", "spoof")[k] for k in chance], source.tolist())
-        noise = 0.01 * rng.normal(size=(len(source), SPEC.n_statistics))
-        fingerprint = rng.normal(size=(n_groups, SPEC.n_statistics))[source]
+        noise = 0.01 * rng.normal(size=(N_STRETCHES * len(source), SPEC.n_statistics))
+        fingerprint = rng.normal(size=(n_groups, SPEC.n_statistics))[np.tile(source, N_STRETCHES)]
         store = FeatureStore(tmp_path / "store")
         write_store(store.folder, {STATISTICS: (fingerprint + noise).astype(np.float32)})
         folds = make_folds(corpus, count=4, test_share=0.25, seed=1)
@@ -359,8 +387,9 @@ class TestNoRowByAModelThatSawIt:
         statistics = case.statistics().take(np.arange(len(source)))
         seen = booster_of(fitted.content).predict(xgboost.DMatrix(statistics))
         assert spoof_auc(seen[side], corpus.is_spoof[side]) > 0.9  # the final model knows them
-        assert spoof_auc(fitted.oof[side], corpus.is_spoof[side]) < 0.75
-        np.testing.assert_array_equal(fitted.oof[folds.is_test], seen[folds.is_test])
+        for stretch in range(N_STRETCHES):  # nor by its copies
+            assert spoof_auc(fitted.oof[side, stretch], corpus.is_spoof[side]) < 0.75
+        np.testing.assert_array_equal(fitted.oof[folds.is_test, 0], seen[folds.is_test])
 
 
 class TestNested:
@@ -369,7 +398,7 @@ class TestNested:
         self, case: Case, fits: Fits, name: str
     ) -> None:
         fitted, side = fits.first[name], ~case.folds.is_test
-        assert fitted.nested.shape == (N_ROWS, case.folds.count)
+        assert fitted.nested.shape == (N_ROWS, case.folds.count, N_STRETCHES)
         assert fitted.nested.dtype == np.float32
         assert np.isfinite(fitted.nested[side]).all()
         assert np.isnan(fitted.nested[~side]).all()
@@ -404,7 +433,7 @@ class TestNested:
 class TestSeeds:
     def test_networks_differ(self, case: Case, fits: Fits) -> None:
         other = np.load(fits.folder / "other_seed.npy")
-        assert np.all(other != fits.again["rnn"][0][case.folds.is_test])
+        assert np.all(other != fits.again["rnn"][0][case.folds.is_test, 0])
 
     def test_trees_differ(self, case: Case, fits: Fits) -> None:
         other = case.fit("xgboost", seed=SEED + 1)
@@ -417,7 +446,7 @@ class TestSeeds:
             for name in BASE_MODELS
             for folds in ((-1,), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
         }
-        assert len(seeds) == 2 * 5 * 7
+        assert len(seeds) == 2 * 6 * 7
         assert all(0 <= seed < 2**31 for seed in seeds)
 
 
@@ -432,12 +461,18 @@ class TestPredict:
     @every_network
     def test_the_file_is_the_final_model(self, case: Case, fits: Fits, name: str) -> None:
         found, test = fits.scores(name), case.folds.is_test
-        np.testing.assert_allclose(found["batch"][test], found["oof"][test], rtol=0, atol=1e-6)
-        assert np.abs(found["batch"] - found["oof"])[~test].max() > 1e-4  # the rest: other models
+        oof = found["oof"][:, 0]
+        np.testing.assert_allclose(found["batch"][test], oof[test], rtol=0, atol=1e-6)
+        assert np.abs(found["batch"] - oof)[~test].max() > 1e-4  # the rest: other models
 
-    @every_network
-    @pytest.mark.parametrize("other", ["other_statistics", "other_frames"])
-    def test_networks_hear_both_inputs(self, fits: Fits, name: str, other: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "other"),
+        [
+            *((name, "other_statistics") for name in NETWORKS),
+            *((name, "other_frames") for name in OF_FRAMES),
+        ],
+    )
+    def test_networks_hear_every_input(self, fits: Fits, name: str, other: str) -> None:
         found = fits.scores(name)
         changed = np.abs(found[other] - found["batch"]) > 1e-4
         assert changed.mean() > 0.9
@@ -451,7 +486,7 @@ class TestPredict:
         batch = trees.predict(examples, rows)
         np.testing.assert_allclose(batch, np.concatenate(single), rtol=0, atol=1e-6)
         test = case.folds.is_test
-        np.testing.assert_array_equal(batch[test], fits.first["xgboost"].oof[test])
+        np.testing.assert_array_equal(batch[test], fits.first["xgboost"].oof[test, 0])
         assert trees.predict(examples, rows[:0]).shape == (0,)
 
 
@@ -467,20 +502,22 @@ def graphs(fits: Fits) -> dict[str, onnx.ModelProto]:
 
 
 class TestOnnx:
-    def source(self, name: str, fits: Fits, samples: dict[str, Scores]) -> NDArray[Any]:
+    def source(
+        self, name: str, fits: Fits, samples: dict[str, dict[str, Scores]]
+    ) -> NDArray[Any]:
         if name != "xgboost":
             with np.load(fits.folder / name / f"{name}_scores.npz") as scores:
                 keras, tf2onnx = scores["source"], scores["tf2onnx"]
             assert np.abs(keras - tf2onnx).max() <= MAX_DIFFERENCE
             return keras
-        inputs = xgboost.DMatrix(samples[STATISTICS])
+        inputs = xgboost.DMatrix(samples[name][STATISTICS])
         return np.asarray(booster_of(fits.first[name].content).predict(inputs))
 
     @every_model
     def test_parity_at_any_batch_size(
         self,
         fits: Fits,
-        samples: dict[str, Scores],
+        samples: dict[str, dict[str, Scores]],
         graphs: dict[str, onnx.ModelProto],
         name: str,
     ) -> None:
@@ -488,7 +525,7 @@ class TestOnnx:
         source = self.source(name, fits, samples)
         assert source.std() > 0.01  # a hundred times what is allowed
         for size in (1, 3, len(source)):
-            inputs = {part: samples[part][:size] for part in graph.inputs}
+            inputs = {part: samples[name][part][:size] for part in graph.inputs}
             seen = graph(inputs)["p_spoof"]
             assert seen.shape == (size,)
             assert np.abs(seen - source[:size]).max() <= MAX_DIFFERENCE
@@ -500,10 +537,11 @@ class TestOnnx:
         shapes = {
             side: [d.dim_param or d.dim_value for d in tensor.shape.dim] for side, tensor in sides
         }
-        heard = {} if name == "xgboost" else {"frames": ["batch", N_FRAMES, N_FEATURES]}
+        heard = {"frames": ["batch", N_FRAMES, N_FEATURES]} if name in OF_FRAMES else {}
+        n_statistics = sum(SPEC.vectors[vector] for vector in heard_by(MODELS[name]))
         assert shapes == {
             **heard,
-            STATISTICS: ["batch", SPEC.n_statistics],
+            STATISTICS: ["batch", n_statistics],
             "p_spoof": ["batch"],
         }
         assert all(tensor.elem_type == onnx.TensorProto.FLOAT for _, tensor in sides)
@@ -516,6 +554,7 @@ class TestOnnx:
             ("bilstm", {"LSTM": 1}),
             ("gru", {"GRU": 1}),
             ("xgboost", {}),
+            ("dense", {}),
         ],
     )
     def test_native_operators(
@@ -525,7 +564,7 @@ class TestOnnx:
         assert {k: found[k] for k in ("RNN", "LSTM", "GRU") if found[k]} == recurrence
         assert {"Loop", "Scan", "If"} & set(found) == set()
         assert ("TreeEnsembleClassifier" in found) == (name == "xgboost")
-        assert ("Conv" in found) == (name != "xgboost")
+        assert ("Conv" in found) == (name in OF_FRAMES)
 
     @pytest.mark.parametrize(
         ("name", "direction"), [("rnn", "forward"), ("bilstm", "bidirectional"), ("gru", "forward")]

@@ -19,15 +19,21 @@ from bonafide.export.candidate import fused_parity, require_parity
 from bonafide.export.chain import Chain
 from bonafide.features.graph import ML_OPSET, OPSET
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
-from bonafide.models import BUILT_IN
 from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
 from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of
-from tests.helpers.networks import VIEWS, sounds, untrained_bundle
+from tests.helpers.networks import CHANNELS, CLEAN_MODELS, VIEWS, sounds, untrained_bundle
 
 Scores = dict[str, np.ndarray]
 WINDOW = 4 * SAMPLE_RATE_HZ
-OUTPUTS = {"llr": (), "p_spoof": (), "models": (5,), "stack": (2,)}
+OUTPUTS = {
+    "llr": (),
+    "p_spoof": (),
+    "models": (len(CLEAN_MODELS),),
+    "stack": (2,),
+    "channel": (len(CHANNELS),),
+    "distance": (),
+}
 LEVELS = {
     "nothing": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -106,7 +112,8 @@ def banks(detector: onnx.ModelProto) -> Counter[tuple[int, int]]:
 def test_views_that_no_model_uses_are_not_computed(model: onnx.ModelProto, tmp_path: Path) -> None:
     """And no view twice, though a network and the statistics hear it."""
     mfcc, lfcc, top, long = (40, 201), (40, 667), (64, 201), (24, 126)
-    parts = Counter([mfcc, lfcc, lfcc, top])
+    narrow = [(24, 667), (40, 201)]
+    parts = Counter([mfcc, lfcc, lfcc, top, *narrow])
     assert banks(model) == parts
     slow = ViewSpec("logmel", 24, 0, n_fft=1024, hop_samples=512)
     spec = FeatureSpec(views={**FeatureSpec().views, "slow": slow})
@@ -139,10 +146,13 @@ def test_statistics_far_off_say_no_more_than_the_limit(
 
 
 def test_it_equals_the_chain(bundle: Bundle, scores: Scores, waveforms: np.ndarray) -> None:
-    llr, models, stack, *_ = Chain(bundle).score_windows(waveforms)
+    llr, models, stack, channel, distance = Chain(bundle).score_windows(waveforms)
     p_spoof = p_spoof_of(llr, bundle.manifest["prior_spoof"])
     assert all(models.std(axis=0) > 1e-3) and p_spoof.std() > 1e-2
+    assert channel is not None and distance is not None
+    assert len(set(channel.argmax(axis=1).tolist())) > 1 and distance.std() > 1e-2
     wanted = {"llr": llr, "p_spoof": p_spoof, "models": models, "stack": stack}
+    wanted |= {"channel": channel, "distance": distance}
     assert_same(scores, wanted, 1e-5)
     thresholds = bundle.manifest["thresholds"]
     verdicts = [[verdict_of(p, thresholds) for p in x] for x in (scores["p_spoof"], p_spoof)]
@@ -152,7 +162,7 @@ def test_it_equals_the_chain(bundle: Bundle, scores: Scores, waveforms: np.ndarr
 def test_trees_see_the_same_bits(bundle: Bundle, scores: Scores, waveforms: np.ndarray) -> None:
     """A tree jumps at a threshold, however small the difference that crosses it."""
     _, models, *_ = Chain(bundle).score_windows(waveforms)
-    column = list(BUILT_IN).index("xgboost")
+    column = bundle.models.index("xgboost")
     np.testing.assert_array_equal(scores["models"][:, column], models[:, column])
 
 
@@ -201,6 +211,7 @@ def test_level_does_not_matter(
 ) -> None:
     seen = fused({"waveform": np.float32(gain) * waveforms})
     np.testing.assert_allclose(seen["models"][:, :4], scores["models"][:, :4], atol=1e-4)
+    np.testing.assert_allclose(seen["channel"], scores["channel"], atol=1e-4)
 
 
 STRANGE = {
@@ -218,6 +229,113 @@ def test_strange_windows_give_finite_scores(waveform: np.ndarray, fused: Graph) 
     assert all(np.isfinite(value).all() for value in seen.values())
     for name in ("p_spoof", "models", "stack"):
         assert ((seen[name] >= 0) & (seen[name] <= 1)).all()
+
+
+# --- two stages -----------------------------------------------------------------------------------
+
+NOBODY = {"doubt_llr": 0.0, "clean_from": 0.0}
+EVERYBODY = {"doubt_llr": 1e9, "clean_from": 0.0}
+
+
+@pytest.fixture(scope="module")
+def cascades(tmp_path_factory: pytest.TempPathFactory, waveforms: np.ndarray) -> dict[str, Bundle]:
+    """Bundles of two stages that differ in who is asked."""
+    folder = tmp_path_factory.mktemp("cascades")
+    nobody = untrained_bundle(folder / "nobody", second_stage=True, route=NOBODY)
+    first = Chain(nobody).score_windows(waveforms)
+    assert first.channel is not None
+    doubt, p_clean = np.abs(first.llr), first.channel[:, 0]
+    halfway = {
+        "doubt": {"doubt_llr": float(np.sort(doubt)[2:4].mean()), "clean_from": 0.0},
+        "channel": {"doubt_llr": 0.0, "clean_from": float(np.sort(p_clean)[2:4].mean())},
+        "spared": {"doubt_llr": 0.0, "clean_from": 0.5, "spared": ["clean", "codec"]},
+    }
+    routes = {"everybody": EVERYBODY, **halfway}
+    others = {
+        name: untrained_bundle(folder / name, second_stage=True, route=route)
+        for name, route in routes.items()
+    }
+    return {"nobody": nobody, **others}
+
+
+CASES = ("nobody", "doubt", "channel", "spared", "everybody")
+
+
+def is_asked(bundle: Bundle, first: Scores, channel: np.ndarray) -> np.ndarray:
+    """Return which windows the second stage must be asked about."""
+    route = bundle.manifest["route"]
+    spared = [bundle.channels.index(name) for name in route.get("spared", ["clean"])]
+    p_spared = channel[:, spared].sum(axis=1)
+    return (np.abs(first["llr"]) < route["doubt_llr"]) | (p_spared < route["clean_from"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_second_stage_equals_the_chain_where_it_is_asked(
+    case: str, cascades: dict[str, Bundle], waveforms: np.ndarray
+) -> None:
+    bundle = cascades[case]
+    seen = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
+    first = Graph(cascades["nobody"].graph_path("detector"))({"waveform": waveforms})
+    wanted = Chain(bundle).score_windows(waveforms)
+    named = {name: value for name, value in wanted._asdict().items() if value is not None}
+    assert set(named) == set(seen) - {"p_spoof"}
+    for name, values in named.items():  # NaN equals NaN
+        np.testing.assert_allclose(seen[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+    p_spoof = p_spoof_of(seen["llr"], bundle.manifest["prior_spoof"])
+    np.testing.assert_allclose(seen["p_spoof"], p_spoof, atol=1e-6)
+    asked = is_asked(bundle, first, seen["channel"])
+    n_asked = {"nobody": [0], "everybody": [6], "spared": range(1, 6)}.get(case, [3])
+    assert asked.sum() in n_asked
+    np.testing.assert_array_equal(np.isnan(seen["models"][:, -1]), ~asked)
+    assert np.isfinite(seen["models"][:, :-1]).all()
+    for name in ("llr", "stack"):  # who is not asked keeps the first stage's answer
+        np.testing.assert_array_equal(seen[name][~asked], first[name][~asked])
+        assert (np.abs(seen[name] - first[name])[asked] > 1e-4).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_who_is_asked_beside_a_window_does_not_matter(
+    case: str, cascades: dict[str, Bundle], waveforms: np.ndarray
+) -> None:
+    graph = Graph(cascades[case].graph_path("detector"))
+    whole = graph({"waveform": waveforms})
+    for rows in ([0], [3], [5, 4], [1, 3, 5], [2, 2, 0]):
+        some = graph({"waveform": waveforms[rows]})
+        for name, values in some.items():
+            np.testing.assert_allclose(values, whole[name][rows], atol=1e-5, err_msg=name)
+
+
+def test_two_stages_are_standard_operators_without_branches(cascades: dict[str, Bundle]) -> None:
+    model = onnx.load(cascades["doubt"].graph_path("detector"))
+    onnx.checker.check_model(model, full_check=True)
+    found = Counter(node.op_type for node in model.graph.node)
+    assert not {"Loop", "Scan", "If"} & set(found)
+    assert found["TreeEnsembleClassifier"] == 3  # the base model and both meta-models
+    outputs = {v.name: v.type.tensor_type.shape.dim[1:] for v in model.graph.output}
+    shapes = {name: tuple(d.dim_value for d in dims) for name, dims in outputs.items()}
+    assert shapes == {**OUTPUTS, "models": (len(CLEAN_MODELS) + 1,)}
+
+
+def test_a_recording_keeps_what_the_second_stage_said_of_some_windows(
+    cascades: dict[str, Bundle], waveforms: np.ndarray
+) -> None:
+    bundle = cascades["doubt"]
+    models = Chain(bundle).score_windows(waveforms).models[:, -1]
+    detection = Detector(bundle).score(waveforms.ravel())
+    assert detection.models["speech"] == pytest.approx(np.nanmean(models), abs=1e-4)
+    never = Detector(cascades["nobody"]).score(waveforms.ravel())
+    assert never.models["speech"] is None
+
+
+@pytest.mark.parametrize("case", ["nobody", "everybody"])
+@pytest.mark.parametrize("waveform", STRANGE.values(), ids=STRANGE)
+def test_strange_windows_give_finite_scores_in_two_stages(
+    case: str, waveform: np.ndarray, cascades: dict[str, Bundle]
+) -> None:
+    graph = Graph(cascades[case].graph_path("detector"))
+    seen = graph({"waveform": waveform[None].astype(np.float32)})
+    assert np.isnan(seen.pop("models")).any() == (case == "nobody")
+    assert all(np.isfinite(value).all() for value in seen.values())
 
 
 # --- parity refuses -------------------------------------------------------------------------------

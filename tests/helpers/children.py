@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,47 +134,54 @@ def refit_networks(
     """Fit every network again, export it, and score the saved one in a batch and row by row.
 
     One process for all of them, because starting tensorflow costs more than the work. ``folder``
-    holds ``<name>/table.npz`` for each. Each saved one also scores the rows with one of its inputs
-    turned round. The RNN's final fit is made once more with another seed.
+    holds ``<name>/table.npz`` for each, and ``samples`` its inputs as ``<name>.npz``. Each saved
+    one also scores the rows with one of its inputs turned round. The RNN's final fit is made once
+    more with another seed.
     """
     from dataclasses import replace
 
     import numpy as np
 
     from bonafide.export.models import convert_models
-    from bonafide.features.spec import STATISTICS
-    from bonafide.models import family
-    from bonafide.models.config import FitConfig
+    from bonafide.models import family_of
+    from bonafide.models.config import FitConfig, heard_by, view_of
     from bonafide.models.examples import Examples, Part
-    from bonafide.training.fitting import fit_base, fit_one, model_seed
+    from bonafide.training.fitting import copy_weights, fit_base, fit_one, model_seed
     from bonafide.training.folds import TEST
     from bonafide.training.scaling import fit_standard
     from bonafide.training.store import FeatureStore
 
-    fit_config = FitConfig.model_validate(common["fit"])
     store = FeatureStore(Path(common["store"]))
+    stretches = store.augmentation.stretches
+
+    def fit_of(name: str) -> FitConfig:
+        return FitConfig.model_validate(common["fit"]).of(models[name])
 
     def examples_of(name: str, side: Any, columns: Any) -> Examples:
-        statistics, frames = (store.view(part) for part in (STATISTICS, models[name]["view"]))
-        parts = [Part(values, fit_standard(values, side)) for values in (statistics, frames)]
-        return Examples(parts[0], columns["is_spoof"], columns["source"], parts[1])
+        view, vectors = view_of(models[name]), store.vectors(heard_by(models[name]))
+        frames = Part(store.view(view), fit_standard(store.view(view), side)) if view else None
+        weights = copy_weights(stretches, fit_of(name))
+        known = Part(vectors, fit_standard(vectors, side))
+        return Examples(known, columns["is_spoof"], columns["source"], frames, weights)
 
-    def turned(part: Part | None) -> Part:
-        assert part is not None
-        return replace(part, features=part.features[::-1])
+    def turned(part: Part | None, n_rows: int) -> Part | None:
+        return part and replace(part, features=part.features[:n_rows][::-1])
 
     for name, model in models.items():
         own = Path(folder) / name
-        fit_base(progress=progress, name=name, model=model, folder=str(own), **common)
+        fit = fit_of(name).model_dump(mode="json")
+        fit_base(progress=progress, name=name, model=model, folder=str(own), **common | {"fit": fit})
         columns = np.load(own / "table.npz")
         examples = examples_of(name, np.flatnonzero(columns["fold"] != TEST), columns)
-        chosen = family(name)
-        saved: Any = chosen(chosen.Config.model_validate(model), fit_config, 0)
+        chosen = family_of(name, model)
+        saved: Any = chosen(chosen.Config.model_validate(model), fit_of(name), 0)
         saved.load(own / "model.keras")
         rows = np.arange(len(columns["fold"]))
         singles = [saved.predict(examples, rows[i : i + 1]) for i in rows[:4]]
-        other_statistics = replace(examples, statistics=turned(examples.statistics))
-        other_frames = replace(examples, frames=turned(examples.frames))
+        turned_round = {
+            f"other_{part}": replace(examples, **{part: turned(getattr(examples, part), len(rows))})
+            for part in ("statistics", "frames")
+        }
         with np.load(own / "scores.npz") as fitted:
             oof = fitted["oof"]
         np.savez(
@@ -182,17 +190,16 @@ def refit_networks(
             batch=saved.predict(examples, rows),
             single=np.concatenate(singles),
             empty=saved.predict(examples, rows[:0]),
-            other_statistics=saved.predict(other_statistics, rows),
-            other_frames=saved.predict(other_frames, rows),
+            **{part: saved.predict(other, rows) for part, other in turned_round.items()},
         )
-        (own / f"{name}_samples.npz").write_bytes(Path(samples).read_bytes())
+        shutil.copy(Path(samples) / f"{name}.npz", own / f"{name}_samples.npz")
         job = {"name": name, "model": model, "path": str(own / "model.keras")}
         convert_models(progress=progress, jobs=[job], folder=str(own))
     columns = np.load(Path(folder) / "rnn" / "table.npz")
     side = np.flatnonzero(columns["fold"] != TEST)
     examples = examples_of("rnn", side, columns)
     other_seed = model_seed(common["seed"], "rnn", TEST) + 1
-    other = fit_one("rnn", models["rnn"], fit_config, examples, side, other_seed)
+    other = fit_one("rnn", models["rnn"], fit_of("rnn"), examples, side, other_seed)
     scores = other.predict(examples, np.flatnonzero(columns["fold"] == TEST))
     np.save(Path(folder) / "other_seed.npy", scores)
     return {}

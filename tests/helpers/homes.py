@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.bundle import META_MODELS
 from bonafide.home import DEMO
 from bonafide.simulation.corpus import simulate
+from tests.helpers.encoders import tiny_encoder
 
 CONFIG = """
 name: tiny
 seed: 3
 resamples: 50
 folds: {count: 3, test_share: 0.2}
-augmentation: {count: 1}
+features: {encoder: ENCODER}
+augmentation: {channels: {clean: 1, telephone: 1}}
 fit: {epochs: 3, steps_per_epoch: 8, batch_rows: 16, average_momentum: 0.8}
 models:
   cnn: {view: lfcc_high, width: 4, strides: [4, 2, 2], statistics_width: 8}
@@ -27,8 +30,17 @@ models:
   bilstm: {view: mfcc, width: 8, statistics_width: 8}
   gru: {view: lfcc, width: 8, strides: [4, 2, 2], statistics_width: 8}
   xgboost: {trees: 30}
+  robust: {family: dense, hears: [statistics, narrow], statistics_width: 8, fit: {augmentation_weight: 0.5}}
+  speech: {family: dense, label: Speech, hears: [encoder], statistics_width: 8}
 gate: {max_eer: 1.0}
 """
+BASE_MODELS = ("cnn", "rnn", "bilstm", "gru", "xgboost", "robust", "speech")
+META_OF_STAGES = tuple(f"{stage}meta_{name}" for stage in ("fast_", "") for name in META_MODELS)
+GRAPHS = (
+    *("detector", "frontend", "scaler", "router", "encoder"),
+    *BASE_MODELS,
+    *META_OF_STAGES,
+)
 LIMIT_S = 400.0
 
 
@@ -80,9 +92,9 @@ class Home:
             finally:
                 process.kill()
 
-    def array(self, step: str, output: str) -> NDArray[np.float32]:
-        """Load the one .npy that a step left in the artifact store."""
-        (path,) = self.folder.glob(f"zenml/local_stores/*/{step}/{output}/**/array.npy")
+    def array(self, step: str, output: str, name: str) -> NDArray[np.float32]:
+        """Load the one .npy of a name that a step left in the artifact store."""
+        (path,) = self.folder.glob(f"zenml/local_stores/*/{step}/{output}/**/{name}.npy")
         return np.load(path)
 
 
@@ -120,7 +132,8 @@ def train_tiny(workshop: Path) -> Trained:
     corpus = simulate(workshop / "corpus", clips=60, speakers=6)
     broken = _break(corpus)
     config = workshop / "tiny.yaml"
-    config.write_text(CONFIG)
+    tiny_encoder(workshop / "encoder.onnx")
+    config.write_text(CONFIG.replace("ENCODER", str(workshop / "encoder.onnx")))
     home = demo_home(workshop / "parallel")
     done = home.run("train", "--config", config, "--corpus", corpus)
     assert done.returncode == 0, done.stderr + done.stdout

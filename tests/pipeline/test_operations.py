@@ -22,6 +22,7 @@ STEPS = [
     "train_bilstm",
     "train_gru",
     "train_xgboost",
+    "route",
     "stack",
     "calibrate",
     "export",
@@ -50,7 +51,9 @@ def test_lineage_goes_back_to_the_corpus_and_forward_again(trained: Trained) -> 
     assert set(steps) == set(STEPS)
     artifacts = [artifact for children in steps.values() for artifact in children]
     hashed = [a for a in artifacts if "sha256" in a["facts"]]
-    assert {"artifact features", "artifact oof", "artifact bundle"} <= {a["name"] for a in hashed}
+    assert {"artifact features", "artifact router", "artifact bundle"} <= {
+        a["name"] for a in hashed
+    }
 
     drawn = trained.home.run("models", "lineage", "tiny")
     assert "├── step train_cnn" in drawn.stdout

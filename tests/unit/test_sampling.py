@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from bonafide.errors import ConfigError
-from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.spec import NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.config import FeatureWeights, FitConfig
-from bonafide.models.examples import BatchSampler, Examples, Part, Standard
+from bonafide.models.examples import BatchSampler, Examples, Part, SideBySide, Standard
 from bonafide.training.config import parse_config
+from bonafide.training.fitting import copy_weights
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import feature_weights_of, fit_scaler, fit_standard
 from bonafide.training.store import FeatureStore
@@ -206,11 +207,14 @@ def test_the_scaler_is_fitted_on_the_training_side(tmp_path: Path) -> None:
     spec = FeatureSpec(
         views={"lfcc": ViewSpec("lfcc"), "bands": ViewSpec("logmel", 6, 0)},
         statistics={"lfcc": ViewSpec("lfcc")},
+        narrow={"few": ViewSpec("lfcc", 24, 4)},
     )
     store = FeatureStore(tmp_path)
     (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
     rng = np.random.default_rng(0)
-    shapes = {"lfcc": (8, 201, 20), "bands": (8, 201, 6), STATISTICS: (8, spec.n_statistics)}
+    shapes = {"lfcc": (8, 201, 20), "bands": (8, 201, 6)}
+    shapes |= {name: (8, size) for name, size in spec.vectors.items()}
+    assert set(shapes) == {"lfcc", "bands", STATISTICS, NARROW}
     for name, shape in shapes.items():
         np.save(tmp_path / f"{name}.npy", rng.normal(size=shape).astype(np.float32))
     fold = np.array([0, 1, TEST, 0, 1, TEST, 0, TEST])
@@ -221,11 +225,63 @@ def test_the_scaler_is_fitted_on_the_training_side(tmp_path: Path) -> None:
         expected = fit_standard(store.view(name), np.array([0, 1, 3, 4, 6]))
         np.testing.assert_array_equal(standard.mean, expected.mean)
         np.testing.assert_array_equal(standard.scale, expected.scale)
-        assert standard.limit == (4.0 if name == STATISTICS else np.inf)
+        assert standard.limit == (4.0 if name in spec.vectors else np.inf)
     assert scaler["lfcc"].gain is None
     np.testing.assert_array_equal(
         scaler[STATISTICS].gain, feature_weights_of(spec, feature_weights)
     )
+    np.testing.assert_array_equal(scaler[NARROW].gain, 1.0)  # none of its views is weighed
+
+
+class TestSideBySide:
+    ONE, OTHER = np.arange(12.0).reshape(6, 2), 100 + np.arange(18.0).reshape(6, 3)
+
+    @pytest.mark.parametrize("rows", [np.array([4, 0, 4]), slice(1, 3), np.array([], np.int64)])
+    def test_rows_are_those_of_each_vector_after_one_another(self, rows: Any) -> None:
+        both = SideBySide([self.ONE, self.OTHER])
+        assert (both.shape, len(both)) == ((6, 5), 6)
+        wanted = np.concatenate([self.ONE, self.OTHER], axis=1)[rows]
+        np.testing.assert_array_equal(both[rows], wanted)
+
+    def test_one_alone_is_itself(self) -> None:
+        np.testing.assert_array_equal(SideBySide([self.ONE])[np.arange(6)], self.ONE)
+
+    def test_its_standard_is_that_of_the_whole(self) -> None:
+        rows = np.array([5, 0, 3, 1])
+        seen = fit_standard(SideBySide([self.ONE, self.OTHER]), rows, chunk_rows=2)
+        whole = fit_standard(np.concatenate([self.ONE, self.OTHER], axis=1), rows)
+        np.testing.assert_allclose(seen.mean, whole.mean)
+        np.testing.assert_allclose(seen.scale, whole.scale, rtol=1e-6)
+        assert seen.limit == whole.limit == 4.0
+
+    def test_gains_of_vectors_stand_side_by_side(self) -> None:
+        spec = FeatureSpec()
+        weights = {**FitConfig().feature_weights, "narrow_full": FeatureWeights(mean=3.0)}
+        gain = feature_weights_of(spec, weights, (STATISTICS, NARROW))
+        parts = [feature_weights_of(spec, weights, (name,)) for name in (STATISTICS, NARROW)]
+        np.testing.assert_array_equal(gain, np.concatenate(parts))
+        assert [np.mean(part**2) for part in parts] == pytest.approx([1.0, 1.0])
+        assert len(set(parts[1].tolist())) > 1
+
+
+class TestFitOfOneModel:
+    def test_its_own_section_goes_before_that_of_all(self) -> None:
+        common = FitConfig(epochs=9, batch_rows=20)
+        own = common.of({"fit": {"epochs": 2, "augmentation_weight": 0.5}})
+        assert (own.epochs, own.batch_rows, own.augmentation_weight) == (2, 20, 0.5)
+        assert common.of({"trees": 3}) == common
+        config = parse_config({"models": {"cnn": {"fit": {"epochs": 4}}}, "fit": {"epochs": 7}}, "x")
+        assert config.fit.of(config.model("cnn")).epochs == 4
+
+    def test_what_is_no_part_of_a_fit_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match=r"models\.cnn\.fit.*epoch"):
+            parse_config({"models": {"cnn": {"fit": {"epoch": 4}}}}, "x")
+
+    def test_crops_and_copies_weigh_what_it_says(self) -> None:
+        fit = FitConfig(crop_weight=0.25, augmentation_weight=0.75)
+        weights = copy_weights(("clean", "clean", "telephone", "opus", "clean"), fit)
+        np.testing.assert_array_equal(weights[:, 0], [0.25, 0.75, 0.75, 0.25])
+        assert copy_weights(("clean",), fit).shape == (0, 1)
 
 
 class TestEmphasis:
