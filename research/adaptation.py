@@ -23,11 +23,11 @@ import numpy as np
 from bonafide.bundle import read_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import UNKNOWN, Corpus
-from bonafide.detector import Detector
 from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import markdown_table
 from bonafide.home import SHIPPED, find_bundle, home
+from bonafide.runtime import Graph
 from bonafide.training.adaptation import number
 from bonafide.training.clips import MIN_OF_LABEL, score_clips
 from bonafide.training.extraction import training_windows
@@ -184,8 +184,9 @@ def by_detectors(folder: Path, seed: int, corpus: Corpus) -> ClipScores:
         rows = np.flatnonzero(fold == each)
         paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
         bundle = read_bundle(folder / f"{seed}-{each}" / SHIPPED.name)
-        found = Detector(bundle).score_windows(training_windows(paths, bundle.spec))
-        parts.append(ClipScores.of_windows(found.llr, found.models))
+        graph = Graph(bundle.graph_path("detector"))
+        found = graph({"waveform": training_windows(paths, bundle.spec)})
+        parts.append(ClipScores.of_windows(found["llr"], found["models"]))
     back = np.argsort(np.argsort(fold, kind="stable"), kind="stable")
     return ClipScores.join(parts).take(back)
 

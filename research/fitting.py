@@ -102,9 +102,7 @@ def examples_of(
 
     Returns
     -------
-
-    Examples
-    --------
+    what a base model is fitted on
         Standardised on `rows`.
     """
     hears, stretches = heard_by(model), features.augmentation.stretches

@@ -517,10 +517,12 @@ def test_each_fold_is_scored_by_its_own_detector(
 ) -> None:
     fold = np.array([1, 0, 1, 0])
     for number in (0, 1):
-        (tmp_path / f"1-{number}").mkdir()
+        (tmp_path / f"1-{number}" / "default").mkdir(parents=True)
         layer = FinalLayer(10.0**number, 0.0, (0.0,) * 3, (0.0,) * 3)
         model = adapted_graph(little_detector(), adapter_graph(layer), 0.5)
-        onnx.save(model, tmp_path / f"1-{number}" / "detector.onnx")
+        onnx.save(model, tmp_path / f"1-{number}" / "default" / "detector.onnx")
+    manifest = {"feature_spec": FeatureSpec().to_json()}
+    monkeypatch.setattr(research, "read_bundle", lambda folder: Bundle(folder, manifest))
     monkeypatch.setattr(research, "read_protocol", lambda _: SimpleNamespace(fold=fold))
 
     def windows(paths: list[Path], _: object) -> np.ndarray:
@@ -528,5 +530,5 @@ def test_each_fold_is_scored_by_its_own_detector(
 
     monkeypatch.setattr(research, "training_windows", windows)
     corpus = Corpus(tmp_path, [Row(f"{number}.wav", "spoof") for number in (1, 2, 3, 4)])
-    scores = research.by_detectors(tmp_path, 1, corpus, FeatureSpec())
+    scores = research.by_detectors(tmp_path, 1, corpus)
     np.testing.assert_allclose(scores.llr, [10.0, 2.0, 30.0, 4.0])

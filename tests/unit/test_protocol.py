@@ -27,6 +27,7 @@ from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.routing import Router
 from bonafide.training.store import AUGMENTATION, SPEC, FeatureStore
+from research import held_out
 from research.ablations import (
     MODELS,
     SEEDS,
@@ -321,3 +322,23 @@ def test_answers_are_those_of_the_fold_alone(small: Workspace, router: Router) -
     flat = without_router(router)
     assert set(flat.posteriors.ravel().tolist()) == {0.5}
     assert flat.nested.shape == router.nested.shape
+
+
+def test_the_decision_is_kept_with_each_part_left_out(
+    small: Workspace, router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "router_without", lambda workspace, fold: router)
+    small.fit(replace(seed_run(1), models=("xgboost", "both")))
+    found = {name: (fit, stage) for name, fit, stage in held_out.left_out(small)}
+    assert list(found) == [
+        *("all", "without encoder", "encoder on every window", "without router", "without narrow"),
+        *("without xgboost", "without both"),
+    ]
+    llr = held_out.decided(small, *found["all"])
+    assert llr.shape == (N_ROWS, 2) and np.isfinite(llr).all()
+    kept = held_out.answers_of_seed(small, 1)
+    np.testing.assert_array_equal(kept["default|1"]["llr"], llr[:, 0])
+    np.testing.assert_array_equal(kept["fast|1"], kept["default|1"])  # of one stage, as it is here
+    assert kept["stack|1"].shape == (N_ROWS, 2) and np.isfinite(kept["stack|1"]).all()
+    for name in ("without router", "without both"):
+        assert (held_out.decided(small, *found[name]) != llr).mean() > 0.8

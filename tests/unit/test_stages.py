@@ -8,6 +8,7 @@ import pytest
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.detector import Detector
 from bonafide.errors import BonafideError, BundleError
+from bonafide.export.rebuild import rebuild
 from bonafide.export.stages import first_stage
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from research.shipped import ship
@@ -64,6 +65,14 @@ def test_its_manifest_is_that_of_the_stage(whole: Bundle, fast: Bundle) -> None:
         *(f"{part}.onnx" for part in fast.parts),
     }
     assert not any("encoder" in name or "fast" in name for name in manifest["files"])
+
+
+def test_what_is_built_anew_is_the_same(
+    whole: Bundle, fast: Bundle, tmp_path: Path, sound: np.ndarray
+) -> None:
+    for bundle in (whole, fast):
+        again = rebuild(bundle, tmp_path / bundle.identity["name"], sound, {})
+        assert again.digest() == bundle.digest()
 
 
 def test_its_card_has_the_results_of_the_stage(whole: Bundle, fast: Bundle) -> None:
