@@ -178,4 +178,4 @@ def _out_of_fold_loss(
         progress=progress,
     )
     is_spoof = corpus.is_spoof[side]
-    return log_loss(fitted.oof[side], is_spoof, even_weights(is_spoof))
+    return log_loss(fitted.oof[side, 0], is_spoof, even_weights(is_spoof))
