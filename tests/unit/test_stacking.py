@@ -265,7 +265,7 @@ class TestChannels:
     def test_each_stage_hears_its_own_base_models(self) -> None:
         models, is_spoof, folds = case()
         rows = [
-            Row(f"{n}.wav", ("bonafide", "spoof")[label], source=str(n))
+            Row(f"{n}.wav", ("bonafide", "spoof")[int(label)], source=str(n))
             for n, label in enumerate(is_spoof)
         ]
         nested = np.repeat(models[:, None, None], folds.count, axis=1)
