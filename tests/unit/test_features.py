@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bonafide.audio import decode
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import AudioError, ConfigError, CorpusError, StorageError
-from bonafide.features.frontend import build_frontend
 from bonafide.features.encoder import keep_encoder
+from bonafide.features.frontend import build_frontend
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
