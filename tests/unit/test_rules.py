@@ -41,13 +41,9 @@ class TestBestEnds:
     @staticmethod
     def decided(llr: Floats, is_spoof: NDArray[np.bool_], ends: Any, allowed: float) -> float:
         """Return how much two ends decide of both labels, -1 if too much of it is wrong."""
-<<<<<<< HEAD
         high, low = (
             end if end is not None else side for end, side in zip(ends, (9e9, -9e9), strict=True)
         )
-=======
-        high, low = (end if end is not None else side for end, side in zip(ends, (9e9, -9e9), strict=True))
->>>>>>> h/tests
         if not low < high:
             return -1.0
         total = 0.0
