@@ -29,8 +29,10 @@ from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected
+from bonafide.training.routing import Router
+from bonafide.training.rules import Answers, Route, Rules
 from bonafide.training.scaling import Scaler
-from bonafide.training.stacking import Calibration, Linear, Stack
+from bonafide.training.stacking import Calibration, Linear, Stack, Stage
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
 from bonafide.training.tuning import Study
 from materializers import ArtifactMaterializer
@@ -69,17 +71,34 @@ def scaler() -> Scaler:
 
 def fitted(name: str = "cnn") -> FittedBase:
     history = {"final": {"loss": [0.7, 0.5]}, "fold 0": {"loss": [0.6]}}
-    oof = np.linspace(0, 1, 8, dtype=np.float32)
+    oof = np.linspace(0, 1, 16, dtype=np.float32).reshape(8, 2)
     nested, config = np.stack([oof, oof / 2], axis=1), {"view": "lfcc", "width": 8}
     return FittedBase(
         *(name, name.upper(), "lfcc", config, b"a model", ".keras", oof, nested), history=history
     )
 
 
+def stack() -> Stack:
+    return Stack(Linear((0.5, 1.5), -0.1), b"trees", "xgboost", {"logistic": 0.4, "xgboost": 0.3})
+
+
+def router() -> Router:
+    rng = np.random.default_rng(0)
+    shapes = ((5, 2), (2,), (5, 3), (3,), (8, 4, 2), (8, 3, 4, 2), (8, 4))
+    return Router(("clean", "opus"), *(rng.normal(size=s).astype(np.float32) for s in shapes))
+
+
+def rules() -> Rules:
+    thresholds = {"bonafide_to": 0.1, "channels": {"opus": {"bonafide_to": None}}}
+    answers = (Answers({"spoof_from": 0.9}, {}), Answers(thresholds, {"opus": {"rows": 9}}, 0.25))
+    route = Route(2.5, 0.5, ("clean", "codec"))
+    return Rules((Calibration(1.0, 0.5), Calibration(0.9, 0.1)), route, answers, np.ones((8, 4, 2)))
+
+
 def store(folder: Path) -> FeatureStore:
     folder.mkdir()
     spec = FeatureSpec()
-    for name in (*spec.views, STATISTICS):
+    for name in (*spec.views, *spec.vectors):
         np.save(folder / f"{name}.npy", np.ones((2, 3), dtype=np.float32))
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
     (folder / AUGMENTATION).write_text(AugmentationConfig().model_dump_json())
@@ -108,7 +127,10 @@ def everything(folder: Path) -> dict[type, Artifact]:
         store(folder / "store"),
         scaler(),
         fitted(),
-        Stack(Linear((0.5, 1.5), -0.1), b"trees", "xgboost", {"logistic": 0.4, "xgboost": 0.3}),
+        stack(),
+        Stage("fast_", ("cnn", "rnn"), stack(), np.ones((8, 4, 2), np.float32)),
+        router(),
+        rules(),
         Calibration(1.25, -0.5),
         bundle(folder / "bundle"),
         AUDIT,
@@ -120,7 +142,7 @@ def everything(folder: Path) -> dict[type, Artifact]:
 
 KINDS = (
     *(Recordings, Quarantine, Folds, FeatureStore, Scaler, FittedBase, Stack, Calibration),
-    *(Bundle, Audit, Judgement, Study),
+    *(Stage, Router, Rules, Bundle, Audit, Judgement, Study),
 )
 
 

@@ -12,15 +12,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
 from bonafide.audio import decode
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.errors import AudioError, CorpusError, StorageError
+from bonafide.errors import AudioError, ConfigError, CorpusError, StorageError
 from bonafide.features.frontend import build_frontend
-from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.encoder import keep_encoder
+from bonafide.features.pooling import build_encoder
+from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
 from bonafide.training import extraction as features
 from bonafide.training.config import AugmentationConfig
@@ -34,6 +37,7 @@ from bonafide.training.extraction import (
 from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
+from tests.helpers.encoders import tiny_encoder
 
 RATE = 16_000
 SPEC = FeatureSpec(
@@ -43,10 +47,16 @@ SPEC = FeatureSpec(
         "bands": ViewSpec("logmel", n_filters=6, n_coefficients=0, n_fft=256, hop_samples=64),
     },
     statistics={"few": ViewSpec("logband", n_filters=5, n_coefficients=0)},
+    narrow={"low": ViewSpec("logband", n_filters=4, n_coefficients=0, high_hz=3_600.0)},
 )
-SHAPES = {"lfcc": (51, 12), "bands": (251, 6), STATISTICS: (7 * 5 + 10,)}
+SHAPES = {
+    "lfcc": (51, 12),
+    "bands": (251, 6),
+    STATISTICS: (7 * 5 + 10,),
+    NARROW: (7 * 4 + 6,),
+}
 NONE = AugmentationConfig(count=0)
-TWO = AugmentationConfig(count=2)
+TWO = AugmentationConfig(channels={"telephone": 1, "opus": 1})
 FAMILY = family_name(SPEC, NONE)
 N_FILES = 12
 SENTINEL = 12345.0
@@ -327,7 +337,9 @@ class TestCopies:
             sound = decode(recordings.corpus.audio_path(recordings.corpus.rows[row]))
             window, sha = training_window(sound, SPEC), str(recordings.sha256[row])
             for number in (1, 2):
-                direct = graph({"waveform": augmented(window, sha, number, TWO)[None]})
+                direct = graph(
+                    {"waveform": augmented(window, sha, number, TWO.stretches[number])[None]}
+                )
                 for name, values in direct.items():
                     seen = changed.view(name)[row + number * N_FILES]
                     np.testing.assert_allclose(seen, values[0], rtol=0, atol=1e-4)
@@ -343,7 +355,7 @@ class TestCopies:
             np.testing.assert_array_equal(values, changed.view(name)[every])
 
     @pytest.mark.parametrize(
-        "other", [NONE, AugmentationConfig(count=1), AugmentationConfig(count=2, second_share=0.5)]
+        "other", [NONE, AugmentationConfig(count=1), AugmentationConfig(channels={"g722": 2})]
     )
     def test_a_store_changed_in_another_way_is_of_no_use(
         self,
@@ -356,6 +368,46 @@ class TestCopies:
         assert family_name(SPEC, other) != family_name(SPEC, TWO)
         with pytest.raises(AssertionError, match="extracted again"):
             extract(recordings, SPEC, other, tmp_path / "store", earlier=[changed])
+
+
+class TestEncoder:
+    @pytest.fixture
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
+        return tmp_path / "home"
+
+    def test_its_vector_is_extracted_beside_the_others(
+        self, files: Path, changed: FeatureStore, home: Path, tmp_path: Path
+    ) -> None:
+        tiny_encoder(tmp_path / "tiny.onnx")
+        spec = replace(SPEC, encoder=keep_encoder(home, tmp_path / "tiny.onnx"))
+        assert spec.encoder is not None
+        assert family_name(spec, TWO) != family_name(SPEC, TWO)
+        some = recordings_of(files, [0, 7])
+        store = extract(some, spec, TWO, tmp_path / "store", workers=1)
+        assert store.names == (*SHAPES, ENCODER)
+        seen = store.view(ENCODER)
+        assert seen.shape == (6, spec.vectors[ENCODER])
+        model = onnx.load(tmp_path / "tiny.onnx")
+        built = build_encoder(model, spec.encoder, spec.window_samples, spec.rms_floor)
+        graph = Graph(built.SerializeToString())
+        for row, (number, name) in enumerate(zip((0, 7), ("0.wav", "7.wav"), strict=True)):
+            window, sha = training_window(decode(files / name), SPEC), str(some.sha256[row])
+            for stretch, channel in enumerate(TWO.stretches):
+                heard = augmented(window, sha, stretch, channel) if stretch else window
+                wanted = graph({"waveform": heard[None]})[ENCODER][0]
+                np.testing.assert_allclose(seen[row + 2 * stretch], wanted, atol=1e-5)
+                lfcc = changed.view("lfcc")[number + stretch * N_FILES]
+                found = store.view("lfcc")[row + 2 * stretch]
+                np.testing.assert_allclose(found, lfcc, rtol=0, atol=1e-4)
+
+    def test_without_its_file_nothing_is_extracted(
+        self, files: Path, home: Path, tmp_path: Path, work_is_refused: None
+    ) -> None:
+        spec = replace(SPEC, encoder=tiny_encoder(tmp_path / "tiny.onnx"))
+        with pytest.raises(ConfigError, match="neither shipped nor in") as error:
+            extract(recordings_of(files, [0, 1]), spec, NONE, tmp_path / "store")
+        assert error.value.code == "no_encoder"
 
 
 class TestHash:

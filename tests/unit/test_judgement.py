@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bonafide.bundle import META_MODELS, Bundle, read_bundle, write_bundle
+from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.evaluation.evaluate import DECISION, MEAN
 from bonafide.evaluation.metrics import eer
@@ -30,8 +30,11 @@ from bonafide.training.judgement import (
 )
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
-from bonafide.training.stacking import Calibration, fit_calibration, fit_stack
+from bonafide.training.fitting import FittedBase
+from bonafide.training.rules import fit_rules
+from bonafide.training.stacking import Calibration, stack_models
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
+from tests.helpers.routers import of_one_channel
 
 N_ROWS = 240
 
@@ -63,10 +66,12 @@ def corpus() -> Corpus:
     )
 
 
-def candidate(folder: Path, config: Config, calibration: Calibration, choice: str) -> Bundle:
+def candidate(
+    folder: Path, config: Config, calibration: Calibration, choice: str, errors: dict[str, Any]
+) -> Bundle:
     """Write a bundle whose graphs cannot be run: nothing may be scored with them."""
     folder.mkdir()
-    for name in GRAPHS:
+    for name in (*GRAPHS, "router"):
         (folder / f"{name}.onnx").write_bytes(f"no graph {name}".encode())
     low, high = config.decision.undecided
     return write_bundle(
@@ -77,6 +82,17 @@ def candidate(folder: Path, config: Config, calibration: Calibration, choice: st
             "feature_spec": FeatureSpec().to_json(),
             "models": list(BASE_MODELS),
             "views": {},
+            "hears": {name: ["statistics"] for name in BASE_MODELS},
+            "channels": [{"name": "clean", "label": "no channel that leaves a trace"}],
+            "stages": [
+                {
+                    "prefix": "",
+                    "models": list(BASE_MODELS),
+                    "choice": choice,
+                    "calibration": vars(calibration),
+                }
+            ],
+            "channel_errors": errors,
             "config": config.model_dump(mode="json"),
             "prior_spoof": config.decision.prior_spoof,
             "thresholds": {"bonafide_to": low, "spoof_from": high},
@@ -84,6 +100,12 @@ def candidate(folder: Path, config: Config, calibration: Calibration, choice: st
             "calibration": vars(calibration),
         },
     )
+
+
+def base_of(name: str, p_spoof: np.ndarray, n_folds: int) -> FittedBase:
+    """Return a base model's scores of the recordings, the same whichever fold is out."""
+    oof, nested = p_spoof[:, None], np.repeat(p_spoof[:, None, None], n_folds, axis=1)
+    return FittedBase(*(name, name.upper(), "", {}, b"", ".keras", oof, nested), history={})
 
 
 def judge(folder: Path, test_share: float, rows: Corpus) -> Judged:
@@ -98,19 +120,20 @@ def judge(folder: Path, test_share: float, rows: Corpus) -> Judged:
     folds = make_folds(rows, count=config.folds.count, test_share=config.folds.test_share, seed=1)
     odds = np.where(rows.is_spoof, 1.5, -1.5)[:, None] + 2 * rng.normal(size=(N_ROWS, 5))
     models = (1 / (1 + np.exp(-odds))).astype(np.float32)
-    nested = np.repeat(models[:, None], folds.count, axis=1)
-    stack, cross_fitted = fit_stack(models, nested, rows.is_spoof, folds, 1)
-    chosen = cross_fitted[:, META_MODELS.index(stack.choice)]
-    calibration = fit_calibration(chosen, rows.is_spoof)
-    bundle = candidate(folder / "candidate", config, calibration, stack.choice)
+    fitted = [base_of(name, p, folds.count) for name, p in zip(BASE_MODELS, models.T, strict=True)]
+    router = of_one_channel(N_ROWS, folds.count)
+    stages = stack_models(fitted, (BASE_MODELS,), router, rows, folds, ("clean",), 1)
+    rules = fit_rules(stages, router, recordings, folds, ("clean",), config, window_s=4.0)
+    (calibration,) = rules.calibrations
+    errors = rules.answers[0].channel_errors
+    bundle = candidate(folder / "candidate", config, calibration, stages[0].stack.choice, errors)
     judgement = evaluate_candidate(
         bundle,
         recordings,
         folds,
-        models=models,
-        cross_fitted=cross_fitted,
-        calibration=calibration,
-        stack=stack,
+        fitted=fitted,
+        stages=stages,
+        rules=rules,
         audit=audit_shortcuts(recordings, folds, resamples=50),
         parity={"cnn": 1e-7},
         config=config,
@@ -200,6 +223,10 @@ def test_systems_bear_the_names_they_are_given() -> None:
     assert list(found) == ["one", "other", MEAN, "stack logistic", "stack xgboost", DECISION]
     np.testing.assert_allclose(1 / (1 + np.exp(found["other"])), [0.9, 0.6])
     np.testing.assert_allclose(1 / (1 + np.exp(found[MEAN])), [0.55, 0.5])
+    models[0, 0] = np.nan  # not asked: the mean is of the others, and it cannot be compared
+    some = systems(models, models[::-1], np.array([1.0, -1.0]), names=("one", "other"))
+    assert list(some) == ["other", MEAN, "stack logistic", "stack xgboost", DECISION]
+    np.testing.assert_allclose(1 / (1 + np.exp(some[MEAN])), [0.9, 0.5])
     with pytest.raises(ValueError, match="zip"):
         systems(models, models, np.array([1.0, -1.0]), names=("one",))
 

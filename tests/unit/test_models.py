@@ -14,30 +14,37 @@ from bonafide.errors import BonafideError, ConfigError
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.export.models import _scores_of
 from bonafide.features.graph import GraphBuilder
-from bonafide.models import BUILT_IN, MODELS, TAKEN, family
+from bonafide.models import BUILT_IN, MODELS, TAKEN, family, family_of
 from bonafide.models.base import BaseModel
-from bonafide.models.config import view_of
-from bonafide.training.config import Config, parse_config
+from bonafide.models.config import heard_by, view_of
+from bonafide.training.config import Config, default_models, parse_config
 from bonafide.training.fitting import _checked
 
+FIVE = ("cnn", "rnn", "bilstm", "gru", "xgboost")
 
-def test_the_five_are_the_default_and_in_this_order() -> None:
-    assert MODELS.names() == tuple(BUILT_IN) == ("cnn", "rnn", "bilstm", "gru", "xgboost")
-    assert tuple(Config().models) == MODELS.names()
+
+def test_the_five_and_the_robust_one_are_the_default_and_in_this_order() -> None:
+    assert MODELS.names() == tuple(BUILT_IN) == (*FIVE, "dense")
+    assert tuple(Config().models) == (*FIVE, "robust")
+    assert tuple(default_models(encoder=True)) == (*FIVE, "robust", "speech")
+    by_family = {name: family_of(name, model).name for name, model in Config().models.items()}
+    assert by_family == {**dict(zip(FIVE, FIVE, strict=True)), "robust": "dense"}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_family_says_what_it_is(name: str) -> None:
     chosen = family(name)
     assert issubclass(chosen, BaseModel)
-    assert chosen.name == name and chosen.label.lower() == name
+    assert chosen.name == name and chosen.label.lower().removesuffix(" network") == name
     assert chosen.suffix.startswith(".")
     assert MODELS.module_of(name) == f"bonafide.models.{name}"
-    assert type(Config().models[name]) is chosen.Config
+    assert type(Config().models["robust" if name == "dense" else name]) is chosen.Config
 
 
 def test_what_no_package_has_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match=r"'tcn': must be one of cnn, rnn, .*xgboost$") as error:
+    with pytest.raises(
+        ConfigError, match=r"'tcn': must be one of cnn, rnn, .*xgboost, dense$"
+    ) as error:
         family("tcn")
     assert error.value.code == "unknown_model"
 
@@ -99,8 +106,59 @@ def test_names_that_stand_in_nobodys_way(name: str, forget: list[str]) -> None:
 
 
 def test_every_other_graph_of_a_bundle_is_taken() -> None:
-    parts = Bundle(Path(), {"models": []}).parts
+    stages = [{"prefix": prefix} for prefix in ("fast_", "")]
+    entries = {"models": [], "channels": [{"name": "clean"}], "stages": stages, "adaptation": {}}
+    entries |= {"choice": "", "calibration": {}}
+    parts = Bundle(Path(), {**entries, "feature_spec": {"encoder": {}}}).parts
     assert {*parts, "detector", DECISION} == set(TAKEN)
+
+
+@pytest.mark.parametrize("name", [*TAKEN, "../x", "with space", "", "1st", "a" * 42, "é"])
+def test_base_models_cannot_be_called_so_either(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"a name must be letters, digits.*detector, ") as error:
+        parse_config({"models": {name: {"family": "dense"}, "cnn": None}}, "x")
+    assert error.value.code == "bad_config"
+
+
+def test_several_base_models_of_a_family_have_names_and_labels_of_their_own() -> None:
+    sections = {
+        "one": {"family": "dense", "label": "One"},
+        "other": {"family": "dense", "hears": ["narrow", "statistics"], "statistics_width": 8},
+        "gru": None,
+    }
+    config = parse_config({"models": sections}, "x")
+    assert list(config.models) == ["one", "other", "gru"]
+    assert config.models["one"].label == "One"
+    assert [heard_by(model) for model in config.models.values()] == [
+        ("statistics",),
+        ("narrow", "statistics"),
+        ("statistics",),
+    ]
+    assert config.stages == (("one", "other", "gru"),)
+    assert parse_config(config.model_dump(mode="json"), "x") == config
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"mine": {"statistics_width": 8}}, "base model 'mine': must be one of cnn, "),
+        ({"mine": {"family": "tcn"}}, "base model 'tcn': must be one of cnn, "),
+        (
+            {"mine": {"family": "dense", "hears": ["narrow", "narrow"]}},
+            r"models\.mine\.hears: must be some of statistics, narrow, encoder, each once",
+        ),
+        ({"mine": {"family": "dense", "hears": ["words"]}}, "must be some of statistics, narrow"),
+        ({"mine": {"family": "dense", "hears": []}}, r"models\.mine\.hears: "),
+        (
+            {"cnn": None, "mine": {"family": "dense", "hears": ["encoder"]}},
+            r"models\.mine\.hears names encoder: .*an encoder is named by features\.encoder",
+        ),
+    ],
+)
+def test_base_models_that_cannot_be(sections: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        parse_config({"models": sections}, "x")
+    assert error.value.code == "bad_config"
 
 
 def test_a_family_is_a_base_model(forget: list[str]) -> None:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from bonafide.evaluation.metrics import auc
 from bonafide.training.folds import Folds
 from bonafide.training.stacking import fit_stack
+from tests.helpers.routers import of_one_channel
 
 Scores = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -74,9 +75,16 @@ def aucs(repeats: int, signal: float = 0.0) -> dict[str, NDArray[np.float64]]:
         x, is_spoof, folds = draw(rng, signal)
         oof, nested = base_scores(x, is_spoof, folds)
         for kind, scores in (("ordinary", ordinary(oof)), ("nested", nested)):
-            _, cross_fitted = fit_stack(oof, scores, is_spoof, folds, seed)
+            cross_fitted = stacked(oof, scores, is_spoof, folds, seed)
             found[kind].append([auc(-column, is_spoof) for column in cross_fitted.T.astype(float)])
     return {kind: np.array(values) for kind, values in found.items()}
+
+
+def stacked(oof: Scores, nested: Scores, is_spoof: Mask, folds: Folds, seed: int) -> Scores:
+    """Return the cross-fitted scores of both meta-models; labels are even in every fold."""
+    router, weights = of_one_channel(len(oof), folds.count), np.ones((len(oof), 1))
+    given = oof[:, None], nested[:, :, None], router, is_spoof, weights, folds, seed
+    return fit_stack(*given)[1][:, 0]
 
 
 def errors_from_chance(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,7 +128,7 @@ def test_labels_of_a_fold_decide_nothing_of_it(fold: int) -> None:
     sides = [base_scores(x, labels, folds) for labels in (is_spoof, is_spoof ^ own)]
     stacks = {
         kind: [
-            fit_stack(oof, nested if kind == "nested" else ordinary(oof), labels, folds, 1)[1]
+            stacked(oof, nested if kind == "nested" else ordinary(oof), labels, folds, 1)
             for (oof, nested), labels in zip(sides, (is_spoof, is_spoof ^ own), strict=True)
         ]
         for kind in ("nested", "ordinary")

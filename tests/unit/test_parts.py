@@ -29,7 +29,6 @@ from bonafide.training.parts import (
     put_together,
 )
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import Calibration, Linear, Stack
 from tests.helpers.coded import THRESHOLDS, CodedDetector, sound_of
 
 HUMAN, FAKE = 2.5, -3.5
@@ -238,22 +237,20 @@ def test_training_sets_the_bar_on_sources_that_are_known(tmp_path: Path) -> None
     ]
     rows = [*genuine, *others]
     worst = np.full(len(others), -4.5)
-    p_spoof = 1 / (1 + np.exp(np.concatenate([llr, worst])))
     fold = np.zeros(len(rows), np.int64)
     fold[-15:] = TEST
     recordings = Recordings(Corpus(tmp_path, rows), np.array(["x"] * len(rows)), np.zeros((1, 1)))
+    _, high = Config().decision.undecided
     found = parts_bar(
-        Config(),
+        np.concatenate([llr, worst]),
+        llr_at(high, 0.5),
         recordings,
         Folds(fold, fold),
-        Stack(Linear((1.0,), 0.0), b"", "xgboost"),
-        Calibration(1.0, 0.0),
-        cross_fitted=np.stack([np.full(len(rows), 0.5), p_spoof], axis=1).astype(np.float32),
         window_s=4.0,
+        seed=3,
     )
-    _, high = Config().decision.undecided
     wanted = Alarms.count(
-        put_together(by_source(llr, np.array([row.source for row in genuine])), Config().seed),
+        put_together(by_source(llr, np.array([row.source for row in genuine])), 3),
         window_s=4.0,
         spoof_llr=llr_at(high, 0.5),
     )

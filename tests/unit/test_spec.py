@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonafide.errors import ConfigError
+from bonafide.features.encoder import EncoderSpec
 from bonafide.features.spec import (
     N_FFT,
-    STATISTICS,
+    VECTORS,
     FeatureSpec,
     ViewSpec,
 )
@@ -40,6 +41,8 @@ OTHER_SPEC: dict[str, Any] = {
     "delta_frames": 7,
     "views": {"lfcc": ViewSpec("lfcc")},
     "statistics": {"lfcc": ViewSpec("lfcc")},
+    "narrow": {"few": ViewSpec("lfcc")},
+    "encoder": EncoderSpec("ab12", {"first": 4, "last": 6}),
     "correlated": 11,
 }
 
@@ -72,7 +75,7 @@ def test_the_hash_changes_with_every_field(name: str) -> None:
     assert FeatureSpec.from_json(changed.to_json()) == changed
 
 
-@pytest.mark.parametrize("part", ["views", "statistics"])
+@pytest.mark.parametrize("part", ["views", "statistics", "narrow"])
 @pytest.mark.parametrize("name", OTHER_VIEW)
 def test_the_hash_changes_with_every_field_of_a_view(part: str, name: str) -> None:
     view = ViewSpec("lfcc")
@@ -82,7 +85,7 @@ def test_the_hash_changes_with_every_field_of_a_view(part: str, name: str) -> No
     assert one.sha256 != two.sha256
 
 
-@pytest.mark.parametrize("part", ["views", "statistics"])
+@pytest.mark.parametrize("part", ["views", "statistics", "narrow"])
 def test_the_hash_changes_with_a_views_name(part: str) -> None:
     one, other = (FeatureSpec(**{part: {name: LOGMEL}}) for name in ("a", "b"))
     assert one.sha256 != other.sha256
@@ -95,11 +98,12 @@ def test_the_hash_is_the_same_from_run_to_run() -> None:
         '"kind": "mfcc", "low_hz": 0.0, "n_coefficients": 20, "n_fft": 512, "n_filters": 40}}'
     )
     text = (
-        f'[{{"correlated": 12, "delta_frames": 9, "power_floor": 1e-08, '
-        f'"rms_floor": 0.0001, "statistics": {mfcc}, "views": {mfcc}, "window_s": 4.0}}, ["v"]]'
+        f'[{{"correlated": 12, "delta_frames": 9, "encoder": null, "narrow": {{}}, '
+        f'"power_floor": 1e-08, "rms_floor": 0.0001, "statistics": {mfcc}, "views": {mfcc}, '
+        f'"window_s": 4.0}}, ["v"]]'
     )
     views = {"v": ViewSpec("mfcc")}
-    spec = FeatureSpec(views=views, statistics=views)
+    spec = FeatureSpec(views=views, statistics=views, narrow={})
     assert spec.sha256 == hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -111,8 +115,10 @@ def test_the_hash_ignores_the_order_of_views() -> None:
 
 def test_the_hash_tells_the_order_of_statistics() -> None:
     """They stand in it in the vector that models see."""
-    turned = FeatureSpec(statistics=dict(reversed(FeatureSpec().statistics.items())))
-    assert turned.sha256 != FeatureSpec().sha256
+    for part in ("statistics", "narrow"):
+        views = getattr(FeatureSpec(), part)
+        turned = FeatureSpec(**{part: dict(reversed(views.items()))})
+        assert turned.sha256 != FeatureSpec().sha256
 
 
 def test_equal_specs_have_equal_hashes() -> None:
@@ -144,15 +150,21 @@ def views(draw: st.DrawFn) -> ViewSpec:
 
 @st.composite
 def specs(draw: st.DrawFn) -> FeatureSpec:
-    names = st.text(min_size=1).filter(lambda name: name not in ("waveform", STATISTICS))
+    names = st.text(min_size=1).filter(lambda name: name not in ("waveform", *VECTORS))
     named = st.dictionaries(names, views(), min_size=1, max_size=4)
+    statistics = draw(named)
+    narrow = draw(st.dictionaries(names.filter(lambda n: n not in statistics), views(), max_size=2))
+    outputs = st.dictionaries(st.text(min_size=1), st.integers(1, 99), min_size=1, max_size=2)
+    encoder = st.builds(EncoderSpec, st.text("0123456789abcdef", min_size=64), outputs)
     return FeatureSpec(
         window_s=draw(st.floats(0.5, 30)),
         power_floor=draw(st.floats(1e-12, 1)),
         rms_floor=draw(st.floats(1e-9, 1)),
         delta_frames=3,
         views=draw(named),
-        statistics=draw(named),
+        statistics=statistics,
+        narrow=narrow,
+        encoder=draw(st.none() | encoder),
         correlated=draw(st.integers(2, 64)),
     )
 
@@ -193,6 +205,26 @@ def test_specs_are_frozen() -> None:
         FeatureSpec().window_s = 3.0  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError):
         LOGMEL.n_filters = 8  # type: ignore[misc]
+
+
+def test_vectors_are_named_with_their_sizes() -> None:
+    spec = FeatureSpec(encoder=EncoderSpec("ab12", {"first": 4, "last": 6}))
+    n_narrow = sum(len(spec.kinds_of(view)) for view in spec.narrow.values())
+    sizes = {"statistics": spec.n_statistics, "narrow": n_narrow, "encoder": 3 * (4 + 6)}
+    assert list(spec.vectors.items()) == list(sizes.items())
+    assert FeatureSpec(narrow={}).vectors == {"statistics": spec.n_statistics}
+
+
+def test_narrow_views_hear_what_a_telephone_leaves() -> None:
+    assert all(view.high_hz <= 3_800 for view in FeatureSpec().narrow.values())
+
+
+def test_a_spec_of_an_earlier_version_has_neither_narrow_views_nor_an_encoder() -> None:
+    whole = FeatureSpec().to_json()
+    old = {name: value for name, value in whole.items() if name not in ("narrow", "encoder")}
+    spec = FeatureSpec.from_json(old)
+    assert (spec.narrow, spec.encoder) == ({}, None)
+    assert spec.views == FeatureSpec().views
 
 
 def test_specs_do_not_share_their_views() -> None:
@@ -269,6 +301,15 @@ def test_views_that_make_no_features(values: dict[str, Any], message: str) -> No
         ({"statistics": {"t": SPARSE}, "delta_frames": 127}, "delta_frames=127: .* 3 to 126, "),
         ({"views": {}}, r"views=\{\}: must be at least one view"),
         ({"statistics": {}}, r"statistics=\{\}: must be at least one view"),
+        (
+            {"narrow": {"mfcc": LOGMEL}},
+            r"narrow=\['mfcc'\]: must be names that statistics do not have",
+        ),
+        ({"narrow": {"t": SPARSE}, "delta_frames": 127}, "delta_frames=127: .* 3 to 126, "),
+        *(
+            ({"views": {name: LOGMEL}}, rf"views=\['{name}'\]: must be no name of")
+            for name in ("narrow", "encoder")
+        ),
         ({"views": {"statistics": LOGMEL}}, r"views=\['statistics'\]: must be no name of"),
         (
             {"views": {"waveform": LOGMEL}},

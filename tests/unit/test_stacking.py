@@ -1,6 +1,7 @@
 """Stacking and calibration: no row judged by who saw it, and the same numbers as ONNX."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import META_MODELS
+from bonafide.corpora.schema import Corpus, Row
 from bonafide.evaluation.metrics import auc, cllr, log_loss
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.scaler import scaler_graph
+from bonafide.features.encoder import EncoderSpec
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
@@ -25,11 +28,16 @@ from bonafide.training.stacking import (
     Calibration,
     Linear,
     Stack,
+    even_weights,
     fit_calibration,
     fit_linear,
     fit_stack,
     log_odds,
+    meta_inputs,
+    row_weights,
+    stack_models,
 )
+from tests.helpers.routers import of_one_channel, router_of
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -40,12 +48,31 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-np.asarray(x, dtype=np.float64)))
 
 
+def weights_of(is_spoof: Bools, folds: Folds) -> Floats:
+    """Return weights by which both classes count alike on the training side, (n_rows, 1)."""
+    side = ~folds.is_test
+    share = is_spoof[side].mean()
+    return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))[:, None]
+
+
 def fit_on(
-    models: NDArray[np.float32], is_spoof: Bools, folds: Folds, seed: int
+    models: NDArray[np.float32],
+    is_spoof: Bools,
+    folds: Folds,
+    seed: int,
+    weights: Floats | None = None,
 ) -> tuple[Stack, NDArray[np.float32]]:
-    """Fit on base scores that are the same whichever fold was left out too."""
-    nested = np.repeat(models[:, None], folds.count, axis=1)
-    return fit_stack(models, nested, is_spoof, folds, seed)
+    """Fit on base scores that are the same whichever fold was left out too, of recordings alone."""
+    oof = models[:, None]
+    nested = np.repeat(oof[:, None], folds.count, axis=1)
+    router = of_one_channel(len(models), folds.count)
+    weights = weights_of(is_spoof, folds) if weights is None else weights
+    stack, cross_fitted = fit_stack(oof, nested, router, is_spoof, weights, folds, seed)
+    return stack, cross_fitted[:, 0]
+
+
+def on_one_channel(stack: Stack, models: NDArray[np.float32]) -> NDArray[np.float32]:
+    return stack.predict(models, np.ones((len(models), 1), np.float32))
 
 
 def case(seed: int = 0, signal: float = 1.0) -> tuple[NDArray[np.float32], Bools, Folds]:
@@ -88,7 +115,8 @@ class TestFitStack:
     ) -> None:
         models, is_spoof, folds = case()
         own = folds.fold == fold
-        _, cross_fitted = fit_on(models, is_spoof ^ own, folds, 1)
+        weights = weights_of(is_spoof, folds)
+        _, cross_fitted = fit_on(models, is_spoof ^ own, folds, 1, weights)
         np.testing.assert_array_equal(cross_fitted[own], fitted[1][own])
         for column in range(2):  # the others learned from them
             assert np.mean(cross_fitted[~own, column] != fitted[1][~own, column]) > 0.9
@@ -114,7 +142,7 @@ class TestFitStack:
     def test_test_rows_are_the_final_pairs(self, fitted: tuple[Stack, NDArray[np.float32]]) -> None:
         models, _, folds = case()
         stack, cross_fitted = fitted
-        final = stack.predict(models)
+        final = on_one_channel(stack, models)
         np.testing.assert_array_equal(final[folds.is_test], cross_fitted[folds.is_test])
         assert np.abs(final - cross_fitted)[~folds.is_test].max() > 1e-3
 
@@ -136,7 +164,7 @@ class TestFitStack:
         _, _, folds = case()
         stack, cross_fitted = fit_on(models, is_spoof, folds, 1)
         side = ~folds.is_test
-        seen = stack.predict(models)
+        seen = on_one_channel(stack, models)
         assert auc(-seen[side, 1].astype(np.float64), is_spoof[side]) > 0.8
         assert auc(-cross_fitted[side, 1].astype(np.float64), is_spoof[side]) < 0.65
 
@@ -182,7 +210,80 @@ class TestFitStack:
         assert sorted(path.name for path in tmp_path.iterdir()) == ["stack.json", "trees.ubj"]
         read = Stack.load(tmp_path)
         assert read == stack
-        np.testing.assert_array_equal(read.predict(models), stack.predict(models))
+        scores = on_one_channel(read, models)
+        np.testing.assert_array_equal(scores, on_one_channel(stack, models))
+
+
+class TestChannels:
+    CHANNELS = ("clean", "opus")
+
+    def test_each_channel_has_weights_of_its_own(self) -> None:
+        """Of two base models, the first tells nothing on the second channel and the other way."""
+        rng = np.random.default_rng(0)
+        is_spoof, folds = case()[1:]
+        truth = np.where(is_spoof, 2.0, -2.0)
+        told = truth[:, None] + rng.normal(size=(N_ROWS, 2))
+        noise = 2 * rng.normal(size=(N_ROWS, 2))
+        odds = np.stack([[told[:, 0], noise[:, 0]], [noise[:, 1], told[:, 1]]])  # stretch, model, n
+        oof = sigmoid(odds.transpose(2, 0, 1)).astype(np.float32)
+        posteriors = np.tile(np.eye(2, dtype=np.float32), (N_ROWS, 1, 1))
+        router = router_of(posteriors, folds.count, self.CHANNELS)
+        nested = np.repeat(oof[:, None], folds.count, axis=1)
+        weights = np.repeat(weights_of(is_spoof, folds), 2, axis=1)
+        stack, cross_fitted = fit_stack(oof, nested, router, is_spoof, weights, folds, 1)
+        assert cross_fitted.shape == (N_ROWS, 2, 2)
+        offsets, by_channel = np.split(np.array(stack.logistic.coefficients), [2])
+        (own, of_other), (of_one, other) = by_channel.reshape(2, 2)
+        assert min(own, other) > 5 * max(abs(of_other), abs(of_one))
+        assert np.abs(offsets).max() < 1
+        for stretch in range(2):
+            best = auc(-oof[:, stretch, stretch].astype(np.float64), is_spoof)
+            seen = auc(-cross_fitted[:, stretch, 0].astype(np.float64), is_spoof)
+            assert seen == pytest.approx(best, abs=0.02)
+
+    def test_inputs_are_posteriors_and_log_odds_by_channel(self) -> None:
+        models, channel = np.array([[0.2, 0.9, 0.5]]), np.array([[0.25, 0.75]])
+        odds = log_odds(models)[0]
+        wanted = [0.25, 0.75, *(0.25 * odds), *(0.75 * odds)]
+        np.testing.assert_allclose(meta_inputs(models, channel), [wanted])
+
+    def test_weights_let_channels_and_classes_count_alike(self) -> None:
+        is_spoof, _ = case()[1:]
+        source = np.arange(N_ROWS) ** 2 // 4_000
+        stretches = ("clean", "clean", "opus", "clean")
+        weights = row_weights(source, is_spoof, stretches)
+        assert weights.shape == (N_ROWS, 4)
+        assert weights.mean() == pytest.approx(1.0)
+        np.testing.assert_allclose(weights[is_spoof].sum(axis=0), weights[~is_spoof].sum(axis=0))
+        assert weights[:, 2].sum() == pytest.approx(weights[:, [0, 1, 3]].sum())
+        for label in (False, True):
+            mine = is_spoof == label
+            names, counts = np.unique(source[mine], return_counts=True)
+            totals = [weights[mine & (source == name), 0].sum() for name in names]
+            np.testing.assert_allclose(np.array(totals) / totals[0], (counts / counts[0]) ** 0.5)
+
+    def test_each_stage_hears_its_own_base_models(self) -> None:
+        models, is_spoof, folds = case()
+        rows = [
+            Row(f"{n}.wav", ("bonafide", "spoof")[int(label)], source=str(n))
+            for n, label in enumerate(is_spoof)
+        ]
+        nested = np.repeat(models[:, None, None], folds.count, axis=1)
+        fitted: Any = [
+            SimpleNamespace(name=name, oof=models[:, [k]], nested=nested[..., k])
+            for k, name in enumerate("abcde")
+        ]
+        router = of_one_channel(N_ROWS, folds.count)
+        given = router, Corpus(Path(), rows), folds, ("clean",), 1
+        first, last = stack_models(fitted, (("a", "c"), tuple("abcde")), *given)
+        assert (first.prefix, first.models) == ("fast_", ("a", "c"))
+        assert (last.prefix, last.models) == ("", tuple("abcde"))
+        (alone,) = stack_models(fitted[::-1], (("a", "c"),), *given)
+        assert (alone.prefix, alone.stack) == ("", first.stack)
+        np.testing.assert_array_equal(alone.cross_fitted, first.cross_fitted)
+        column = META_MODELS.index(last.stack.choice)
+        np.testing.assert_array_equal(last.chosen, last.cross_fitted[:, :, column])
+        assert len(last.stack.logistic.coefficients) == 6
 
 
 class TestLinear:
@@ -191,7 +292,7 @@ class TestLinear:
         rng = np.random.default_rng(0)
         is_spoof = np.arange(300) < spoofs
         x = rng.normal(size=(300, 2)) + is_spoof[:, None]
-        line = fit_linear(x, is_spoof)
+        line = fit_linear(x, is_spoof, even_weights(is_spoof))
         model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(x, is_spoof)
         np.testing.assert_allclose(line.coefficients, model.coef_[0], rtol=1e-3)
         assert line.intercept == pytest.approx(float(model.intercept_[0]), rel=1e-2)
@@ -224,7 +325,7 @@ class TestCalibration:
     ) -> None:
         true, is_spoof = llrs(1, 20_000, spoof_share)
         p = sigmoid((-true - intercept) / slope)
-        calibration = fit_calibration(p, is_spoof)
+        calibration = fit_calibration(p, is_spoof, even_weights(is_spoof))
         assert calibration.slope == pytest.approx(slope, rel=0.06)
         assert calibration.intercept == pytest.approx(intercept, abs=0.12)
         inside = (p > 1e-5) & (p < 1 - 1e-5)
@@ -234,12 +335,37 @@ class TestCalibration:
     def test_lowers_cllr_on_other_rows(self, slope: float, intercept: float) -> None:
         true, is_spoof = llrs(2, 3_000)
         p = sigmoid((-true - intercept) / slope)
-        calibration = fit_calibration(p[:1_500].astype(np.float32), is_spoof[:1_500])
+        known = is_spoof[:1_500]
+        calibration = fit_calibration(p[:1_500].astype(np.float32), known, even_weights(known))
         rows = slice(1_500, None)
         before = cllr(-log_odds(p[rows]), is_spoof[rows])
         after = cllr(calibration.llr(p[rows]), is_spoof[rows])
         assert after < before - 0.02
         assert after == pytest.approx(cllr(true[rows], is_spoof[rows]), abs=0.02)
+
+    def test_weights_decide_which_rows_it_suits(self) -> None:
+        true, is_spoof = llrs(3, 20_000)
+        second = np.arange(20_000) % 2 == 1
+        p = sigmoid(np.where(second, -true / 0.5, -true))
+        for rows, slope in ((second, 0.5), (~second, 1.0)):
+            calibration = fit_calibration(p, is_spoof, even_weights(is_spoof) * rows)
+            assert calibration.slope == pytest.approx(slope, rel=0.08)
+
+    def test_a_score_that_points_the_wrong_way_says_nothing(self) -> None:
+        true, is_spoof = llrs(4, 500)
+        assert fit_calibration(sigmoid(true), is_spoof, even_weights(is_spoof)) == Calibration(0, 0)
+
+    def test_scores_that_tell_everything_do_not_make_it_boundless(self) -> None:
+        slopes = []
+        for n_rows in (20, 200, 2_000):
+            is_spoof = np.arange(n_rows) % 2 == 1
+            p = np.where(is_spoof, 0.9, 0.1)
+            line = fit_calibration(p, is_spoof, even_weights(is_spoof))
+            sure = np.abs(line.llr(p))
+            # Platt's rule: of n rows of a class, n + 1 of n + 2 are what they are called
+            np.testing.assert_allclose(sure, np.log(n_rows / 2 + 1), rtol=0.01)
+            slopes.append(line.slope)
+        assert slopes == sorted(slopes)
 
     def test_higher_is_more_bona_fide(self) -> None:
         calibration = Calibration(1.5, 0.2)
@@ -262,49 +388,69 @@ EDGES = np.array(
 )
 
 
+def some_channels(n_rows: int) -> NDArray[np.float32]:
+    """Return posteriors of three channels, some of them certain, (n_rows, 3)."""
+    rng = np.random.default_rng(8)
+    drawn = rng.dirichlet(np.ones(3), n_rows)
+    drawn[::3] = np.eye(3)[rng.integers(0, 3, len(drawn[::3]))]
+    return drawn.astype(np.float32)
+
+
 @pytest.fixture(scope="module")
-def graphs(fitted: tuple[Stack, NDArray[np.float32]]) -> tuple[Graph, Graph]:
-    stack, _ = fitted
+def by_channel() -> Stack:
+    """Both meta-models, fitted with three channels."""
+    models, is_spoof, folds = case()
+    oof = models[:, None]
+    nested = np.repeat(oof[:, None], folds.count, axis=1)
+    router = router_of(some_channels(N_ROWS)[:, None], folds.count, ("clean", "opus", "codec"))
+    return fit_stack(oof, nested, router, is_spoof, weights_of(is_spoof, folds), folds, 1)[0]
+
+
+@pytest.fixture(scope="module")
+def graphs(by_channel: Stack) -> tuple[Graph, Graph]:
     return (
-        Graph(meta_logistic_graph(stack.logistic).SerializeToString()),
-        Graph(meta_trees_graph(booster_of(stack)).SerializeToString()),
+        Graph(meta_logistic_graph(by_channel.logistic, 5).SerializeToString()),
+        Graph(meta_trees_graph(booster_of(by_channel), 5).SerializeToString()),
     )
 
 
 class TestOnnx:
     @pytest.mark.parametrize("column", range(2))
     def test_metas_on_edges_and_random_rows(
-        self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], column: int
+        self, by_channel: Stack, graphs: tuple[Graph, Graph], column: int
     ) -> None:
         rng = np.random.default_rng(0)
         rows = np.concatenate([EDGES, rng.random((500, 5)), sigmoid(9 * rng.normal(size=(500, 5)))])
         rows = rows.astype(np.float32)
         graph = graphs[column]
-        assert (graph.inputs, graph.outputs) == (("models",), ("p_spoof",))
-        seen = graph({"models": rows})["p_spoof"]
-        source = fitted[0].predict(rows)[:, column]
+        assert (graph.inputs, graph.outputs) == (("models", "channel"), ("p_spoof",))
+        channel = some_channels(len(rows))
+        seen = graph({"models": rows, "channel": channel})["p_spoof"]
+        source = by_channel.predict(rows, channel)[:, column]
         assert (seen.shape, seen.dtype) == ((len(rows),), np.float32)
         assert source.std() > 0.1
-        np.testing.assert_allclose(seen, source, rtol=0, atol=2e-6)
+        np.testing.assert_allclose(seen, source, rtol=0, atol=4e-6)
 
     @given(st.lists(st.floats(0.0, 1.0, width=32), min_size=5, max_size=5))
     @settings(max_examples=60, deadline=None)
     def test_metas_on_any_row(
-        self, fitted: tuple[Stack, NDArray[np.float32]], graphs: tuple[Graph, Graph], row: Any
+        self, by_channel: Stack, graphs: tuple[Graph, Graph], row: Any
     ) -> None:
-        models = np.array([row], dtype=np.float32)
-        source = fitted[0].predict(models)[0]
+        channel = some_channels(3)
+        models = np.repeat(np.array([row], dtype=np.float32), 3, axis=0)
+        source = by_channel.predict(models, channel)
         for column, graph in enumerate(graphs):
-            seen = graph({"models": models})["p_spoof"][0]
-            assert 0.0 <= seen <= 1.0
-            assert abs(float(seen) - float(source[column])) <= 2e-6
+            seen = graph({"models": models, "channel": channel})["p_spoof"]
+            assert seen.min() >= 0.0 and seen.max() <= 1.0
+            np.testing.assert_allclose(seen, source[:, column], rtol=0, atol=4e-6)
 
     def test_a_line_of_large_weights(self) -> None:
-        line = Linear((4.0, -3.0, 2.5, 0.0, 1.0), -2.0)
-        graph = Graph(meta_logistic_graph(line).SerializeToString())
+        line = Linear((0.5, 4.0, -3.0, 2.5, 0.0, 1.0), -2.0)
+        graph = Graph(meta_logistic_graph(line, 5).SerializeToString())
         rows = np.concatenate([EDGES, np.random.default_rng(3).random((200, 5))])
-        seen = graph({"models": rows.astype(np.float32)})["p_spoof"]
-        expected = line.predict(log_odds(rows.astype(np.float32)))
+        models, channel = rows.astype(np.float32), np.ones((len(rows), 1), np.float32)
+        seen = graph({"models": models, "channel": channel})["p_spoof"]
+        expected = line.predict(meta_inputs(models, channel))
         np.testing.assert_allclose(seen, expected, rtol=0, atol=5e-6)
 
     def test_scaler_is_exact_to_the_bit(self) -> None:
@@ -312,24 +458,24 @@ class TestOnnx:
             views={
                 "lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=5),
                 "bands": ViewSpec("logmel", n_filters=7, n_coefficients=0, hop_samples=64),
-            }
+            },
+            encoder=EncoderSpec("ab12", {"frames": 4}),
         )
         shapes: dict[str, tuple[int, ...]] = {
             "lfcc": (6, 201, 5),
             "bands": (6, 1001, 7),
-            STATISTICS: (6, spec.n_statistics),
+            **{name: (6, size) for name, size in spec.vectors.items()},
         }
+        assert tuple(spec.vectors) == (STATISTICS, "narrow", "encoder")
         rng = np.random.default_rng(0)
         features, standards = {}, {}
         for name, shape in shapes.items():
             spread = 10.0 ** rng.uniform(-3, 3, shape[-1])
             values = (spread * rng.normal(size=shape) + 40 * spread).astype(np.float32)
             values[..., -1] = 3.25  # a feature that never changes
-            gain = (
-                feature_weights_of(spec, FitConfig().feature_weights)
-                if name == STATISTICS
-                else None
-            )
+            gain = None
+            if name in (STATISTICS, "narrow"):
+                gain = feature_weights_of(spec, FitConfig().feature_weights, (name,))
             standards[name] = fit_standard(values, np.arange(4), gain=gain)
             values[4] += 50 * spread.astype(np.float32)  # unlike anything that was fitted to
             features[name] = values

@@ -11,7 +11,7 @@ from bonafide.models.config import FitConfig
 from bonafide.models.examples import Examples, Part, Standard
 from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway, load_booster
 from bonafide.runtime import Graph
-from bonafide.training.stacking import _fit_pair
+from bonafide.training.stacking import Scored, _fit_pair, even_weights
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
@@ -33,9 +33,16 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
 
 def onnx_difference(booster: xgboost.Booster, x: np.ndarray) -> float:
     """Return the largest difference of a booster's p_spoof from that of its graph."""
-    graph = Graph(meta_trees_graph(booster).SerializeToString())
+    graph = Graph(meta_trees_graph(booster, x.shape[1] - 1).SerializeToString())
     source = booster.predict(xgboost.DMatrix(x))
-    return float(np.abs(graph({"models": x})["p_spoof"] - source).max())
+    seen = graph({"models": x[:, :-1], "channel": x[:, -1:]})["p_spoof"]
+    return float(np.abs(seen - source).max())
+
+
+def meta_trees(x: np.ndarray, is_spoof: np.ndarray, seed: int) -> xgboost.Booster:
+    """Fit the meta-model's trees to scores, and the posterior of a channel in the last column."""
+    scored = Scored(x[:, :-1], x[:, -1:])
+    return load_booster(_fit_pair(scored, is_spoof, even_weights(is_spoof), seed).trees)
 
 
 @pytest.mark.parametrize("n_rows", [16, 24, 100])
@@ -45,7 +52,7 @@ def test_trees_that_never_split_are_exported_too(n_rows: int) -> None:
     Few rows leave the meta-model's trees like that.
     """
     x = np.random.default_rng(0).random((n_rows, 3)).astype(np.float32)
-    booster = load_booster(_fit_pair(x, np.arange(n_rows) % 2 == 0, 1).trees)
+    booster = meta_trees(x, np.arange(n_rows) % 2 == 0, 1)
     assert onnx_difference(booster, x) <= 1e-6
     splits = sum("children" in tree for tree in booster.get_dump(dump_format="json"))
     assert (splits == 0) == (n_rows < 100)
@@ -60,8 +67,8 @@ def test_meta_models_of_few_rows_are_exported_right(n_rows: int) -> None:
         odds = rng.normal(size=(n_rows, 5)) + np.where(is_spoof, 1.0, -1.0)[:, None]
         models = (1 / (1 + np.exp(-odds))).astype(np.float32)
         uneven = is_spoof if seed % 2 else np.arange(n_rows) < 2 + seed % 3
-        booster = load_booster(_fit_pair(models, uneven, seed).trees)
-        worst.append(onnx_difference(booster, models))
+        both = np.concatenate([models, np.ones((n_rows, 1), np.float32)], axis=1)
+        worst.append(onnx_difference(meta_trees(both, uneven, seed), both))
     assert max(worst) <= 1e-6
 
 
