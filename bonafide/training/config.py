@@ -221,9 +221,10 @@ class Config(Section):
 
     @property
     def stages(self) -> tuple[tuple[str, ...], ...]:
-        """The base models of each stage: without the encoder, and all where any hears it."""
+        """The base models of each stage: without the encoder, and these and the others."""
         first = tuple(name for name, m in self.models.items() if ENCODER not in heard_by(m))
-        return (first,) if len(first) == len(self.models) else (first, tuple(self.models))
+        others = tuple(name for name in self.models if name not in first)
+        return (first, first + others) if others else (first,)
 
     def model(self, name: str) -> ModelConfig:
         """Return the section of one base model.

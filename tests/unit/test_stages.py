@@ -1,5 +1,6 @@
 """The first stage of a bundle as a bundle of its own, and the two bundles that ship."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from bonafide.detector import Detector
 from bonafide.errors import BonafideError, BundleError
 from bonafide.export.rebuild import rebuild
 from bonafide.export.stages import first_stage
+from bonafide.features.encoder import read_encoder
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.training.config import parse_config
 from research.shipped import ship
 from tests.helpers.networks import sounds
-from tests.helpers.stages import two_stage_bundle
+from tests.helpers.stages import small_encoder, two_stage_bundle
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,16 @@ def test_its_card_has_the_results_of_the_stage(whole: Bundle, fast: Bundle) -> N
     assert "| low | 8.0 % |" in card
     assert not any(name in card for name in ("| speech |", "| decision |", "| clean | 2.0 % |"))
     assert "| clean | clean sound | 50 | 4.0 % [2.0, 7.0] | 10 % |" in card
+
+
+def test_the_second_stage_begins_with_the_models_of_the_first(tmp_path: Path) -> None:
+    """As the graph has them, wherever the configuration names the one that hears the encoder."""
+    small_encoder(tmp_path / "encoder.onnx")
+    dense = {"family": "dense"}
+    models = {"speech": {**dense, "hears": ["encoder"]}, "one": dense, "xgboost": {}}
+    features = {"encoder": asdict(read_encoder(tmp_path / "encoder.onnx"))}
+    config = parse_config({"features": features, "models": models}, "test")
+    assert config.stages == (("one", "xgboost"), ("one", "xgboost", "speech"))
 
 
 def test_a_bundle_of_one_stage_has_none(fast: Bundle, tmp_path: Path, sound: np.ndarray) -> None:
