@@ -502,9 +502,7 @@ def graphs(fits: Fits) -> dict[str, onnx.ModelProto]:
 
 
 class TestOnnx:
-    def source(
-        self, name: str, fits: Fits, samples: dict[str, dict[str, Scores]]
-    ) -> NDArray[Any]:
+    def source(self, name: str, fits: Fits, samples: dict[str, dict[str, Scores]]) -> NDArray[Any]:
         if name != "xgboost":
             with np.load(fits.folder / name / f"{name}_scores.npz") as scores:
                 keras, tf2onnx = scores["source"], scores["tf2onnx"]

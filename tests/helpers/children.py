@@ -170,7 +170,9 @@ def refit_networks(
     for name, model in models.items():
         own = Path(folder) / name
         fit = fit_of(name).model_dump(mode="json")
-        fit_base(progress=progress, name=name, model=model, folder=str(own), **common | {"fit": fit})
+        fit_base(
+            progress=progress, name=name, model=model, folder=str(own), **common | {"fit": fit}
+        )
         columns = np.load(own / "table.npz")
         examples = examples_of(name, np.flatnonzero(columns["fold"] != TEST), columns)
         chosen = family_of(name, model)

@@ -30,7 +30,8 @@ models:
   bilstm: {view: mfcc, width: 8, statistics_width: 8}
   gru: {view: lfcc, width: 8, strides: [4, 2, 2], statistics_width: 8}
   xgboost: {trees: 30}
-  robust: {family: dense, hears: [statistics, narrow], statistics_width: 8, fit: {augmentation_weight: 0.5}}
+  robust:
+    {family: dense, hears: [statistics, narrow], statistics_width: 8, fit: {augmentation_weight: 1}}
   speech: {family: dense, label: Speech, hears: [encoder], statistics_width: 8}
 gate: {max_eer: 1.0}
 """

@@ -1,4 +1,4 @@
-"""Channels: each does what it is called, gives back speech of the same length, and draws by seed."""
+"""Channels: each does what it is called, keeps the length of a sound, and draws by its seed."""
 
 import numpy as np
 import pytest
@@ -74,9 +74,7 @@ def as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestKinds:
     @pytest.mark.parametrize("seed", range(12))
-    def test_a_telephone_leaves_nothing_above_four_kilohertz(
-        self, sound: Sound, seed: int
-    ) -> None:
+    def test_a_telephone_leaves_nothing_above_four_kilohertz(self, sound: Sound, seed: int) -> None:
         white = 0.1 * np.random.default_rng(0).normal(size=len(sound))
         made = channel_of("telephone").change(white, np.random.default_rng(seed))
         assert above(white, 4_300) > 0.4

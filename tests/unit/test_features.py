@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from bonafide.audio import decode
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import AudioError, ConfigError, CorpusError, StorageError
-from bonafide.features.frontend import build_frontend
 from bonafide.features.encoder import keep_encoder
+from bonafide.features.frontend import build_frontend
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
@@ -337,7 +337,9 @@ class TestCopies:
             sound = decode(recordings.corpus.audio_path(recordings.corpus.rows[row]))
             window, sha = training_window(sound, SPEC), str(recordings.sha256[row])
             for number in (1, 2):
-                direct = graph({"waveform": augmented(window, sha, number, TWO.stretches[number])[None]})
+                direct = graph(
+                    {"waveform": augmented(window, sha, number, TWO.stretches[number])[None]}
+                )
                 for name, values in direct.items():
                     seen = changed.view(name)[row + number * N_FILES]
                     np.testing.assert_allclose(seen, values[0], rtol=0, atol=1e-4)

@@ -19,6 +19,7 @@ from bonafide.process.lock import is_locked
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
+from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import make_folds
 from bonafide.training.gate import Decision, absolute, decide
 from bonafide.training.judgement import (
@@ -30,7 +31,6 @@ from bonafide.training.judgement import (
 )
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings
-from bonafide.training.fitting import FittedBase
 from bonafide.training.rules import fit_rules
 from bonafide.training.stacking import Calibration, stack_models
 from tests.helpers.bundles import BASE_MODELS, GRAPHS

@@ -20,7 +20,6 @@ from bonafide.models.config import heard_by, view_of
 from bonafide.training.config import Config, default_models, parse_config
 from bonafide.training.fitting import _checked
 
-
 FIVE = ("cnn", "rnn", "bilstm", "gru", "xgboost")
 
 
@@ -43,7 +42,9 @@ def test_every_family_says_what_it_is(name: str) -> None:
 
 
 def test_what_no_package_has_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match=r"'tcn': must be one of cnn, rnn, .*xgboost, dense$") as error:
+    with pytest.raises(
+        ConfigError, match=r"'tcn': must be one of cnn, rnn, .*xgboost, dense$"
+    ) as error:
         family("tcn")
     assert error.value.code == "unknown_model"
 

@@ -41,7 +41,9 @@ class TestBestEnds:
     @staticmethod
     def decided(llr: Floats, is_spoof: NDArray[np.bool_], ends: Any, allowed: float) -> float:
         """Return how much two ends decide of both labels, -1 if too much of it is wrong."""
-        high, low = (end if end is not None else side for end, side in zip(ends, (9e9, -9e9), strict=True))
+        high, low = (
+            end if end is not None else side for end, side in zip(ends, (9e9, -9e9), strict=True)
+        )
         if not low < high:
             return -1.0
         total = 0.0
@@ -59,9 +61,7 @@ class TestBestEnds:
     def test_no_two_others_decide_more(self, seed: int, allowed: float) -> None:
         llr, is_spoof = scores(40, 0.8, seed)
         tried = [None, *np.unique(llr)]  # fewer than are tried: all of them are
-        best = max(
-            self.decided(llr, is_spoof, ends, allowed) for ends in product(tried, repeat=2)
-        )
+        best = max(self.decided(llr, is_spoof, ends, allowed) for ends in product(tried, repeat=2))
         found = self.decided(llr, is_spoof, best_ends(llr, is_spoof, allowed), allowed)
         assert found >= 0.0
         assert found == pytest.approx(best, abs=0.06)  # thresholds lie between rows

@@ -270,7 +270,9 @@ class TestFitOfOneModel:
         own = common.of({"fit": {"epochs": 2, "augmentation_weight": 0.5}})
         assert (own.epochs, own.batch_rows, own.augmentation_weight) == (2, 20, 0.5)
         assert common.of({"trees": 3}) == common
-        config = parse_config({"models": {"cnn": {"fit": {"epochs": 4}}}, "fit": {"epochs": 7}}, "x")
+        config = parse_config(
+            {"models": {"cnn": {"fit": {"epochs": 4}}}, "fit": {"epochs": 7}}, "x"
+        )
         assert config.fit.of(config.model("cnn")).epochs == 4
 
     def test_what_is_no_part_of_a_fit_is_refused(self) -> None:
