@@ -247,7 +247,9 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
         assert "eld-out" not in text and "held out" not in text
     assert page.count("trivial measures alone") == 1
     assert "Training side, out of fold" in card
-    assert "3 augmented copies of each recording, with a weight of 0.1 each: speed, room," in card
+    assert "the channel that they went through: 3 clean, 2 telephone, 2 noise, 1 low_rate," in card
+    n_side = judged.judgement.outcome.judged.counts["rows"]
+    assert f"| clean | no channel that leaves a trace | {n_side} |" in card
     terms = f"Of the recordings, {N_ROWS} have no known licence and 0 a licence that excludes"
     assert terms in card and "for research and evaluation only" in card
     n_real = int((~judged.recordings.corpus.is_spoof).sum())

@@ -119,7 +119,7 @@ class TestComparison:
         ours, theirs, worse = map(float, said.groups())
         assert 28 < ours < 42 and 12 < theirs < 20 and abs(ours - theirs - worse) < 0.11
         assert reason.startswith(found.compared)
-        assert case.asked == [("bonafide", False)]
+        assert case.asked == [("default", False)]
 
     @pytest.mark.parametrize("shift", [1.0, 2.0])
     def test_one_that_is_no_worse_is_let_through(self, case: Case, shift: float) -> None:

@@ -1,0 +1,136 @@
+"""The configuration: what earlier versions wrote is read, and stages follow from what is heard."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bonafide.errors import ConfigError
+from bonafide.features.encoder import read_encoder
+from bonafide.models.config import FitConfig
+from bonafide.training.config import (
+    COUNTED,
+    AugmentationConfig,
+    Config,
+    default_channels,
+    default_models,
+    parse_config,
+)
+from tests.helpers.encoders import tiny_encoder
+
+FIRST = ("cnn", "rnn", "bilstm", "gru", "xgboost", "robust")
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of an encoder, and make a home for it."""
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
+    tiny_encoder(tmp_path / "tiny.onnx")
+    return tmp_path / "tiny.onnx"
+
+
+class TestAugmentation:
+    def test_stretches_are_the_recordings_and_their_copies_by_channel(self) -> None:
+        config = AugmentationConfig(channels={"opus": 2, "noise": 0, "clean": 1})
+        assert config.stretches == ("clean", "opus", "opus", "clean")
+        assert config.count == 3
+        assert AugmentationConfig().count == sum(default_channels().values())
+
+    @pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
+    def test_a_number_alone_is_spread_over_the_channels(self, count: int) -> None:
+        config = parse_config({"augmentation": {"count": count}}, "x").augmentation
+        assert config.count == count
+        names = [COUNTED[number % len(COUNTED)] for number in range(count)]
+        assert {name: n for name, n in config.channels.items() if n} == {
+            name: names.count(name) for name in names
+        }
+        assert set(COUNTED) == set(default_channels())
+
+    def test_it_was_once_called_copies(self) -> None:
+        for values in ({"count": 2}, {"channels": {"opus": 2}}):
+            old = parse_config({"copies": values}, "x")
+            assert old == parse_config({"augmentation": values}, "x")
+        both = {"copies": {"count": 1}, "augmentation": {"count": 1}}
+        with pytest.raises(ConfigError, match="copies: is no setting"):
+            parse_config(both, "x")
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"channels": {"radio": 1}}, "names radio: must be clean, telephone, noise"),
+            ({"channels": {"opus": -1}}, r"channels\.opus: .*greater than or equal to 0"),
+            ({"channels": {"opus": 17}}, r"channels\.opus: .*less than or equal to 16"),
+            ({"count": "many"}, r"augmentation\.count: is no setting"),
+            ({"shares": {"noise": 1}}, r"augmentation\.shares: is no setting"),
+        ],
+    )
+    def test_what_cannot_be(self, values: dict[str, Any], said: str) -> None:
+        with pytest.raises(ConfigError, match=said) as error:
+            parse_config({"augmentation": values}, "x")
+        assert error.value.code == "bad_config"
+
+    def test_it_is_what_it_was_when_it_is_read(self) -> None:
+        config = AugmentationConfig(channels={"opus": 2, "clean": 1})
+        assert AugmentationConfig.model_validate_json(config.model_dump_json()) == config
+
+    def test_old_names_of_a_fit_are_read(self) -> None:
+        old = {"copy_weight": 0.3, "emphasis": {"mfcc": {"mean": 2.0}}}
+        new = {"augmentation_weight": 0.3, "feature_weights": {"mfcc": {"mean": 2.0}}}
+        assert parse_config({"fit": old}, "x") == parse_config({"fit": new}, "x")
+
+
+class TestStages:
+    def test_without_an_encoder_there_is_one(self) -> None:
+        assert Config().stages == (FIRST,)
+
+    def test_the_second_has_what_hears_the_encoder(self, encoder: Path) -> None:
+        config = parse_config({"features": {"encoder": str(encoder)}}, "x")
+        assert config.stages == (FIRST, (*FIRST, "speech"))
+        assert config.models == default_models(encoder=True)
+        assert config.spec.encoder == read_encoder(encoder)
+        assert parse_config(config.model_dump(mode="json"), "x") == config
+
+    def test_a_file_is_kept_and_found_by_its_hash(self, encoder: Path) -> None:
+        one = parse_config({"features": {"encoder": str(encoder)}}, "x")
+        encoder.unlink()
+        assert one.spec.encoder is not None
+        again = parse_config({"features": {"encoder": one.spec.encoder.sha256}}, "x")
+        assert again == one
+
+    def test_order_of_the_sections_does_not_mix_stages(self, encoder: Path) -> None:
+        models = {
+            "words": {"family": "dense", "hears": ["encoder"]},
+            "gru": None,
+            "both": {"family": "dense", "hears": ["statistics", "encoder"]},
+        }
+        values = {"features": {"encoder": str(encoder)}, "models": models}
+        assert parse_config(values, "x").stages == (("gru",), ("words", "gru", "both"))
+
+    def test_the_first_may_not_be_empty(self, encoder: Path) -> None:
+        models = {"words": {"family": "dense", "hears": ["encoder"]}}
+        values = {"features": {"encoder": str(encoder)}, "models": models}
+        with pytest.raises(ConfigError, match="at least one must not hear the encoder"):
+            parse_config(values, "x")
+
+    def test_an_encoder_that_is_not_there(self, encoder: Path) -> None:
+        missing = str(encoder.with_name("missing.onnx"))
+        with pytest.raises(ConfigError, match=r"features: .*missing\.onnx: cannot be read"):
+            parse_config({"features": {"encoder": missing}}, "x")
+
+
+def test_default_experts_differ_in_what_they_learn_from() -> None:
+    config = Config()
+    weights = {
+        name: (fit.crop_weight, fit.augmentation_weight)
+        for name, model in config.models.items()
+        for fit in [config.fit.of(model)]
+    }
+    common = (FitConfig().crop_weight, 0.0)  # experts for clean sound hear no other
+    wanted = dict.fromkeys(("cnn", "rnn", "bilstm", "gru"), common)
+    assert weights == {**wanted, "xgboost": (0.0, 0.0), "robust": (common[0], 0.5)}
+
+
+def test_sections_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().seed = 3  # type: ignore[misc]
