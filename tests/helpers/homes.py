@@ -31,14 +31,10 @@ models:
   gru: {view: lfcc, width: 8, strides: [4, 2, 2], statistics_width: 8}
   xgboost: {trees: 30}
   robust:
-<<<<<<< HEAD
     family: dense
     hears: [statistics, narrow]
     statistics_width: 8
     fit: {augmentation_weight: 0.5}
-=======
-    {family: dense, hears: [statistics, narrow], statistics_width: 8, fit: {augmentation_weight: 1}}
->>>>>>> h/tests
   speech: {family: dense, label: Speech, hears: [encoder], statistics_width: 8}
 gate: {max_eer: 1.0}
 """

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Channels: each does what it is called, keeps the length, and draws by its seed."""
-=======
-"""Channels: each does what it is called, keeps the length of a sound, and draws by its seed."""
->>>>>>> h/tests
 
 import numpy as np
 import pytest
