@@ -165,8 +165,8 @@ class Rules(Artifact):
     def facts(self) -> dict[str, JSON]:
         """Return thresholds and route."""
         last = self.answers[-1]
-        route = asdict(self.route) if self.route else None
-        return {"thresholds": last.thresholds, "route": route, "asked": last.asked}
+        route = asdict(self.route) if self.route else {}  # ZenML keeps no None
+        return {"thresholds": json.dumps(last.thresholds), "route": route, "asked": last.asked}
 
 
 def fit_rules(

@@ -19,7 +19,14 @@ from bonafide.features.frontend import _taps, build_frontend, filters, fourier_t
 from bonafide.features.graph import OPSET, GraphBuilder
 from bonafide.features.kinds import cosine_table
 from bonafide.features.kinds.linear import linear_filters
-from bonafide.features.spec import N_FFT, SAMPLE_RATE_HZ, STATISTICS, FeatureSpec, ViewSpec
+from bonafide.features.spec import (
+    N_FFT,
+    NARROW,
+    SAMPLE_RATE_HZ,
+    STATISTICS,
+    FeatureSpec,
+    ViewSpec,
+)
 from bonafide.features.statistics import Frames, add_statistics
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
@@ -42,6 +49,7 @@ LOGMEL = ViewSpec("logmel", 64, 0)
 ALL = FeatureSpec(
     views={
         **DEFAULT.views,
+        **DEFAULT.narrow,
         "logmel": LOGMEL,
         "logband": ViewSpec("logband", 16, 0, n_fft=64, hop_samples=32),
     }
@@ -49,7 +57,7 @@ ALL = FeatureSpec(
 
 
 def spec_of(views: dict[str, ViewSpec], **values: Any) -> FeatureSpec:
-    return FeatureSpec(views=views, statistics=views, **values)
+    return FeatureSpec(**{"views": views, "statistics": views, "narrow": {}, **values})
 
 
 def at(n_fft: int, hop: int, views: dict[str, ViewSpec]) -> dict[str, ViewSpec]:
@@ -231,15 +239,18 @@ def check(
     statistics_tolerance: float = STATISTICS_TOLERANCE,
 ) -> None:
     values = extract(waveform, name)
-    assert list(values) == [*spec.views, STATISTICS]
+    assert list(values) == [*spec.views, *spec.vectors]
     assert {value.dtype for value in values.values()} == {np.dtype(np.float32)}
     frames = {view: values[view_name] for view_name, view in spec.views.items()}
     for view_name, view in spec.views.items():
         assert frames[view].shape == (spec.n_frames(view), view.n_features)
         close(frames[view], reference(spec, view, waveform), tolerance, view_name)
-    wanted = all_statistics([(view, frames[view]) for view in spec.statistics.values()], spec)
-    assert wanted.shape == (spec.n_statistics,)
-    np.testing.assert_allclose(values[STATISTICS], wanted, rtol=0, atol=statistics_tolerance)
+    for vector, views in ((STATISTICS, spec.statistics), (NARROW, spec.narrow)):
+        if vector not in spec.vectors:
+            continue
+        wanted = all_statistics([(view, frames[view]) for view in views.values()], spec)
+        assert wanted.shape == (spec.vectors[vector],)
+        np.testing.assert_allclose(values[vector], wanted, rtol=0, atol=statistics_tolerance)
 
 
 def noise(n: int = DEFAULT.window_samples, rms: float = 0.1, seed: int = 0) -> Waveform:
@@ -318,7 +329,7 @@ def test_the_default_graph_gives_the_same() -> None:
     """`ALL` has more sequences than a service runs."""
     graph = Graph(build_frontend(DEFAULT).SerializeToString())
     seen, wanted = graph({"waveform": speech()[None]}), extract(speech())
-    assert list(seen) == [*DEFAULT.views, STATISTICS]
+    assert list(seen) == [*DEFAULT.views, *DEFAULT.vectors]
     for name, value in seen.items():
         close(value[0], wanted[name], name=name)
 
@@ -489,7 +500,7 @@ def test_the_graph_holds_standard_operators_only(spec: FeatureSpec) -> None:
     model = build_frontend(spec)
     check_standard(model)
     assert [value.name for value in model.graph.input] == ["waveform"]
-    assert [value.name for value in model.graph.output] == [*spec.views, STATISTICS]
+    assert [value.name for value in model.graph.output] == [*spec.views, *spec.vectors]
     shape = model.graph.input[0].type.tensor_type.shape.dim
     assert shape[0].dim_param == "batch" and shape[1].dim_value == spec.window_samples
 
@@ -522,7 +533,7 @@ def test_a_resolution_and_a_view_are_computed_once(monkeypatch: pytest.MonkeyPat
     view = ViewSpec("lfcc", 20, 7, n_fft=128, hop_samples=48)
     band = ViewSpec("logband", 12, 0, n_fft=128, hop_samples=48)
     spectrum, cepstra = _taps(view), 10 / np.log(10) * cosine_table(20, 7)
-    both = FeatureSpec(views={"a": view}, statistics={"b": band, "c": replace(view)})
+    both = spec_of({"a": view}, statistics={"b": band, "c": replace(view)})
     model = build_frontend(both)
     assert made == [view, band]
     assert (count(model, spectrum), count(model, cepstra)) == (1, 1)

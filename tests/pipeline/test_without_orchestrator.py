@@ -27,7 +27,7 @@ def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_pat
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.splitlines()[0])
     assert folder == tmp_path / "home" / "bundles" / "tiny" / "1"
-    assert "base models: cnn, rnn, bilstm, gru, xgboost\nEER " in done.stdout
+    assert "base models: cnn, rnn, bilstm, gru, xgboost, robust, speech\nEER " in done.stdout
     made = read_bundle(folder).manifest
     piped = read_bundle(trained.home.folder / "bundles" / "tiny" / "1").manifest
     assert made["files"] == piped["files"] | {"card.md": made["files"]["card.md"]}

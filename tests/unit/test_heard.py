@@ -180,7 +180,7 @@ def test_windows_are_scored_with_channel_and_distance(detector: Detector) -> Non
 def test_parts_of_a_bundle_with_channels(bundle: Bundle) -> None:
     names = [*bundle.models, "fast_meta_logistic", "fast_meta_xgboost"]
     assert bundle.parts == (
-        *("frontend", "scaler", "router"),
+        *("frontend", "scaler", "router", "encoder"),
         *(*names, "meta_logistic", "meta_xgboost"),
     )
     with_encoder = {**bundle.manifest["feature_spec"], "encoder": {"sha256": "0"}}

@@ -64,7 +64,7 @@ def test_an_offset_is_not_heard(
     sounds = [wav(level * voice + added, subtype) for added in (0.0, offset)]
     wanted, seen = map(detector.score, sounds)
     assert [each.code for each in seen.warnings] == [each.code for each in wanted.warnings]
-    assert seen.llr == pytest.approx(wanted.llr, abs=0.01)
+    assert seen.llr == pytest.approx(wanted.llr, abs=0.03)  # the encoder counts in 8 bits
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 48_000])
