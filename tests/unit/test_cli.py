@@ -668,8 +668,8 @@ class TestAwkwardSurroundings:
         )
         out = capsys.readouterr().out
         if style == "table":
-            *rows, channel = out.splitlines()  # what the channel means stands below
-            assert len(rows) == 3 and "verdicts" in channel and "\x1b" not in out
+            rows = [line for line in out.splitlines() if not line.startswith(" ")]
+            assert len(rows) == 3 and "Sounds like" in out and "\x1b" not in out
         elif style == "csv":
             rows = list(csv.DictReader(io.StringIO(out, newline="")))
             assert [Path(row["path"]).name for row in rows] == [name, "z.wav"]
