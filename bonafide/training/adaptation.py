@@ -115,7 +115,8 @@ def adapt(
         hang on one or two sources; ``reversed_labels`` if the bundle tells them apart the wrong way
         round; ``no_gain`` if none is shown; ``simulated`` for a promotion by simulated sound.
     BundleError
-        As in `bonafide.home.find_bundle`; ``already_adapted`` for an adapted bundle.
+        As in `bonafide.home.find_bundle`; ``already_adapted`` for an adapted bundle,
+        ``old_format`` for one that knows no channels.
     ConfigError
         ``bad_config`` for a name that no bundle can have.
     StorageError
@@ -147,6 +148,12 @@ def _checked_name(parent: Bundle, name: str | None) -> str:
             "already_adapted",
             f"{identity['name']}:{identity['version']} is adapted itself: adapt {origin}, which it "
             "was made from, to all clips together",
+        )
+    if not parent.channels:
+        raise BundleError(
+            "old_format",
+            f"{identity['name']}:{identity['version']} knows no channels: an earlier version made "
+            "it; adapt `default` or `fast`, or train anew",
         )
     return parse_config({"name": name or f"{identity['name']}-adapted"}, "adapted bundle").name
 

@@ -386,6 +386,14 @@ def test_an_adapted_bundle_is_not_adapted(bundle: Bundle, mine: Path, root: Path
     assert error.value.code == "already_adapted"
 
 
+def test_a_bundle_of_an_earlier_format_is_refused(tmp_path: Path) -> None:
+    shipped = read_bundle(SHIPPED)
+    old = {key: value for key, value in shipped.manifest.items() if key != "channels"}
+    with pytest.raises(BundleError, match="knows no channels") as error:
+        adapt(tmp_path, Bundle(SHIPPED, old), root=tmp_path)
+    assert error.value.code == "old_format"
+
+
 def some_clips(n_real: int, n_spoof: int) -> Corpus:
     labels = ["bonafide"] * n_real + ["spoof"] * n_spoof
     return Corpus(Path("/nowhere"), [Row(f"{i}.wav", label) for i, label in enumerate(labels)])
