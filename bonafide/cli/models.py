@@ -93,6 +93,9 @@ def encoder(file: Path, as_json: bool) -> None:
     FILE is an ONNX network from waveforms to frames. Training hears it where a configuration names
     its sha256 under features.encoder.
     """
+    from bonafide.cli.extras import require
+
+    require("onnx")
     from bonafide.cli.terminal import show_json, show_values
     from bonafide.features.encoder import keep_encoder
     from bonafide.features.encoder_trial import try_encoder

@@ -118,6 +118,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "keys list": ["{folder}/keys.json"],
     "keys revoke": ["{folder}/keys.json", "ana"],
     "adapt": ["--corpus", "{corpus}"],
+    "models encoder": ["{corpus}/real/0.flac"],
     "corpus inspect": ["{corpus}"],
     "corpus simulate": ["{folder}/simulated", "--clips", "48", "--speakers", "6"],
     "schedule run": ["--cron", "0 3 * * *", "--corpus", "{corpus}"],
