@@ -78,6 +78,29 @@ class Part:
         return self.standard(self.features[rows])
 
 
+def source_weights(source: Rows, is_spoof: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weigh rows so that large sources do not dominate and both classes count equally.
+
+    Parameters
+    ----------
+    source : ndarray of int64, shape (n,)
+        Number of each row's source.
+    is_spoof : ndarray of bool, shape (n,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        In proportion to the power -1/2 of how many rows share source and label; each class sums to
+        n / 2.
+    """
+    kind = 2 * source + is_spoof
+    weight = np.asarray(np.bincount(kind)[kind] ** -0.5, dtype=np.float64)
+    for label in (False, True):
+        weight[is_spoof == label] /= max(weight[is_spoof == label].sum(), 1e-12) / len(kind) * 2
+    return weight
+
+
 @dataclass(frozen=True)
 class Examples:
     """The data of one base model.
@@ -122,12 +145,7 @@ class Examples:
             In proportion to the power -1/2 of how many of `rows` share a row's source and label;
             each class sums to n / 2.
         """
-        spoof = self.is_spoof[rows]
-        kind = 2 * self.source[rows] + spoof
-        weight = np.asarray(np.bincount(kind)[kind] ** -0.5, dtype=np.float64)
-        for label in (False, True):
-            weight[spoof == label] /= max(weight[spoof == label].sum(), 1e-12) / len(rows) * 2
-        return weight
+        return source_weights(self.source[rows], self.is_spoof[rows])
 
     def with_augmentation(self, rows: Rows) -> tuple[Rows, NDArray[np.bool_], NDArray[np.float64]]:
         """Return what a model is fitted on: rows and those of their augmented copies that count.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -224,9 +224,7 @@ def fit_rules(
         for each in llr
     ]
     if route:
-        answers[-1] = Answers(
-            answers[-1].thresholds, answers[-1].channel_errors, float(asked[side, 0].mean())
-        )
+        answers[-1] = replace(answers[-1], asked=float(asked[side, 0].mean()))
     return Rules(tuple(calibrations), route, tuple(answers), np.stack(llr, axis=-1))
 
 

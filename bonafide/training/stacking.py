@@ -15,6 +15,7 @@ from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus
 from bonafide.evaluation.metrics import log_loss
+from bonafide.models.examples import source_weights
 from bonafide.training.folds import Folds
 from bonafide.training.routing import Router
 from bonafide.types import AnyFloats, Floats, Mask, Scores
@@ -86,15 +87,11 @@ def row_weights(source: NDArray[Any], is_spoof: Mask, stretches: Sequence[str]) 
     ndarray of float64, shape (n_rows, n_stretches)
         In proportion to the power -1/2 of how many rows share source and label; 1 on average.
     """
-    member = np.unique(source, return_inverse=True)[1]
-    kind = 2 * member + is_spoof
-    weight = np.bincount(kind)[kind] ** -0.5
-    for label in (False, True):
-        weight[is_spoof == label] *= 0.5 / weight[is_spoof == label].sum()
+    weight = source_weights(np.unique(source, return_inverse=True)[1], is_spoof)
     names, counts = np.unique(np.array(stretches), return_counts=True)
     share = {name: 1 / len(names) / count for name, count in zip(names, counts, strict=True)}
     by_stretch = np.array([share[name] for name in stretches])
-    return np.asarray(weight[:, None] * by_stretch * len(weight) * len(by_stretch))
+    return np.asarray(weight[:, None] * by_stretch * len(by_stretch))
 
 
 @dataclass(frozen=True)
