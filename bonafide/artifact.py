@@ -163,6 +163,12 @@ def sha256_of(*parts: bytes | str) -> str:
     return digest.hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def link_or_copy(source: Path, target: Path) -> None:
     """Hard-link a folder's files, or copy them where links are not possible.
 

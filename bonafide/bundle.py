@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
+from bonafide.artifact import file_sha256 as file_sha256
 from bonafide.errors import BundleError
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.manifest import META_MODELS as META_MODELS
@@ -18,12 +19,6 @@ MANIFEST = "manifest.json"
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_sha256(manifest: Mapping[str, Any]) -> str:

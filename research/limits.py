@@ -144,7 +144,7 @@ def _alike(results: Results) -> Iterator[Limit]:
 
 
 def limits(results: Results) -> Section:
-    """Hold the bundles to their limits."""
+    """Compare the bundles with their limits."""
     parts = {
         "Sources never heard": _gains,
         "Channels": _channel_gains,

@@ -5,11 +5,11 @@ outputs of frames, float32 [batch, n_frames, n_features]. It is known by its has
 shipped bundle or in the home. `bonafide.features.pooling` builds with it.
 """
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bonafide.artifact import file_sha256
 from bonafide.errors import ConfigError
 
 SHIPPED_ENCODER = "shipped"
@@ -57,7 +57,7 @@ def read_encoder(path: Path) -> EncoderSpec:
     import onnxruntime
 
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_sha256(path)
     except OSError as error:
         raise ConfigError("no_encoder", f"{path}: cannot be read: {error.strerror}") from error
     try:
@@ -159,7 +159,7 @@ def encoder_path(spec: EncoderSpec, root: Path) -> Path:
         ``no_encoder`` if neither has it.
     """
     for path in (_kept(root, spec.sha256), _shipped()):
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == spec.sha256:
+        if path.is_file() and file_sha256(path) == spec.sha256:
             return path
     raise ConfigError(
         "no_encoder",

@@ -376,7 +376,7 @@ def test_where_it_came_from(bundle: Bundle, root: Path, monkeypatch: pytest.Monk
     assert names[0] == "own clips" and f"{parent['name']}:{parent['version']}" in names[-1]
 
 
-# --- refusals -------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 def test_an_adapted_bundle_is_not_adapted(bundle: Bundle, mine: Path, root: Path) -> None:
