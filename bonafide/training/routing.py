@@ -42,7 +42,8 @@ class Router(Artifact):
     posteriors : ndarray of float32, shape (n_rows, n_stretches, n_channels)
         Of every row and copy, by what never saw its fold; of test rows by the final router.
     nested : ndarray of float32, shape (n_rows, n_folds, n_stretches, n_channels)
-        As `bonafide.training.fitting.FittedBase.nested`; NaN for test rows.
+        As `bonafide.training.fitting.FittedBase.nested`; NaN for test rows. Nothing of the fold
+        that is left out plays a part; of a row's own fold, its share in the softmax does.
     distances : ndarray of float32, shape (n_rows, n_stretches)
         Of every row and copy.
     """
@@ -196,9 +197,14 @@ def fit_router(store: FeatureStore, standard: Standard, folds: Folds, corpus: Co
     whole = sum(parts[1:], parts[0])
     outputs, nested = _outputs(features, folds, parts, whole, len(channels))
     scale, shift = _fit_softmax(outputs[counts], label, len(channels))
+    posteriors, of_nested = softmax(outputs @ scale + shift), np.empty_like(nested)
+    for fold in range(folds.count):
+        rest, own = counts & (folds.fold != fold), folds.fold == fold
+        line = _fit_softmax(nested[rest, fold], label, len(channels))
+        of_nested[:, fold] = softmax(nested[:, fold] @ line[0] + line[1])
+        posteriors[own] = of_nested[own, fold]
     final = whole.solve()
     directions, centre = _directions(whole.xx)
-    posteriors, of_nested = (softmax(z @ scale + shift) for z in (outputs, nested))
     distances = np.empty(outputs.shape[:2], np.float32)
     for stretch, rows, x in features:
         square = np.square(x[:, :-1] @ directions - centre)

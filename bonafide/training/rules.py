@@ -203,7 +203,7 @@ def fit_rules(
     Rules
     """
     corpus, side = recordings.corpus, ~folds.is_test
-    weights = row_weights(corpus.column("source"), corpus.is_spoof, stretches)[side].ravel()
+    weights = row_weights(corpus, side, stretches)[side].ravel()
     labels = np.repeat(corpus.is_spoof[side], len(stretches))
     p_clean = Route(0.0, 0.0, config.cascade.spared).p_spared(router.posteriors, router.channels)
     calibrations: list[Calibration] = []
@@ -320,7 +320,7 @@ def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | N
 def best_ends(
     llr: AnyFloats, is_spoof: Mask, max_wrong: float
 ) -> tuple[float | None, float | None]:
-    """Choose the two thresholds that decide most while few of the decided are wrong.
+    """Choose the two thresholds that decide most rightly while few of the decided are wrong.
 
     Parameters
     ----------
@@ -357,8 +357,8 @@ def best_ends(
     with np.errstate(invalid="ignore"):
         fine = (lost <= max_wrong * (lost + kept)) & (missed <= max_wrong * (missed + caught))
     fine &= lower[:, None] < upper[None, :]
-    decided = np.where(fine, lost + kept + missed + caught, -1.0)
-    row, column = np.unravel_index(int(np.argmax(decided)), decided.shape)
+    right = np.where(fine, kept + caught, -1.0)
+    row, column = np.unravel_index(int(np.argmax(right)), right.shape)
     ends = (float(upper[column]), float(lower[row]))
     return tuple(end if np.isfinite(end) else None for end in ends)  # type: ignore[return-value]
 

@@ -70,24 +70,27 @@ def meta_inputs(models: AnyFloats, channel: AnyFloats) -> Floats:
     return np.concatenate([channel, odds.reshape(len(odds), -1)], axis=1)
 
 
-def row_weights(source: NDArray[Any], is_spoof: Mask, stretches: Sequence[str]) -> Floats:
+def row_weights(corpus: Corpus, side: Mask, stretches: Sequence[str]) -> Floats:
     """Weigh recordings and copies so that channels count alike, and in each of them both classes.
 
     Parameters
     ----------
-    source : ndarray, shape (n_rows,)
-        The source of each row.
-    is_spoof : ndarray of bool, shape (n_rows,)
-        Labels, both of them present.
+    corpus : Corpus
+        Sources, and labels.
+    side : ndarray of bool, shape (n_rows,)
+        The rows that are fitted on, of both labels.
     stretches : sequence of str
         Channel of the recordings and of each copy.
 
     Returns
     -------
     ndarray of float64, shape (n_rows, n_stretches)
-        In proportion to the power -1/2 of how many rows share source and label; 1 on average.
+        In proportion to the power -1/2 of how many of these rows share source and label; 1 on
+        average over them, and 0 for the others.
     """
-    weight = source_weights(np.unique(source, return_inverse=True)[1], is_spoof)
+    source = np.unique(corpus.column("source"), return_inverse=True)[1]
+    weight = np.zeros(len(side))
+    weight[side] = source_weights(source[side], corpus.is_spoof[side])
     names, counts = np.unique(np.array(stretches), return_counts=True)
     share = {name: 1 / len(names) / count for name, count in zip(names, counts, strict=True)}
     by_stretch = np.array([share[name] for name in stretches])
@@ -440,7 +443,7 @@ def stack_models(
     """
     by_name = {base.name: base for base in fitted}
     is_spoof = corpus.is_spoof
-    weights = row_weights(corpus.column("source"), is_spoof, stretches)
+    weights = row_weights(corpus, ~folds.is_test, stretches)
     found = []
     for number, names in enumerate(stages):
         prefix = FIRST if number + 1 < len(stages) else ""

@@ -62,7 +62,10 @@ def run_folder(service: Server) -> Path:
 
 
 def readiness(service: Server) -> tuple[int, str]:
-    answer = service.get("/readyz")
+    try:
+        answer = service.get("/readyz")
+    except httpx.TransportError as error:  # no descriptor was left for this very connection
+        return 0, str(error)
     return answer.status_code, answer.json()["error"]["message"] if answer.is_error else ""
 
 

@@ -105,7 +105,7 @@ class TestStages:
             "both": {"family": "dense", "hears": ["statistics", "encoder"]},
         }
         values = {"features": {"encoder": str(encoder)}, "models": models}
-        assert parse_config(values, "x").stages == (("gru",), ("words", "gru", "both"))
+        assert parse_config(values, "x").stages == (("gru",), ("gru", "words", "both"))
 
     def test_the_first_may_not_be_empty(self, encoder: Path) -> None:
         models = {"words": {"family": "dense", "hears": ["encoder"]}}

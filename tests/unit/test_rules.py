@@ -40,7 +40,7 @@ def scores(n: int, distance: float, seed: int = 0) -> tuple[Floats, NDArray[np.b
 class TestBestEnds:
     @staticmethod
     def decided(llr: Floats, is_spoof: NDArray[np.bool_], ends: Any, allowed: float) -> float:
-        """Return how much two ends decide of both labels, -1 if too much of it is wrong."""
+        """Return how much of both labels two ends decide rightly, -1 if too much is wrong."""
         high, low = (
             end if end is not None else side for end, side in zip(ends, (9e9, -9e9), strict=True)
         )
@@ -53,7 +53,7 @@ class TestBestEnds:
             good, bad = (bad, good) if label else (good, bad)
             if bad > allowed * (good + bad) + 1e-12:
                 return -1.0
-            total += good + bad
+            total += good
         return total
 
     @pytest.mark.parametrize("seed", range(6))

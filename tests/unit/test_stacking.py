@@ -214,6 +214,15 @@ class TestFitStack:
         np.testing.assert_array_equal(scores, on_one_channel(stack, models))
 
 
+def corpus_of(is_spoof: NDArray[np.bool_], source: NDArray[np.int64]) -> Corpus:
+    labels = ("bonafide", "spoof")
+    pairs = zip(is_spoof.tolist(), source.tolist(), strict=True)
+    return Corpus(
+        Path(),
+        [Row(f"{n}.wav", labels[spoof], source=str(of)) for n, (spoof, of) in enumerate(pairs)],
+    )
+
+
 class TestChannels:
     CHANNELS = ("clean", "opus")
 
@@ -251,8 +260,11 @@ class TestChannels:
         is_spoof, _ = case()[1:]
         source = np.arange(N_ROWS) ** 2 // 4_000
         stretches = ("clean", "clean", "opus", "clean")
-        weights = row_weights(source, is_spoof, stretches)
+        side = np.arange(N_ROWS) % 5 > 0
+        weights = row_weights(corpus_of(is_spoof, source), side, stretches)
         assert weights.shape == (N_ROWS, 4)
+        assert not weights[~side].any()
+        weights, source, is_spoof = weights[side], source[side], is_spoof[side]
         assert weights.mean() == pytest.approx(1.0)
         np.testing.assert_allclose(weights[is_spoof].sum(axis=0), weights[~is_spoof].sum(axis=0))
         assert weights[:, 2].sum() == pytest.approx(weights[:, [0, 1, 3]].sum())
@@ -264,17 +276,14 @@ class TestChannels:
 
     def test_each_stage_hears_its_own_base_models(self) -> None:
         models, is_spoof, folds = case()
-        rows = [
-            Row(f"{n}.wav", ("bonafide", "spoof")[int(label)], source=str(n))
-            for n, label in enumerate(is_spoof)
-        ]
+        corpus = corpus_of(is_spoof, np.arange(N_ROWS))
         nested = np.repeat(models[:, None, None], folds.count, axis=1)
         fitted: Any = [
             SimpleNamespace(name=name, oof=models[:, [k]], nested=nested[..., k])
             for k, name in enumerate("abcde")
         ]
         router = of_one_channel(N_ROWS, folds.count)
-        given = router, Corpus(Path(), rows), folds, ("clean",), 1
+        given = router, corpus, folds, ("clean",), 1
         first, last = stack_models(fitted, (("a", "c"), tuple("abcde")), *given)
         assert (first.prefix, first.models) == ("fast_", ("a", "c"))
         assert (last.prefix, last.models) == ("", tuple("abcde"))
