@@ -83,8 +83,7 @@ class Router(Artifact):
             Distances, 0 or more.
         """
         posterior = softmax(statistics @ self.weights + self.bias)
-        square = np.square(statistics @ self.directions - self.centre)
-        return posterior.astype(np.float32), square.mean(axis=1).astype(np.float32)
+        return posterior.astype(np.float32), distance(statistics, self.directions, self.centre)
 
     def distance_to(self, side: Mask) -> float:
         """Return the distance that `KNOWN_SHARE` of the known sound keeps within.
@@ -147,6 +146,25 @@ def softmax(z: AnyFloats) -> Floats:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def distance(statistics: AnyFloats, directions: AnyFloats, centre: AnyFloats) -> Scores:
+    """Return how unlike known sound windows are.
+
+    Parameters
+    ----------
+    statistics : ndarray of float, shape (n, n_statistics)
+        Standardised.
+    directions : ndarray of float, shape (n_statistics, n_directions)
+    centre : ndarray of float, shape (n_directions,)
+        As `Router` has them.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        The mean square along the directions, 0 or more.
+    """
+    return np.square(statistics @ directions - centre).mean(axis=1).astype(np.float32)
+
+
 @dataclass
 class _Sums:
     """Weighted products of what a ridge regression is fitted on, which add up."""
@@ -207,8 +225,7 @@ def fit_router(store: FeatureStore, standard: Standard, folds: Folds, corpus: Co
     directions, centre = _directions(whole.xx)
     distances = np.empty(outputs.shape[:2], np.float32)
     for stretch, rows, x in features:
-        square = np.square(x[:, :-1] @ directions - centre)
-        distances[rows, stretch] = square.mean(axis=1)
+        distances[rows, stretch] = distance(x[:, :-1], directions, centre)
     arrays = {
         "weights": final[:-1] @ scale,
         "bias": final[-1] @ scale + shift,
