@@ -46,7 +46,7 @@ def _wire(
     side_by_side: bool,
 ) -> None:
     recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
-    folds = split(recordings, config.folds.count, config.folds.test_share, config.seed)
+    folds = split(recordings, config.folds, config.seed)
     features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)

@@ -4,7 +4,6 @@ The file also keeps the edition of the corpus that a source came in with.
 """
 
 import csv
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,19 @@ from numpy.typing import NDArray
 
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
-from bonafide.training.folds import TEST, Folds, connected_groups, make_folds
+from bonafide.training.folds import (
+    TEST,
+    Folds,
+    connected_groups,
+    fixed_folds,
+    make_folds,
+    source_id,
+)
 from bonafide.types import Ints
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "configs" / "protocol.csv"
 MIN_ROWS = 4  # of each label, for a source to count as one with both
 SPLIT_SEED = 1
-
-
-def source_id(name: str) -> str:
-    """Return ten digits of a source's hash to name it by: sources are often named after people."""
-    return hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def both_labels(corpus: Corpus) -> NDArray[np.bool_]:
@@ -87,22 +88,15 @@ def read_protocol(corpus: Corpus, path: Path = PROTOCOL) -> Folds:
         ``no_fold`` if a source of the corpus has none; ``split_speaker`` if a speaker is in two
         folds.
     """
-    fold_of = _read_protocol(path)
-    sources = [source_id(name) for name in corpus.column("source").tolist()]
-    unknown = sorted(set(sources) - set(fold_of))
-    if unknown:
-        raise CorpusError(
-            "no_fold",
-            f"{path}: no fold for {', '.join(unknown[:5])}; `python -m research.protocol "
-            "--extend-protocol` gives every source of the corpus one",
+    try:
+        return fixed_folds(corpus, _read_protocol(path))
+    except CorpusError as error:
+        if error.code != "no_fold":
+            raise
+        more = (
+            "`python -m research.protocol --extend-protocol` gives every source of the corpus one"
         )
-    fold = np.array([fold_of[source] for source in sources], dtype=np.int64)
-    group = connected_groups(corpus)
-    for number in np.unique(group):
-        if len(set(fold[group == number].tolist())) > 1:
-            row = int(np.flatnonzero(group == number)[0])
-            raise CorpusError("split_speaker", f"{path}: row {row} has speakers in two folds")
-    return Folds(group, fold)
+        raise CorpusError(error.code, f"{path}: {error.message}; {more}") from error
 
 
 def read_editions(corpus: Corpus, path: Path = PROTOCOL) -> Ints:

@@ -10,10 +10,10 @@ from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
 from bonafide.models.config import FitConfig
-from bonafide.training.config import AugmentationConfig
+from bonafide.training.config import AugmentationConfig, FoldsConfig
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import require_unchanged
-from bonafide.training.folds import Folds, make_folds
+from bonafide.training.folds import Folds, split_corpus
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
@@ -34,11 +34,9 @@ def ingest(
 
 
 @cached_step
-def split(
-    recordings: Recordings, count: int, test_share: float, seed: int
-) -> Annotated[Folds, "folds"]:
+def split(recordings: Recordings, config: FoldsConfig, seed: int) -> Annotated[Folds, "folds"]:
     """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
-    return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
+    return split_corpus(recordings.corpus, config, seed)
 
 
 @cached_step

@@ -1,12 +1,20 @@
 """The configuration of a training run: YAML in, validated values out."""
 
+import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bonafide.channel import CLEAN
 from bonafide.errors import ConfigError
@@ -23,6 +31,10 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
+    ``of`` writes down the fold of each source, by name or `source_id`, -1 for the test side: a
+    mapping, or a CSV file with the columns ``source`` and ``fold`` beside the configuration.
+    Nothing is drawn then, and ``test_share`` does not count.
+
     There are at least three folds, so that the scores that stacks are judged on can be nested
     (`fit_stack`); two, which earlier versions took, are read as three. With a ``test_share`` of 0
     no row is held out: the final models are fitted on all of them, and the candidate is judged by
@@ -31,6 +43,25 @@ class FoldsConfig(Section):
 
     count: int = Field(4, ge=3, le=20)
     test_share: float = Field(0.2, ge=0.0, lt=1.0)
+    of: dict[str, Annotated[int, Field(ge=-1, lt=20)]] = Field(default_factory=dict)
+
+    @field_validator("of", mode="before")
+    @classmethod
+    def _of_a_file(cls, of: Any, info: ValidationInfo) -> Any:
+        if not isinstance(of, str):
+            return of
+        try:
+            with Path((info.context or {}).get("folder", ""), of).open(newline="") as file:
+                return {row["source"]: row["fold"] for row in csv.DictReader(file)}
+        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+            raise ValueError(f"no CSV file with the columns source and fold: {error!r}") from error
+
+    @model_validator(mode="after")
+    def _numbered(self) -> "FoldsConfig":
+        seen = sorted(set(self.of.values()) - {-1})
+        if self.of and seen != list(range(self.count)):
+            raise ValueError(f"of names folds {seen}: must be 0 to {self.count - 1}, as count says")
+        return self
 
     @field_validator("count", mode="before")
     @classmethod
@@ -352,7 +383,7 @@ def _problems(error: ValidationError, *prefix: str) -> Iterator[str]:
             yield f"{'.'.join(where) or 'config'}: {message} (seen: {item['input']!r:.80})"
 
 
-def parse_config(values: Any, where: str) -> Config:
+def parse_config(values: Any, where: str, folder: Path | None = None) -> Config:
     """Validate a configuration of plain values.
 
     Parameters
@@ -361,6 +392,8 @@ def parse_config(values: Any, where: str) -> Config:
         What YAML or JSON holds; a mapping, if it is right.
     where : str
         Begins the message of an error, such as the path of a file.
+    folder : Path or None
+        Holds the files that the configuration names; None for the current one.
 
     Returns
     -------
@@ -372,7 +405,7 @@ def parse_config(values: Any, where: str) -> Config:
         ``bad_config``, naming every wrong value, what was seen and what is allowed.
     """
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(values, context={"folder": folder or Path()})
     except ValidationError as error:
         raise ConfigError("bad_config", f"{where}: {'; '.join(_problems(error))}") from error
 
@@ -401,4 +434,4 @@ def read_config(path: Path) -> Config:
         raise ConfigError("no_config", f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError("bad_yaml", f"{path}: not YAML: {error}") from error
-    return parse_config(values or {}, str(path))
+    return parse_config(values or {}, str(path), path.parent)

@@ -1,6 +1,8 @@
 """Folds that keep every source and every known speaker whole."""
 
 import csv
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
+from bonafide.training.config import FoldsConfig
 from bonafide.types import Ints, Mask
 
 TEST = -1
@@ -226,6 +229,76 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
     fold[~test] = _split(is_spoof[~test], group[~test], count, seed)
     if count > 2:  # below, nothing can be nested
         _require_both_labels_without_two(is_spoof[~test], fold[~test], count)
+    return Folds(group, fold)
+
+
+def split_corpus(corpus: Corpus, config: FoldsConfig, seed: int) -> Folds:
+    """Split a corpus as a configuration says: by the folds that it names, else by drawing some.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Labelled rows.
+    config : FoldsConfig
+        The configuration's ``folds``.
+    seed : int
+        Of the shuffles.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    CorpusError
+        As in `fixed_folds` and `make_folds`.
+    """
+    if config.of:
+        return fixed_folds(corpus, config.of)
+    return make_folds(corpus, count=config.count, test_share=config.test_share, seed=seed)
+
+
+def source_id(name: str) -> str:
+    """Return ten digits of a source's hash to name it by: sources are often named after people."""
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def fixed_folds(corpus: Corpus, fold_of: Mapping[str, int]) -> Folds:
+    """Put each source into the fold that is written down for it.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        With sources and speakers.
+    fold_of : mapping of str to int
+        Fold of each source, by its name or its `source_id`: 0 .. count - 1, or -1 for the test
+        side. It may name others too.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    CorpusError
+        ``no_fold`` if a source of the corpus has none; ``split_speaker`` if a speaker is in two
+        folds; ``too_few_groups`` if without two folds no row of one label is left.
+    """
+    names = corpus.column("source").tolist()
+    ids = {name: name if name in fold_of else source_id(name) for name in set(names)}
+    if unknown := sorted(ids[name] for name in ids if ids[name] not in fold_of):
+        listed = ", ".join(unknown[:5])
+        raise CorpusError(
+            "no_fold", f"no fold for {len(unknown)} of {len(ids)} sources, such as {listed}"
+        )
+    group, fold = connected_groups(corpus), np.array([fold_of[ids[n]] for n in names], np.int64)
+    for number in np.unique(group):
+        if len(set(fold[group == number].tolist())) > 1:
+            row = corpus.rows[int(np.flatnonzero(group == number)[0])]
+            raise CorpusError("split_speaker", f"{row.path}: shares speakers with another fold")
+    side, count = fold != TEST, int(fold.max()) + 1
+    if count > 2:  # below, nothing can be nested
+        _require_both_labels_without_two(corpus.is_spoof[side], fold[side], count)
     return Folds(group, fold)
 
 

@@ -20,7 +20,7 @@ from bonafide.training.config import Config
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
-from bonafide.training.folds import Folds, make_folds
+from bonafide.training.folds import Folds, split_corpus
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
@@ -103,8 +103,7 @@ def _prepare(
 ) -> tuple[Recordings, Quarantine, Folds, FeatureStore]:
     """Ingest, split and extract."""
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
-    count, test_share = config.folds.count, config.folds.test_share
-    folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
+    folds = split_corpus(recordings.corpus, config.folds, config.seed)
     stores, report = root / "features", progress("extract")
     store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
     return recordings, quarantine, folds, store

@@ -16,6 +16,7 @@ from bonafide.training.config import (
     default_channels,
     default_models,
     parse_config,
+    read_config,
 )
 from tests.helpers.encoders import tiny_encoder
 
@@ -134,3 +135,31 @@ def test_default_experts_differ_in_what_they_learn_from() -> None:
 def test_sections_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().seed = 3  # type: ignore[misc]
+
+
+class TestFolds:
+    def test_a_file_lies_beside_the_configuration(self, tmp_path: Path) -> None:
+        (tmp_path / "folds.csv").write_text("source,fold,note\na,0,x\nb,1,\nc,2,\nd,-1,\n")
+        path = tmp_path / "config.yaml"
+        path.write_text("folds: {count: 3, of: folds.csv}")
+        config = read_config(path)
+        assert config.folds.of == {"a": 0, "b": 1, "c": 2, "d": -1}
+        assert parse_config(config.model_dump(mode="json"), "x") == config
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("source,fold\na,0\nb,1\n", r"of names folds \[0, 1\]: must be 0 to 2"),
+            ("source,fold\na,0\nb,1\nc,3\n", r"must be 0 to 2, as count says"),
+            ("source,fold\na,one\n", "folds.of.a: Input should be a valid integer"),
+            ("speaker,fold\na,0\n", "folds.of: no CSV file with the columns source and fold"),
+            (None, "folds.of: no CSV file with the columns source and fold"),
+        ],
+    )
+    def test_wrong_files_are_named(self, tmp_path: Path, content: str | None, problem: str) -> None:
+        if content is not None:
+            (tmp_path / "folds.csv").write_text(content)
+        path = tmp_path / "config.yaml"
+        path.write_text("folds: {count: 3, of: folds.csv}")
+        with pytest.raises(ConfigError, match=problem):
+            read_config(path)

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.errors import CorpusError
+from bonafide.training.config import FoldsConfig
 from bonafide.training.folds import (
     TEST,
     _require_both_labels_without_two,
     connected_groups,
+    fixed_folds,
     hold_out,
     make_folds,
+    source_id,
+    split_corpus,
 )
 
 
@@ -314,3 +318,40 @@ def test_two_folds_left_out_must_leave_both_labels() -> None:
     with pytest.raises(CorpusError, match="without folds 0 and 1 of 3 no row of one") as error:
         _require_both_labels_without_two(one_label, folds.fold, 3)
     assert error.value.code == "too_few_groups"
+
+
+class TestFixedFolds:
+    ROWS = tuple(
+        (label, source, f"{source}{n}")
+        for source in "abcd"
+        for n, label in enumerate(("bonafide", "spoof"))
+    )
+
+    def test_sources_go_where_it_says_by_name_or_by_hash(self) -> None:
+        fold_of = {"a": 0, source_id("b"): 1, "c": 2, "d": TEST, "elsewhere": 1}
+        folds = fixed_folds(corpus_of(self.ROWS), fold_of)
+        assert folds.fold.tolist() == [0, 0, 1, 1, 2, 2, TEST, TEST]
+        assert folds.count == 3
+        with pytest.raises(CorpusError, match="no fold for 1 of 4 sources") as error:
+            fixed_folds(corpus_of(self.ROWS), {"a": 0, "b": 1, "c": 2})
+        assert error.value.code == "no_fold"
+
+    def test_speakers_stay_whole(self) -> None:
+        rows = [*self.ROWS, ("spoof", "b", "a0")]
+        with pytest.raises(CorpusError, match=r"0\.wav: shares speakers") as error:
+            fixed_folds(corpus_of(rows), {"a": 0, "b": 1, "c": 2, "d": 2})
+        assert error.value.code == "split_speaker"
+
+    def test_labels_must_remain_without_two_folds(self) -> None:
+        rows = [row for row in self.ROWS if row[0] == "spoof" or row[1] in "ab"]
+        with pytest.raises(CorpusError, match="without folds 0 and 1 of 3") as error:
+            fixed_folds(corpus_of(rows), {"a": 0, "b": 1, "c": 2, "d": 2})
+        assert error.value.code == "too_few_groups"
+
+    def test_the_configuration_decides_whether_folds_are_drawn(self) -> None:
+        corpus, fold_of = corpus_of(self.ROWS * 3), {"a": 0, "b": 1, "c": 2, "d": 0}
+        fixed = split_corpus(corpus, FoldsConfig(count=3, test_share=0.5, of=fold_of), seed=1)
+        assert fixed.fold.tolist() == [0, 0, 1, 1, 2, 2, 0, 0] * 3
+        drawn = split_corpus(corpus, FoldsConfig(count=3, test_share=0.0), seed=1)
+        wanted = make_folds(corpus, count=3, test_share=0.0, seed=1)
+        np.testing.assert_array_equal(drawn.fold, wanted.fold)

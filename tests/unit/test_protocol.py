@@ -219,10 +219,12 @@ def test_a_corpus_that_does_not_fit_the_protocol_raises(tmp_path: Path) -> None:
     path = protocol_of(tmp_path / "folds.csv", a=0, b=1)
     folds = read_protocol(corpus_of(("a", "x"), ("b", "y"), ("a", "z")), path)
     assert folds.fold.tolist() == [0, 1, 0]
-    with pytest.raises(CorpusError, match="no fold for " + source_id("c")) as error:
+    with pytest.raises(
+        CorpusError, match="no fold for 1 of 2 sources, such as " + source_id("c")
+    ) as error:
         read_protocol(corpus_of(("a", "x"), ("c", "y")), path)
     assert error.value.code == "no_fold"
-    with pytest.raises(CorpusError, match="speakers in two folds") as error:
+    with pytest.raises(CorpusError, match="shares speakers with another fold") as error:
         read_protocol(corpus_of(("a", "x"), ("b", "x")), path)
     assert error.value.code == "split_speaker"
 
