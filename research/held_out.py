@@ -1,6 +1,6 @@
 """docs/results/answers.npz: what a bundle answers to recordings whose source it never heard.
 
-    python -m research.held_out --corpus MANIFEST --work DIR
+    python -m research.held_out --corpus MANIFEST --work DIR [--seeds N ...]
 
 For every seed and fold, router, stacks and rules are fitted on the other folds as a training run
 fits them, on what `research.protocol` fitted. The answers of both bundles are kept by
@@ -109,10 +109,12 @@ def decided(workspace: Workspace, fit: Fold, stage: int) -> AnyFloats:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Keep the answers of every seed, and the decision with each part left out."""
-    chosen = options(__doc__).parse_args(arguments)
+    parser = options(__doc__)
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=SEEDS)
+    chosen = parser.parse_args(arguments)
     workspace = Workspace.open(chosen.corpus, chosen.config, chosen.work)
     sound = workspace.recordings.sha256.astype("U16")
-    for seed in SEEDS:
+    for seed in chosen.seeds:
         found = answers_of_seed(workspace, seed)
         stack = {f"stack|{seed}": found.pop(f"stack|{seed}")}
         keep_answers(chosen.scores / "answers.npz", sound=sound, **found)

@@ -89,9 +89,14 @@ class Results:
         return np.ones(len(self.is_spoof), dtype=bool)
 
     @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that every bundle was fitted with."""
+        return tuple(s for s in SEEDS if all(f"{b}|{s}" in self.answers for b in BUNDLES))
+
+    @cached_property
     def by_seed(self) -> list[dict[str, AnyFloats]]:
-        """The llr of every system, for each seed that was run."""
-        return [self.systems(seed) for seed in SEEDS if f"seed {seed}|{MODELS[0]}" in self.scores]
+        """The llr of every system, seed by seed."""
+        return [self.systems(seed) for seed in self.seeds]
 
     @property
     def decision(self) -> AnyFloats:
@@ -102,7 +107,9 @@ class Results:
     @cached_property
     def bundles(self) -> dict[str, list[Answers]]:
         """The answers of each bundle, seed by seed."""
-        return {bundle: [self.answers[f"{bundle}|{seed}"] for seed in SEEDS] for bundle in BUNDLES}
+        return {
+            bundle: [self.answers[f"{bundle}|{seed}"] for seed in self.seeds] for bundle in BUNDLES
+        }
 
     @cached_property
     def heard(self) -> dict[str, Heard]:
