@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 Cells = Sequence[Sequence[str]]
 
 HEADINGS = ("system", "EER", "minDCF", "actDCF", "Cllr", "ECE", "AUC", "miss", "false alarm")
+CHANNEL_HEADINGS = (
+    "channel",
+    "in words",
+    "rows",
+    "EER",
+    "undecided",
+    "bona fide called spoof",
+    "spoof called bona fide",
+)
 TILES = ("EER", "Cllr", "AUC", "miss", "false alarm")
 
 
@@ -93,6 +102,36 @@ def group_rows(groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
             str(entry["spoof"]),
         ]
         for name, entry in groups.items()
+    ]
+
+
+def channel_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
+    """Return the table of what verdicts are worth on each channel, out of fold.
+
+    Parameters
+    ----------
+    manifest : mapping
+        A bundle's, of format 3.
+
+    Returns
+    -------
+    list of list of str
+        A row for each channel with thresholds, with the columns that `CHANNEL_HEADINGS` names.
+    """
+    labels = {each["name"]: each["label"] for each in manifest["channels"]}
+    return [
+        [
+            name,
+            labels[name],
+            str(found["rows"]),
+            percent(Interval(**found["eer"])),
+            f"{100 * found['undecided']:.0f} %",
+            *(
+                percent(Interval(**found[kind]))
+                for kind in ("bonafide_called_spoof", "spoof_called_bonafide")
+            ),
+        ]
+        for name, found in manifest["channel_errors"].items()
     ]
 
 

@@ -14,12 +14,11 @@ from bonafide.channel import CLEAN
 from bonafide.errors import BundleError
 from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
-from bonafide.evaluation.report import render
+from bonafide.evaluation.report import CHANNEL_HEADINGS, channel_rows, render
 from bonafide.export.candidate import fuse
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT, fused_difference
 from bonafide.export.scaler import read_standards, scaler_graph
-from bonafide.training.card import channel_rows
 from bonafide.types import Waveform
 
 FAST = "fast"
@@ -136,6 +135,7 @@ def _card(bundle: Bundle, manifest: Mapping[str, Any]) -> str:
         words=head.partition("\n")[2].strip(),
         before=[text for title, text in sections.items() if title in BEFORE],
         results=_of_models(sections.get(RESULTS, ""), manifest["models"]),
+        channel_headings=CHANNEL_HEADINGS,
         channels=channel_rows(manifest),
         after=[text for title, text in sections.items() if title == AFTER],
     )

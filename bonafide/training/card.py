@@ -7,9 +7,14 @@ import numpy as np
 
 from bonafide.bundle import Bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus
-from bonafide.evaluation.evaluate import percent
-from bonafide.evaluation.metrics import Interval
-from bonafide.evaluation.report import HEADINGS, render, system_rows, title_line
+from bonafide.evaluation.report import (
+    CHANNEL_HEADINGS,
+    HEADINGS,
+    channel_rows,
+    render,
+    system_rows,
+    title_line,
+)
 from bonafide.training.judgement import Outcome, plain_verdict
 from bonafide.training.recordings import Quarantine, Recordings
 
@@ -50,6 +55,7 @@ def model_card(
         },
         rows_sha256=recordings.rows_sha256,
         augmentation=_augmentation(manifest["config"]),
+        channel_headings=CHANNEL_HEADINGS,
         channels=channel_rows(manifest),
         columns={name: _by(corpus, name) for name in COLUMNS},
         held_out=outcome.held_out.counts["rows"] if outcome.held_out else 0,
@@ -76,36 +82,6 @@ def _counts(corpus: Corpus) -> dict[str, int]:
 def _augmentation(config: Mapping[str, Any]) -> list[list[str]]:
     """Return through which channels how many copies of a recording went."""
     return [[name, str(n)] for name, n in config["augmentation"]["channels"].items() if n]
-
-
-def channel_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
-    """Return the table of what verdicts are worth on each channel, out of fold.
-
-    Parameters
-    ----------
-    manifest : mapping
-        A bundle's, of format 3.
-
-    Returns
-    -------
-    list of list of str
-        A row for each channel with thresholds, as the card has it.
-    """
-    labels = {each["name"]: each["label"] for each in manifest["channels"]}
-    return [
-        [
-            name,
-            labels[name],
-            str(found["rows"]),
-            percent(Interval(**found["eer"])),
-            f"{100 * found['undecided']:.0f} %",
-            *(
-                percent(Interval(**found[kind]))
-                for kind in ("bonafide_called_spoof", "spoof_called_bonafide")
-            ),
-        ]
-        for name, found in manifest["channel_errors"].items()
-    ]
 
 
 def _by(corpus: Corpus, name: str) -> list[list[str]]:

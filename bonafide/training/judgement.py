@@ -19,6 +19,7 @@ from bonafide.evaluation.evaluate import (
     evaluate,
     percent,
 )
+from bonafide.evaluation.report import CHANNEL_HEADINGS, channel_rows, evaluation_values, render
 from bonafide.process.pool import Progress, silent
 from bonafide.scoring import left_out_note
 from bonafide.training.audit import Audit
@@ -237,7 +238,8 @@ def evaluate_candidate(
         (evaluation, part.scores, corpus.is_spoof[part.rows])
         for evaluation, part in zip(evaluations, parts, strict=True)
     ]
-    page = report_page(f"Bonafide: {config.name}", outcome, shown)
+    channels = channel_rows(bundle.manifest)
+    page = report_page(f"Bonafide: {config.name}", outcome, shown, channels)
     decided = np.asarray(first.scores[DECISION], np.float64)
     return Judgement(outcome, page, first.rows[counts], decided[counts])
 
@@ -288,6 +290,7 @@ def report_page(
     title: str,
     outcome: Outcome,
     evaluations: Iterable[tuple[Evaluation, Mapping[str, AnyFloats], NDArray[np.bool_]]],
+    channels: Sequence[Sequence[str]],
 ) -> str:
     """Return the HTML report of an outcome.
 
@@ -300,14 +303,14 @@ def report_page(
     evaluations : iterable of tuple
         Each evaluation with the scores of its systems and the labels of its rows (True for spoof),
         in the order they are shown.
+    channels : sequence of sequence of str
+        What verdicts are worth on each channel, as `channel_rows` returns it.
 
     Returns
     -------
     str
         HTML that loads nothing from elsewhere.
     """
-    from bonafide.evaluation.report import evaluation_values, render
-
     audit = outcome.audit
     where = "held out" if audit.test_eer else "out of fold"
     leading = [f"{name} {share:.0%}" for name, share in audit.importance.items()]
@@ -321,6 +324,8 @@ def report_page(
         ],
         leaning=", ".join(leading[:5]),
         evaluations=[evaluation_values(*drawn) for drawn in evaluations],
+        channel_headings=CHANNEL_HEADINGS,
+        channels=channels,
         parity=[[name, f"{value:.1e}"] for name, value in outcome.parity.items()],
     )
 

@@ -250,6 +250,7 @@ def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
     assert "the channel that they went through: 3 clean, 2 telephone, 2 noise, 1 low_rate," in card
     n_side = judged.judgement.outcome.judged.counts["rows"]
     assert f"| clean | no channel that leaves a trace | {n_side} |" in card
+    assert f"<td>no channel that leaves a trace</td><td>{n_side}</td>" in page
     terms = f"Of the recordings, {N_ROWS} have no known licence and 0 a licence that excludes"
     assert terms in card and "for research and evaluation only" in card
     n_real = int((~judged.recordings.corpus.is_spoof).sum())
