@@ -31,10 +31,10 @@ def channel_heard(bundle: Bundle, scores: WindowScores) -> ChannelHeard | None:
     posterior = scores.channel.mean(axis=0)
     best = int(posterior.argmax())
     known = bundle.manifest["channels"][best]
-    wrong = bundle.channel_errors.get(known["name"], {}).get("wrong")
-    return ChannelHeard(
-        known["name"], float(posterior[best]), known["label"], Share(**wrong) if wrong else None
-    )
+    measured = bundle.channel_errors.get(known["name"])
+    decided = 1.0 - measured["undecided"] if measured else None
+    wrong = Share(**measured["wrong"]) if measured and decided else None
+    return ChannelHeard(known["name"], float(posterior[best]), known["label"], decided, wrong)
 
 
 def thresholds_on(
@@ -57,7 +57,7 @@ def thresholds_on(
     Examples
     --------
     >>> known = {"bonafide_to": 0.1, "spoof_from": 0.9, "channels": {"opus": {"spoof_from": None}}}
-    >>> thresholds_on(known, ChannelHeard("opus", 0.8, "Opus", None))
+    >>> thresholds_on(known, ChannelHeard("opus", 0.8, "Opus", None, None))
     {'bonafide_to': 0.1, 'spoof_from': None}
     """
     own = thresholds.get("channels", {}).get(channel.name, {}) if channel else {}

@@ -114,14 +114,17 @@ class ChannelHeard:
         Its posterior, averaged over segments, in [0, 1]: of all channels it has the highest.
     label : str
         The channel in words.
+    decided : float or None
+        Share of recordings on such sound that got a verdict when the bundle was made, in [0, 1];
+        None where it was not measured.
     wrong : Share or None
-        How many of the verdicts on such sound were wrong when the bundle was made; None where it
-        was not measured.
+        How many of these verdicts were wrong; None where there were none.
     """
 
     name: str
     p: float = field(metadata=_PROBABILITY)
     label: str
+    decided: float | None
     wrong: Share | None
 
 

@@ -90,24 +90,24 @@ def channel_in_words(result: Result) -> str:
     Examples
     --------
     >>> wrong = {"value": 0.088, "low": 0.06, "high": 0.121}
-    >>> heard = {"name": "opus", "p": 0.9, "label": "Opus", "wrong": wrong}
+    >>> heard = {"name": "opus", "p": 0.9, "label": "Opus", "decided": 0.402, "wrong": wrong}
     >>> print(channel_in_words({"channel": heard, "warnings": []}))
-    Sounds like Opus. On such sound 9 of 100 verdicts are wrong (95 %: 6 to 12).
+    Sounds like Opus. On such sound 40 of 100 get a verdict; 9 of 100 are wrong (95 %: 6 to 12).
     """
     channel = result.get("channel")
     codes = [caution["code"] for caution in result.get("warnings", ())]
     if not channel or "unknown_channel" in codes:
         return ""
-    return f"Sounds like {channel['label']}. {errors_in_words(channel['wrong'])}"
+    return f"Sounds like {channel['label']}. {errors_in_words(channel)}"
 
 
-def errors_in_words(wrong: Result | None) -> str:
-    """Return how many of the verdicts on a channel are wrong.
+def errors_in_words(channel: Result) -> str:
+    """Return how many recordings on a channel get a verdict, and how many verdicts are wrong.
 
     Parameters
     ----------
-    wrong : mapping or None
-        As `bonafide.detection.Share` is written to JSON; None where it was not measured.
+    channel : mapping
+        As `bonafide.detection.ChannelHeard` is written to JSON.
 
     Returns
     -------
@@ -116,17 +116,22 @@ def errors_in_words(wrong: Result | None) -> str:
 
     Examples
     --------
-    >>> errors_in_words({"value": 0.002, "low": 0.0, "high": 0.011})
-    'On such sound under 1 of 100 verdicts is wrong (95 %: 0 to 1).'
-    >>> errors_in_words(None)
+    >>> share = {"value": 0.002, "low": 0.0, "high": 0.011}
+    >>> errors_in_words({"decided": 1.0, "wrong": share})
+    'On such sound 100 of 100 get a verdict; under 1 of 100 is wrong (95 %: 0 to 1).'
+    >>> errors_in_words({"decided": 0.0, "wrong": None})
+    'On such sound it gives no verdict: it would err too often.'
+    >>> errors_in_words({"decided": None, "wrong": None})
     'How many verdicts on such sound are wrong was not measured.'
     """
-    if not wrong:
+    if channel["decided"] is None:
         return "How many verdicts on such sound are wrong was not measured."
-    value, low, high = (round(100 * wrong[key]) for key in ("value", "low", "high"))
-    many = f"{value} of 100 verdicts {'is' if value == 1 else 'are'}"
-    said = many if value else "under 1 of 100 verdicts is"
-    return f"On such sound {said} wrong (95 %: {low} to {high})."
+    if not channel["wrong"]:
+        return "On such sound it gives no verdict: it would err too often."
+    value, low, high = (round(100 * channel["wrong"][key]) for key in ("value", "low", "high"))
+    wrong = f"{value} of 100 {'is' if value == 1 else 'are'}" if value else "under 1 of 100 is"
+    decided = round(100 * channel["decided"]) or "under 1"
+    return f"On such sound {decided} of 100 get a verdict; {wrong} wrong (95 %: {low} to {high})."
 
 
 def channels_in_words(results: Iterable[Result]) -> list[str]:
@@ -144,7 +149,7 @@ def channels_in_words(results: Iterable[Result]) -> list[str]:
 
     Examples
     --------
-    >>> opus = {"name": "opus", "p": 0.9, "label": "Opus", "wrong": None}
+    >>> opus = {"name": "opus", "p": 0.9, "label": "Opus", "decided": None, "wrong": None}
     >>> print(*channels_in_words([{"channel": opus}, {"channel": None}]))
     1 of 2: sounds like Opus. How many verdicts on such sound are wrong was not measured.
     """

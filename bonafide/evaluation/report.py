@@ -127,7 +127,7 @@ def channel_rows(manifest: Mapping[str, Any]) -> list[list[str]]:
             percent(Interval(**found["eer"])),
             f"{100 * found['undecided']:.0f} %",
             *(
-                percent(Interval(**found[kind]))
+                percent(Interval(**found[kind])) if found["undecided"] < 1.0 else "-"
                 for kind in ("bonafide_called_spoof", "spoof_called_bonafide")
             ),
         ]

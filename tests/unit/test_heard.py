@@ -31,8 +31,8 @@ from tests.helpers.channels import FAR, WRONG, channel_bundle, through
 from tests.helpers.coded import CodedDetector, sound_of
 
 SENTENCE = (
-    "Sounds like Opus, as voice notes have. On such sound 9 of 100 verdicts are wrong "
-    "(95 %: 6 to 12)."
+    "Sounds like Opus, as voice notes have. On such sound 70 of 100 get a verdict; "
+    "9 of 100 are wrong (95 %: 6 to 12)."
 )
 HUMAN, FAKE = 3.0, -3.0
 
@@ -59,9 +59,21 @@ def test_the_channel_is_named_with_its_errors(detector: Detector) -> None:
         "name": "opus",
         "p": pytest.approx(1.0, abs=1e-3),
         "label": label,
+        "decided": 0.7,
         "wrong": WRONG,
     }
-    assert detector.score(through("telephone", FAKE)).to_json()["channel"]["wrong"] is None
+    unmeasured = detector.score(through("telephone", FAKE)).to_json()["channel"]
+    assert (unmeasured["decided"], unmeasured["wrong"]) == (None, None)
+
+
+def test_where_no_verdict_is_given_none_is_said_to_be_right(bundle: Bundle) -> None:
+    never = {"rows": 600, "undecided": 1.0, "wrong": {"value": 0.0, "low": 0.0, "high": 0.0}}
+    manifest = {**bundle.manifest, "channel_errors": {"opus": never}}
+    result = Detector(Bundle(bundle.folder, manifest)).score(through("opus", FAKE)).to_json()
+    assert (result["channel"]["decided"], result["channel"]["wrong"]) == (0.0, None)
+    assert channel_in_words(result).endswith(
+        "On such sound it gives no verdict: it would err too often."
+    )
 
 
 @pytest.mark.parametrize(
@@ -342,7 +354,9 @@ def test_the_answer_is_what_the_document_says(detector: Detector, bundle: Bundle
     written = document(find_endpoints())
     schemas = json.loads(json.dumps(written["components"]["schemas"]))
     whole = {"components": {"schemas": schemas}, "$ref": "#/components/schemas/Detection"}
-    assert {"name", "p", "label", "wrong"} == schemas["ChannelHeard"]["properties"].keys()
+    assert {"name", "p", "label", "decided", "wrong"} == schemas["ChannelHeard"][
+        "properties"
+    ].keys()
     for sound in (through("opus", FAKE), through("clean", 1.0), sound_of(1.0) + np.float32(0.5)):
         jsonschema.validate(detector.score(sound).to_json(), whole)
     jsonschema.validate(CodedDetector().score(sound_of(FAKE)).to_json(), whole)
@@ -360,16 +374,20 @@ def test_the_model_tells_stages_route_and_errors(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "decided", "said"),
     [
-        ((0.093, 0.06, 0.118), "9 of 100 verdicts are wrong (95 %: 6 to 12)"),
-        ((0.012, 0.0, 0.03), "1 of 100 verdicts is wrong (95 %: 0 to 3)"),
-        ((0.0, 0.0, 0.02), "under 1 of 100 verdicts is wrong (95 %: 0 to 2)"),
+        ((0.093, 0.06, 0.118), 0.31, "31 of 100 get a verdict; 9 of 100 are wrong (95 %: 6 to 12)"),
+        ((0.012, 0.0, 0.03), 0.9, "90 of 100 get a verdict; 1 of 100 is wrong (95 %: 0 to 3)"),
+        (
+            (0.0, 0.0, 0.02),
+            0.003,
+            "under 1 of 100 get a verdict; under 1 of 100 is wrong (95 %: 0 to 2)",
+        ),
     ],
 )
-def test_error_rates_in_words(wrong: tuple[float, float, float], said: str) -> None:
+def test_error_rates_in_words(wrong: tuple[float, float, float], decided: float, said: str) -> None:
     share = dict(zip(("value", "low", "high"), wrong, strict=True))
-    assert errors_in_words(share) == f"On such sound {said}."
+    assert errors_in_words({"decided": decided, "wrong": share}) == f"On such sound {said}."
 
 
 def test_a_corpus_is_told_by_channel(detector: Detector, folder: Path) -> None:
