@@ -37,6 +37,7 @@ def _window(numbers: Mapping[str, Any]) -> Iterator[Line]:
         low, high = graph[name]["quartiles_ms"]
         yield f"  {text}", f"{graph[name]['median_ms']:.2f} ms  [{low:.2f}, {high:.2f}]"
     millions, giga = graph["multiply_adds"] / 1e6, graph["multiply_adds_per_second"] / 1e9
+    yield "  on average over recordings as they are", f"{graph['average_ms']:.2f} ms"
     floor = f"{graph['floor_ms']:.2f} ms  ({millions:.1f} M at {giga:.1f} G/s)"
     yield "  (d) floor of the multiply-adds", floor
 

@@ -311,7 +311,7 @@ def _manifest(
             stages, rules.calibrations, rules.answers, strict=True
         )
     ]
-    last = entries[-1]
+    last, last_of = entries[-1], rules.answers[-1]
     return {
         "name": config.name,
         "version": "0",  # until it is kept
@@ -327,7 +327,8 @@ def _manifest(
         "config_sha256": hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest(),
         "prior_spoof": config.decision.prior_spoof,
         "stages": entries,
-        **({"route": rules.route.to_json()} if rules.route else {}),
+        # The share is of the recordings that it was trained on, out of fold.
+        **({"route": rules.route.to_json(), "asked": last_of.asked} if rules.route else {}),
         **{key: last[key] for key in ("choice", "calibration", "thresholds", "channel_errors")},
     }
 

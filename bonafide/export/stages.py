@@ -80,7 +80,9 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
     """Return the bundle's entries, those of the second stage left out."""
     whole, stage = bundle.manifest, {**bundle.stages[0], "prefix": ""}
     spec = replace(bundle.spec, encoder=None)
-    entries = {key: value for key, value in whole.items() if key not in (*WORKED_OUT, "route")}
+    entries = {
+        key: value for key, value in whole.items() if key not in (*WORKED_OUT, "route", "asked")
+    }
     for key in OF_MODELS:
         entries[key] = {name: whole[key][name] for name in stage["models"] if name in whole[key]}
     return {

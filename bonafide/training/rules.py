@@ -25,7 +25,7 @@ from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_
 from bonafide.types import AnyFloats, Floats, Mask
 
 N_THRESHOLDS = 60  # tried on either side
-MIN_ROWS = 20  # of each label, below which a channel has no thresholds of its own
+MIN_ROWS = 20  # of each label for a channel to have thresholds, and of right verdicts for a side
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | N
     allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
     if allowed is None:
         return dict(zip(SIDES, decision.undecided, strict=True))
-    ends = best_ends(heard.llr, heard.is_spoof, allowed)
+    ends = best_ends(heard.llr, heard.is_spoof, allowed, MIN_ROWS)
     return {
         side: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
         for side, end in zip(SIDES, ends, strict=True)
@@ -318,7 +318,7 @@ def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | N
 
 
 def best_ends(
-    llr: AnyFloats, is_spoof: Mask, max_wrong: float
+    llr: AnyFloats, is_spoof: Mask, max_wrong: float, least: int = 1
 ) -> tuple[float | None, float | None]:
     """Choose the two thresholds that decide most rightly while few of the decided are wrong.
 
@@ -330,6 +330,8 @@ def best_ends(
         Labels, both present.
     max_wrong : float
         Of the decided of either label, the share that may be wrong.
+    least : int
+        Right verdicts of a side, below which it is never given: too few to tell how many are wrong.
 
     Returns
     -------
@@ -357,6 +359,8 @@ def best_ends(
     with np.errstate(invalid="ignore"):
         fine = (lost <= max_wrong * (lost + kept)) & (missed <= max_wrong * (missed + caught))
     fine &= lower[:, None] < upper[None, :]
+    fine &= (kept * len(real) >= least) | np.isinf(upper[None, :])
+    fine &= (caught * len(fake) >= least) | np.isinf(lower[:, None])
     right = np.where(fine, kept + caught, -1.0)
     row, column = np.unravel_index(int(np.argmax(right)), right.shape)
     ends = (float(upper[column]), float(lower[row]))

@@ -84,6 +84,16 @@ class TestBestEnds:
         high, low = best_ends(-llr, ~is_spoof, 0.001)
         assert high is not None and low is None
 
+    def test_a_few_right_verdicts_make_no_threshold(self) -> None:
+        llr, is_spoof = scores(400, 0.0)
+        llr[:6] = [9, -9, 9, -9, 9, -9]  # three of either label that are sure and right
+        high, low = best_ends(llr, is_spoof, 0.001)
+        assert high is not None and low is not None
+        assert best_ends(llr, is_spoof, 0.001, least=20) == (None, None)
+        llr[:60:2] = 9
+        high, low = best_ends(llr, is_spoof, 0.001, least=20)
+        assert high is not None and low is None
+
     def test_noise_decides_next_to_nothing(self) -> None:
         llr, is_spoof = scores(4_000, 0.0)
         assert self.decided(llr, is_spoof, best_ends(llr, is_spoof, 0.02), 0.02) < 0.05
