@@ -15,13 +15,11 @@ from bonafide.training.augmentation import (
     Change,
     Sound,
     clipped,
-    narrow_band,
     noise,
     reverberant,
     through,
     with_noise,
 )
-from bonafide.training.channels import written
 from research.packets import with_lost_packets
 
 PINKNESS = (0.0, PINK / 2, PINK)
@@ -54,11 +52,6 @@ def coded(**how: Any) -> Change:
 def telephoned(**how: Any) -> Change:
     """Return a change that encodes and decodes at 8 kHz."""
     return coded(rate_hz=TELEPHONE_HZ, **how)
-
-
-def filed(**how: Any) -> Change:
-    """Return a change that goes through a file of libsndfile's, as `written` does."""
-    return lambda waveform, _rng: written(waveform, **how)
 
 
 def noisy(
@@ -143,11 +136,11 @@ BY_CHANNEL: dict[str, dict[str, Change]] = {
     "telephone": {
         "G.711 mu-law": telephoned(codec="pcm_mulaw", container="wav"),
         "G.711 A-law": telephoned(codec="pcm_alaw", container="wav"),
-        "GSM full rate": filed(container="WAV", subtype="GSM610", rate_hz=TELEPHONE_HZ),
+        "GSM full rate": telephoned(codec="GSM610", container="WAV"),
         "AMR-NB 12.2 kb/s": telephoned(codec="libopencore_amrnb", container="amr", bit_rate=12_200),
         "AMR-NB 4.75 kb/s": telephoned(codec="libopencore_amrnb", container="amr", bit_rate=4_750),
         "MP3 16 kb/s, 8 kHz": telephoned(codec="libmp3lame", container="mp3", bit_rate=16_000),
-        "8 kHz band limit": lambda waveform, _rng: narrow_band(waveform),
+        "8 kHz band limit": telephoned(codec="pcm_s16le", container="wav"),
     },
     "noise": {
         "noise 20 dB": partial(noisy, snr_db=20.0),
@@ -160,6 +153,9 @@ BY_CHANNEL: dict[str, dict[str, Change]] = {
     },
     "low_rate": {
         "AAC 32 kb/s": coded(codec="aac", container="adts", bit_rate=32_000),
+        "AAC 32 kb/s, 44.1 kHz": coded(
+            codec="aac", container="adts", bit_rate=32_000, rate_hz=44_100
+        ),
     },
     "opus": {
         "Opus 16 kb/s": coded(codec="libopus", container="ogg", bit_rate=16_000),
@@ -172,7 +168,10 @@ BY_CHANNEL: dict[str, dict[str, Change]] = {
     "codec": {
         "AAC 64 kb/s": coded(codec="aac", container="adts", bit_rate=64_000),
         "MP3 64 kb/s": coded(codec="libmp3lame", container="mp3", bit_rate=64_000),
-        "Vorbis": filed(container="OGG", subtype="VORBIS", rate_hz=SAMPLE_RATE_HZ),
+        "MP3 64 kb/s, 44.1 kHz": coded(
+            codec="libmp3lame", container="mp3", bit_rate=64_000, rate_hz=44_100
+        ),
+        "Vorbis": coded(codec="VORBIS", container="OGG"),
     },
 }
 CONDITIONS: dict[str, Condition] = {

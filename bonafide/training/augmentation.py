@@ -6,37 +6,59 @@ full scale 1, and returns one of the same length; samples over full scale are le
 """
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import av
 import numpy as np
 import scipy.signal
+import soundfile
+import soxr
 from numpy.typing import NDArray
 
+from bonafide.audio import decode
 from bonafide.features.spec import SAMPLE_RATE_HZ
 
 Sound = NDArray[np.floating[Any]]
 Change = Callable[[Sound, np.random.Generator], Sound]
+Resample = Callable[[Sound, int, int], Sound]  # (sound, from_hz, to_hz)
 
 TELEPHONE_HZ = 8_000
 PINK = 0.5  # power of frequency by which amplitude falls; 0 is white
 
 
-def through(
-    waveform: Sound,
-    *,
-    codec: str,
-    container: str,
-    rate_hz: int = SAMPLE_RATE_HZ,
-    bit_rate: int | None = None,
-) -> Sound:
-    """Encode and decode with FFmpeg; the result is cut or padded to the same length.
+def _by_soxr(sound: Sound, from_hz: int, to_hz: int) -> Sound:
+    return np.asarray(soxr.resample(np.asarray(sound, np.float32), from_hz, to_hz))
+
+
+def _by_ffmpeg(sound: Sound, from_hz: int, to_hz: int) -> Sound:
+    frame = av.AudioFrame.from_ndarray(np.asarray(sound, np.float32)[None], "flt", "mono")
+    frame.sample_rate, frame.pts = from_hz, 0
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=to_hz)
+    pieces = (*resampler.resample(frame), *resampler.resample(None))
+    return np.concatenate([piece.to_ndarray()[0] for piece in pieces])
+
+
+def _by_scipy(sound: Sound, from_hz: int, to_hz: int) -> Sound:
+    common = math.gcd(from_hz, to_hz)
+    return np.asarray(scipy.signal.resample_poly(sound, to_hz // common, from_hz // common))
+
+
+# They differ in what they leave near half of the lower rate, which is easily learned: FFmpeg's and
+# scipy's leave images there, and soxr, by which recordings are resampled here, next to nothing.
+RESAMPLERS: Mapping[str, Resample] = {"soxr": _by_soxr, "ffmpeg": _by_ffmpeg, "scipy": _by_scipy}
+
+
+def encoded(
+    sound: Sound, *, codec: str, container: str, rate_hz: int, bit_rate: int | None = None
+) -> bytes:
+    """Encode with FFmpeg.
 
     Parameters
     ----------
-    waveform : ndarray of float, shape (n_samples,)
-        At 16 kHz, full scale 1; what is over it is clipped.
+    sound : ndarray of float, shape (n_samples,)
+        At the codec's rate, full scale 1; what is over it is clipped.
     codec, container : str
         As FFmpeg names them, such as ``libopus`` and ``ogg``.
     rate_hz : int
@@ -46,9 +68,9 @@ def through(
 
     Returns
     -------
-    ndarray of float32, shape (n_samples,)
+    bytes
+        A file.
     """
-    sound = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ)
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream: Any = output.add_stream(codec, rate=rate_hz, layout="mono")
@@ -66,18 +88,82 @@ def through(
         )
         for piece in (*pieces.resample(frame), *pieces.resample(None), None):
             output.mux(stream.encode(piece))
-    file.seek(0)
-    back = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
-    with av.open(file, "r") as source:
-        frames = [f for frame in source.decode(audio=0) for f in back.resample(frame)]
-    heard = np.concatenate([f.to_ndarray()[0] for f in (*frames, *back.resample(None))])
+    return file.getvalue()
+
+
+def written(sound: Sound, *, codec: str, container: str, rate_hz: int) -> bytes:
+    """Encode with libsndfile, as `encoded` does; codecs are such as ``GSM610``."""
+    file = io.BytesIO()
+    soundfile.write(file, sound.clip(-1, 1), rate_hz, format=container, subtype=codec)
+    return file.getvalue()
+
+
+LIBSNDFILE = ("GSM610", "VORBIS")  # codecs that it writes; FFmpeg writes all others
+
+
+def through(
+    waveform: Sound,
+    *,
+    codec: str,
+    container: str,
+    rate_hz: int = SAMPLE_RATE_HZ,
+    bit_rate: int | None = None,
+    down: str = "soxr",
+    up: str | None = None,
+) -> Sound:
+    """Encode, and decode as a user's file is decoded; the result keeps the length.
+
+    Parameters
+    ----------
+    waveform : ndarray of float, shape (n_samples,)
+        At 16 kHz, full scale 1; what is over it is clipped.
+    codec, container : str
+        As FFmpeg names them, or libsndfile if the codec is one of `LIBSNDFILE`.
+    rate_hz : int
+        Sample rate that the codec works at.
+    bit_rate : int or None
+        In bits a second; None takes the codec's own.
+    down : str
+        One of `RESAMPLERS`, to the codec's rate.
+    up : str or None
+        What another program brought the file back to 16 kHz with, in 16 bits, before it came here;
+        None if the encoded file itself comes here.
+
+    Returns
+    -------
+    ndarray of float, shape (n_samples,)
+    """
+    sound = (
+        waveform
+        if rate_hz == SAMPLE_RATE_HZ
+        else RESAMPLERS[down](waveform, SAMPLE_RATE_HZ, rate_hz)
+    )
+    how: dict[str, Any] = {"codec": codec, "container": container, "rate_hz": rate_hz}
+    by_libsndfile = codec in LIBSNDFILE
+    file = written(sound, **how) if by_libsndfile else encoded(sound, **how, bit_rate=bit_rate)
+    if up is None:
+        heard: Sound = decode(file)
+    else:
+        rate, native = _native(file)
+        heard = as_16_bit(
+            native if rate == SAMPLE_RATE_HZ else RESAMPLERS[up](native, rate, SAMPLE_RATE_HZ)
+        )
     return np.pad(heard, (0, max(0, len(waveform) - len(heard))))[: len(waveform)]
 
 
-def narrow_band(waveform: Sound) -> Sound:
-    """Resample to 8 kHz and back, so that nothing above 4 kHz is left."""
-    down = scipy.signal.resample_poly(waveform, 1, 2)
-    return np.asarray(scipy.signal.resample_poly(down, 2, 1))[: len(waveform)]
+def _native(file: bytes) -> tuple[int, Sound]:
+    """Return the rate and the sound of a file as its codec has it."""
+    with av.open(io.BytesIO(file), "r") as source:
+        rate = source.streams.audio[0].rate
+        alike = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        frames = [f for frame in source.decode(audio=0) for f in alike.resample(frame)]
+    return rate, np.concatenate([f.to_ndarray()[0] for f in (*frames, *alike.resample(None))])
+
+
+def as_16_bit(sound: Sound) -> Sound:
+    """Round as a 16-bit file does; what does not fit between -1 and 1 is scaled down first."""
+    sound = sound / max(1.0, float(np.abs(sound).max()))
+    return np.asarray(np.round(sound * 32767) / 32767)
 
 
 def noise(n_samples: int, rng: np.random.Generator, *, slope: float) -> Sound:

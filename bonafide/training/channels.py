@@ -5,9 +5,8 @@ them. `CHANNELS` holds the built-in ones; another package adds its own by an ent
 group ``bonafide.channels`` whose value is a `Channel`.
 """
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -19,12 +18,13 @@ from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.plugins import Registry
 from bonafide.training.augmentation import (
     PINK,
+    RESAMPLERS,
     TELEPHONE_HZ,
     Change,
     Sound,
+    as_16_bit,
     clipped,
     equalised,
-    narrow_band,
     noise,
     reverberant,
     through,
@@ -54,7 +54,7 @@ class Channel:
     change: Change
 
 
-def drawn(rng: np.random.Generator, *values: float) -> int:
+def drawn(rng: np.random.Generator, *values: int) -> int:
     """Draw one of several whole numbers, all equally likely.
 
     Parameters
@@ -72,30 +72,25 @@ def drawn(rng: np.random.Generator, *values: float) -> int:
     return int(rng.choice(values))
 
 
-def written(waveform: Sound, *, container: str, subtype: str, rate_hz: int) -> Sound:
-    """Encode and decode with libsndfile; the result is cut or padded to the same length.
+def filed(waveform: Sound, rng: np.random.Generator, **how: Any) -> Sound:
+    """Write a file and hear it, as it is or as another program converted it, in two of five.
 
     Parameters
     ----------
     waveform : ndarray of float, shape (n_samples,)
-        At 16 kHz, full scale 1; what is over it is clipped.
-    container, subtype : str
-        As libsndfile names them, such as ``WAV`` and ``GSM610``.
-    rate_hz : int
-        Sample rate that the codec works at.
+        At 16 kHz.
+    rng : Generator
+        Draws the resamplers, and whether the file was converted.
+    **how
+        As `through` takes it: codec, container, rate and bit rate.
 
     Returns
     -------
-    ndarray of float64, shape (n_samples,)
+    ndarray of float, shape (n_samples,)
     """
-    import soundfile
-
-    sound, file = scipy.signal.resample_poly(waveform, rate_hz, SAMPLE_RATE_HZ), io.BytesIO()
-    soundfile.write(file, sound.clip(-1, 1), rate_hz, format=container, subtype=subtype)
-    file.seek(0)
-    decoded, _ = soundfile.read(file)
-    heard = scipy.signal.resample_poly(decoded, SAMPLE_RATE_HZ, rate_hz)
-    return np.pad(heard, (0, max(0, len(waveform) - len(heard))))[: len(waveform)]
+    names = list(RESAMPLERS)
+    down, up = (str(rng.choice(names)) for _ in range(2))
+    return through(waveform, **how, down=down, up=up if rng.random() < 0.4 else None)
 
 
 def cropped(waveform: Sound, rng: np.random.Generator) -> Sound:
@@ -148,7 +143,7 @@ def _clean(waveform: Sound, rng: np.random.Generator) -> Sound:
         waveform = at_other_speed(waveform, rng)
     elif draw < 2 / 3:
         waveform = at_other_level(waveform, rng)
-    return waveform
+    return as_16_bit(waveform)
 
 
 def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
@@ -158,65 +153,78 @@ def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
         edges = rng.uniform((50, 3_300), (300, 3_900))
         sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
         waveform = np.asarray(scipy.signal.sosfilt(sections, waveform))
-    at = {"rate_hz": TELEPHONE_HZ}
-    kinds: dict[str, Callable[[], Sound]] = {
-        "none": lambda: narrow_band(waveform),
-        "mu-law": lambda: through(waveform, codec="pcm_mulaw", container="wav", **at),
-        "A-law": lambda: through(waveform, codec="pcm_alaw", container="wav", **at),
-        "GSM": lambda: written(waveform, container="WAV", subtype="GSM610", **at),
-        "AMR": lambda: through(
-            waveform, codec="libopencore_amrnb", container="amr", **at,
-            bit_rate=drawn(rng, 4_750, 5_900, 7_400, 7_950, 10_200, 12_200),
-        ),
-        "AMR again": lambda: kinds["AMR"](),
-        "Opus": lambda: through(
-            waveform, codec="libopus", container="ogg", **at,
-            bit_rate=KBPS * drawn(rng, *range(7, 20)),
-        ),
-        "MP3": lambda: through(
-            waveform, codec="libmp3lame", container="mp3", **at,
-            bit_rate=KBPS * drawn(rng, 8, 16, 24),
-        ),
-    }  # fmt: skip
-    return kinds[str(rng.choice(list(kinds)))]()
+    codec, container, rates = _TELEPHONES[rng.integers(len(_TELEPHONES))]
+    rate = drawn(rng, *rates) if rates else None
+    how = {"codec": codec, "container": container, "bit_rate": rate}
+    return filed(waveform, rng, rate_hz=TELEPHONE_HZ, **how)
+
+
+# Codec, container and bit rates. AMR, of many rates, is drawn twice as often as others.
+_TELEPHONES: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("pcm_s16le", "wav", ()),
+    ("pcm_mulaw", "wav", ()),
+    ("pcm_alaw", "wav", ()),
+    ("GSM610", "WAV", ()),
+    *(2 * (("libopencore_amrnb", "amr", (4_750, 5_900, 7_400, 7_950, 10_200, 12_200)),)),
+    ("libopus", "ogg", tuple(range(7_000, 20_000, 1_000))),
+    ("libmp3lame", "mp3", (8_000, 16_000, 24_000)),
+)
 
 
 def _noise(waveform: Sound, rng: np.random.Generator) -> Sound:
     draw = rng.random()
     if draw < 0.15:
-        return clipped(room(waveform, rng), share=10 ** rng.uniform(-2.5, -0.9))
-    if draw < 0.3:
-        return room(added_noise(waveform, rng, 10, 35), rng)
-    return added_noise(waveform, rng, 3, 30)
+        waveform = clipped(room(waveform, rng), share=10 ** rng.uniform(-2.5, -0.9))
+    elif draw < 0.3:
+        waveform = room(added_noise(waveform, rng, 10, 35), rng)
+    else:
+        waveform = added_noise(waveform, rng, 3, 30)
+    return as_16_bit(waveform)
+
+
+def _aac(waveform: Sound, rng: np.random.Generator, *kbps: int) -> Sound:
+    """Go through AAC at rates that recorders and players use, or at 16 kHz."""
+    how = {"codec": "aac", "container": "adts", "bit_rate": KBPS * drawn(rng, *kbps)}
+    return filed(
+        waveform, rng, rate_hz=drawn(rng, 16_000, 16_000, 22_050, 44_100, 44_100, 48_000), **how
+    )
+
+
+def _mp3(waveform: Sound, rng: np.random.Generator, *kbps: int) -> Sound:
+    """Go through MP3, which knows under 32 kb/s at low sample rates alone."""
+    rate = drawn(rng, *kbps)
+    low, all_of = (16_000, 16_000, 22_050, 24_000), (16_000, 16_000, 22_050, 44_100, 44_100, 48_000)
+    how = {"codec": "libmp3lame", "container": "mp3", "bit_rate": KBPS * rate}
+    return filed(waveform, rng, rate_hz=drawn(rng, *(low if rate < 32 else all_of)), **how)
 
 
 def _low_rate(waveform: Sound, rng: np.random.Generator) -> Sound:
     waveform = _before(waveform, rng)
     if rng.random() < 0.6:
-        rate = KBPS * drawn(rng, 16, 24, 32, 32, 40, 48)
-        return through(waveform, codec="aac", container="adts", bit_rate=rate)
-    rate = KBPS * drawn(rng, 16, 24, 32, 40, 48)
-    return through(waveform, codec="libmp3lame", container="mp3", bit_rate=rate)
+        return _aac(waveform, rng, 16, 24, 32, 32, 40, 48)
+    return _mp3(waveform, rng, 16, 24, 32, 40, 48)
 
 
 def _opus(waveform: Sound, rng: np.random.Generator) -> Sound:
     rate = KBPS * drawn(rng, 10, 12, 14, 16, 16, 18, 20, 24, 28, 32)
-    return through(_before(waveform, rng), codec="libopus", container="ogg", bit_rate=rate)
+    how = {"codec": "libopus", "container": "ogg", "bit_rate": rate}
+    return filed(
+        _before(waveform, rng), rng, rate_hz=drawn(rng, 16_000, 24_000, 48_000, 48_000), **how
+    )
 
 
 def _g722(waveform: Sound, rng: np.random.Generator) -> Sound:
-    return through(_before(waveform, rng), codec="g722", container="wav")
+    return filed(_before(waveform, rng), rng, codec="g722", container="wav")
 
 
 def _codec(waveform: Sound, rng: np.random.Generator) -> Sound:
     waveform, kind = _before(waveform, rng), rng.random()
     if kind < 0.25:
-        return written(waveform, container="OGG", subtype="VORBIS", rate_hz=SAMPLE_RATE_HZ)
+        rate = drawn(rng, 16_000, 44_100, 48_000)
+        return filed(waveform, rng, codec="VORBIS", container="OGG", rate_hz=rate)
     if kind < 0.5:
-        rate = KBPS * drawn(rng, 56, 64, 80, 96)
-        return through(waveform, codec="aac", container="adts", bit_rate=rate)
-    rate = KBPS * drawn(rng, 56, 64, 64, 80, 96, 128)
-    return through(waveform, codec="libmp3lame", container="mp3", bit_rate=rate)
+        return _aac(waveform, rng, 56, 64, 80, 96)
+    return _mp3(waveform, rng, 56, 64, 64, 80, 96, 128)
 
 
 CHANNELS = Registry(
@@ -262,7 +270,7 @@ def channel_of(name: str) -> Channel:
 def heard_through(
     waveform: NDArray[np.float32], channel: Channel, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Crop a recording, send it through a channel, and round it as a 16-bit file would.
+    """Crop a recording, and send it through a channel.
 
     Parameters
     ----------
@@ -280,5 +288,4 @@ def heard_through(
     """
     sound: Sound = cropped(waveform.astype(np.float64), rng)
     sound = channel.change(sound, rng)
-    sound = sound / max(1.0, float(np.abs(sound).max()))
-    return (np.round(sound * 32767) / 32767).astype(np.float32)
+    return (sound / max(1.0, float(np.abs(sound).max()))).astype(np.float32)
