@@ -22,9 +22,9 @@ from bonafide.training.parts import parts_bar
 from bonafide.training.recordings import Recordings
 from bonafide.training.routing import Router
 from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_weights
-from bonafide.types import AnyFloats, Floats, Mask
+from bonafide.types import AnyFloats, Floats, Ints, Mask
 
-N_THRESHOLDS = 60  # tried on either side
+N_THRESHOLDS = 400  # tried on either side
 MIN_ROWS = 20  # of each label for a channel to have thresholds, and of right verdicts for a side
 
 
@@ -97,7 +97,8 @@ class Answers(Plain):
         As the manifest has them.
     channel_errors : dict
         By channel that the router names: rows, EER, the share undecided, and of the decided those
-        that are wrong, with 95 % intervals over sources.
+        that are wrong, with 95 % intervals over sources. Each row counts by the thresholds that are
+        fitted on the other folds.
     asked : float
         Share of the recordings that went on to the second stage.
     """
@@ -246,6 +247,7 @@ class _Heard:
     llr: Floats
     is_spoof: Mask
     cluster: NDArray[np.str_]
+    fold: Ints
 
     @classmethod
     def of(
@@ -264,11 +266,11 @@ class _Heard:
             llr[side][:, heard].ravel(),
             np.repeat(corpus.is_spoof[side], len(heard)),
             np.repeat(cluster_column(corpus)[1][side], len(heard)),
+            np.repeat(folds.fold[side], len(heard)),
         )
 
-    def on(self, number: int) -> Self | None:
-        """Return those of one channel; None if it has too few of either label."""
-        rows = self.named == number
+    def of_rows(self, rows: Mask) -> Self | None:
+        """Return some of them; None if these are too few of either label."""
         spoofs = int(self.is_spoof[rows].sum())
         if min(spoofs, rows.sum() - spoofs) < MIN_ROWS:
             return None
@@ -289,9 +291,9 @@ def _answers(
     of_costs = dict(zip(SIDES, config.decision.undecided, strict=True))
     by_channel, errors = {}, {}
     for number, name in enumerate(router.channels):
-        if (mine := heard.on(number)) is not None:
+        if (mine := heard.of_rows(heard.named == number)) is not None:
             by_channel[name] = _thresholds(mine, name, config)
-            errors[name] = _errors(mine, by_channel[name], config)
+            errors[name] = _errors(mine, name, config)
     distance_to = router.distance_to(~folds.is_test)
     thresholds: dict[str, Any] = {**of_costs, "distance_to": distance_to, "channels": by_channel}
     spoof_from = {**of_costs, **by_channel.get(CLEAN, {})}["spoof_from"]
@@ -410,16 +412,28 @@ RATES: dict[str, Callable[..., float]] = {
 }
 
 
-def _errors(heard: _Heard, thresholds: dict[str, float | None], config: Config) -> dict[str, Any]:
-    """Judge the verdicts on one channel, as the manifest's ``channel_errors`` have it."""
+def _calls(heard: _Heard, name: str, config: Config) -> Floats:
+    """Return the verdict on each row by thresholds of the other folds, as `wrong` takes them."""
     p = p_spoof_of(heard.llr, config.decision.prior_spoof)
-    calls = {"bonafide": 1.0, "spoof": -1.0, "inconclusive": 0.0}
-    call = np.array([calls[verdict_of(each, thresholds)] for each in p.tolist()])
+    number = {"bonafide": 1.0, "spoof": -1.0, "inconclusive": 0.0}
+    call = np.zeros(len(p))
+    for fold in np.unique(heard.fold).tolist():
+        own = heard.fold == fold
+        if (others := heard.of_rows(~own)) is not None:
+            thresholds = _thresholds(others, name, config)
+            call[own] = [number[verdict_of(each, thresholds)] for each in p[own].tolist()]
+    return call
+
+
+def _errors(heard: _Heard, name: str, config: Config) -> dict[str, Any]:
+    """Judge the verdicts on one channel, as the manifest's ``channel_errors`` have it."""
+    given = any(end is not None for end in _thresholds(heard, name, config).values())
+    call = _calls(heard, name, config) if given else np.zeros(len(heard.llr))
     how: dict[str, Any] = {"n_resamples": config.resamples, "seed": config.seed}
     rates = bootstrap(call, heard.is_spoof, heard.cluster, metrics=RATES, **how)
     found = bootstrap(heard.llr, heard.is_spoof, heard.cluster, metrics={"eer": eer}, **how)
     return {
-        "rows": len(p),
+        "rows": len(call),
         "eer": found["eer"].to_json(),
         **{name: rate.to_json() for name, rate in rates.items()},
         "undecided": rates["undecided"].value,

@@ -5,10 +5,10 @@ import pytest
 
 from benchmarks.sounds import speech
 from bonafide.training.augmentation import (
+    RESAMPLERS,
     Sound,
     clipped,
     equalised,
-    narrow_band,
     noise,
     reverberant,
     through,
@@ -34,11 +34,27 @@ def correlation(one: Sound, other: Sound) -> float:
 
 
 class TestChanges:
-    def test_a_narrow_band_ends_at_four_kilohertz(self) -> None:
-        white = np.random.default_rng(0).normal(size=RATE)
+    @pytest.mark.parametrize("down", RESAMPLERS)
+    @pytest.mark.parametrize("up", [None, *RESAMPLERS])
+    def test_a_narrow_band_ends_at_four_kilohertz(self, down: str, up: str | None) -> None:
+        white = 0.1 * np.random.default_rng(0).normal(size=RATE)
+        how = {"codec": "pcm_s16le", "container": "wav", "rate_hz": 8_000}
+        made = through(white, **how, down=down, up=up)
         assert above(white, 4_500) > 0.4
-        assert above(narrow_band(white), 4_500) < 1e-3
-        assert above(narrow_band(white), 3_000) > 0.1
+        assert above(made, 4_500) < 1e-3
+        assert above(made, 3_000) > 0.1
+        if up is None:  # as it is served: nothing is left over half of the rate
+            assert above(made * np.hanning(len(made)), 4_100) < 1e-8
+
+    @pytest.mark.parametrize("name", RESAMPLERS)
+    @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000])
+    def test_resamplers_keep_speech_and_its_place(
+        self, sound: Sound, name: str, rate_hz: int
+    ) -> None:
+        there = RESAMPLERS[name](sound, RATE, rate_hz)
+        assert len(there) == pytest.approx(len(sound) * rate_hz / RATE, abs=20)
+        back = RESAMPLERS[name](there, rate_hz, RATE)[: len(sound)]
+        assert correlation(sound[: len(back)], back) > 0.9
 
     @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 20.0])
     def test_noise_stands_where_it_should(self, sound: Sound, snr_db: float) -> None:
@@ -88,6 +104,10 @@ class TestChanges:
             ("libmp3lame", "mp3", 16_000, 64_000),
             ("libopus", "ogg", 16_000, 32_000),
             ("aac", "adts", 16_000, 64_000),
+            ("aac", "adts", 44_100, 32_000),
+            ("libopus", "ogg", 48_000, 16_000),
+            ("GSM610", "WAV", 8_000, None),
+            ("VORBIS", "OGG", 48_000, None),
         ],
     )
     def test_a_codec_gives_speech_back(

@@ -222,16 +222,44 @@ class TestFitRules:
             allowed = Config().decision.max_wrong_clean if name == "clean" else 0.06
             for kind in ("bonafide_called_spoof", "spoof_called_bonafide"):
                 assert errors[kind]["low"] <= errors[kind]["value"] <= errors[kind]["high"]
-                assert errors[kind]["value"] <= allowed + 0.02
+                assert errors[kind]["value"] <= allowed + 0.06  # of few rows
             assert 0.0 <= errors["undecided"] < 1.0
 
     def test_errors_are_those_of_the_verdicts(self) -> None:
         found = rules_of(stage("", 2.0, 1))
-        thresholds = found.answers[0].thresholds["channels"]["opus"]
-        side = ~folds().is_test
-        p = p_spoof_of(found.llr[side, 2, 0], 0.5)
-        none = (p > (thresholds["bonafide_to"] or -1)) & (p < (thresholds["spoof_from"] or 2))
-        assert found.answers[0].channel_errors["opus"]["undecided"] == pytest.approx(none.mean())
+        llr, is_spoof, fold = found.llr[:, 2, 0], recordings().corpus.is_spoof, folds().fold
+        none = []
+        for number in range(3):  # each fold by the thresholds of the others
+            rest = (fold != number) & (fold != TEST)
+            high, low = best_ends(llr[rest], is_spoof[rest], 0.06, MIN_ROWS)
+            own = llr[fold == number]
+            none += ((own < (high or 9e9)) & (own > (low or -9e9))).tolist()
+        errors = found.answers[0].channel_errors["opus"]
+        assert errors["undecided"] == pytest.approx(np.mean(none), abs=0.011)  # a row on the edge
+
+    def test_errors_are_not_those_of_the_rows_that_thresholds_are_fitted_on(self) -> None:
+        """There the larger share keeps to what is allowed; elsewhere it is larger."""
+        side, is_spoof, seen, unseen = ~folds().is_test, recordings().corpus.is_spoof, [], []
+        kinds = {False: "bonafide_called_spoof", True: "spoof_called_bonafide"}
+        for seed in range(12):
+            found = rules_of(stage("", 1.0, seed), decision={"max_wrong": 0.1})
+            ends = found.answers[0].thresholds["channels"]["opus"]
+            p = p_spoof_of(found.llr[side, 2, 0], 0.5)
+            call = np.where(p >= (ends["spoof_from"] or 2), -1.0, 0.0)
+            call = np.where(p <= (ends["bonafide_to"] or -1), 1.0, call)
+            errors = found.answers[0].channel_errors["opus"]
+            for label, kind in kinds.items():
+                ones = np.ones(len(call))
+                seen.append(wrong(call, is_spoof[side], ones, of_spoofs=label))
+                unseen.append(errors[kind]["value"])
+        assert max(seen) <= 0.1 + 1e-9
+        assert np.mean(unseen) > np.mean(seen) + 0.005
+
+    def test_where_no_verdict_is_given_nothing_is_decided(self) -> None:
+        decision = {"max_wrong": 0.0001}
+        found = rules_of(stage("", 0.2, 1), decision=decision).answers[0]
+        assert found.thresholds["channels"]["opus"] == {"bonafide_to": None, "spoof_from": None}
+        assert found.channel_errors["opus"]["undecided"] == 1.0
 
     def test_without_allowed_errors_the_costs_decide(self) -> None:
         decision = {"max_wrong": None, "max_wrong_clean": None}
