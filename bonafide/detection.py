@@ -124,7 +124,7 @@ class ChannelHeard:
     name: str
     p: float = field(metadata=_PROBABILITY)
     label: str
-    decided: float | None
+    decided: float | None = field(metadata=_PROBABILITY)
     wrong: Share | None
 
 

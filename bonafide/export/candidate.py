@@ -38,7 +38,7 @@ from bonafide.training.routing import Router
 from bonafide.training.rules import Answers, Rules
 from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
-from bonafide.types import Scores, WindowScores
+from bonafide.types import AnyFloats, Scores, WindowScores
 
 PARITY_ROWS = 64
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
@@ -251,20 +251,30 @@ def fused_parity(
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
     chain = Chain(bundle).score_windows(waveforms)
     p_spoof = p_spoof_of(chain.llr, manifest["prior_spoof"])
-    verdicts = [
-        [verdict_of(p, manifest["thresholds"]) for p in side]
-        for side in (fused["p_spoof"], p_spoof)
-    ]
+    ours = _window_verdicts(fused["p_spoof"], fused.get("channel"), manifest)
+    theirs = _window_verdicts(p_spoof, chain.channel, manifest)
     return {
         "detector": difference(fused, chain, manifest["prior_spoof"]),
-        "detector, verdicts": float(sum(a != b for a, b in zip(*verdicts, strict=True))),
+        "detector, verdicts": float(sum(a != b for a, b in zip(ours, theirs, strict=True))),
     }
+
+
+def _window_verdicts(
+    p_spoof: AnyFloats, channel: AnyFloats | None, manifest: Mapping[str, Any]
+) -> list[str]:
+    """Return the verdict on each window, by the thresholds of its channel."""
+    thresholds = manifest["thresholds"]
+    if channel is None:
+        return [verdict_of(p, thresholds) for p in p_spoof.tolist()]
+    names = [manifest["channels"][number]["name"] for number in channel.argmax(axis=1).tolist()]
+    own = [{**thresholds, **thresholds["channels"].get(name, {})} for name in names]
+    return [verdict_of(p, ends) for p, ends in zip(p_spoof.tolist(), own, strict=True)]
 
 
 def difference(
     fused: Mapping[str, NDArray[np.float32]], chain: WindowScores, prior_spoof: float
 ) -> float:
-    """Return the largest difference of any probability between a fused graph and its chain.
+    """Return the largest difference of any number between a fused graph and its chain.
 
     Parameters
     ----------
@@ -283,6 +293,8 @@ def difference(
     p_spoof = p_spoof_of(chain.llr, prior_spoof)
     sources = {"p_spoof": p_spoof, "stack": chain.stack, "channel": chain.channel}
     found = [largest(fused[name], source) for name, source in sources.items() if source is not None]
+    if chain.distance is not None:  # 0 or more, without an upper end: compared as d / (1 + d)
+        found.append(largest(*(d / (1 + d) for d in (fused["distance"], chain.distance))))
     asked = ~np.isnan(chain.models)
     if not np.array_equal(asked, ~np.isnan(fused["models"])):
         return float("nan")

@@ -5,6 +5,7 @@ outputs of frames, float32 [batch, n_frames, n_features]. It is known by its has
 shipped bundle or in the home. `bonafide.features.pooling` builds with it.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from bonafide.errors import ConfigError
 
 SHIPPED_ENCODER = "shipped"
 _FLOAT = "tensor(float)"
+HASH = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,10 @@ def read_encoder(path: Path) -> EncoderSpec:
     except OSError as error:
         raise ConfigError("no_encoder", f"{path}: cannot be read: {error.strerror}") from error
     try:
-        session = onnxruntime.InferenceSession(path)
+        session = onnxruntime.InferenceSession(path.read_bytes())  # whole: without files beside it
     except Exception as error:  # onnxruntime's errors have no class of their own
-        raise ConfigError("bad_encoder", f"{path}: no ONNX file that runs: {error}") from error
+        message = f"{path}: no ONNX file that runs by itself: {error}"
+        raise ConfigError("bad_encoder", message) from error
     inputs = {value.name: (value.type, len(value.shape)) for value in session.get_inputs()}
     if inputs != {"waveform": (_FLOAT, 2)}:
         raise ConfigError(
@@ -73,7 +76,7 @@ def read_encoder(path: Path) -> EncoderSpec:
     outputs = {}
     for value in session.get_outputs():
         size = value.shape[-1] if value.shape else None
-        if value.type != _FLOAT or len(value.shape) != 3 or not isinstance(size, int):
+        if value.type != _FLOAT or len(value.shape) != 3 or not isinstance(size, int) or not size:
             raise ConfigError(
                 "bad_encoder",
                 f"{path}: output {value.name}, {value.type} {value.shape}: must be float32 "
@@ -134,8 +137,14 @@ def find_encoder(root: Path, ref: str) -> EncoderSpec:
     """
     if ref == SHIPPED_ENCODER:
         return read_encoder(_shipped())
-    known = _kept(root, ref)
-    return read_encoder(known) if known.exists() else keep_encoder(root, Path(ref))
+    if HASH.fullmatch(ref) and _kept(root, ref).exists():
+        return read_encoder(_kept(root, ref))
+    return keep_encoder(root, Path(ref))
+
+
+def is_kept(root: Path, path: Path) -> bool:
+    """Return whether the home has an encoder already; errors are those of `read_encoder`."""
+    return _kept(root, read_encoder(path).sha256).exists()
 
 
 def encoder_path(spec: EncoderSpec, root: Path) -> Path:

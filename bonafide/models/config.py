@@ -120,8 +120,8 @@ class FitConfig(Section):
     networks, which take a fixed number of steps and average their weights over the last of them.
     """
 
-    crop_weight: float = Field(0.5, ge=0.0)
-    augmentation_weight: float = Field(0.0, ge=0.0)
+    crop_weight: float = Field(0.5, ge=0.0, allow_inf_nan=False)
+    augmentation_weight: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     feature_weights: dict[str, FeatureWeights] = Field(default_factory=default_feature_weights)
 
     epochs: int = Field(70, ge=1)

@@ -299,7 +299,9 @@ def build_adapted(
     left_out = (*WORKED_OUT, *OF_PARENT)
     kept = {key: value for key, value in parent.manifest.items() if key not in left_out}
     thresholds = {key: bar for key, bar in kept["thresholds"].items() if key != PARTS_FROM}
-    manifest = {**kept, "thresholds": thresholds, **entries}
+    stages = [{**stage, "channel_errors": {}} for stage in kept["stages"]]
+    stages = [{**stage, "thresholds": thresholds} for stage in stages]
+    manifest = {**kept, "stages": stages, "thresholds": thresholds, **entries}
     rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_CLIPS).astype(np.intp))
     parity = fused_parity(Bundle(folder, manifest), recordings, rows)
     require_parity(parity)

@@ -1,7 +1,8 @@
 """The configuration of a training run: YAML in, validated values out."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from pydantic import (
 
 from bonafide.channel import CLEAN
 from bonafide.errors import ConfigError
-from bonafide.features.encoder import find_encoder
+from bonafide.features.encoder import HASH, SHIPPED_ENCODER, find_encoder, is_kept
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.models import NAME, TAKEN, family, family_of
@@ -51,10 +52,17 @@ class FoldsConfig(Section):
         if not isinstance(of, str):
             return of
         try:
-            with Path((info.context or {}).get("folder", ""), of).open(newline="") as file:
-                return {row["source"]: row["fold"] for row in csv.DictReader(file)}
+            path = Path((info.context or {}).get("folder", ""), of)
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                pairs = [(row["source"], row["fold"]) for row in csv.DictReader(file)]
         except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
             raise ValueError(f"no CSV file with the columns source and fold: {error!r}") from error
+        if not pairs:
+            raise ValueError(f"{path} names no source")
+        twice = [source for source, n in Counter(source for source, _ in pairs).items() if n > 1]
+        if twice:
+            raise ValueError(f"{path} names {', '.join(twice[:3])} more than once")
+        return dict(pairs)
 
     @model_validator(mode="after")
     def _numbered(self) -> "FoldsConfig":
@@ -103,8 +111,12 @@ class AugmentationConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _of_a_number(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not isinstance(values.get("count"), int):
+        if not isinstance(values, Mapping) or "count" not in values:
             return values
+        if "channels" in values or type(values["count"]) is not int or values["count"] < 0:
+            raise ValueError(
+                f"count={values['count']!r}: must be 0 or more, and stand alone; channels says more"
+            )
         names = [COUNTED[number % len(COUNTED)] for number in range(values["count"])]
         rest = {key: value for key, value in values.items() if key != "count"}
         return {"channels": {name: names.count(name) for name in COUNTED}, **rest}
@@ -112,12 +124,18 @@ class AugmentationConfig(Section):
     @field_validator("channels")
     @classmethod
     def _known(cls, channels: dict[str, int]) -> dict[str, int]:
-        from bonafide.training.channels import CHANNELS  # imports codecs
-
-        unknown = [name for name in channels if CHANNELS.find(name) is None]
-        if unknown:
-            raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(CHANNELS.names())}")
+        _known_channels(channels)
         return channels
+
+
+def _known_channels(names: Iterable[str]) -> list[str]:
+    """Return names of channels; raise if one of them is not known."""
+    from bonafide.training.channels import CHANNELS  # imports codecs
+
+    listed = list(names)
+    if unknown := [name for name in listed if CHANNELS.find(name) is None]:
+        raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(CHANNELS.names())}")
+    return listed
 
 
 def default_models(encoder: bool = False) -> dict[str, ModelConfig]:
@@ -169,6 +187,11 @@ class CascadeConfig(Section):
     share: float = Field(0.4, ge=0.0, le=1.0)
     clean_from: float = Field(0.5, ge=0.0, le=1.0)
     spared: tuple[str, ...] = (CLEAN, "codec")
+
+    @field_validator("spared")
+    @classmethod
+    def _known(cls, spared: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known_channels(spared))
 
 
 class CostsConfig(Section):
@@ -297,10 +320,20 @@ class Config(Section):
     @classmethod
     def _with_encoder(cls, features: dict[str, Any]) -> dict[str, Any]:
         """Replace what a user calls an encoder by what it is."""
-        if not isinstance(features.get(ENCODER), str):
+        named = features.get(ENCODER)
+        if isinstance(named, Mapping):
+            _encoder_of(named)
+        elif named is not None and not isinstance(named, str):
+            raise ValueError(f"encoder={named!r}: must be shipped, a sha256 or a file")
+        if not isinstance(named, str):
             return features
         try:
-            return {**features, ENCODER: asdict(find_encoder(home(), features[ENCODER]))}
+            known = named == SHIPPED_ENCODER or HASH.fullmatch(named)
+            if not known and not is_kept(home(), Path(named)):
+                from bonafide.features.encoder_trial import try_encoder  # imports onnx
+
+                try_encoder(Path(named), FeatureSpec().window_samples)
+            return {**features, ENCODER: asdict(find_encoder(home(), named))}
         except ConfigError as error:
             raise ValueError(error.message) from error
 
@@ -310,6 +343,11 @@ class Config(Section):
         """Validate each base model's section against its family's own `Config`."""
         if not isinstance(sections, Mapping):
             return sections
+        alike = [
+            name for name, n in Counter(str(name).casefold() for name in sections).items() if n > 1
+        ]
+        if alike:  # each becomes a file, and some file systems take them for one
+            raise ValueError(f"{', '.join(alike)}: names must differ by more than case")
         return {name: _section_of(name, section) for name, section in sections.items()}
 
     @model_validator(mode="after")
@@ -337,6 +375,15 @@ class Config(Section):
         return self
 
 
+def _encoder_of(values: Mapping[str, Any]) -> None:
+    """Require what an `EncoderSpec` is written to JSON as."""
+    outputs = values.get("outputs")
+    sizes = list(outputs.values()) if isinstance(outputs, Mapping) else []
+    digest = isinstance(values.get("sha256"), str) and set(values) == {"sha256", "outputs"}
+    if not (digest and sizes and all(type(size) is int and size > 0 for size in sizes)):
+        raise ValueError(f"encoder={values!r:.80}: must be shipped, a sha256 or a file")
+
+
 def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return values with keys by their new names; one that stands under both is left, an error."""
     fits = {old: new for old, new in names.items() if new not in values}
@@ -362,6 +409,8 @@ def _section_of(name: str, section: Any) -> Any:
             f"{', '.join(TAKEN)}"
         )
     try:
+        if isinstance(values, Mapping) and not isinstance(values.get("family", ""), str):
+            raise ValueError(f"models.{name}.family={values['family']!r}: must be a name")
         chosen = family_of(str(name), values) if isinstance(values, Mapping) else family(str(name))
         return chosen.Config.model_validate(values)
     except ValidationError as error:

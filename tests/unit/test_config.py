@@ -62,7 +62,10 @@ class TestAugmentation:
             ({"channels": {"radio": 1}}, "names radio: must be clean, telephone, noise"),
             ({"channels": {"opus": -1}}, r"channels\.opus: .*greater than or equal to 0"),
             ({"channels": {"opus": 17}}, r"channels\.opus: .*less than or equal to 16"),
-            ({"count": "many"}, r"augmentation\.count: is no setting"),
+            ({"count": "many"}, "count='many': must be 0 or more, and stand alone"),
+            ({"count": -3}, "count=-3: must be 0 or more"),
+            ({"count": True}, "count=True: must be 0 or more"),
+            ({"count": 3, "channels": {"clean": 1}}, "count=3: must be 0 or more, and stand alone"),
             ({"shares": {"noise": 1}}, r"augmentation\.shares: is no setting"),
         ],
     )
@@ -139,7 +142,8 @@ def test_sections_are_frozen() -> None:
 
 class TestFolds:
     def test_a_file_lies_beside_the_configuration(self, tmp_path: Path) -> None:
-        (tmp_path / "folds.csv").write_text("source,fold,note\na,0,x\nb,1,\nc,2,\nd,-1,\n")
+        text = "source,fold,note\na,0,x\nb,1,\nc,2,\nd,-1,\n"
+        (tmp_path / "folds.csv").write_text(text, encoding="utf-8-sig")  # as Excel writes it
         path = tmp_path / "config.yaml"
         path.write_text("folds: {count: 3, of: folds.csv}")
         config = read_config(path)
@@ -152,6 +156,9 @@ class TestFolds:
             ("source,fold\na,0\nb,1\n", r"of names folds \[0, 1\]: must be 0 to 2"),
             ("source,fold\na,0\nb,1\nc,3\n", r"must be 0 to 2, as count says"),
             ("source,fold\na,one\n", "folds.of.a: Input should be a valid integer"),
+            ("source,fold\na,0\nb,1\na,2\n", "folds.csv names a more than once"),
+            ("", "folds.csv names no source"),
+            ("source,fold\n", "folds.csv names no source"),
             ("speaker,fold\na,0\n", "folds.of: no CSV file with the columns source and fold"),
             (None, "folds.of: no CSV file with the columns source and fold"),
         ],
@@ -163,3 +170,42 @@ class TestFolds:
         path.write_text("folds: {count: 3, of: folds.csv}")
         with pytest.raises(ConfigError, match=problem):
             read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"cascade": {"spared": ["nope"]}},
+            r"cascade\.spared: names nope: must be clean, telephone",
+        ),
+        ({"models": {"robust": {"family": ["dense"]}}}, r"models\.robust\.family=\['dense'\]"),
+        ({"models": {"Gru": None, "gru": None}}, "gru: names must differ by more than case"),
+        ({"fit": {"crop_weight": float("inf")}}, r"fit\.crop_weight: .*finite"),
+        ({"features": {"encoder": 5}}, "encoder=5: must be shipped, a sha256 or a file"),
+        ({"features": {"encoder": {"sha256": 3, "outputs": {"a": "b"}}}}, "must be shipped"),
+        ({"features": {"encoder": {"sha256": "x", "outputs": {"a": -3}}}}, "must be shipped"),
+        ({"features": {"encoder": 300 * "a"}}, "cannot be read: File name too long"),
+    ],
+)
+def test_wrong_values_are_one_clear_error(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        parse_config(values, "x")
+    assert error.value.code == "bad_config"
+
+
+def test_an_encoder_in_a_file_is_tried_before_it_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
+    path, tried = tmp_path / "tiny.onnx", []
+    tiny_encoder(path)
+
+    def refuse(*given: Any) -> None:
+        tried.append(given)
+        raise ConfigError("bad_encoder", "it moves beside a loud window")
+
+    monkeypatch.setattr("bonafide.features.encoder_trial.try_encoder", refuse)
+    with pytest.raises(ConfigError, match="it moves beside a loud window"):
+        parse_config({"features": {"encoder": str(path)}}, "x")
+    assert tried and not list((tmp_path / "home").rglob("*.onnx"))
