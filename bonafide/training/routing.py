@@ -154,8 +154,9 @@ def distance(statistics: AnyFloats, directions: AnyFloats, centre: AnyFloats) ->
     statistics : ndarray of float, shape (n, n_statistics)
         Standardised.
     directions : ndarray of float, shape (n_statistics, n_directions)
-    centre : ndarray of float, shape (n_directions,)
         As `Router` has them.
+    centre : ndarray of float, shape (n_directions,)
+        Of known sound, along them.
 
     Returns
     -------
