@@ -43,11 +43,16 @@ def content_sha256(manifest: Mapping[str, Any]) -> str:
     >>> content_sha256({"prior_spoof": 0.5}) == content_sha256({"prior_spoof": 0.5, "version": "2"})
     True
     """
+    return hashlib.sha256(json.dumps(content_of(manifest), sort_keys=True).encode()).hexdigest()
+
+
+def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a manifest that its content hash is taken of."""
     content = {key: value for key, value in manifest.items() if key not in CIRCUMSTANCES}
     if "files" in content:
         files = content["files"].items()
         content["files"] = {name: seen for name, seen in files if name not in LINEAGE_FILES}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return content
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bonafide.artifact import Plain, file_sha256
 from bonafide.bundle import LINEAGE, MANIFEST, PARENT, ROWS, Bundle, write_bundle
 from bonafide.errors import BundleError
-from bonafide.lineage.rows import write_rows
+from bonafide.lineage.rows import hide, read_rows, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,3 +170,32 @@ def hand_down(folder: Path) -> None:
     for name in (LINEAGE, ROWS):
         if (folder / name).is_file():
             (folder / name).rename(folder / f"{PARENT}{name}")
+
+
+def publish(bundle: Bundle) -> Bundle:
+    """Hide in a bundle's lineage who was recorded, and where and in which run it was made.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its files of lineage are replaced; the content hash stays. Not an adapted one, which holds
+        its parent's too.
+
+    Returns
+    -------
+    Bundle
+        As written; a recording can still be looked for, by its hash or by the end of its path.
+
+    Raises
+    ------
+    BundleError
+        ``no_record`` for a bundle without lineage, or an adapted one.
+    """
+    lineage = read_lineage(bundle)
+    if lineage is None or bundle.is_adapted:
+        raise BundleError("no_record", f"{bundle.folder}: must hold lineage, and not be adapted")
+    rows = read_rows(bundle)
+    corpus = {key: value for key, value in lineage.corpus.items() if key != "root"}
+    hidden = replace(lineage, run={}, corpus={**corpus, "names": HIDDEN})
+    manifest = {**bundle.manifest, "zenml": {}}
+    return write_lineage(bundle.folder, manifest, hidden, rows if lineage.is_hidden else hide(rows))

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bonafide.bundle import ROWS, Bundle
+from bonafide.bundle import PARENT, ROWS, Bundle
 from bonafide.corpora.schema import COLUMNS, UNKNOWN
+from bonafide.errors import BundleError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,6 +142,46 @@ def find_rows(bundle: Bundle, wanted: Mapping[str, Sequence[str]], prefix: str =
         found |= within.to_numpy()
     rows = np.flatnonzero(found)
     return read_rows(bundle, None, prefix).take(rows) if len(rows) else schema().empty_table()
+
+
+def every_row(bundle: Bundle) -> "pa.Table":
+    """Return every row that a bundle goes back to: its own and, of an adapted one, its parent's.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Any.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``bundle``, whose corpus a row is of, before the columns of `schema`; hashes in hexadecimal
+        digits.
+
+    Raises
+    ------
+    BundleError
+        ``no_rows`` for a bundle that does not hold them.
+    """
+    import pyarrow as pa
+
+    identities = {"": bundle.identity, PARENT: bundle.manifest.get("parent", {})}
+    tables = []
+    for prefix, identity in identities.items():
+        if not (bundle.folder / f"{prefix}{ROWS}").is_file():
+            continue
+        rows = read_rows(bundle, None, prefix)
+        for name in HASHES:
+            digits = [value and value.hex() for value in rows[name].to_pylist()]
+            column = pa.array(digits, pa.string())
+            rows = rows.set_column(rows.column_names.index(name), name, column)
+        of = pa.array(["{name}:{version}".format(**identity)] * len(rows), pa.string())
+        tables.append(rows.add_column(0, "bundle", of))
+    if not tables:
+        raise BundleError(
+            "no_rows", f"{bundle.folder}: {ROWS} is missing: made before rows were kept in bundles"
+        )
+    return pa.concat_tables(tables)
 
 
 def plain_rows(rows: "pa.Table") -> list[dict[str, Any]]:

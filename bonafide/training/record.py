@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bonafide.artifact import Artifact, sha256_of
 from bonafide.bundle import Bundle
-from bonafide.corpora.schema import COLUMNS
+from bonafide.corpora.schema import COLUMNS, Row
 from bonafide.home import scratch
 from bonafide.lineage.code import code_version, environment
 from bonafide.lineage.record import Lineage, Step, write_lineage
@@ -85,7 +85,7 @@ def used_rows(recordings: Recordings, quarantine: Quarantine, held_out: Mask) ->
     aside = {each.row: each for each in quarantine.rejected}
     kept = [row for row in range(len(recordings.corpus) + len(aside)) if row not in aside]
     files = recordings.file_sha256.tolist() or [""] * len(kept)
-    rows = [
+    rows: list[tuple[int, Row, str, str | None, str, str]] = [
         (row, entry, HELD_OUT if out else TRAINING, None, file, sound)
         for row, entry, out, file, sound in zip(
             *(kept, recordings.corpus, held_out.tolist(), files, recordings.sha256.tolist()),
