@@ -113,7 +113,12 @@ def hide(rows: "pa.Table") -> "pa.Table":
     return rows
 
 
-def find_rows(bundle: Bundle, wanted: Mapping[str, Sequence[str]], prefix: str = "") -> "pa.Table":
+def find_rows(
+    bundle: Bundle,
+    wanted: Mapping[str, Sequence[str]],
+    columns: Sequence[str],
+    prefix: str = "",
+) -> "pa.Table":
     """Return the rows that hold one of some values.
 
     Parameters
@@ -122,13 +127,15 @@ def find_rows(bundle: Bundle, wanted: Mapping[str, Sequence[str]], prefix: str =
         One with rows.
     wanted : mapping of str to sequence of str
         Column -> what to look for in it, hashes in hexadecimal digits; one of them suffices.
+    columns : sequence of str
+        What to return of the rows.
     prefix : str
         As in `read_rows`.
 
     Returns
     -------
     pyarrow.Table
-        Of `schema`, in the order of the corpus.
+        In the order of the corpus; often empty.
     """
     import numpy as np
     import pyarrow as pa
@@ -140,8 +147,9 @@ def find_rows(bundle: Bundle, wanted: Mapping[str, Sequence[str]], prefix: str =
         values = [bytes.fromhex(text) for text in texts] if name in HASHES else list(texts)
         within = pc.is_in(searched[name], value_set=pa.array(values, searched[name].type))
         found |= within.to_numpy()
-    rows = np.flatnonzero(found)
-    return read_rows(bundle, None, prefix).take(rows) if len(rows) else schema().empty_table()
+    if not found.any():
+        return pa.table({name: [] for name in columns})
+    return read_rows(bundle, list(columns), prefix).take(np.flatnonzero(found))
 
 
 def every_row(bundle: Bundle) -> "pa.Table":

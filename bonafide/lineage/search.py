@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHA256 = re.compile("[0-9a-f]{64}")
 DIGITS = re.compile("[0-9a-f]{8,64}")  # as for bundles
-SHOWN = ("path", "label", "source", "speaker", "use", "reason")
+SHOWN = ("row", "path", "label", "source", "speaker", "use", "reason")
 Wanted: TypeAlias = Callable[[Lineage], Mapping[str, list[str]]]
 
 
@@ -48,14 +48,14 @@ def made_from_recording(root: Path, recording: str) -> Node:
     path, is_there = Path(recording), Path(recording).is_file()
     if SHA256.fullmatch(recording) and not is_there:
         columns = {"file_sha256": [recording], "sound_sha256": [recording]}
-        return _forward(f"recording {recording}", {}, root, lambda _: columns, _rows_of)
+        return _forward(f"recording {recording}", {}, root, lambda _: columns, SHOWN, _rows_of)
     content = {"file_sha256": [file_sha256(path)]} if is_there else {}
     facts = {"sha256": content["file_sha256"][0]} if content else {}
 
     def named(lineage: Lineage) -> Mapping[str, list[str]]:
         return {**content, "path": _names(path, recording, lineage)}
 
-    return _forward(f"recording {recording}", facts, root, named, _rows_of)
+    return _forward(f"recording {recording}", facts, root, named, SHOWN, _rows_of)
 
 
 def _names(path: Path, text: str, lineage: Lineage) -> list[str]:
@@ -71,7 +71,7 @@ def _names(path: Path, text: str, lineage: Lineage) -> list[str]:
 def _rows_of(rows: "pa.Table") -> tuple[dict[str, Any], list[Node]]:
     plain = plain_rows(rows)
     return {"heard": any(row["use"] != SET_ASIDE for row in plain)}, [
-        Node(f"row {row['row'] + 2}", {key: row[key] for key in SHOWN if row[key] is not None})
+        Node(f"row {row.pop('row') + 2}", {key: row[key] for key in row if row[key] is not None})
         for row in plain
     ]
 
@@ -100,7 +100,7 @@ def made_from_files(root: Path, name: str, files: Iterable[str]) -> Node:
     """
     wanted = {"file_sha256": sorted(set(files))}
     facts = {"files": len(wanted["file_sha256"])}
-    return _forward(f"corpus {name}", facts, root, lambda _: wanted, _numbers)
+    return _forward(f"corpus {name}", facts, root, lambda _: wanted, ("use",), _numbers)
 
 
 def _numbers(rows: "pa.Table") -> tuple[dict[str, Any], list[Node]]:
@@ -113,6 +113,7 @@ def _forward(
     facts: Mapping[str, Any],
     root: Path,
     wanted: Wanted,
+    columns: Sequence[str],
     describe: Callable[["pa.Table"], tuple[dict[str, Any], list[Node]]],
 ) -> Node:
     """Ask the rows of each bundle, and those of its parent, for what is wanted of them."""
@@ -123,7 +124,7 @@ def _forward(
             silent.append(Node(f"{full_name(bundle)} does not tell all that it was made from"))
         for prefix, lineage in told:
             require_unaltered(bundle, f"{prefix}{ROWS}")
-            if len(rows := find_rows(bundle, wanted(lineage), prefix)):
+            if len(rows := find_rows(bundle, wanted(lineage), columns, prefix)):
                 about, shown = describe(rows)
                 through = {"through": "the bundle that it was adapted from"} if prefix else {}
                 about = {"sha256": bundle.manifest["sha256"], **about, **through}

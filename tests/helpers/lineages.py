@@ -77,6 +77,7 @@ def keep_with_lineage(
     n_held_out: int = 0,
     aside: Sequence[Rejected] = (),
     run: str = "first",
+    made: str = "trained",
     hashes: Sequence[str] | None = None,
 ) -> Bundle:
     """Keep a bundle that was made from a corpus; the last rows of it are held out."""
@@ -85,8 +86,8 @@ def keep_with_lineage(
     rows = used_rows(recordings, Quarantine(aside, len(corpus) + len(aside)), held_out)
     named = {"run": run, "run_id": f"id of {run}"}
     config = parse_config({"name": "mine", "seed": 7}, "test")
-    made = lineage_of("trained", recordings, rows, run=named, steps=STEPS, config=config)
+    lineage = lineage_of(made, recordings, rows, run=named, steps=STEPS, config=config)
     candidate = candidate_of(work, str(corpus.root))
-    entries = {"zenml": named, "created": f"2026-01-01, {run}", "code": made.code}
-    with with_lineage(root, candidate, made, rows) as recorded:
+    entries = {"zenml": named, "created": "2026-01-01", "code": lineage.code}
+    with with_lineage(root, candidate, lineage, rows) as recorded:
         return keep(root, recorded, entries, "# mine")
