@@ -100,9 +100,9 @@ def _of_lineage(lineage: Lineage) -> list[Node]:
         Node("own clips" if lineage.made == "adapted" else "corpus", about | use),
         *([Node("config", {"name": lineage.config["name"]}, [seeds])] if lineage.config else []),
         _code(lineage.code),
-        Node("environment", surroundings | {"packages": len(installed)}),
+        *([Node("environment", surroundings | {"packages": len(installed)})] if installed else []),
         Node(
-            "run " + lineage.run.get("run", "without an orchestrator"),
+            f"run {lineage.run['run']}" if "run" in lineage.run else "run",
             {key: value for key, value in lineage.run.items() if key != "run"},
             [_step(step) for step in lineage.steps],
         ),

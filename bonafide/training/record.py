@@ -121,6 +121,16 @@ def seeds_of(config: Config) -> dict[str, int]:
     }
 
 
+def corpus_facts(recordings: Recordings, rows: "pa.Table") -> dict[str, Any]:
+    """Return what `Lineage.corpus` holds of recordings and of all rows of their corpus."""
+    return {
+        "root": str(recordings.corpus.root),
+        "rows_sha256": recordings.rows_sha256,
+        "use": {each["values"]: each["counts"] for each in rows["use"].value_counts().to_pylist()},
+        "names": "plain",
+    }
+
+
 def lineage_of(
     made: str,
     recordings: Recordings,
@@ -151,23 +161,17 @@ def lineage_of(
     -------
     Lineage
     """
-    use = {each["values"]: each["counts"] for each in rows["use"].value_counts().to_pylist()}
-    has_hashes = rows["file_sha256"].null_count == 0
+    unread = "hashes of some files, which could not be read"
     return Lineage(
         made=made,
         run={"ended": datetime.now(UTC).isoformat(timespec="seconds"), **(run or {})},
         steps=list(steps),
-        corpus={
-            "root": str(recordings.corpus.root),
-            "rows_sha256": recordings.rows_sha256,
-            "use": use,
-            "names": "plain",
-        },
+        corpus=corpus_facts(recordings, rows),
         config=config.model_dump(mode="json") if config else {},
         seeds=seeds_of(config) if config else {},
         code=code_version(),
         environment=environment(),
-        missing=[] if has_hashes else ["hashes of some files, which could not be read"],
+        missing=[unread] if rows["file_sha256"].null_count else [],
     )
 
 
