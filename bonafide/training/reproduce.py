@@ -1,9 +1,9 @@
 """Make a bundle again from its own lineage, and compare.
 
-    python -m bonafide.training.reproduce BUNDLE CORPUS_ROOT HOME
+    python -m bonafide.training.reproduce BUNDLE CORPUS_ROOT HOME [PARENT]
 
 is what runs in a process of its own, by the code that made the bundle: it trains what BUNDLE says
-into HOME.
+into HOME, or adapts PARENT.
 """
 
 import os
@@ -20,7 +20,7 @@ import bonafide
 from bonafide.artifact import Plain, file_sha256
 from bonafide.bundle import ROWS, Bundle, content_of, read_bundle
 from bonafide.corpora.schema import COLUMNS, Corpus, Row
-from bonafide.errors import BonafideError, BundleError, CorpusError
+from bonafide.errors import BonafideError, BundleError, CorpusError, printable
 from bonafide.home import DEMO, find_bundle, home, kept_bundles
 from bonafide.lineage.code import CHANGES, TOP, code_hashes, environment, whole_sha256
 from bonafide.lineage.record import Lineage, read_lineage
@@ -213,19 +213,29 @@ def _changed_packages(lineage: Lineage) -> list[str]:
     ]
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Train what a bundle's lineage says: the bundle, its corpus's root, a home, its parent."""
+def main(arguments: Sequence[str]) -> int:
+    """Train what a bundle's lineage says, and return the exit code."""
     end_with_parent(signal.SIGTERM)
-    folder, corpus_root, own, *parent = map(Path, arguments)
+    try:
+        _train(*map(Path, arguments))
+    except BonafideError as error:
+        print(printable(f"{error.code}: {error.message}"), file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _train(folder: Path, corpus_root: Path, own: Path, parent: Path | None = None) -> None:
     bundle = read_bundle(folder)
     rows = plain_rows(read_rows(bundle, list(COLUMNS)))
     corpus = Corpus(corpus_root, [Row(**row) for row in rows])
     if parent:
-        bonafide.adapt(corpus, parent[0], name=bundle.identity["name"], root=own)
+        bonafide.adapt(corpus, parent, name=bundle.identity["name"], root=own)
     else:
         lineage = _require_record(bundle)
         bonafide.train(parse_config(lineage.config, str(folder)), corpus, root=own)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
