@@ -1,4 +1,4 @@
-"""Lineage of a run as ZenML did it: back to every row and forward, with ZenML's records and without."""
+"""Lineage of a run as ZenML did it: back and forward, with ZenML's records and without."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def test_back_to_every_row_and_forward_from_each(trained: Trained) -> None:
     assert tree["name"] == "bundle tiny:1"
     run = child(tree, "run ")
     steps = {step["name"].removeprefix("step "): step["children"] for step in run["children"]}
-    assert list(steps)[0] == "ingest" and set(steps) == set(STEPS)
+    assert next(iter(steps)) == "ingest" and set(steps) == set(STEPS)
     assert all(len(made["facts"]["sha256"]) == 64 for each in steps.values() for made in each)
     corpus = child(tree, "corpus")["facts"]
     assert corpus["training"] + corpus["held_out"] == 60 - len(trained.broken)
