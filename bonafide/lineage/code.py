@@ -62,7 +62,7 @@ def code_version() -> dict[str, Any]:
     if (TOP / ".git").exists() and shutil.which("git"):
         commit, changed = (
             subprocess.run(["git", "-C", str(TOP), *words], capture_output=True, text=True)
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", *PACKAGES))
         )
         if commit.returncode == 0:
             found["commit"] = commit.stdout.strip() + (CHANGES if changed.stdout else "")
