@@ -3,6 +3,7 @@
 import platform
 import shutil
 import subprocess
+import sys
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def environment() -> dict[str, Any]:
     dict
         ``python``, ``platform``, and in ``packages`` the version of each installed distribution.
     """
-    versions = {found.name.lower(): found.version for found in distributions() if found.name}
+    # Setuptools, once it is imported, adds copies of its own that nothing else imports.
+    path = [folder for folder in sys.path if not folder.endswith("_vendor")]
+    found = [each for each in distributions(path=path) if each.name]
+    versions = {each.name.lower(): each.version for each in reversed(found)}  # the first counts
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

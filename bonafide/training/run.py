@@ -1,6 +1,6 @@
 """The whole training job without an orchestrator: from corpora to a bundle that is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 from typing import Any
@@ -161,18 +161,30 @@ def _candidate(
         config=config,
         progress=progress("judge"),
     )
-    learned = ("recordings", "features", "folds")
-    steps += [
-        step_of("audit", ("recordings", "folds"), audit=audit),
-        *(step_of(f"train_{base.name}", learned, fitted=base) for base in fitted),
-        step_of("scale", ("features", "folds"), scaler=scaler),
-        step_of("route", (*learned, "scaler"), router=router),
-        step_of("stack", (*learned, "fitted", "router"), stages=stages),
-        step_of("calibrate", (*learned, "stages", "router"), rules=rules),
-        step_of("export", EXPORTED, candidate=candidate, parity=parity),
-        step_of("evaluate", JUDGED, judgement=judgement),
-    ]
+    made = {"audit": audit, "scaler": scaler, "router": router, "stages": stages, "rules": rules}
+    made |= {"candidate": candidate, "parity": parity, "judgement": judgement}
+    steps += _steps(fitted, made)
     return candidate, judgement
+
+
+def _steps(fitted: Sequence[FittedBase], made: Mapping[str, Any]) -> list[Step]:
+    """Return the record of the steps after extraction: what they took, by name, and made."""
+    learned = ("recordings", "features", "folds")
+    taken = {
+        "audit": ("recordings", "folds"),
+        "scaler": ("features", "folds"),
+        "router": (*learned, "scaler"),
+        "stages": (*learned, "fitted", "router"),
+        "rules": (*learned, "stages", "router"),
+        "candidate": EXPORTED,
+        "judgement": JUDGED,
+    }
+    names = {"audit": "audit", "scaler": "scale", "router": "route", "stages": "stack"}
+    names |= {"rules": "calibrate", "candidate": "export", "judgement": "evaluate"}
+    outputs = {key: {key: made[key]} for key in taken}
+    outputs["candidate"]["parity"] = made["parity"]
+    rest = [step_of(names[key], taken[key], **outputs[key]) for key in taken]
+    return [*(step_of(f"train_{base.name}", learned, fitted=base) for base in fitted), *rest]
 
 
 def _fit_side_by_side(

@@ -22,7 +22,13 @@ from bonafide.cli.root import cli, main
 from bonafide.corpora.schema import COLUMNS, UNKNOWN, Corpus, Row
 from bonafide.errors import BundleError
 from bonafide.home import find_bundle
-from bonafide.lineage.code import PACKAGES, code_hashes, code_version, whole_sha256
+from bonafide.lineage.code import (
+    PACKAGES,
+    code_hashes,
+    code_version,
+    environment,
+    whole_sha256,
+)
 from bonafide.lineage.graph import graph_of, lay_out, tree_graph
 from bonafide.lineage.page import lineage_page
 from bonafide.lineage.record import hand_down, publish, read_lineage
@@ -164,6 +170,20 @@ def test_the_hash_of_code_covers_names_and_contents_of_all_packages(tmp_path: Pa
     assert len({whole_sha256(each) for each in hashes}) == 3
     assert len({each["bonafide"] for each in hashes}) == 1
     assert code_version()["sha256"] == whole_sha256(code_hashes())
+
+
+def test_packages_are_those_that_would_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, version in (("first", "2"), ("second", "1"), ("x/_vendor", "0")):
+        about = tmp_path / folder / "numpy-0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Name: NumPy\nVersion: {version}\n")
+        if folder == "x/_vendor":
+            shutil.copytree(about, about.with_name("vendored-0.dist-info"))
+    folders = [str(tmp_path / name) for name in ("first", "second", "x/_vendor")]
+    monkeypatch.setattr(sys, "path", folders)
+    assert environment()["packages"] == {"numpy": "2"}
 
 
 # --- back -----------------------------------------------------------------------------------------
