@@ -14,7 +14,7 @@ What the demo made is in $(DEMO). To look at it, type here:
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide models list
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide score --format jsonl $(DEMO)/simulated
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide evaluate --corpus $(DEMO)/simulated
-  BONAFIDE_HOME=$(DEMO) ZENML_CONFIG_PATH="$$PWD/$(DEMO)/zenml" $(BIN)/bonafide models lineage
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide models lineage
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide serve
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide app
 endef

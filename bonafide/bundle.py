@@ -19,6 +19,9 @@ MANIFEST = "manifest.json"
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
+LINEAGE, ROWS = "lineage.json", "rows.parquet"  # see `bonafide.lineage`
+PARENT = "parent_"  # before these names, of an adapted bundle: those of the one it was made from
+LINEAGE_FILES = (LINEAGE, ROWS, PARENT + LINEAGE, PARENT + ROWS)
 
 
 def content_sha256(manifest: Mapping[str, Any]) -> str:
@@ -28,7 +31,7 @@ def content_sha256(manifest: Mapping[str, Any]) -> str:
     ----------
     manifest : mapping
         Every entry counts but `CIRCUMSTANCES`. The files' hashes are among the entries, so the
-        files are covered.
+        files are covered; not so `LINEAGE_FILES`, which tell of the run and decide nothing.
 
     Returns
     -------
@@ -40,8 +43,16 @@ def content_sha256(manifest: Mapping[str, Any]) -> str:
     >>> content_sha256({"prior_spoof": 0.5}) == content_sha256({"prior_spoof": 0.5, "version": "2"})
     True
     """
+    return hashlib.sha256(json.dumps(content_of(manifest), sort_keys=True).encode()).hexdigest()
+
+
+def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a manifest that its content hash is taken of."""
     content = {key: value for key, value in manifest.items() if key not in CIRCUMSTANCES}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    if "files" in content:
+        files = content["files"].items()
+        content["files"] = {name: seen for name, seen in files if name not in LINEAGE_FILES}
+    return content
 
 
 @dataclass(frozen=True)

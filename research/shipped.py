@@ -4,7 +4,8 @@
 
 Takes the bundle that a run with ``configs/shipped.yaml`` kept in a home, and replaces
 ``bonafide/shipped/default`` by it and ``bonafide/shipped/fast`` by its first stage alone, both
-under the version after the shipped one's. Needs the extra ``train``.
+under the version after the shipped one's. Lineage goes with both, with hashes for names. Needs the
+extra ``train``.
 """
 
 import argparse
@@ -12,11 +13,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bonafide.bundle import MANIFEST, Bundle, read_bundle, write_bundle
+from bonafide.bundle import LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle
+from bonafide.lineage.record import publish, read_lineage
 from bonafide.training.extraction import training_windows
 from bonafide.types import Waveform
 
@@ -45,6 +47,10 @@ def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Wa
     default = _renamed(bundle, version, license_file, draft / SHIPPED.name)
     fast = first_stage(default, draft / FAST, sound)
     for made in (default, fast):
+        if read_lineage(bundle):
+            for name in (LINEAGE, ROWS):
+                shutil.copyfile(bundle.folder / name, made.folder / name)
+            publish(write_bundle(made.folder, made.manifest))
         read_bundle(made.folder)
         target = root / made.folder.name
         shutil.rmtree(target, ignore_errors=True)

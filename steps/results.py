@@ -18,6 +18,7 @@ from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.stacking import Stage
 from steps.policy import cached_step
+from steps.record import recorded_steps
 
 
 @cached_step
@@ -67,6 +68,7 @@ def promote(
 ]:
     """Keep the candidate with metrics and card; put it into production if the gate lets it."""
     context = get_step_context()
+    run = context.pipeline_run
     bundle, decision = keep_and_promote(
         home(),
         candidate,
@@ -74,7 +76,8 @@ def promote(
         recordings,
         quarantine,
         config,
-        run={"run_id": str(context.pipeline_run.id), "run": context.pipeline_run.name},
+        run={"run_id": str(run.id), "run": run.name},
+        steps=recorded_steps(run),
     )
     context.model.log_metadata({"bundle": bundle.identity, "gate": decision.to_json()})
     reasons, compared = decision.reasons, decision.compared

@@ -56,8 +56,6 @@ def adapt(
 
 
 def _show_json(adapted: "Adapted", promoted: bool) -> None:
-    from dataclasses import asdict
-
     from bonafide.cli.terminal import show_json
 
     bundle = adapted.bundle
@@ -67,7 +65,10 @@ def _show_json(adapted: "Adapted", promoted: bool) -> None:
             "parent": bundle.manifest["parent"],
             "promoted": promoted,
             "adaptation": bundle.manifest["adaptation"],
-            "set_aside": [asdict(each) for each in adapted.quarantine.rejected],
+            "set_aside": [
+                {key: getattr(each, key) for key in ("row", "path", "code", "message")}
+                for each in adapted.quarantine.rejected
+            ],
             "notes": adapted.notes,
         }
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from bonafide.cli import options
-from bonafide.cli.orchestrator import prepare_zenml
+from bonafide.cli.lineage import lineage, reproduce
 
 model = click.argument("model", required=False, metavar="[REF]")
 
@@ -17,6 +17,10 @@ def models() -> None:
 
     REF is a bundle's name, name:version, sha256 (8 digits are enough) or folder.
     """
+
+
+for each in (lineage, reproduce):
+    models.add_command(each)
 
 
 @models.command("list")
@@ -57,31 +61,6 @@ def show(model: str | None, as_json: bool) -> None:
         show_json(manifest)
     else:
         show_values(f"bundle {manifest['name']}:{manifest['version']}", manifest)
-
-
-@models.command("lineage")
-@model
-@click.option(
-    "--corpus",
-    type=options.NamedPath(),
-    metavar="PATH|HASH",
-    help="a corpus, or the hash of its rows: show the bundles made from it instead",
-)
-@options.as_json
-def lineage(model: str | None, corpus: str | None, as_json: bool) -> None:
-    """Show where a bundle came from.
-
-    The tree goes from the bundle, the newest by default, back to its run, corpus and code.
-    """
-    prepare_zenml()
-    from bonafide.cli.terminal import show_json, show_tree
-    from pipelines.lineage import corpus_lineage, model_lineage
-
-    tree = corpus_lineage(corpus) if corpus else model_lineage(model)
-    if as_json:
-        show_json(tree)
-    else:
-        show_tree(tree)
 
 
 @models.command("encoder")

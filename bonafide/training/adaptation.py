@@ -27,6 +27,7 @@ from bonafide.export.candidate import fused_parity
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import find_bundle, home, is_demo, keep, promote, scratch
+from bonafide.lineage.record import hand_down
 from bonafide.process.pool import Progress
 from bonafide.training.clips import Clips, read_clips
 from bonafide.training.config import parse_config
@@ -41,7 +42,7 @@ from bonafide.training.final_layer import (
     measure_gain,
     nested_llr,
 )
-from bonafide.training.promotion import code_version
+from bonafide.training.record import lineage_of, used_rows, with_lineage
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.types import Floats, Ints
 
@@ -218,9 +219,14 @@ def _keep(
     """Write the new bundle and keep it."""
     entries = {"name": name, "version": "0", **_entries(parent, clips, fitted)}
     candidate = build_adapted(parent, fitted.layer, clips.recordings, draft, entries)
+    rows = used_rows(
+        clips.recordings, clips.quarantine, np.zeros(len(clips.recordings.corpus), np.bool_)
+    )
+    lineage = lineage_of("adapted", clips.recordings, rows)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    code = code_version()
-    return keep(root, candidate, {"created": created, "code": code}, _card(candidate, fitted.gain))
+    with with_lineage(root, candidate, lineage, rows) as recorded:
+        entries = {"created": created, "code": lineage.code}
+        return keep(root, recorded, entries, _card(candidate, fitted.gain))
 
 
 def _entries(parent: Bundle, clips: Clips, fitted: _Fitted) -> dict[str, Any]:
@@ -292,6 +298,7 @@ def build_adapted(
         ``parity_failed`` if the graph differs from its parts by over 1e-4, or a verdict differs.
     """
     shutil.copytree(parent.folder, folder)
+    hand_down(folder)
     adapter, detector = adapter_graph(layer), onnx.load(parent.graph_path("detector"))
     onnx.save(adapter, str(folder / f"{ADAPTER}.onnx"))
     adapted = adapted_graph(detector, adapter, parent.manifest["prior_spoof"])

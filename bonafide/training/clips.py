@@ -170,19 +170,17 @@ def read_clips(
     aside = {each.row for each in quarantine.rejected}
     usable_rows = [row for row in range(len(corpus)) if row not in aside]
     results = score_clips(bundle, recordings.corpus, progress=scored)
+    files = recordings.file_sha256.tolist() or [""] * len(usable_rows)
     failed = [
-        Rejected(row, corpus.rows[row].path, result.code, result.message)
-        for row, result in zip(usable_rows, results, strict=True)
+        Rejected(row, entry.path, result.code, result.message, entry, file)
+        for row, result, file in zip(usable_rows, results, files, strict=True)
+        for entry in [corpus.rows[row]]
         if isinstance(result, AudioError)
     ]
     rejected = sorted([*quarantine.rejected, *failed], key=lambda each: each.row)
     scores = [result for result in results if isinstance(result, ClipScores)]
     kept = np.array([isinstance(result, ClipScores) for result in results])
-    clips = Recordings(
-        recordings.corpus.take(np.flatnonzero(kept)),
-        recordings.sha256[kept],
-        recordings.measures[kept],
-    )
+    clips = recordings.take(np.flatnonzero(kept))
     quarantine = replace(quarantine, rejected=rejected)
     _require_enough(clips.corpus, quarantine)
     return Clips(clips, ClipScores.join(scores), quarantine)

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from bonafide.artifact import sha256_of
 from bonafide.bundle import file_sha256
 from bonafide.corpora import read_corpus
-from bonafide.corpora.schema import join, require_both_labels
+from bonafide.corpora.schema import Corpus, join, require_both_labels
 from bonafide.display import reporter
 from bonafide.errors import AudioError, BonafideError, CorpusError
 from bonafide.home import home
@@ -56,16 +56,46 @@ def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool 
     named = [Path(path).resolve() for path in corpora]
     corpus = join([read_corpus(path, corpus_format) for path in named])
     require_both_labels(corpus, ", ".join(corpora))
-    memory = home() / "hashes" / f"{sha256_of(*map(str, named))[:12]}.json"
-    paths = [str(corpus.audio_path(row)) for row in corpus]
-    known = {} if verify else _remembered(memory)
-    found = _hash_files(paths, known, reporter("hash"))
-    if found != known:
-        _remember(memory, found)
+    found = _file_hashes(named, corpus, verify)
     digest = hashlib.sha256(corpus.to_csv().encode(errors="surrogateescape"))
-    for path in paths:  # a missing one is set aside later
+    for path in (str(corpus.audio_path(row)) for row in corpus):  # a missing one is set aside later
         digest.update(found[path][1].encode() if path in found else b"-")
     return digest.hexdigest()
+
+
+def file_hashes(corpus: str, corpus_format: str | None = None) -> list[str]:
+    """Return the SHA-256 of each file of a corpus that can be read; those that are known are kept.
+
+    Parameters
+    ----------
+    corpus : str
+        Manifest or folder.
+    corpus_format : str or None
+        Name of its reader; None to recognise it.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    CorpusError
+        If the corpus cannot be read.
+    """
+    named = Path(corpus).resolve()
+    rows = read_corpus(named, corpus_format)
+    found = _file_hashes([named], rows, verify=False)
+    return [sha256 for _, sha256 in found.values()]
+
+
+def _file_hashes(named: Sequence[Path], corpus: Corpus, verify: bool) -> Known:
+    """Return the stamp and the hash of each file, and remember them."""
+    memory = home() / "hashes" / f"{sha256_of(*map(str, named))[:12]}.json"
+    known = {} if verify else _remembered(memory)
+    found = _hash_files([str(corpus.audio_path(row)) for row in corpus], known, reporter("hash"))
+    if found != known:
+        _remember(memory, found)
+    return found
 
 
 def require_unchanged(expected: str, corpora: Sequence[str], corpus_format: str | None) -> None:

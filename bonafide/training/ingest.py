@@ -1,14 +1,17 @@
 """Ingestion: decode and measure every recording once; set unusable ones aside with a reason."""
 
+import contextlib
 import hashlib
 import re
 import stat
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import file_sha256
 from bonafide.audio import (
     FRAME_SAMPLES,
     MIN_SOUND_S,
@@ -141,10 +144,23 @@ def _printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\0")
 
 
-def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
+@dataclass(frozen=True)
+class _Examined:
+    """Hashes of a file and of its sound, with measures; or the reason not to use it."""
+
+    file_sha256: str = ""
+    sound_sha256: str = ""
+    measures: NDArray[np.float64] | None = None
+    error: AudioError | None = None
+
+
+def _examine(path: Path) -> _Examined:
     """Decode and measure one file; return, not raise, the reason not to use it."""
+    file_hash = ""
     try:
         size = require_file(path)
+        with contextlib.suppress(OSError):  # decoding says why it cannot be read
+            file_hash = file_sha256(path)
         stream = AudioStream(path, LIMITS)
         waveform = decode_stream(stream)
         if too_short(len(waveform)):
@@ -160,12 +176,13 @@ def _examine(path: Path) -> tuple[str, NDArray[np.float64]] | AudioError:
                 f"{MIN_SPEECH_S:g} s are needed",
             )
     except AudioError as error:
-        return error
-    return sound_sha256(waveform), measure(waveform, stream, size)
+        return _Examined(file_hash, error=error)
+    return _Examined(file_hash, sound_sha256(waveform), measure(waveform, stream, size))
 
 
-def _crashed(path: Path) -> AudioError:
-    return AudioError("decoder_crashed", f"{path}: the decoder crashed on it")
+def _crashed(path: Path) -> _Examined:
+    error = AudioError("decoder_crashed", f"{path}: the decoder crashed on it")
+    return _Examined(error=error)
 
 
 def _conflicts(rows: list[tuple[int, Row, str]]) -> dict[int, tuple[str, str]]:
@@ -216,30 +233,36 @@ def ingest(
     """
     require_both_labels(corpus, str(corpus.root))
     paths = [corpus.audio_path(row) for row in corpus]
-    found: dict[int, tuple[str, NDArray[np.float64]] | AudioError] = {}
+    found: dict[int, _Examined] = {}
     for number, result in map_parallel(_examine, paths, crashed=_crashed, workers=workers):
         found[number] = result
         progress(len(found), len(paths))
     usable: list[tuple[int, Row, str]] = []
-    rejected: list[Rejected] = []
+    reasons: dict[int, tuple[str, str]] = {}
     for number, row in enumerate(corpus):
-        result = found[number]
-        if isinstance(result, AudioError):
-            rejected.append(Rejected(number, _printable(row.path), result.code, result.message))
+        if error := found[number].error:
+            reasons[number] = (error.code, error.message)
         else:
-            usable.append((number, row, result[0]))
+            usable.append((number, row, found[number].sound_sha256))
     conflicts = _conflicts(usable)
     for number, (code, reason) in conflicts.items():
-        path = corpus.rows[number].path
-        rejected.append(Rejected(number, path, code, f"{path}: {reason}"))
+        reasons[number] = (code, f"{corpus.rows[number].path}: {reason}")
+    rejected = [
+        Rejected(number, row.path, *reasons[number], row, found[number].file_sha256)
+        for number in sorted(reasons)
+        for row in [replace(corpus.rows[number], path=_printable(corpus.rows[number].path))]
+    ]
     kept = [number for number, _, _ in usable if number not in conflicts]
-    quarantine = Quarantine(sorted(rejected, key=lambda item: item.row), len(corpus))
+    quarantine = Quarantine(rejected, len(corpus))
     remaining = corpus.take(kept)
     _require_usable(remaining, quarantine)
     examined = [found[number] for number in kept]
-    digests = [result[0] for result in examined if not isinstance(result, AudioError)]
-    measures = [result[1] for result in examined if not isinstance(result, AudioError)]
-    return Recordings(remaining, np.array(digests), np.stack(measures)), quarantine
+    sounds, files = (
+        np.array([getattr(each, name) for each in examined])
+        for name in ("sound_sha256", "file_sha256")
+    )
+    measures = np.stack([each.measures for each in examined if each.measures is not None])
+    return Recordings(remaining, sounds, measures, files), quarantine
 
 
 def _require_usable(corpus: Corpus, quarantine: Quarantine) -> None:

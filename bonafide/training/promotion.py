@@ -1,40 +1,22 @@
 """Promotion: keep a candidate as a bundle, and put it into production if the gate lets it."""
 
-import hashlib
 import json
-import shutil
-import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import bonafide
 from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.home import keep, promote
+from bonafide.lineage.record import Step
 from bonafide.process.lock import locked
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.gate import Decision, decide
 from bonafide.training.judgement import Judgement
+from bonafide.training.record import held_out_rows, lineage_of, used_rows, with_lineage
 from bonafide.training.recordings import Quarantine, Recordings
-
-
-def code_version() -> dict[str, str]:
-    """Return which code ran: package version, hash of its files, and the commit in a checkout."""
-    package = Path(bonafide.__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".j2", ".css"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    version = {"version": bonafide.__version__, "sha256": digest}
-    if (package.parent / ".git").exists() and shutil.which("git"):
-        command = ["git", "-C", str(package.parent)]
-        commit = subprocess.run([*command, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run(
-            [*command, "status", "--porcelain"], capture_output=True, text=True
-        )
-        if commit.returncode == 0:
-            version["commit"] = commit.stdout.strip() + ("+changes" if changed.stdout else "")
-    return version
 
 
 def keep_and_promote(
@@ -45,6 +27,7 @@ def keep_and_promote(
     quarantine: Quarantine,
     config: Config,
     run: dict[str, str],
+    steps: Sequence[Step] = (),
 ) -> tuple[Bundle, Decision]:
     """Keep a candidate under the next version, and promote it if the gate lets it.
 
@@ -64,6 +47,8 @@ def keep_and_promote(
         Holds the gate.
     run : dict of str to str
         The orchestrator's own names of the run; empty without one.
+    steps : sequence of Step
+        What the run made, for the lineage.
 
     Returns
     -------
@@ -76,10 +61,12 @@ def keep_and_promote(
     metrics: dict[str, Any] = {
         name: interval.to_json() for name, interval in outcome.judged.systems[DECISION].items()
     }
+    rows = used_rows(recordings, quarantine, held_out_rows(config, recordings))
+    lineage = lineage_of("trained", recordings, rows, run=run, steps=steps, config=config)
     entries = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zenml": run,
-        "code": code_version(),
+        "code": lineage.code,
         "metrics": {
             "rows": outcome.judged.title,
             "on": outcome.unheard,
@@ -90,7 +77,8 @@ def keep_and_promote(
         "parity": outcome.parity,
     }
     card = model_card(candidate, outcome, recordings, quarantine)
-    bundle = keep(root, candidate, entries, card)
+    with with_lineage(root, candidate, lineage, rows) as recorded:
+        bundle = keep(root, recorded, entries, card)
     with locked(root / "gate.lock"):  # or two could pass against what the first of them replaced
         decision = decide(root, bundle, judgement, recordings, config)
         _write_report(root, bundle, judgement, decision)

@@ -35,12 +35,26 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row that was set aside: which, where, and why."""
+    """A row that was set aside: which, where, and why.
+
+    Parameters
+    ----------
+    row : int
+        Its position in the corpus, from 0.
+    path, code, message : str
+        Its path as it can be printed, and the reason.
+    entry : Row or None
+        The row itself, for the lineage.
+    file_sha256 : str
+        Hash of its file; empty if that cannot be read.
+    """
 
     row: int
     path: str
     code: str
     message: str
+    entry: Row | None = None
+    file_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,11 +69,14 @@ class Recordings(Artifact):
         Hash of the decoded sound: 16 kHz, rounded to 16 bits.
     measures : ndarray of float64, shape (n_rows, len(MEASURES))
         For the shortcut audit; no detector sees them.
+    file_sha256 : ndarray of str, shape (n_rows,) or (0,)
+        Hash of each file, for the lineage; none where they were not taken.
     """
 
     corpus: Corpus
     sha256: NDArray[np.str_]
     measures: NDArray[np.float64]
+    file_sha256: NDArray[np.str_] = field(default_factory=lambda: np.array([], np.str_))
 
     @property
     def rows_sha256(self) -> str:
@@ -74,6 +91,8 @@ class Recordings(Artifact):
 
         columns = {name: self.corpus.column(name).tolist() for name in COLUMNS}
         columns["sha256"] = self.sha256.tolist()
+        if len(self.file_sha256):
+            columns["file_sha256"] = self.file_sha256.tolist()
         measures = {f"measured_{name}": self.measures[:, i] for i, name in enumerate(MEASURES)}
         table = pa.table({**columns, **measures})
         table = table.replace_schema_metadata({"root": str(self.corpus.root)})
@@ -89,7 +108,15 @@ class Recordings(Artifact):
         measures = [table.column(f"measured_{name}").to_numpy() for name in MEASURES]
         root = Path(table.schema.metadata[b"root"].decode())
         sha256 = np.array(table.column("sha256").to_pylist())
-        return cls(Corpus(root, rows), sha256, np.stack(measures, axis=1))
+        corpus, stacked = Corpus(root, rows), np.stack(measures, axis=1)
+        if "file_sha256" not in table.column_names:
+            return cls(corpus, sha256, stacked)
+        return cls(corpus, sha256, stacked, np.array(table.column("file_sha256").to_pylist()))
+
+    def take(self, rows: NDArray[np.intp]) -> "Recordings":
+        """Return some of the rows, in this order."""
+        files = self.file_sha256[rows] if len(self.file_sha256) else self.file_sha256
+        return Recordings(self.corpus.take(rows), self.sha256[rows], self.measures[rows], files)
 
     def digest(self) -> str:
         """Return the hash of rows and sounds."""

@@ -1,6 +1,6 @@
 """The whole training job without an orchestrator: from corpora to a bundle that is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from bonafide.errors import BonafideError, storing
 from bonafide.export.candidate import build_candidate
 from bonafide.features.spec import STATISTICS
 from bonafide.home import home, scratch
+from bonafide.lineage.record import Step
 from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
@@ -24,12 +25,17 @@ from bonafide.training.folds import Folds, split_corpus
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
+from bonafide.training.record import step_of
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.routing import fit_router
 from bonafide.training.rules import fit_rules
 from bonafide.training.scaling import fit_scaler
 from bonafide.training.stacking import stack_models
 from bonafide.training.store import FeatureStore
+
+FITTED = ("fitted", "stages", "rules")
+EXPORTED = ("recordings", "features", "scaler", "router", *FITTED)
+JUDGED = ("candidate", "parity", "recordings", "folds", *FITTED, "audit")
 
 
 def train(
@@ -91,9 +97,14 @@ def _train(
         prepared = _prepare(config, corpus, root, progress)  # ingested once more
     recordings, quarantine, folds, store = prepared
     with scratch(root) as work:
-        candidate, judgement = _candidate(config, recordings, store, folds, work, progress)
+        steps = [
+            step_of("ingest", (), recordings=recordings, quarantine=quarantine),
+            step_of("split", ("recordings",), folds=folds),
+            step_of("extract", ("recordings",), features=store),
+        ]
+        candidate, judgement = _candidate(config, recordings, store, folds, work, progress, steps)
         bundle, _ = keep_and_promote(
-            root, candidate, judgement, recordings, quarantine, config, run={}
+            root, candidate, judgement, recordings, quarantine, config, run={}, steps=steps
         )
     return bundle
 
@@ -116,8 +127,9 @@ def _candidate(
     folds: Folds,
     work: Path,
     progress: Callable[[str], Progress],
+    steps: list[Step],
 ) -> tuple[Bundle, Judgement]:
-    """Fit, stack, export and judge."""
+    """Fit, stack, export and judge; add each step to those that are recorded."""
     corpus, stretches = recordings.corpus, store.augmentation.stretches
     fitted, audit = _fit_side_by_side(config, recordings, store, folds, progress)
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
@@ -148,7 +160,30 @@ def _candidate(
         config=config,
         progress=progress("judge"),
     )
+    made = {"audit": audit, "scaler": scaler, "router": router, "stages": stages, "rules": rules}
+    made |= {"candidate": candidate, "parity": parity, "judgement": judgement}
+    steps += _steps(fitted, made)
     return candidate, judgement
+
+
+def _steps(fitted: Sequence[FittedBase], made: Mapping[str, Any]) -> list[Step]:
+    """Return the record of the steps after extraction: what they took, by name, and made."""
+    learned = ("recordings", "features", "folds")
+    taken = {
+        "audit": ("recordings", "folds"),
+        "scaler": ("features", "folds"),
+        "router": (*learned, "scaler"),
+        "stages": (*learned, "fitted", "router"),
+        "rules": (*learned, "stages", "router"),
+        "candidate": EXPORTED,
+        "judgement": JUDGED,
+    }
+    names = {"audit": "audit", "scaler": "scale", "router": "route", "stages": "stack"}
+    names |= {"rules": "calibrate", "candidate": "export", "judgement": "evaluate"}
+    outputs = {key: {key: made[key]} for key in taken}
+    outputs["candidate"]["parity"] = made["parity"]
+    rest = [step_of(names[key], taken[key], **outputs[key]) for key in taken]
+    return [*(step_of(f"train_{base.name}", learned, fitted=base) for base in fitted), *rest]
 
 
 def _fit_side_by_side(

@@ -11,27 +11,6 @@ from bonafide.training.schedule import Schedule, read_history, train_command
 from tests.helpers.homes import LIMIT_S, Trained
 from tests.helpers.servers import wait_for
 
-STEPS = [
-    "ingest",
-    "split",
-    "extract",
-    "audit",
-    "scale",
-    "train_cnn",
-    "train_rnn",
-    "train_bilstm",
-    "train_gru",
-    "train_xgboost",
-    "train_robust",
-    "train_speech",
-    "route",
-    "stack",
-    "calibrate",
-    "export",
-    "evaluate",
-    "promote",
-]
-
 
 def test_models_list_gives_the_contract_s_fields(trained: Trained) -> None:
     done = trained.home.run("models", "list", "--json")
@@ -39,32 +18,6 @@ def test_models_list_gives_the_contract_s_fields(trained: Trained) -> None:
     (model,) = (each for each in json.loads(done.stdout) if each["name"] == "tiny")
     assert set(model) == {"name", "version", "stage", "created", "sha256"}
     assert (model["name"], model["version"], model["stage"]) == ("tiny", "1", "production")
-
-
-def test_lineage_goes_back_to_the_corpus_and_forward_again(trained: Trained) -> None:
-    back = trained.home.run("models", "lineage", "tiny:1", "--json")
-    assert back.returncode == 0, back.stderr
-    tree = json.loads(back.stdout)
-    corpus, config, code, run = tree["children"]
-    assert len(corpus["facts"]["rows_sha256"]) == 64
-    assert len(config["facts"]["sha256"]) == 64
-    assert {"version", "sha256"} <= set(code["facts"])
-    steps = {node["name"].removeprefix("step "): node["children"] for node in run["children"]}
-    assert set(steps) == set(STEPS)
-    artifacts = [artifact for children in steps.values() for artifact in children]
-    hashed = [a for a in artifacts if "sha256" in a["facts"]]
-    assert {"artifact features", "artifact router", "artifact bundle"} <= {
-        a["name"] for a in hashed
-    }
-
-    drawn = trained.home.run("models", "lineage", "tiny")
-    assert "├── step train_cnn" in drawn.stdout
-
-    forward = trained.home.run("models", "lineage", "--corpus", trained.corpus, "--json")
-    assert forward.returncode == 0, forward.stderr
-    (bundle,) = json.loads(forward.stdout)["children"]
-    assert bundle["name"] == "bundle tiny:1"
-    assert bundle["facts"]["sha256"] == tree["facts"]["sha256"]
 
 
 def test_models_show_and_unknown_models(trained: Trained) -> None:

@@ -30,8 +30,7 @@ def test_run_ends_in_a_promoted_bundle_and_a_readable_summary(trained: Trained) 
     bundle = read_bundle(trained.home.folder / "bundles" / "tiny" / "1")
     assert {path.name for path in bundle.folder.iterdir()} == {
         *(f"{name}.onnx" for name in GRAPHS),
-        "card.md",
-        "manifest.json",
+        *("card.md", "manifest.json", "lineage.json", "rows.parquet"),
     }
     for word in (
         *BASE_MODELS,

@@ -9,6 +9,7 @@ import numpy as np
 
 import bonafide
 from bonafide.bundle import read_bundle
+from bonafide.lineage.record import read_lineage
 from tests.helpers.homes import Trained, demo_home
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_on_your_corpus.py"
@@ -29,9 +30,18 @@ def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_pat
     assert folder == tmp_path / "home" / "bundles" / "tiny" / "1"
     assert "base models: cnn, rnn, bilstm, gru, xgboost, robust, speech\nEER " in done.stdout
     made = read_bundle(folder).manifest
-    piped = read_bundle(trained.home.folder / "bundles" / "tiny" / "1").manifest
-    assert made["files"] == piped["files"] | {"card.md": made["files"]["card.md"]}
+    piped_folder = trained.home.folder / "bundles" / "tiny" / "1"
+    piped = read_bundle(piped_folder).manifest
+    assert made["files"] == piped["files"] | {"lineage.json": made["files"]["lineage.json"]}
     assert made["sha256"] == piped["sha256"]
+    ours, theirs = (read_lineage(read_bundle(each)) for each in (folder, piped_folder))
+    assert ours and theirs and ours.run.keys() == {"ended"} < theirs.run.keys()
+    assert {step.name: step.outputs for step in ours.steps} == {
+        step.name: step.outputs for step in theirs.steps
+    }
+    assert {step.name: set(step.inputs) for step in ours.steps} == {
+        step.name: set(step.inputs) for step in theirs.steps
+    }
     assert not list((tmp_path / "home" / "work").glob("*"))
     assert (tmp_path / "home" / "production.json").is_file()
 

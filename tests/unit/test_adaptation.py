@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from bonafide import adapt
 from bonafide.bundle import ADAPTER, Bundle, read_bundle
 from bonafide.cli.root import cli
+from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.corpora.simulated import NAME as SIMULATED
 from bonafide.detector import PARTS_FROM, Detector, p_spoof_of
@@ -25,6 +26,8 @@ from bonafide.export.rebuild import rebuild
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
 from bonafide.home import bundle_folder, find_bundle, production_folder
+from bonafide.lineage.search import made_from_recording
+from bonafide.lineage.tree import bundle_tree
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
 from bonafide.training import adaptation, clips
@@ -366,14 +369,17 @@ def test_the_same_clips_give_the_same_bundle(bundle: Bundle, mine: Path, root: P
     assert find_bundle(root).digest() == bundle.digest()
 
 
-def test_where_it_came_from(bundle: Bundle, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BONAFIDE_HOME", str(root))
-    from pipelines.lineage import model_lineage
-
-    tree = model_lineage(f"{NAMED}:1")
-    names = [child["name"] for child in tree["children"]]
+def test_where_it_came_from(bundle: Bundle, root: Path, mine: Path) -> None:
+    clips, *_ = bundle_tree(bundle).children
+    assert clips.name == "own clips"
+    n_clips = sum(bundle.manifest["adaptation"]["clips"].values())
+    assert clips.facts["training"] == n_clips and clips.facts["set_aside"] == 1
     parent = read_bundle(SHIPPED).identity
-    assert names[0] == "own clips" and f"{parent['name']}:{parent['version']}" in names[-1]
+    names = [child.name for child in bundle_tree(bundle).children]
+    assert f"adapted from bundle {parent['name']}:{parent['version']}" in names
+    recording = read_corpus(mine).audio_path(read_corpus(mine).rows[0])
+    (heard, *_) = made_from_recording(root, str(recording)).children
+    assert heard.name == f"bundle {NAMED}:1" and heard.facts["heard"]
 
 
 # --- errors ---------------------------------------------------------------------------------------

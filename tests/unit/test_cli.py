@@ -75,7 +75,8 @@ class TestHelp:
             *("", "train", "tune", "score", "evaluate", "adapt", "serve", "app", "bench"),
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),
-            *("models", "models list", "models show", "models lineage", "models encoder"),
+            *("models", "models list", "models show", "models lineage", "models reproduce"),
+            "models encoder",
             *("schedule", "schedule run", "schedule history"),
         }
 
@@ -164,7 +165,9 @@ class TestCompletion:
     def test_commands(self) -> None:
         assert self.complete("bonafide ") == list(COMMANDS)
         assert self.complete("bonafide s") == ["score", "serve", "schedule"]
-        assert self.complete("bonafide models ") == ["encoder", "lineage", "list", "show"]
+        assert self.complete("bonafide models ") == [
+            *("encoder", "lineage", "list", "reproduce", "show")
+        ]
 
     def test_options_and_their_values(self) -> None:
         assert "--format" in self.complete("bonafide score --")
@@ -311,7 +314,8 @@ class TestMissingExtras:
         [
             ("train", "train"),
             ("tune --model gru", "train"),
-            ("models lineage", "train"),
+            ("models lineage --rows", "train"),
+            ("models reproduce", "train"),
             ("models encoder x.onnx", "train"),
             ("schedule run --cron @daily", "train"),
             ("schedule history", "train"),

@@ -16,8 +16,6 @@ from bonafide.simulation.corpus import simulate
 from tests.conftest import REPOSITORY
 from tests.helpers.servers import wait_for
 
-RECORDS = "models lineage"  # needs a run's records: tests/pipeline
-
 
 def printed(folder: Path) -> list[str]:
     make = ["make", "--no-print-directory", "--file", str(REPOSITORY / "Makefile"), "next"]
@@ -26,12 +24,12 @@ def printed(folder: Path) -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
 
 
-LINES = [line for line in printed(REPOSITORY) if RECORDS not in line]
+LINES = printed(REPOSITORY)
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lay out a folder as the demo leaves it, but for ZenML's records."""
+    """Lay out a folder as the demo leaves it."""
     folder = tmp_path_factory.mktemp("a checkout")
     command = folder / ".venv" / "bin" / "bonafide"
     command.parent.mkdir(parents=True)

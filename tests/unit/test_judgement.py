@@ -114,7 +114,7 @@ def judge(folder: Path, test_share: float, rows: Corpus) -> Judged:
     config = Config.model_validate({"resamples": 50, "folds": folds_of})
     recordings = Recordings(
         rows,
-        np.array([str(row) for row in range(N_ROWS)]),
+        np.array([f"{row:064x}" for row in range(N_ROWS)]),
         rng.normal(size=(N_ROWS, len(MEASURES))),
     )
     folds = make_folds(rows, count=config.folds.count, test_share=config.folds.test_share, seed=1)

@@ -6,15 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bonafide.bundle import Bundle, read_bundle
+from bonafide.bundle import LINEAGE, Bundle, read_bundle
 from bonafide.detector import Detector
-from bonafide.errors import BonafideError, BundleError
+from bonafide.errors import BonafideError, BundleError, CorpusError
 from bonafide.export.rebuild import rebuild
 from bonafide.export.stages import first_stage
 from bonafide.features.encoder import read_encoder
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.lineage.record import write_lineage
+from bonafide.lineage.rows import every_row, hide_name
 from bonafide.training.config import parse_config
+from bonafide.training.record import lineage_of, used_rows
+from bonafide.training.recordings import Quarantine
+from research.lineage import add_lineage
 from research.shipped import ship
+from tests.helpers.lineages import files_of, recordings_of
 from tests.helpers.networks import sounds
 from tests.helpers.stages import small_encoder, two_stage_bundle
 
@@ -114,6 +120,31 @@ def test_a_graph_that_differs_from_its_parts_is_refused(
     with pytest.raises(BonafideError) as caught:
         first_stage(whole, tmp_path / "fast", sound)
     assert caught.value.code == "parity_failed"
+
+
+def test_lineage_is_shipped_without_names(whole: Bundle, tmp_path: Path, sound: np.ndarray) -> None:
+    corpus = files_of(tmp_path / "corpus", 4)
+    recordings = recordings_of(corpus)
+    rows = used_rows(recordings, Quarantine((), 4), np.zeros(4, np.bool_))
+    (folder := tmp_path / "whole").mkdir()
+    whole.save(folder)
+    lineage = lineage_of("trained", recordings, rows)
+    recorded = write_lineage(folder, whole.manifest, lineage, rows)
+    (terms := tmp_path / "terms").write_text("free\n")
+    ship(recorded, "7", terms, tmp_path / "shipped", sound)
+    for name in ("default", "fast"):
+        shipped = read_bundle(tmp_path / "shipped" / name)
+        assert every_row(shipped)["speaker"].to_pylist() == [
+            hide_name(f"Ann {number}") for number in range(4)
+        ]
+        text = (shipped.folder / LINEAGE).read_text()
+        assert lineage.code["sha256"] in text and str(tmp_path) not in text
+    ship(whole, "7", terms, tmp_path / "bare", sound)
+    bare, shipped = (read_bundle(tmp_path / each / "default") for each in ("bare", "shipped"))
+    assert bare.digest() == shipped.digest()
+    with pytest.raises(CorpusError, match="was trained on the rows ") as error:
+        add_lineage(bare, recordings, Quarantine((), 4))
+    assert error.value.code == "other_corpus"
 
 
 def test_both_bundles_are_shipped(whole: Bundle, tmp_path: Path, sound: np.ndarray) -> None:
