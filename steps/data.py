@@ -14,6 +14,7 @@ from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import require_unchanged
 from bonafide.training.folds import Folds, make_folds
+from bonafide.training.golden import held_rows
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
@@ -35,10 +36,11 @@ def ingest(
 
 @cached_step
 def split(
-    recordings: Recordings, count: int, test_share: float, seed: int
+    recordings: Recordings, count: int, test_share: float, seed: int, golden: str
 ) -> Annotated[Folds, "folds"]:
     """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
-    return make_folds(recordings.corpus, count=count, test_share=test_share, seed=seed)
+    corpus, held = recordings.corpus, held_rows(home(), golden, recordings)
+    return make_folds(corpus, count=count, test_share=test_share, seed=seed, golden=held)
 
 
 @cached_step

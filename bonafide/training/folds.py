@@ -185,7 +185,9 @@ def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
     return np.asarray(part == int(np.argmin(distance)))
 
 
-def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> Folds:
+def make_folds(
+    corpus: Corpus, *, count: int, test_share: float, seed: int, golden: Mask | None = None
+) -> Folds:
     """Split a corpus into a test side and folds of the training side.
 
     Parameters
@@ -200,6 +202,8 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
         0 puts every row into a fold.
     seed : int
         Of the shuffles.
+    golden : ndarray of bool, shape (n_rows,), or None
+        Rows of the golden set: with their groups they are held out too, whatever the share.
 
     Returns
     -------
@@ -222,6 +226,8 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
         )
     if test_share > 0.0 and not test.any():
         test = hold_out(is_spoof, group, test_share, seed)
+    if golden is not None:
+        test = test | np.isin(group, group[golden])
     fold = np.full(len(group), TEST, dtype=np.int64)
     fold[~test] = _split(is_spoof[~test], group[~test], count, seed)
     if count > 2:  # below, nothing can be nested

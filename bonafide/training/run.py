@@ -21,6 +21,7 @@ from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, make_folds
+from bonafide.training.golden import golden_set
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
@@ -104,7 +105,11 @@ def _prepare(
     """Ingest, split and extract."""
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
     count, test_share = config.folds.count, config.folds.test_share
-    folds = make_folds(recordings.corpus, count=count, test_share=test_share, seed=config.seed)
+    golden = golden_set(root, config.gate.golden)
+    held = golden.holds(recordings) if golden else None
+    folds = make_folds(
+        recordings.corpus, count=count, test_share=test_share, seed=config.seed, golden=held
+    )
     stores, report = root / "features", progress("extract")
     store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
     return recordings, quarantine, folds, store
