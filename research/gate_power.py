@@ -146,16 +146,14 @@ def exchanged(n_rows: int, seed: int) -> tuple[bool, bool]:
     return not seen.passed, not unknown.passed
 
 
-def power_rows(seeds: int, pool: ProcessPoolExecutor) -> Iterator[list[str]]:
-    """Yield a row for each kind and size: what passes of each `WORSE`, all rules and the first."""
-    for kind in KINDS:
-        for size in SIZES:
-            cells = []
-            for worse in WORSE:
-                cases = [Case(kind, worse, size, seed) for seed in range(seeds)]
-                first, every = np.mean([*pool.map(passes, cases, chunksize=5)], axis=0)
-                cells.append(f"{100 * every:.0f} ({100 * first:.0f})")
-            yield [kind, str(size), *cells]
+def power_row(kind: str, size: int, seeds: int, pool: ProcessPoolExecutor) -> list[str]:
+    """Return what passes of each `WORSE`, of 100: by all rules, and by that on the margin."""
+    cells = []
+    for worse in WORSE:
+        cases = [Case(kind, worse, size, seed) for seed in range(seeds)]
+        first, every = np.mean([*pool.map(passes, cases, chunksize=5)], axis=0)
+        cells.append(f"{100 * every:.0f} ({100 * first:.0f})")
+    return [kind, str(size), *cells]
 
 
 def label_rows(seeds: int) -> Iterator[list[str]]:
@@ -166,16 +164,21 @@ def label_rows(seeds: int) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, row by row."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=100, help="candidates of each kind and size")
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="sources")
     parser.add_argument("--processes", type=int, default=1)
     given = parser.parse_args()
-    headings = [f"EER {100 * worse:+.0f} points" for worse in WORSE]
-    with ProcessPoolExecutor(given.processes) as pool:
-        rows = [*power_rows(given.seeds, pool)]
     print(f"Passed, of 100 ({given.seeds} seeds); in brackets: by the rule on the margin alone.\n")
-    print(markdown_table(["candidate", "sources", *headings], rows))
+    worse = [f"EER {100 * worse:+.0f} points" for worse in WORSE]
+    print(markdown_table(["candidate", "sources", *worse], []), flush=True)
+    with ProcessPoolExecutor(given.processes) as pool:
+        for kind in given.kinds:
+            for size in given.sizes:
+                row = power_row(kind, size, given.seeds, pool)
+                print(f"| {' | '.join(row)} |", flush=True)
     print("\nRefused for its labels, of 100.\n")
     columns = ["recordings of a source", "labels exchanged", "unknown to the detector"]
     print(markdown_table(columns, list(label_rows(10 * given.seeds))))

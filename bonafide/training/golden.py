@@ -161,13 +161,7 @@ def freeze_held_out(
         order = np.random.default_rng(seed).permutation(np.unique(group))
         sizes = np.cumsum(np.bincount(group)[order])
         chosen = order[: max(1, int((sizes <= most).sum()))]
-        return _freeze(root, _part(recordings, rows[np.isin(group, chosen)]), origin)
-
-
-def _part(recordings: Recordings, rows: NDArray[np.intp]) -> Recordings:
-    return Recordings(
-        recordings.corpus.take(rows), recordings.sha256[rows], recordings.measures[rows]
-    )
+        return _freeze(root, recordings.take(rows[np.isin(group, chosen)]), origin)
 
 
 def _kept(root: Path) -> list[Path]:

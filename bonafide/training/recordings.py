@@ -91,6 +91,10 @@ class Recordings(Artifact):
         sha256 = np.array(table.column("sha256").to_pylist())
         return cls(Corpus(root, rows), sha256, np.stack(measures, axis=1))
 
+    def take(self, rows: NDArray[np.intp]) -> "Recordings":
+        """Return some of the rows, in this order."""
+        return Recordings(self.corpus.take(rows), self.sha256[rows], self.measures[rows])
+
     def digest(self) -> str:
         """Return the hash of rows and sounds."""
         return self.rows_sha256

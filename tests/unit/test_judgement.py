@@ -24,6 +24,7 @@ from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import make_folds
 from bonafide.training.gate import Decision, decide
 from bonafide.training.gate.deciding import absolute
+from bonafide.training.gate_config import GateConfig
 from bonafide.training.judgement import (
     GATE,
     Judgement,
@@ -302,3 +303,41 @@ def test_it_is_kept_and_promoted(
     section = page.removeprefix(before).removesuffix(after)
     assert "It was promoted." in section and section.count("<tr>") == 1 + len(decision.rulings)
     assert all(escape(ruling.words) in section for ruling in decision.rulings)
+
+
+@pytest.mark.parametrize("approval", ["automatic", "manual"])
+def test_the_first_that_passes_leaves_a_golden_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approval: str
+) -> None:
+    """Held-out recordings are what those after it are judged on, whoever promotes it."""
+    frozen = list[list[int]]()
+
+    def freeze(root: Path, given: Recordings, rows: Any, origin: str, **_: object) -> None:
+        assert (root, origin) == (tmp_path, "held out from bonafide:1")
+        frozen.append(rows.tolist())
+
+    monkeypatch.setattr("bonafide.training.judgement.score_recordings", scored)
+    monkeypatch.setattr("bonafide.training.promotion.freeze_held_out", freeze)
+    made = judge(tmp_path / "made", 0.2, corpus())
+    gate = {"approval": approval, "min_groups": 3}
+    config = made.config.model_copy(update={"gate": GateConfig.model_validate(gate)})
+
+    def kept_by(reasons: list[str]) -> tuple[Bundle, Decision]:
+        passed = Decision(reasons, "compared", waits=approval == "manual" and not reasons)
+        monkeypatch.setattr("bonafide.training.promotion.decide", lambda *_: passed)
+        return keep_and_promote(
+            tmp_path, made.bundle, made.judgement, made.recordings, Quarantine(), config, run={}
+        )
+
+    kept_by(["worse"])
+    assert frozen == [] and production_folder(tmp_path) is None
+    page = (tmp_path / "reports" / "bonafide-1.html").read_text()
+    assert "It was not promoted" in page
+    bundle, decision = kept_by([])
+    assert frozen == [made.judgement.rows.tolist()]
+    page = (tmp_path / "reports" / "bonafide-1.html").read_text()
+    if approval == "manual":
+        assert decision.waits and production_folder(tmp_path) is None
+        assert "waits for a person to promote it" in page
+    else:
+        assert production_folder(tmp_path) == bundle.folder

@@ -3,131 +3,38 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
-from benchmarks.sounds import speech
-from bonafide.bundle import Bundle, read_bundle, write_bundle
+from bonafide.bundle import Bundle, write_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.corpora.simulated import simulated_rows
-from bonafide.detector import Detector
-from bonafide.evaluation.evaluate import DECISION, SIMULATED_NOTE, evaluate, simulated_note
+from bonafide.evaluation.evaluate import SIMULATED_NOTE, simulated_note
 from bonafide.evaluation.metrics import Interval, difference, eer
 from bonafide.home import DEMO, PRODUCTION, SHIPPED, keep, promote
 from bonafide.simulation.corpus import _write_clip, plan
-from bonafide.training.audit import Audit
-from bonafide.training.config import Config, parse_config
-from bonafide.training.extraction import training_windows
-from bonafide.training.folds import make_folds
-from bonafide.training.gate import Decision, decide, incumbent_of
-from bonafide.training.judgement import Judgement, Outcome
-from bonafide.training.recordings import MEASURES, Quarantine, Recordings
-from bonafide.training.served import Answers, score_recordings
-from bonafide.training.sides import LONE_NOTE, Sides
-
-Floats = NDArray[np.float64]
-CHANCE = Interval(0.5, 0.4, 0.6)
-RATE_HZ = 16_000
-
-
-def corpus_of(sources: int = 40, each: int = 6, **columns: str) -> Corpus:
-    labels = ("bonafide", "spoof")
-    return Corpus(
-        Path("nowhere"),
-        [
-            Row(f"{row}.wav", labels[row % 2], **{"source": f"s{row // each}", **columns})
-            for row in range(sources * each)
-        ],
-    )
-
-
-def llr_of(corpus: Corpus, shift: float, seed: int = 0) -> Floats:
-    """Return scores whose EER falls as `shift` rises: 0 is chance."""
-    rng = np.random.default_rng(seed)
-    return np.where(corpus.is_spoof, -shift, shift) + rng.normal(size=len(corpus))
+from bonafide.training.gate import Decision, incumbent_of
+from tests.helpers.gate import (
+    Case,
+    candidate_in,
+    corpus_of,
+    llr_of,
+    refused,
+)
 
 
 @pytest.fixture(scope="module")
 def candidate(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Another bundle than the shipped one, which the gate never runs."""
-    folder = tmp_path_factory.mktemp("candidate") / "mine"
-    shutil.copytree(SHIPPED, folder)
-    return write_bundle(folder, {**read_bundle(folder).manifest, "name": "mine", "version": "1"})
-
-
-class Case:
-    """A candidate to decide on, and how often it and what it would replace were scored."""
-
-    def __init__(self, root: Path, bundle: Bundle, patch: pytest.MonkeyPatch) -> None:
-        self.root, self.bundle = root, bundle
-        self.theirs: Callable[[Corpus], Floats] = lambda corpus: llr_of(corpus, 1.0)
-        self.asked: list[tuple[str, bool]] = []
-        self.seconds = (1.0, 1.0)
-        self.quarantine = Quarantine()
-        self.llr: dict[str, float] = {}
-        deciding = "bonafide.training.gate.deciding"
-        patch.setattr(f"{deciding}.score_recordings", self.scored)
-        patch.setattr(f"{deciding}.answer_recordings", self.answered)
-        patch.setattr("bonafide.training.gate.cost.seconds", lambda *_: self.seconds)
-
-    def scored(
-        self, bundle: Bundle, corpus: Corpus, *, middle: bool, **_: Any
-    ) -> tuple[Floats, ...]:
-        self.asked.append((bundle.identity["name"], middle))
-        return (self.theirs(corpus),) * 3
-
-    def answered(self, bundle: Bundle, corpus: Corpus, **_: Any) -> Answers:
-        self.asked.append((bundle.identity["name"], False))
-        ours = bundle.identity == self.bundle.identity
-        llr = np.array([self.llr[r.path] for r in corpus]) if ours else self.theirs(corpus)
-        return answers_of(llr)
-
-    def decided(
-        self,
-        corpus: Corpus,
-        llr: Floats,
-        *,
-        rows: NDArray[np.intp] | None = None,
-        held_out: bool = True,
-        trained: NDArray[np.bool_] | None = None,
-        **gate: Any,
-    ) -> Decision:
-        rows = np.arange(len(corpus)) if rows is None else rows
-        trained = np.zeros(len(corpus), dtype=bool) if trained is None else trained
-        self.llr |= {row.path: float(v) for row, v in zip(corpus, llr, strict=True)}
-        found = evaluate({DECISION: llr}, corpus, title="t", prior_spoof=0.5, resamples=50)
-        outcome = Outcome(found if held_out else None, found, Audit(CHANCE, CHANCE, {}), {})
-        config: Config = parse_config({"resamples": 200, "gate": gate}, "c")
-        judgement = Judgement(outcome, "", rows, llr, trained)
-        given = recordings_of(corpus)
-        return decide(self.root, self.bundle, judgement, given, self.quarantine, config)
-
-
-def recordings_of(corpus: Corpus) -> Recordings:
-    sounds = np.array([row.path for row in corpus])
-    return Recordings(corpus, sounds, np.zeros((len(corpus), len(MEASURES))))
-
-
-def answers_of(llr: Floats) -> Answers:
-    """Return answers that call what lies more than a nat from 0, all of it clean."""
-    called = np.where(np.abs(llr) < 1, 0, np.sign(np.nan_to_num(llr))).astype(np.int8)
-    return Answers(llr, called, np.full(len(llr), "clean"))
+    return candidate_in(tmp_path_factory.mktemp("candidate") / "mine")
 
 
 @pytest.fixture
 def case(tmp_path: Path, candidate: Bundle, monkeypatch: pytest.MonkeyPatch) -> Case:
     return Case(tmp_path, candidate, monkeypatch)
-
-
-def refused(decision: Decision) -> list[str]:
-    return [ruling.rule for ruling in decision.rulings if ruling.passed is False]
 
 
 class TestComparison:
@@ -247,52 +154,6 @@ class TestComparison:
         assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
 
-class TestPoison:
-    """A corpus that cannot be right is refused, however good the candidate looks."""
-
-    def test_labels_exchanged_in_one_source(self, case: Case) -> None:
-        corpus = corpus_of(20, 16)
-        rows = [
-            replace(row, label="spoof" if row.label == "bonafide" else "bonafide")
-            if row.source == "s7"
-            else row
-            for row in corpus
-        ]
-        llr = llr_of(corpus, 2.0)  # by what never heard them, and what the sound tells
-        found = case.decided(Corpus(corpus.root, rows), llr)
-        assert refused(found) == ["labels"]
-        assert "s7 (16 recordings, AUC 0.0" in found.reasons[0]
-        assert "as if its labels were exchanged" in found.reasons[0]
-        trusted = case.decided(Corpus(corpus.root, rows), llr, trusted_sources=["s7"])
-        assert trusted.reasons == []
-
-    def test_a_source_that_it_knows_nothing_of_is_no_poison(self, case: Case) -> None:
-        corpus = corpus_of(20, 16)
-        llr = llr_of(corpus, 2.0)
-        new = corpus.column("source") == "s7"
-        llr[new] = np.random.default_rng(1).normal(size=new.sum())
-        case.theirs = lambda c: np.array([case.llr[row.path] for row in c])
-        assert case.decided(corpus, llr).reasons == []
-
-    @pytest.mark.parametrize(
-        ("twins", "said"),
-        [
-            ({"s1": 6}, "source s9 repeats s1: 6 of 12 recordings sound the same"),
-            ({"s9": 6}, "source s9 repeats itself: 6 of 12"),
-            ({"s1": 4, "s2": 3}, "source s9 repeats s1: 7 of 13"),
-            ({"s1": 5}, ""),  # under a half
-        ],
-    )
-    def test_a_source_that_is_there_twice(
-        self, case: Case, twins: dict[str, int], said: str
-    ) -> None:
-        corpus = corpus_of()
-        case.quarantine = Quarantine([], 300, {"s9": twins})
-        found = case.decided(corpus, llr_of(corpus, 1.0))
-        assert refused(found) == (["repeated sources"] if said else [])
-        assert said in " ".join(found.reasons)
-
-
 class TestIncumbent:
     def test_the_same_bundle_again_is_no_failure(self, case: Case) -> None:
         kept = keep(case.root, case.bundle, {}, "card")
@@ -403,106 +264,6 @@ class TestSimulated:
             speaker="simon",
         )
         assert not simulated_rows(Corpus(Path("c"), [row])).any()
-
-
-def sides_of(corpus: Corpus) -> Sides:
-    return Sides(corpus, make_folds(corpus, count=3, test_share=0.2, seed=1))
-
-
-def with_split(*, sources: bool, speakers: bool) -> Corpus:
-    """Return 20 sources, the last four held out; some of their sources or speakers trained on."""
-    rows = []
-    for k, row in enumerate(corpus_of(20, 6, speaker="-")):
-        number, test = k // 6, k // 6 >= 16
-        source = "s0" if sources and number == 19 else row.source
-        speaker = f"v{number % 10 if speakers else number}"
-        split = "test" if test else "train"
-        rows.append(replace(row, source=source, speaker=speaker, split=split))
-    return Corpus(Path("nowhere"), rows)
-
-
-class TestSides:
-    def test_whole_sources(self) -> None:
-        sides = sides_of(corpus_of())
-        assert sides.title() == "Held-out sources, as served"
-        assert (sides.unheard(), sides.notes()) == ("sources it never heard", ())
-        np.testing.assert_array_equal(sides.never_heard, sides.folds.is_test)
-
-    def test_whole_speakers(self) -> None:
-        rows = [replace(r, source="-", speaker=f"v{k // 6}") for k, r in enumerate(corpus_of())]
-        sides = sides_of(Corpus(Path("c"), rows))
-        assert sides.title() == "Held-out speakers, as served"
-        assert sides.unheard() == "speakers it never heard"
-
-    def test_rows_of_nobody(self) -> None:
-        sides = sides_of(corpus_of(source="-"))
-        assert sides.title() == "Held-out rows, as served"
-        assert sides.unheard() == "recordings it never heard"
-        assert sides.notes() == (LONE_NOTE,)
-        assert not sides.never_heard.any()  # who knows
-
-    def test_a_split_of_its_own_that_is_clean(self) -> None:
-        sides = sides_of(with_split(sources=False, speakers=False))
-        assert sides.title() == "Held-out sources, as served"
-        assert sides.never_heard.sum() == 24
-
-    @pytest.mark.parametrize(
-        ("sources", "speakers", "counted", "examples", "clean"),
-        [
-            (False, True, "4 speakers", "speaker v6, v7, v8 ...", 0),
-            (True, False, "1 source", "source s0", 18),
-            (True, True, "4 speakers and 1 source", "v8 ...; source s0", 0),
-        ],
-    )
-    def test_a_split_that_shares_is_titled_what_it_is(
-        self, sources: bool, speakers: bool, counted: str, examples: str, clean: int
-    ) -> None:
-        sides = sides_of(with_split(sources=sources, speakers=speakers))
-        assert sides.title() == f"Held-out rows, {counted} on both sides, as served"
-        assert sides.unheard() == f"held-out recordings, with {counted} on both sides"
-        (note,) = sides.notes()
-        assert counted in note and examples in note
-        assert sides.never_heard.sum() == clean  # what the gate looks at
-
-
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Eleven seconds of a voice, three of it, silence, and what is no sound."""
-    folder = tmp_path_factory.mktemp("spoken")
-    voice = speech(11.0)
-    sounds = {"long": voice, "short": voice[: 3 * RATE_HZ], "silent": np.zeros(5 * RATE_HZ)}
-    for name, sound in sounds.items():
-        soundfile.write(folder / f"{name}.wav", sound, RATE_HZ)
-    (folder / "text.wav").write_text("no sound\n" * 100)
-    names = ("long", "silent", "text", "short", "gone")
-    return Corpus(folder, [Row(f"{name}.wav", "bonafide") for name in names])
-
-
-def test_recordings_are_scored_as_they_are_served(spoken: Corpus) -> None:
-    bundle, steps = read_bundle(SHIPPED), list[tuple[int, int]]()
-    llr, models, stack = score_recordings(bundle, spoken, progress=lambda *s: steps.append(s))
-    assert steps == [(5, 5)]
-    assert np.isnan(llr).tolist() == [False, True, True, False, True]
-    assert (models.shape, stack.shape) == ((5, len(bundle.models)), (5, 2))
-    detector = Detector(bundle)
-    for row in (0, 3):
-        served = detector.score(spoken.audio_path(spoken.rows[row]))
-        wanted = np.array(list(served.models.values()), dtype=np.float64)  # None: not asked
-        assert llr[row] == served.llr
-        np.testing.assert_array_equal(models[row], wanted)
-        assert stack[row].tolist() == list(served.stack.values())
-    assert len(detector.score(spoken.audio_path(spoken.rows[0])).segments) > 1
-    assert score_recordings(bundle, spoken.take([]))[0].shape == (0,)
-
-
-def test_or_by_the_window_that_is_trained_on(spoken: Corpus) -> None:
-    bundle = read_bundle(SHIPPED)
-    corpus = spoken.take([0, 3])
-    llr, _, _ = score_recordings(bundle, corpus, middle=True)
-    windows = training_windows([corpus.audio_path(row) for row in corpus], bundle.spec)
-    np.testing.assert_allclose(llr, Detector(bundle).score_windows(windows)[0], atol=1e-6)
-    whole, _, _ = score_recordings(bundle, corpus)
-    assert abs(llr[0] - whole[0]) > 1e-3 and abs(llr[1] - whole[1]) < 1e-3
 
 
 def test_decisions_are_plain() -> None:

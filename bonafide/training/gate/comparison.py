@@ -9,7 +9,6 @@ refuse no more equals than one rule would.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bonafide.training.config import GateConfig
 from bonafide.training.gate.decision import Ruling
 from bonafide.training.gate.paired import (
     CLLR,
@@ -20,6 +19,7 @@ from bonafide.training.gate.paired import (
     Difference,
     Pair,
 )
+from bonafide.training.gate_config import GateConfig
 
 POINTS = 100.0  # in one
 NAMES = {

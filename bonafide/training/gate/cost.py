@@ -9,8 +9,8 @@ from bonafide.bundle import Bundle
 from bonafide.corpora.schema import Corpus
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
-from bonafide.training.config import GateConfig
 from bonafide.training.gate.decision import Ruling
+from bonafide.training.gate_config import GateConfig
 
 TIMED = 24  # recordings
 TIMES = 3  # the least of so many counts: others on the machine only ever add

@@ -12,8 +12,8 @@ from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.corpora.simulated import simulated_rows
 from bonafide.evaluation.metrics import auc
 from bonafide.home import DEMO
-from bonafide.training.config import GateConfig
 from bonafide.training.gate.decision import Ruling
+from bonafide.training.gate_config import GateConfig
 from bonafide.training.golden import GoldenSet
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.types import Floats

@@ -12,13 +12,14 @@ from bonafide.display import reporter
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import DECISION, percent
 from bonafide.home import is_demo
-from bonafide.training.config import Config, GateConfig
+from bonafide.training.config import Config
 from bonafide.training.gate import data
 from bonafide.training.gate.comparison import Comparison, compare, rule_on
 from bonafide.training.gate.cost import cost
 from bonafide.training.gate.decision import Decision, Ruling
 from bonafide.training.gate.incumbent import Incumbent, incumbent_of
 from bonafide.training.gate.paired import Pair
+from bonafide.training.gate_config import GateConfig
 from bonafide.training.golden import GoldenSet, golden_set
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import Quarantine, Recordings

@@ -119,6 +119,11 @@ class Pair:
         """Return which rows are in each channel or language that is large enough to judge by.
 
         Small ones are one group together. The channel is what the other bundle heard.
+
+        Returns
+        -------
+        dict of str to ndarray of bool, shape (n_rows,)
+            By kind and name, such as ``language en``.
         """
         kinds = {"channel": self.theirs.channel, "language": self.corpus.column("language")}
         found: dict[str, Mask] = {}
@@ -144,11 +149,9 @@ class Pair:
         return str(names[worst]), float(errors[worst])
 
     def _of_sources(self, answers: Answers) -> tuple[NDArray[np.str_], Ints, Floats]:
-        """Return the known sources, the cluster of each, and its errors: the mean over its labels.
-
-        An error is an llr on the wrong side of 0.
-        """
-        source, wrong = self.corpus.column("source"), (answers.llr >= 0) == self.is_spoof
+        """Return the known sources, the cluster of each, and its errors: the mean over labels."""
+        wrong = (answers.llr >= 0) == self.is_spoof  # on the other side of 0
+        source = self.corpus.column("source")
         known = np.flatnonzero(source != UNKNOWN)
         names, first, member = np.unique(source[known], return_index=True, return_inverse=True)
         rates = []
