@@ -75,7 +75,7 @@ def promote(
         config,
         run={"run_id": str(context.pipeline_run.id), "run": context.pipeline_run.name},
     )
-    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.to_json()})
+    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.facts()})
     if decision.promotes:
         context.model.set_stage("production", force=True)
     return bundle, decision

@@ -11,6 +11,7 @@ from bonafide.corpora.simulated import simulated_rows
 from bonafide.display import reporter
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import DECISION, percent
+from bonafide.export.parity import MAX_DIFFERENCE
 from bonafide.home import is_demo
 from bonafide.training.config import Config
 from bonafide.training.gate import data
@@ -24,8 +25,6 @@ from bonafide.training.golden import GoldenSet, golden_set
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.served import Answers, answer_recordings, score_recordings
-
-MAX_DIFFERENCE = 1e-4  # of an exported model from its source
 
 
 def decide(
