@@ -16,7 +16,7 @@ from bonafide.training.gate.decision import Ruling
 from bonafide.training.gate_config import GateConfig
 from bonafide.training.golden import GoldenSet
 from bonafide.training.recordings import Quarantine, Recordings
-from bonafide.types import Floats
+from bonafide.types import Floats, Mask
 
 MIN_LABEL_ROWS = 4  # of each label, to tell that a source's labels are exchanged
 REVERSED_AUC = 0.15  # at most; 0.5 is a source that the detector knows nothing of
@@ -89,7 +89,7 @@ def labels(recordings: Recordings, llr: Floats, gate: GateConfig) -> Ruling:
     return Ruling("labels", False, words)
 
 
-def _by_chance(llr: Floats, is_spoof: Floats) -> float:
+def _by_chance(llr: Floats, is_spoof: Mask) -> float:
     """Return how likely labels that mean nothing are reversed as far (Mann and Whitney, 1947)."""
     from scipy.stats import mannwhitneyu
 
