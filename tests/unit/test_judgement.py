@@ -318,7 +318,7 @@ def test_the_first_that_passes_leaves_a_golden_set(
 
     monkeypatch.setattr("bonafide.training.judgement.score_recordings", scored)
     monkeypatch.setattr("bonafide.training.promotion.freeze_held_out", freeze)
-    made = judge(tmp_path / "made", 0.2, corpus())
+    made = judge(tmp_path, 0.2, corpus())
     gate = {"approval": approval, "min_groups": 3}
     config = made.config.model_copy(update={"gate": GateConfig.model_validate(gate)})
 
