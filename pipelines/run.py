@@ -21,6 +21,7 @@ from bonafide.process.interrupt import interruptible
 from bonafide.process.isolate import stop_all
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint, is_change
+from bonafide.training.gate import Decision
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
 from pipelines.failures import explain
@@ -36,8 +37,7 @@ class Trained:
     bundle: Bundle
     judgement: Judgement
     quarantine: Quarantine
-    reasons: list[str]
-    compared: str
+    decision: Decision
     cached: list[str]
     ran: list[str]
 
@@ -208,8 +208,7 @@ def collect(run_id: str) -> Trained:
         bundle=load("promote", "bundle"),
         judgement=load("evaluate", "judgement"),
         quarantine=load("ingest", "quarantine"),
-        reasons=load("promote", "reasons"),
-        compared=load("promote", "compared"),
+        decision=load("promote", "decision"),
         cached=[name for name, status in statuses.items() if status == "cached"],
         ran=[name for name, status in statuses.items() if status != "cached"],
     )

@@ -6,8 +6,10 @@ from typing import Any
 from zenml import pipeline
 
 from bonafide.features.kinds import KINDS
+from bonafide.home import home
 from bonafide.models import MODELS
 from bonafide.training.config import Config
+from bonafide.training.golden import golden_set
 from steps.data import extract, ingest, scale, split
 from steps.models import calibrate, export, route, stack, train
 from steps.policy import policy_for
@@ -46,7 +48,8 @@ def _wire(
     side_by_side: bool,
 ) -> None:
     recordings, quarantine = ingest(corpora, corpus_format, fingerprint)
-    folds = split(recordings, config.folds, config.seed)
+    golden = golden_set(home(), config.gate.golden)
+    folds = split(recordings, config.folds, config.seed, golden.sha256 if golden else "")
     features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     start: Any = (lambda a_step: a_step.submit) if side_by_side else (lambda a_step: a_step)
     audited = start(audit)(recordings, folds, config.resamples, config.seed)

@@ -24,7 +24,7 @@ def tuning(
 ) -> None:
     """Ingest, split and extract as training does, then search."""
     recordings, _ = ingest(corpora, corpus_format, fingerprint)
-    folds = split(recordings, config.folds, config.seed)
+    folds = split(recordings, config.folds, config.seed, "")
     features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     tune(config, model, trials, recordings, features, folds)
 

@@ -14,6 +14,7 @@ from bonafide.training.config import AugmentationConfig, FoldsConfig
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import require_unchanged
 from bonafide.training.folds import Folds, split_corpus
+from bonafide.training.golden import held_rows
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
@@ -34,9 +35,12 @@ def ingest(
 
 
 @cached_step
-def split(recordings: Recordings, config: FoldsConfig, seed: int) -> Annotated[Folds, "folds"]:
+def split(
+    recordings: Recordings, config: FoldsConfig, seed: int, golden: str
+) -> Annotated[Folds, "folds"]:
     """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
-    return split_corpus(recordings.corpus, config, seed)
+    held = held_rows(home(), golden, recordings)
+    return split_corpus(recordings.corpus, config, seed, golden=held)
 
 
 @cached_step

@@ -12,6 +12,7 @@ from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
+from bonafide.training.gate import Decision
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
@@ -63,9 +64,7 @@ def promote(
     judgement: Judgement,
     recordings: Recordings,
     quarantine: Quarantine,
-) -> tuple[
-    Annotated[Bundle, "bundle"], Annotated[list[str], "reasons"], Annotated[str, "compared"]
-]:
+) -> tuple[Annotated[Bundle, "bundle"], Annotated[Decision, "decision"]]:
     """Keep the candidate with metrics and card; put it into production if the gate lets it."""
     context = get_step_context()
     run = context.pipeline_run
@@ -79,8 +78,7 @@ def promote(
         run={"run_id": str(run.id), "run": run.name},
         steps=recorded_steps(run),
     )
-    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.to_json()})
-    reasons, compared = decision.reasons, decision.compared
-    if not reasons:
+    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.facts()})
+    if decision.promotes:
         context.model.set_stage("production", force=True)
-    return bundle, reasons, compared
+    return bundle, decision

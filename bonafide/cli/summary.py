@@ -50,11 +50,14 @@ def _show_outcome(trained: "Trained") -> None:
     name, version = (str(trained.bundle.manifest[key]) for key in ("name", "version"))
     click.echo(f"Bundle: {home() / 'bundles' / name / version} ({name} version {version})")
     click.echo(f"Report: {home() / 'reports' / f'{name}-{version}.html'}")
-    if not any(trained.compared in reason for reason in trained.reasons):
-        click.echo(trained.compared)
-    if trained.reasons:
+    decision = trained.decision
+    if not any(decision.compared in reason for reason in decision.reasons):
+        click.echo(decision.compared)
+    if decision.reasons:
         click.echo("Not promoted:")
-        for reason in trained.reasons:
+        for reason in decision.reasons:
             click.echo(f"  {reason}")
+    elif decision.waits:
+        click.echo(f"Passed, and waits for you: bonafide models promote {name}:{version}")
     else:
         click.echo("In production now.\nNext: bonafide score FILE")

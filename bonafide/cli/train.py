@@ -51,7 +51,7 @@ def train(
             chosen, list(corpora), corpus_format, static=sequential, verify=verify
         )
     show_summary(trained)
-    return options.SOME_FAILED if trained.reasons else 0
+    return options.SOME_FAILED if trained.decision.reasons else 0
 
 
 @click.command(

@@ -387,6 +387,30 @@ def _resamples(counts: Floats, n_resamples: int, seed: int) -> Iterator[Floats]:
         yield times.astype(np.float64)
 
 
+def resampled(is_spoof: Mask, clusters: ArrayLike, n_resamples: int, seed: int) -> Iterator[Floats]:
+    """Draw resamples of whole clusters, each with both classes.
+
+    Parameters
+    ----------
+    is_spoof : ndarray of bool, shape (n,)
+        Labels.
+    clusters : array_like of str or int, shape (n,)
+        As in `bootstrap`.
+    n_resamples, seed : int
+        As in `bootstrap`.
+
+    Yields
+    ------
+    ndarray of float64, shape (n,)
+        How often each row counts.
+    """
+    distinct, member = np.unique(np.asarray(clusters), return_inverse=True)
+    _check(distinct.size > 1, "clusters", distinct.tolist(), "at least 2 distinct ones")
+    counts = np.array([np.bincount(member, ~is_spoof), np.bincount(member, is_spoof)], np.float64)
+    for times in _resamples(counts, n_resamples, seed):
+        yield times[member]
+
+
 def bootstrap(
     llr: ArrayLike,
     is_spoof: ArrayLike,
@@ -482,12 +506,9 @@ def difference(
     theirs, _, _ = _read(other, is_spoof, None)
     names = np.asarray(clusters)
     _check(names.shape == ours.shape, "clusters.shape", names.shape, f"{ours.shape}")
-    distinct, member = np.unique(names, return_inverse=True)
-    _check(distinct.size > 1, "clusters", distinct.tolist(), "at least 2 distinct ones")
-    counts = np.array([np.bincount(member, ~spoof), np.bincount(member, spoof)], dtype=np.float64)
     drawn = [
-        metric(ours, spoof, times[member]) - metric(theirs, spoof, times[member])
-        for times in _resamples(counts, n_resamples, seed)
+        metric(ours, spoof, weights) - metric(theirs, spoof, weights)
+        for weights in resampled(spoof, names, n_resamples, seed)
     ]
     low, high = np.quantile(drawn, [(1.0 - level) / 2, (1.0 + level) / 2]).tolist()
     return Interval(metric(ours, spoof) - metric(theirs, spoof), low, high)

@@ -24,6 +24,7 @@ from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.models import NAME, TAKEN, family, family_of
 from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, view_of
+from bonafide.training.gate_config import GateConfig as GateConfig
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -228,17 +229,6 @@ class DecisionConfig(Section):
         balance = costs.bonafide_called_spoof + costs.spoof_called_bonafide
         middle = costs.bonafide_called_spoof / balance  # no verdict is never the cheapest
         return middle, middle
-
-
-class GateConfig(Section):
-    """What a candidate must reach to be promoted.
-
-    ``max_eer`` is the highest upper end of its EER's interval; ``margin`` that of the difference of
-    its EER from that of what it would replace, on the same rows.
-    """
-
-    max_eer: float = Field(0.5, gt=0.0, le=1.0)
-    margin: float = Field(0.02, ge=0.0, lt=1.0)
 
 
 class Config(Section):

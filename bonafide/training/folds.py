@@ -188,7 +188,9 @@ def hold_out(is_spoof: Mask, group: Ints, share: float, seed: int) -> Mask:
     return np.asarray(part == int(np.argmin(distance)))
 
 
-def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> Folds:
+def make_folds(
+    corpus: Corpus, *, count: int, test_share: float, seed: int, golden: Mask | None = None
+) -> Folds:
     """Split a corpus into a test side and folds of the training side.
 
     Parameters
@@ -203,6 +205,8 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
         0 puts every row into a fold.
     seed : int
         Of the shuffles.
+    golden : ndarray of bool, shape (n_rows,), or None
+        Rows of the golden set: with their groups they are held out too, whatever the share.
 
     Returns
     -------
@@ -225,6 +229,8 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
         )
     if test_share > 0.0 and not test.any():
         test = hold_out(is_spoof, group, test_share, seed)
+    if golden is not None:
+        test = test | np.isin(group, group[golden])
     fold = np.full(len(group), TEST, dtype=np.int64)
     fold[~test] = _split(is_spoof[~test], group[~test], count, seed)
     if count > 2:  # below, nothing can be nested
@@ -232,7 +238,9 @@ def make_folds(corpus: Corpus, *, count: int, test_share: float, seed: int) -> F
     return Folds(group, fold)
 
 
-def split_corpus(corpus: Corpus, config: FoldsConfig, seed: int) -> Folds:
+def split_corpus(
+    corpus: Corpus, config: FoldsConfig, seed: int, *, golden: Mask | None = None
+) -> Folds:
     """Split a corpus as a configuration says: by the folds that it names, else by drawing some.
 
     Parameters
@@ -243,6 +251,8 @@ def split_corpus(corpus: Corpus, config: FoldsConfig, seed: int) -> Folds:
         The configuration's ``folds``.
     seed : int
         Of the shuffles.
+    golden : ndarray of bool, shape (n_rows,), or None
+        Rows of the golden set: with their groups they are held out, whatever the configuration.
 
     Returns
     -------
@@ -254,8 +264,12 @@ def split_corpus(corpus: Corpus, config: FoldsConfig, seed: int) -> Folds:
         As in `fixed_folds` and `make_folds`.
     """
     if config.of:
-        return fixed_folds(corpus, config.of)
-    return make_folds(corpus, count=config.count, test_share=config.test_share, seed=seed)
+        folds = fixed_folds(corpus, config.of)
+        held = np.zeros(len(corpus), bool) if golden is None else golden
+        fold = np.where(np.isin(folds.group, folds.group[held]), TEST, folds.fold)
+        return Folds(folds.group, fold)
+    count, test_share = config.count, config.test_share
+    return make_folds(corpus, count=count, test_share=test_share, seed=seed, golden=golden)
 
 
 def source_id(name: str) -> str:

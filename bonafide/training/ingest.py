@@ -24,7 +24,7 @@ from bonafide.audio import (
     speech_seconds,
     too_short,
 )
-from bonafide.corpora.schema import Corpus, Row, require_both_labels
+from bonafide.corpora.schema import UNKNOWN, Corpus, Row, require_both_labels
 from bonafide.errors import AudioError, CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.process.pool import Progress, map_parallel, silent
@@ -202,6 +202,19 @@ def _conflicts(rows: list[tuple[int, Row, str]]) -> dict[int, tuple[str, str]]:
     return found
 
 
+def _repeated(rows: list[tuple[int, Row, str]]) -> dict[str, dict[str, int]]:
+    """Count the sounds of each known source that came before: source -> source of these -> rows."""
+    first: dict[str, str] = {}
+    found: dict[str, dict[str, int]] = {}
+    for _, row, digest in rows:
+        if digest not in first:
+            first[digest] = row.source
+        elif UNKNOWN not in (row.source, first[digest]):
+            of = found.setdefault(row.source, {})
+            of[first[digest]] = of.get(first[digest], 0) + 1
+    return found
+
+
 def ingest(
     corpus: Corpus, *, workers: int | None = None, progress: Progress = silent
 ) -> tuple[Recordings, Quarantine]:
@@ -253,7 +266,7 @@ def ingest(
         for row in [replace(corpus.rows[number], path=_printable(corpus.rows[number].path))]
     ]
     kept = [number for number, _, _ in usable if number not in conflicts]
-    quarantine = Quarantine(rejected, len(corpus))
+    quarantine = Quarantine(rejected, len(corpus), _repeated(usable))
     remaining = corpus.take(kept)
     _require_usable(remaining, quarantine)
     examined = [found[number] for number in kept]

@@ -31,9 +31,11 @@ from bonafide.training.rules import Rules
 from bonafide.training.served import score_recordings
 from bonafide.training.sides import Sides
 from bonafide.training.stacking import Stage, log_odds
-from bonafide.types import AnyFloats, Floats
+from bonafide.types import AnyFloats, Floats, Mask
 
 OUT_OF_FOLD = "Training side, out of fold"
+ARRAYS = ("rows", "llr", "trained")  # of a judgement, beside the outcome
+GATE = "<!-- gate -->"  # where a page has room for what the gate says of the candidate
 
 
 @dataclass(frozen=True)
@@ -83,34 +85,38 @@ class Judgement(Artifact):
         The report.
     rows : ndarray of int, shape (n,)
         Rows of the recordings that count, whose source or speaker is known and was never heard.
-    llr : ndarray of float64, shape (n,)
-        The candidate's decision on them: as served if rows are held out, else out of fold.
+    llr : ndarray of float64, shape (n_recordings,)
+        The decision on each recording by what never heard it: as served if it is held out, else
+        out of fold; NaN where there is none.
+    trained : ndarray of bool, shape (n_recordings,)
+        Which recordings the candidate was trained on.
     """
 
     outcome: Outcome
     page: str
     rows: NDArray[np.intp]
     llr: Floats
+    trained: Mask
 
     def save(self, folder: Path) -> None:
-        """Write ``outcome.json``, ``page.html``, ``rows.npy`` and ``llr.npy``."""
+        """Write ``outcome.json``, ``page.html`` and an ``.npy`` of each array."""
         (folder / "outcome.json").write_text(json.dumps(self.outcome.to_json()))
         (folder / "page.html").write_text(self.page, encoding="utf-8")
-        np.save(folder / "rows.npy", self.rows, allow_pickle=False)
-        np.save(folder / "llr.npy", self.llr, allow_pickle=False)
+        for name in ARRAYS:
+            np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote."""
         outcome = Outcome.from_json(json.loads((folder / "outcome.json").read_text()))
         page = (folder / "page.html").read_text(encoding="utf-8")
-        rows, llr = (np.load(folder / f"{n}.npy", allow_pickle=False) for n in ("rows", "llr"))
-        return cls(outcome, page, rows, llr)
+        arrays = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS)
+        return cls(outcome, page, *arrays)
 
     def digest(self) -> str:
         """Return a hash of the numbers."""
         numbers = json.dumps(self.outcome.to_json())
-        return sha256_of(numbers, self.rows.tobytes(), self.llr.tobytes())
+        return sha256_of(numbers, *(getattr(self, name).tobytes() for name in ARRAYS))
 
     def facts(self) -> dict[str, JSON]:
         """Return the EER of every system on the rows that count, and what these are."""
@@ -240,8 +246,10 @@ def evaluate_candidate(
     ]
     channels = channel_rows(bundle.manifest)
     page = report_page(f"Bonafide: {config.name}", outcome, shown, channels)
-    decided = np.asarray(first.scores[DECISION], np.float64)
-    return Judgement(outcome, page, first.rows[counts], decided[counts])
+    llr = np.full(len(corpus), np.nan)
+    for part in parts:
+        llr[part.rows] = part.scores[DECISION]
+    return Judgement(outcome, page, first.rows[counts], llr, ~folds.is_test)
 
 
 @dataclass(frozen=True)
@@ -326,6 +334,7 @@ def report_page(
         evaluations=[evaluation_values(*drawn) for drawn in evaluations],
         channel_headings=CHANNEL_HEADINGS,
         channels=channels,
+        gate=GATE,
         parity=[[name, f"{value:.1e}"] for name, value in outcome.parity.items()],
     )
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from bonafide.bundle import Bundle
 from bonafide.evaluation.evaluate import DECISION
+from bonafide.evaluation.report import render
 from bonafide.home import keep, promote
 from bonafide.lineage.record import Step
 from bonafide.process.lock import locked
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
-from bonafide.training.gate import Decision, decide
-from bonafide.training.judgement import Judgement
-from bonafide.training.record import held_out_rows, lineage_of, used_rows, with_lineage
+from bonafide.training.gate import Decision, decide, rows_to_freeze
+from bonafide.training.golden import freeze_held_out
+from bonafide.training.judgement import GATE, Judgement
+from bonafide.training.record import lineage_of, used_rows, with_lineage
 from bonafide.training.recordings import Quarantine, Recordings
 
 
@@ -61,7 +63,7 @@ def keep_and_promote(
     metrics: dict[str, Any] = {
         name: interval.to_json() for name, interval in outcome.judged.systems[DECISION].items()
     }
-    rows = used_rows(recordings, quarantine, held_out_rows(config, recordings))
+    rows = used_rows(recordings, quarantine, ~judgement.trained)
     lineage = lineage_of("trained", recordings, rows, run=run, steps=steps, config=config)
     entries = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -80,15 +82,40 @@ def keep_and_promote(
     with with_lineage(root, candidate, lineage, rows) as recorded:
         bundle = keep(root, recorded, entries, card)
     with locked(root / "gate.lock"):  # or two could pass against what the first of them replaced
-        decision = decide(root, bundle, judgement, recordings, config)
+        decision = decide(root, bundle, judgement, recordings, quarantine, config)
         _write_report(root, bundle, judgement, decision)
         if not decision.reasons:
+            _freeze(root, bundle, judgement, recordings, config)
+        if decision.promotes:
             promote(root, bundle)
     return bundle, decision
+
+
+def _freeze(
+    root: Path, bundle: Bundle, judgement: Judgement, recordings: Recordings, config: Config
+) -> None:
+    """Keep what the first bundle that passed never heard, to judge those after it on."""
+    gate, rows = config.gate, rows_to_freeze(judgement, recordings, config.gate)
+    if rows is not None:
+        origin = "held out from {name}:{version}".format(**bundle.manifest)
+        freeze_held_out(root, recordings, rows, origin, most=gate.golden_rows, seed=config.seed)
+
+
+def decision_section(decision: Decision) -> str:
+    """Return the report's section on what the gate says, as HTML."""
+    verdict = "It was promoted."
+    if decision.reasons:
+        verdict = "It was not promoted: a rule refuses it."
+    elif decision.waits:
+        verdict = "It passed, and waits for a person to promote it."
+    marks = {True: "passed", False: "refused", None: "not measured"}
+    rows = [[each.rule, marks[each.passed], each.words] for each in decision.rulings]
+    return render("gate.html.j2", verdict=verdict, rows=rows or [["-", "-", decision.compared]])
 
 
 def _write_report(root: Path, bundle: Bundle, judgement: Judgement, decision: Decision) -> None:
     (root / "reports").mkdir(parents=True, exist_ok=True)
     report = root / "reports" / f"{bundle.manifest['name']}-{bundle.manifest['version']}.html"
-    report.write_text(judgement.page, encoding="utf-8")
+    page = judgement.page.replace(GATE, decision_section(decision))
+    report.write_text(page, encoding="utf-8")
     report.with_suffix(".gate.json").write_text(json.dumps(decision.to_json(), indent=1) + "\n")

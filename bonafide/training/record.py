@@ -16,7 +16,7 @@ from bonafide.lineage.record import Lineage, Step, write_lineage
 from bonafide.lineage.rows import HASHES, HELD_OUT, SET_ASIDE, TRAINING, schema
 from bonafide.training.config import Config
 from bonafide.training.fitting import model_seed
-from bonafide.training.folds import TEST, make_folds
+from bonafide.training.folds import TEST
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.types import Mask
 
@@ -104,14 +104,6 @@ def used_rows(recordings: Recordings, quarantine: Quarantine, held_out: Mask) ->
     for name, found in zip(HASHES, hashes, strict=True):
         columns[name] = [bytes.fromhex(text) if text else None for text in found]
     return pa.table({name: list(values) for name, values in columns.items()}, schema())
-
-
-def held_out_rows(config: Config, recordings: Recordings) -> Mask:
-    """Return which rows a run of a configuration holds out, shape (n_rows,)."""
-    count, test_share = config.folds.count, config.folds.test_share
-    return make_folds(
-        recordings.corpus, count=count, test_share=test_share, seed=config.seed
-    ).is_test
 
 
 def seeds_of(config: Config) -> dict[str, int]:

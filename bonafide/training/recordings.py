@@ -150,12 +150,23 @@ class Recordings(Artifact):
 
 @dataclass(frozen=True)
 class Quarantine(JsonArtifact):
-    """The rows that were set aside, and how many were read."""
+    """The rows that were set aside, and how many were read.
+
+    Parameters
+    ----------
+    rejected : sequence of Rejected
+        The rows.
+    n_rows : int
+        How many were read.
+    repeated : dict of str to dict of str to int
+        Source -> source of the same sounds, which came first -> how many of them there are.
+    """
 
     FILE: ClassVar = "quarantine.json"
 
     rejected: Sequence[Rejected] = field(default_factory=list)
     n_rows: int = 0
+    repeated: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Count the reasons."""

@@ -22,6 +22,7 @@ from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, split_corpus
+from bonafide.training.golden import golden_set
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
@@ -114,7 +115,9 @@ def _prepare(
 ) -> tuple[Recordings, Quarantine, Folds, FeatureStore]:
     """Ingest, split and extract."""
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
-    folds = split_corpus(recordings.corpus, config.folds, config.seed)
+    golden = golden_set(root, config.gate.golden)
+    held = golden.holds(recordings) if golden else None
+    folds = split_corpus(recordings.corpus, config.folds, config.seed, golden=held)
     stores, report = root / "features", progress("extract")
     store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)
     return recordings, quarantine, folds, store

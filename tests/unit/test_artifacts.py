@@ -60,7 +60,8 @@ def judgement() -> Judgement:
     scores = {DECISION: np.where(corpus.is_spoof, -1.0, 1.0) + np.linspace(-2, 2, 8)}
     found = evaluate(scores, corpus, title="t", prior_spoof=0.5, resamples=50, notes=("n",))
     outcome = Outcome(None, found, AUDIT, {"cnn": 1e-7})
-    return Judgement(outcome, "<!doctype html>\u00e9", np.arange(8), scores[DECISION])
+    trained = np.zeros(len(scores[DECISION]), dtype=bool)
+    return Judgement(outcome, "<!doctype html>\u00e9", np.arange(8), scores[DECISION], trained)
 
 
 def scaler() -> Scaler:

@@ -25,6 +25,7 @@ from bonafide.cli.options import ConfigFile, OutputFile, configs_folder
 from bonafide.cli.root import COMMANDS, cli
 from bonafide.errors import ConfigError
 from bonafide.evaluation.metrics import Interval
+from bonafide.training.gate import Decision
 from tests.conftest import REPOSITORY
 
 BASE = (
@@ -531,8 +532,7 @@ class TestSummary:
             quarantine=SimpleNamespace(
                 n_rows=9, rejected=[SimpleNamespace(row=4, message="b.wav: is empty")]
             ),
-            reasons=[],
-            compared="EER 12.3 % against 15.9 % of default:1 on the same 140 rows",
+            decision=Decision([], "EER 12.3 % against 15.9 % of default:1 on the same 140 rows"),
             ran=["promote"],
             cached=["ingest", "split"],
         )
@@ -564,12 +564,23 @@ class TestSummary:
     ) -> None:
         from bonafide.cli.summary import show_summary
 
-        trained.reasons = ["EER 12.3 % is above the limit of 10.0 %"]
-        trained.compared = "EER 12.3 %"  # part of the reason, and not said twice
+        reason = "EER 12.3 % is above the limit of 10.0 %"
+        trained.decision = Decision([reason], "EER 12.3 %")  # part of it, and not said twice
         show_summary(trained)
         lines = capsys.readouterr().out.splitlines()
         assert "EER 12.3 %" not in lines
         assert lines[-2:] == ["Not promoted:", "  EER 12.3 % is above the limit of 10.0 %"]
+        assert "In production now." not in lines
+
+    def test_one_that_waits(
+        self, trained: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from bonafide.cli.summary import show_summary
+
+        trained.decision = Decision([], "EER 12.3 %", waits=True)
+        show_summary(trained)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[-1] == "Passed, and waits for you: bonafide models promote tiny:3"
         assert "In production now." not in lines
 
 

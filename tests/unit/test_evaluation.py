@@ -35,9 +35,9 @@ from bonafide.features.spec import FeatureSpec
 from bonafide.models.config import view_of
 from bonafide.scoring import CSV_COLUMNS, WRITERS, evaluate_corpus, score_files, unusable
 from bonafide.training.audit import Audit, audit_shortcuts
-from bonafide.training.config import Config, parse_config, read_config
+from bonafide.training.config import Config, GateConfig, parse_config, read_config
 from bonafide.training.folds import make_folds
-from bonafide.training.gate import absolute
+from bonafide.training.gate.deciding import absolute, shortcut
 from bonafide.training.judgement import Outcome
 from bonafide.training.recordings import MEASURES, Recordings
 from tests.helpers.bundles import BASE_MODELS
@@ -619,10 +619,8 @@ class TestGate:
     )
     def test_refuses(self, interval: Interval, max_eer: float, match: str) -> None:
         config = parse_config({"gate": {"max_eer": max_eer}}, "c")
-        reasons = absolute(outcome_with(interval), config)
-        assert reasons
-        with pytest.raises(AssertionError, match=match):
-            raise AssertionError("; ".join(reasons))
+        chance, _ = absolute(outcome_with(interval), config.gate)
+        assert not chance.passed and re.search(match, chance.words)
 
     @pytest.mark.parametrize(
         ("interval", "max_eer"),
@@ -630,7 +628,21 @@ class TestGate:
     )
     def test_lets_through(self, interval: Interval, max_eer: float) -> None:
         config = parse_config({"gate": {"max_eer": max_eer}}, "c")
-        assert absolute(outcome_with(interval), config) == []
+        assert all(ruling.passed for ruling in absolute(outcome_with(interval), config.gate))
+
+    @pytest.mark.parametrize(("parity", "passed"), [(1e-7, True), (1e-3, False)])
+    def test_parity(self, parity: float, passed: bool) -> None:
+        outcome = replace(outcome_with(Interval(0.2, 0.1, 0.3)), parity={"cnn": parity})
+        _, found = absolute(outcome, GateConfig())
+        assert found.passed == passed and f"{parity:.1e}" in found.words
+
+    @pytest.mark.parametrize(("margin", "passed"), [(0.0, True), (0.29, True), (0.31, False)])
+    def test_a_shortcut(self, margin: float, passed: bool) -> None:
+        """Trivial measures alone are at chance here, 30 points behind."""
+        outcome = outcome_with(Interval(0.2, 0.1, 0.3))
+        found = shortcut(outcome, GateConfig(shortcut_margin=margin))
+        assert found.passed == passed
+        assert "50.0 % [40.0, 60.0] of trivial measures alone" in found.words
 
     def test_outcome_round_trip(self) -> None:
         outcome = outcome_with(Interval(0.2, 0.1, 0.3))

@@ -304,3 +304,20 @@ class TestMeasures:
         found = measured(noise(1, 2.0), n_bytes=6_400)
         assert found["bytes_per_s"] == pytest.approx(3_200)
         assert (found["file_rate_hz"], found["channels"]) == (44_100, 2)
+
+
+def test_it_is_counted_which_source_repeats_which(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"{number}.wav", noise(number))
+        write(tmp_path / f"copy_{number}.flac", noise(number))  # the same sound in another file
+    labels = ("bonafide", "spoof", "bonafide", "spoof")
+    rows = [Row(f"{n}.wav", label, source="one") for n, label in enumerate(labels)]
+    copies = [
+        Row("copy_0.flac", "bonafide", source="two"),
+        Row("copy_1.flac", "bonafide", source="two"),  # under the other label
+        Row("copy_2.flac", "bonafide", source="one"),
+        Row("copy_3.flac", "spoof"),  # of nobody
+    ]
+    _, quarantine = ingest(Corpus(tmp_path, rows + copies))
+    assert quarantine.repeated == {"two": {"one": 2}, "one": {"one": 1}}
+    assert quarantine.counts() == {"duplicate": 3, "label_conflict": 2}

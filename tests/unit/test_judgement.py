@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus, Row
@@ -21,8 +22,11 @@ from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import make_folds
-from bonafide.training.gate import Decision, absolute, decide
+from bonafide.training.gate import Decision, decide
+from bonafide.training.gate.deciding import absolute
+from bonafide.training.gate_config import GateConfig
 from bonafide.training.judgement import (
+    GATE,
     Judgement,
     Outcome,
     _middle_note,
@@ -171,7 +175,9 @@ def test_held_out_rows_are_judged_by_what_is_served(
     llr = scored(judged_bundle(), corpus().take(test))[0]
     usable = np.isfinite(llr)
     np.testing.assert_array_equal(judgement.rows, test[usable])
-    np.testing.assert_array_equal(judgement.llr, llr[usable])
+    np.testing.assert_array_equal(judgement.llr[test], llr)
+    np.testing.assert_array_equal(judgement.trained, [row.split != "test" for row in corpus()])
+    assert np.isfinite(judgement.llr[judgement.trained]).all()  # out of fold
     decision = held_out.systems[DECISION]["eer"].value
     assert decision == eer(llr[usable], corpus().is_spoof[test[usable]])
 
@@ -233,10 +239,11 @@ def test_systems_bear_the_names_they_are_given() -> None:
 
 def test_the_gate_looks_at_what_there_is(judged: Judged) -> None:
     outcome = judged.judgement.outcome
-    assert absolute(outcome, judged.config) == []
+    assert all(ruling.passed for ruling in absolute(outcome, judged.config.gate))
     strict = Config.model_validate({"gate": {"max_eer": 0.01}})
-    (reason,) = absolute(outcome, strict)
-    assert "the gate allows 1.0 %" in reason
+    first, *others = absolute(outcome, strict.gate)
+    assert not first.passed and "the gate allows 1.0 %" in first.words
+    assert all(ruling.passed for ruling in others)
 
 
 def test_report_and_card_speak_of_no_held_out_rows(judged: Judged) -> None:
@@ -267,7 +274,8 @@ def test_it_is_kept_and_promoted(
         assert is_locked(tmp_path / "gate.lock")  # no other compares with what this one replaces
         return decide(*given)
 
-    monkeypatch.setattr("bonafide.training.gate.score_recordings", chance)
+    monkeypatch.setattr("bonafide.training.gate.deciding.score_recordings", chance)
+    monkeypatch.setattr("bonafide.training.gate.deciding.cost", lambda *_: [])
     monkeypatch.setattr("bonafide.training.promotion.decide", alone)
     bundle, decision = keep_and_promote(
         tmp_path,
@@ -279,7 +287,7 @@ def test_it_is_kept_and_promoted(
         run={"run": "r"},
     )
     assert decision.reasons == []
-    assert "(shipped) on the same 240 rows" in decision.compared
+    assert "(shipped) on rows of its corpus, out of fold, 240 recordings" in decision.compared
     told = json.loads((tmp_path / "reports" / "bonafide-1.gate.json").read_text())
     assert told == decision.to_json()
     assert production_folder(tmp_path) == bundle.folder
@@ -291,4 +299,46 @@ def test_it_is_kept_and_promoted(
     assert manifest["metrics"]["eer"] == out_of_fold.systems[DECISION]["eer"].to_json()
     assert manifest["audit"]["test_eer"] is None
     page = (tmp_path / "reports" / "bonafide-1.html").read_text()
-    assert page == judged.judgement.page
+    before, after = judged.judgement.page.split(GATE)
+    assert page.startswith(before) and page.endswith(after)
+    section = page.removeprefix(before).removesuffix(after)
+    assert "It was promoted." in section and section.count("<tr>") == 1 + len(decision.rulings)
+    assert all(escape(ruling.words) in section for ruling in decision.rulings)
+
+
+@pytest.mark.parametrize("approval", ["automatic", "manual"])
+def test_the_first_that_passes_leaves_a_golden_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approval: str
+) -> None:
+    """Held-out recordings are what those after it are judged on, whoever promotes it."""
+    frozen = list[list[int]]()
+
+    def freeze(root: Path, given: Recordings, rows: Any, origin: str, **_: object) -> None:
+        assert (root, origin) == (tmp_path, "held out from bonafide:1")
+        frozen.append(rows.tolist())
+
+    monkeypatch.setattr("bonafide.training.judgement.score_recordings", scored)
+    monkeypatch.setattr("bonafide.training.promotion.freeze_held_out", freeze)
+    made = judge(tmp_path, 0.2, corpus())
+    gate = {"approval": approval, "min_groups": 3}
+    config = made.config.model_copy(update={"gate": GateConfig.model_validate(gate)})
+
+    def kept_by(reasons: list[str]) -> tuple[Bundle, Decision]:
+        passed = Decision(reasons, "compared", waits=approval == "manual" and not reasons)
+        monkeypatch.setattr("bonafide.training.promotion.decide", lambda *_: passed)
+        return keep_and_promote(
+            tmp_path, made.bundle, made.judgement, made.recordings, Quarantine(), config, run={}
+        )
+
+    kept_by(["worse"])
+    assert frozen == [] and production_folder(tmp_path) is None
+    page = (tmp_path / "reports" / "bonafide-1.html").read_text()
+    assert "It was not promoted" in page
+    bundle, decision = kept_by([])
+    assert frozen == [made.judgement.rows.tolist()]
+    page = (tmp_path / "reports" / "bonafide-1.html").read_text()
+    if approval == "manual":
+        assert decision.waits and production_folder(tmp_path) is None
+        assert "waits for a person to promote it" in page
+    else:
+        assert production_folder(tmp_path) == bundle.folder

@@ -1,0 +1,65 @@
+"""What a candidate would replace: the bundle in production, or the shipped one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bonafide.bundle import Bundle, read_bundle
+from bonafide.detector import Detector
+from bonafide.errors import BundleError
+from bonafide.home import SHIPPED, production_folder
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """What a candidate would replace.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The one in production, or else the one that is shipped.
+    damage : str
+        Why the one in production cannot be read; empty if it can, or if there is none.
+    """
+
+    bundle: Bundle
+    damage: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name and version, and whether it is the one that is shipped."""
+        identity = self.bundle.identity
+        name = f"{identity['name']}:{identity['version']}"
+        return f"{name} (shipped)" if self.bundle.folder == SHIPPED else name
+
+    @property
+    def note(self) -> str:
+        """What must be said of it after a comparison; mostly nothing."""
+        return f"; what is in production cannot be read ({self.damage})" if self.damage else ""
+
+
+def incumbent_of(root: Path) -> Incumbent:
+    """Return the bundle in production, or the shipped one where there is none or it is damaged.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    Incumbent
+
+    Raises
+    ------
+    BundleError
+        If the shipped bundle is damaged.
+    """
+    try:
+        return Incumbent(_that_runs(production_folder(root) or SHIPPED))
+    except BundleError as error:
+        return Incumbent(_that_runs(SHIPPED), error.message)
+
+
+def _that_runs(folder: Path) -> Bundle:
+    """Read a bundle, and load its detector once to see that it can be served."""
+    return Detector(read_bundle(folder)).bundle
