@@ -8,7 +8,8 @@ from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 from bonafide.corpora import read_corpus
 from bonafide.errors import BundleError
-from bonafide.home import find_bundle, home
+from bonafide.home import home
+from bonafide.registry import find_bundle
 from bonafide.training.ingest import ingest
 from pipelines.store import prepare_store
 

@@ -16,7 +16,8 @@ from bonafide.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
-from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle
+from bonafide.home import SHIPPED, SHIPPED_ROOT
+from bonafide.registry import find_bundle
 from bonafide.training.extraction import training_windows
 from bonafide.types import Waveform
 

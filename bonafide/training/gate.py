@@ -14,7 +14,8 @@ from bonafide.display import reporter
 from bonafide.errors import BundleError
 from bonafide.evaluation.evaluate import DECISION, percent
 from bonafide.evaluation.metrics import difference, eer
-from bonafide.home import DEMO, SHIPPED, is_demo, production_folder
+from bonafide.home import DEMO, SHIPPED, is_demo
+from bonafide.registry import production_folder
 from bonafide.training.config import Config
 from bonafide.training.folds import connected_groups
 from bonafide.training.judgement import Judgement, Outcome

@@ -4,15 +4,17 @@ import hashlib
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import bonafide
 from bonafide.bundle import Bundle
+from bonafide.errors import RegistryError
 from bonafide.evaluation.evaluate import DECISION
-from bonafide.home import keep, promote
 from bonafide.process.lock import locked
+from bonafide.registry import keep, promote
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.gate import Decision, decide
@@ -95,8 +97,19 @@ def keep_and_promote(
         decision = decide(root, bundle, judgement, recordings, config)
         _write_report(root, bundle, judgement, decision)
         if not decision.reasons:
-            promote(root, bundle)
+            decision = _promote(root, bundle, decision)
     return bundle, decision
+
+
+def _promote(root: Path, bundle: Bundle, decision: Decision) -> Decision:
+    """Promote a bundle that the gate lets pass; say why if the registry does not take it now."""
+    try:
+        promote(root, bundle, why=decision.compared)
+    except RegistryError as error:
+        if error.code not in ("held", "overtaken"):
+            raise
+        return replace(decision, reasons=[error.message])
+    return decision
 
 
 def _write_report(root: Path, bundle: Bundle, judgement: Judgement, decision: Decision) -> None:
