@@ -102,10 +102,12 @@ class Entry:
         return (json.dumps({**self.to_json(), "id": uuid4().hex}, indent=1) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "Entry":
+    def from_bytes(cls, content: bytes, number: int) -> "Entry":
         """Read what `to_bytes` wrote; anything else raises a ValueError, TypeError or KeyError."""
         read = json.loads(content)
         del read["id"]
+        if read["number"] != number:
+            raise ValueError(f"it says that it is number {read['number']}")
         bundle, before, after = (read.pop(key) for key in ("bundle", "from", "to"))
         return cls(**read, bundle=Version(**bundle), before=_version(before), after=_version(after))
 

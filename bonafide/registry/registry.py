@@ -64,10 +64,7 @@ class Registry:
         for number in range(known + 1, len(names) + 1):
             path = f"journal/{number:08d}.json"
             try:
-                entry = Entry.from_bytes(self._store.read(path))
-                if entry.path != path:
-                    raise ValueError(f"it says that it is number {entry.number}")
-                self._entries.append(entry)
+                self._entries.append(Entry.from_bytes(self._store.read(path), number))
             except (*DAMAGED, OSError) as error:
                 raise RegistryError(
                     "bad_journal",

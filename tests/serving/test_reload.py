@@ -1,7 +1,10 @@
 """A promotion while the service answers: no request is lost, each answer names its bundle."""
 
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +13,8 @@ import pytest
 
 from benchmarks.sounds import encode, speech
 from bonafide.bundle import Bundle, write_bundle
-from bonafide.registry import find_bundle, keep, promote
+from bonafide.errors import RegistryError
+from bonafide.registry import find_bundle, keep, promote, registry_of
 from tests.helpers.servers import Server, load, private_home, server, wait_for
 
 SOUND = encode(speech(5.0), "flac")
@@ -85,6 +89,31 @@ def test_a_promotion_under_load_loses_no_request(
     assert set(result["bundles"]) == set(versions)
     wait_served(service, new)
     assert service.get("/v1/model").json()["bundle"] == new.identity
+
+
+def test_a_rollback_is_answered_in_two_seconds_and_stays(
+    service: Server, home: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.flac"
+    clip.write_bytes(SOUND)
+    good, bad = find_bundle(home), kept(home, "bonafide", "regretted")
+    promote(home, bad, override="a test")
+    wait_served(service, bad)
+    with load(service, clip, *LOAD) as result:
+        wait_for(lambda: service.metric("bonafide_queue") > 0, "the load is on")
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import onnxruntime, pydantic"], check=True)
+        start_s = time.monotonic() - start  # 0.3 s where nothing else runs
+        start = time.monotonic()
+        registry_of(home).rollback(why="a test")
+        wait_for(lambda: says(service)[0] == good.identity["version"], "the old bundle answers")
+        took_s = time.monotonic() - start
+    assert set(result["statuses"]) == {"200"} and result["broken"] == 0
+    wait_served(service, good)
+    with pytest.raises(RegistryError, match="held"):
+        promote(home, bad, override="an unchanged run")
+    registry_of(home).release(good)
+    assert took_s < max(2.0, 6 * start_s), start_s
 
 
 def damaged(home: Path, bundle: Bundle) -> None:

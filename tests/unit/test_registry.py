@@ -236,7 +236,7 @@ def test_going_back_never_ends_where_it_began(steps: list[tuple[str, Version]]) 
         if version == state.production or (action == "rollback" and version not in state.served):
             continue
         entry = Entry(state.number + 1, action, version, state.production, version, "")
-        state = state.after(Entry.from_bytes(entry.to_bytes()))
+        state = state.after(Entry.from_bytes(entry.to_bytes(), entry.number))
         assert state.production == version and state.line[-1] == version
         assert state.switch == state.number and set(state.line) <= state.served
         assert [state.stage(each) for each in KNOWN].count("production") == 1
