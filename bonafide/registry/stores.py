@@ -146,7 +146,8 @@ class LocalStore:
 
     @staticmethod
     def _replace(target: Path, data: bytes) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if is_new := not target.parent.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}")
         try:
             draft.write_bytes(data)
@@ -154,7 +155,7 @@ class LocalStore:
             draft.replace(target)  # whole or not at all
         finally:
             draft.unlink(missing_ok=True)
-        sync(target.parent, target.parent.parent)
+        sync(target.parent, *([target.parent.parent] if is_new else []))
 
     def remove(self, path: str) -> None:
         """See `Store`."""

@@ -1,7 +1,6 @@
 """The versions that a registry keeps: folders ``bundles/NAME/VERSION`` that never change."""
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,9 @@ class Versions:
         folder = f"bundles/{candidate.manifest['name']}"
         entries = {**candidate.manifest, **(manifest or {})}
         with self._store.drafting(folder) as draft:
-            shutil.copytree(candidate.folder, draft)
+            draft.mkdir(parents=True)
+            for source in candidate.folder.iterdir():
+                (draft / source.name).write_bytes(source.read_bytes())
             if card is not None:
                 (draft / "card.md").write_text(card, encoding="utf-8")
             sha256 = write_bundle(draft, entries).digest()
