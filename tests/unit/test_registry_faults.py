@@ -17,6 +17,7 @@ import pytest
 
 from bonafide.bundle import read_bundle
 from bonafide.cli import main
+from bonafide.errors import StorageError
 from bonafide.registry import Registry, Version
 from tests.conftest import REPOSITORY
 from tests.helpers.objects import BUCKET, object_store
