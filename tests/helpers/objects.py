@@ -7,14 +7,19 @@ import sys
 from collections.abc import Iterator, Mapping
 
 SERVE = """
-import sys
-import boto3
+import threading
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+store, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+def answer(environ, start_response):
+    with one:  # moto looks and writes in two steps, which a store does in one
+        return list(store(environ, start_response))
+
 WSGIRequestHandler.log = lambda *_: None
-# One request at a time: moto looks and writes in two steps, which a store does in one.
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app))
+WSGIRequestHandler.protocol_version = "HTTP/1.1"  # clients wait for 100 Continue
+server = make_server("127.0.0.1", 0, answer, threaded=True)
 print(server.port, flush=True)
 server.serve_forever()
 """
