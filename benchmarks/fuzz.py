@@ -28,7 +28,8 @@ import numpy as np
 from benchmarks.serving import Running, memory_mb, service
 from benchmarks.sounds import encode, packets, speech
 from bonafide.bundle import Bundle
-from bonafide.home import find_bundle, home
+from bonafide.home import home
+from bonafide.registry import find_bundle
 
 KINDS = ("wav", "flac", "mp3", "ogg", "m4a", "webm")
 CLIENTS, WORKERS = 4, 2

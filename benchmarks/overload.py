@@ -20,7 +20,8 @@ from typing import Any
 from benchmarks.serving import Running, service
 from benchmarks.sounds import encode, speech
 from bonafide.bundle import Bundle
-from bonafide.home import find_bundle, home
+from bonafide.home import home
+from bonafide.registry import find_bundle
 
 CLIP_S = 4.0
 TIMES = 4

@@ -163,6 +163,27 @@ class Bundle(Artifact):
         }
 
 
+def bundle_facts(manifest: bytes) -> dict[str, str]:
+    """Return what describes a bundle, from the text of its manifest.
+
+    Parameters
+    ----------
+    manifest : bytes
+        Content of ``manifest.json``.
+
+    Returns
+    -------
+    dict of str to str
+        ``name``, ``version``, ``sha256`` and ``created``; empty for one that cannot be read.
+    """
+    try:
+        read = json.loads(manifest)
+        facts = {key: str(read[key]) for key in ("name", "version", "sha256")}
+        return {**facts, "created": str(read.get("created", "-"))}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
 def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     """Write the manifest of the files that already lie in `folder`.
 

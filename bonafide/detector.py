@@ -34,8 +34,9 @@ from bonafide.detection import (
 )
 from bonafide.errors import AudioError, BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.home import find_bundle, home, shipped_folder
+from bonafide.home import home, shipped_folder
 from bonafide.parts import suspicious_runs
+from bonafide.registry import find_bundle
 from bonafide.tracks import judge_tracks
 from bonafide.types import Floats, Scores, WindowScores
 
@@ -176,8 +177,8 @@ class Detector:
     Raises
     ------
     BundleError
-        As in `read_bundle` and `bonafide.home.find_bundle`; ``bad_graph`` if the graph's outputs
-        are not those that the manifest names.
+        As in `read_bundle` and `bonafide.registry.find_bundle`; ``bad_graph`` if the graph's
+        outputs are not those that the manifest names.
 
     Examples
     --------

@@ -66,6 +66,10 @@ class BundleError(BonafideError):
     """A bundle that is missing, incomplete or altered."""
 
 
+class RegistryError(BonafideError):
+    """A change of what is in production that the registry refuses, or a registry out of reach."""
+
+
 class ConfigError(BonafideError):
     """A configuration with an invalid value."""
 
@@ -138,7 +142,7 @@ def missing_extra(module: str | None, extra: str) -> ConfigError:
     module : str or None
         The module that is missing, as ``ModuleNotFoundError.name`` has it.
     extra : str
-        The extra that brings it: ``train`` or ``app``.
+        The extra that brings it: such as ``train``.
 
     Returns
     -------

@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 from uuid import uuid4
 
-from zenml import Model
 from zenml.client import Client
 from zenml.enums import ExecutionMode
 
@@ -102,7 +101,6 @@ def run_training(
     """
     run = run_wired(
         static_training if static else training,
-        Model(name=config.name),
         config,
         corpora,
         corpus_format,
@@ -113,7 +111,6 @@ def run_training(
 
 def run_wired(
     wiring: Any,
-    made: Model | None,
     config: Config,
     corpora: list[str],
     corpus_format: str | None,
@@ -129,8 +126,6 @@ def run_wired(
     ----------
     wiring : ZenML pipeline
         Called with what follows and `settings`; it begins with `ingest`.
-    made : Model or None
-        The ZenML model that the run makes a version of.
     config : Config
         What to train and how.
     corpora : list of str
@@ -164,7 +159,7 @@ def run_wired(
         seen = fingerprint(corpora, corpus_format, verify)
         prepare_store()
     # The first failure ends the run, and is the one that is reported.
-    wired = wiring.with_options(model=made, execution_mode=ExecutionMode.FAIL_FAST)
+    wired = wiring.with_options(execution_mode=ExecutionMode.FAIL_FAST)
     try:
         return _run(wired, settings | {"fingerprint": seen})
     except BonafideError as error:

@@ -58,6 +58,6 @@ def run_tuning(
     KeyboardInterrupt
         After ending every process that trains; finished trials are kept.
     """
-    run = run_wired(tuning, None, config, corpora, corpus_format, model=model, trials=trials)
+    run = run_wired(tuning, config, corpora, corpus_format, model=model, trials=trials)
     found = Client().get_pipeline_run(run).steps["tune"].outputs["study"][0].load()
     return cast(Study, found)

@@ -26,7 +26,8 @@ from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import markdown_table
-from bonafide.home import SHIPPED, find_bundle, home
+from bonafide.home import SHIPPED, home
+from bonafide.registry import find_bundle
 from bonafide.runtime import Graph
 from bonafide.training.adaptation import number
 from bonafide.training.clips import MIN_OF_LABEL, score_clips

@@ -17,8 +17,9 @@ from bonafide.bundle import LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_
 from bonafide.corpora import read_corpus
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
-from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle
+from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.lineage.record import publish, read_lineage
+from bonafide.registry import find_bundle
 from bonafide.training.extraction import training_windows
 from bonafide.types import Waveform
 

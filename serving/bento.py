@@ -15,7 +15,8 @@ import bentoml
 
 import bonafide
 from bonafide.bundle import Bundle
-from bonafide.home import SHIPPED, SHIPPED_ROOT, find_bundle, home
+from bonafide.home import SHIPPED, SHIPPED_ROOT, home
+from bonafide.registry import find_bundle
 
 PACKAGES = ("bonafide", "serving")
 ROOT = Path(bonafide.__file__).resolve().parent.parent

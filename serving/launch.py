@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
-from bonafide.home import find_bundle, home
+from bonafide.home import home
 from bonafide.process.confine import ConfinedError, end
+from bonafide.registry import find_bundle
 from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
@@ -48,7 +49,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
         ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``; ``bad_setting``.
     BundleError
-        What `bonafide.home.find_bundle` raises.
+        What `bonafide.registry.find_bundle` raises.
     """
     find_endpoints(settings.endpoint_names)
     if settings.keys:

@@ -24,7 +24,7 @@ class Settings:
     Parameters
     ----------
     bundle : str
-        A bundle, named as `bonafide.home.bundle_folder` takes it; empty to follow the one in
+        A bundle, named as `bonafide.registry.bundle_folder` takes it; empty to follow the one in
         production: a promotion is picked up without a restart.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from zenml import get_step_context, step
+from zenml import get_step_context, log_metadata, step
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.home import home
+from bonafide.registry import Version, registry_of
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase
@@ -18,6 +19,7 @@ from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.stacking import Stage
+from steps.mirror import mirror
 from steps.policy import cached_step
 from steps.record import recorded_steps
 
@@ -78,7 +80,10 @@ def promote(
         run={"run_id": str(run.id), "run": run.name},
         steps=recorded_steps(run),
     )
-    context.model.log_metadata({"bundle": bundle.identity, "gate": decision.facts()})
-    if decision.promotes:
-        context.model.set_stage("production", force=True)
+    mirror(registry_of(home()))
+    log_metadata(
+        metadata={"run": run.name, "gate": decision.facts()},
+        model_name=bundle.identity["name"],
+        model_version=str(Version.of(bundle)),
+    )
     return bundle, decision

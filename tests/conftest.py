@@ -59,6 +59,6 @@ def bundle_home(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtur
         if not home.exists():
             done: Trained = request.getfixturevalue("trained")
             shutil.copytree(done.home.folder / "bundles", draft / "bundles")
-            shutil.copy2(done.home.folder / "production.json", draft)
+            shutil.copytree(done.home.folder / "journal", draft / "journal")
             draft.rename(home)
     return home

@@ -22,7 +22,8 @@ def bench(bundle: str | None, numbers: Path | None) -> None:
     require("librosa", "onnx", "tensorflow")  # what the fused graph is compared with
     from benchmarks.bench import run
     from bonafide.display import Display
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
+    from bonafide.registry import find_bundle
 
     with Display() as display:
         lines = run(find_bundle(home(), bundle), numbers, display.say)

@@ -70,9 +70,10 @@ def lineage(
 
 
 def _back(ref: str | None, zenml: bool) -> "tuple[Node, Drawing]":
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
     from bonafide.lineage.graph import graph_of
     from bonafide.lineage.tree import bundle_tree
+    from bonafide.registry import find_bundle
 
     bundle = find_bundle(home(), ref)
     if not zenml:
@@ -105,8 +106,9 @@ def _forward(
 
 def _print_rows(ref: str | None, as_json: bool) -> None:
     from bonafide.cli.terminal import show_json
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
     from bonafide.lineage.rows import every_row
+    from bonafide.registry import find_bundle
 
     rows = every_row(find_bundle(home(), ref))
     if as_json:
@@ -144,8 +146,9 @@ def reproduce(
     from bonafide.cli.extras import require
 
     require("pyarrow", "onnx", "sklearn")
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
     from bonafide.lineage.code import TOP
+    from bonafide.registry import find_bundle
     from bonafide.training.reproduce import reproduce
 
     made = reproduce(

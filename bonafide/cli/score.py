@@ -69,8 +69,9 @@ def score(
     """Score files and folders; - is standard input."""
     from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
     from bonafide.process.interrupt import interruptible
+    from bonafide.registry import find_bundle
     from bonafide.scoring import FOOTERS, WRITERS, unusable
 
     detector = Detector(find_bundle(home(), bundle))
@@ -155,8 +156,9 @@ def evaluate(
     from bonafide.corpora import read_corpus
     from bonafide.detector import Detector
     from bonafide.display import Display, reporter
-    from bonafide.home import find_bundle, home
+    from bonafide.home import home
     from bonafide.process.interrupt import interruptible
+    from bonafide.registry import find_bundle
     from bonafide.scoring import evaluate_corpus
 
     if report:

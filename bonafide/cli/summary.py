@@ -46,9 +46,11 @@ def show_summary(trained: "Trained") -> None:
 
 def _show_outcome(trained: "Trained") -> None:
     from bonafide.home import home
+    from bonafide.registry import registry_of
 
     name, version = (str(trained.bundle.manifest[key]) for key in ("name", "version"))
-    click.echo(f"Bundle: {home() / 'bundles' / name / version} ({name} version {version})")
+    folder = f"{registry_of(home()).url}/bundles/{name}/{version}"
+    click.echo(f"Bundle: {folder} ({name} version {version})")
     click.echo(f"Report: {home() / 'reports' / f'{name}-{version}.html'}")
     decision = trained.decision
     if not any(decision.compared in reason for reason in decision.reasons):

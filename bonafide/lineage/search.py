@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bonafide.artifact import file_sha256
 from bonafide.bundle import MANIFEST, PARENT, ROWS, Bundle
 from bonafide.errors import BundleError
-from bonafide.home import kept_bundles, shipped_bundles
+from bonafide.home import shipped_bundles
 from bonafide.lineage.record import Lineage, read_lineage, require_unaltered
 from bonafide.lineage.rows import SET_ASIDE, find_rows, hide_name, plain_rows
 from bonafide.lineage.tree import Node, full_name
+from bonafide.registry import kept_bundles
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -26,9 +26,10 @@ from bonafide.export.adapted import adapted_graph, adapter_graph
 from bonafide.export.candidate import fused_parity
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
-from bonafide.home import find_bundle, home, is_demo, keep, promote, scratch
+from bonafide.home import home, is_demo, scratch
 from bonafide.lineage.record import hand_down
 from bonafide.process.pool import Progress
+from bonafide.registry import find_bundle, keep, promote
 from bonafide.training.clips import Clips, read_clips
 from bonafide.training.config import parse_config
 from bonafide.training.final_layer import (
@@ -116,7 +117,7 @@ def adapt(
         hang on one or two sources; ``reversed_labels`` if the bundle tells them apart the wrong way
         round; ``no_gain`` if none is shown; ``simulated`` for a promotion by simulated sound.
     BundleError
-        As in `bonafide.home.find_bundle`; ``already_adapted`` for an adapted bundle,
+        As in `bonafide.registry.find_bundle`; ``already_adapted`` for an adapted bundle,
         ``old_format`` for one that knows no channels.
     ConfigError
         ``bad_config`` for a name that no bundle can have.
@@ -136,7 +137,7 @@ def adapt(
     with storing(root), scratch(root) as work:
         kept = _keep(root, work / "candidate", parent, named, clips, fitted)
     if into_production:
-        promote(root, kept)
+        promote(root, kept, override="adapted to own clips; no gate compared it")
     return Adapted(kept, fitted.gain, clips.quarantine, _notes(clips.recordings.corpus, fitted))
 
 

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import Bundle
+from bonafide.errors import RegistryError
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.evaluation.report import render
-from bonafide.home import keep, promote
 from bonafide.lineage.record import Step
 from bonafide.process.lock import locked
+from bonafide.registry import keep, promote
 from bonafide.training.card import model_card
 from bonafide.training.config import Config
 from bonafide.training.gate import Decision, decide, rows_to_freeze
@@ -87,8 +89,19 @@ def keep_and_promote(
         if not decision.reasons:
             _freeze(root, bundle, judgement, recordings, config)
         if decision.promotes:
-            promote(root, bundle)
+            decision = _promote(root, bundle, decision)
     return bundle, decision
+
+
+def _promote(root: Path, bundle: Bundle, decision: Decision) -> Decision:
+    """Promote a bundle that the gate lets pass; say why if the registry does not take it now."""
+    try:
+        promote(root, bundle, why=decision.compared)
+    except RegistryError as error:
+        if error.code not in ("held", "overtaken"):
+            raise
+        return replace(decision, reasons=[error.message])
+    return decision
 
 
 def _freeze(

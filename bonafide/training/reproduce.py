@@ -21,11 +21,12 @@ from bonafide.artifact import Plain, file_sha256
 from bonafide.bundle import ROWS, Bundle, content_of, read_bundle
 from bonafide.corpora.schema import COLUMNS, Corpus, Row
 from bonafide.errors import BonafideError, BundleError, CorpusError, printable
-from bonafide.home import DEMO, find_bundle, home, kept_bundles
+from bonafide.home import DEMO, home
 from bonafide.lineage.code import CHANGES, TOP, code_hashes, environment, whole_sha256
 from bonafide.lineage.record import Lineage, read_lineage
 from bonafide.lineage.rows import plain_rows, read_rows
 from bonafide.process.lifetime import end_with_parent
+from bonafide.registry import find_bundle, kept_bundles
 from bonafide.training.config import parse_config
 from bonafide.training.fingerprint import CHANGED
 

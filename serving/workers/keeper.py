@@ -11,8 +11,9 @@ from pathlib import Path
 from bonafide.audio import Limits
 from bonafide.bundle import MANIFEST, Bundle, read_bundle
 from bonafide.errors import BonafideError, BundleError
-from bonafide.home import PRODUCTION, SHIPPED, find_bundle, production_stamp
+from bonafide.home import SHIPPED
 from bonafide.process.confine import end, start_confined
+from bonafide.registry import registry_of
 from serving.settings import Settings
 
 log = logging.getLogger("bonafide.serve")
@@ -68,13 +69,14 @@ class Keeper:
     folder : Path
         The run folder.
     home : Path
-        Where the bundle in production is, unless the settings name another.
+        Its registry tells what is in production, unless the settings name a bundle.
     settings : Settings
         Of the service.
     """
 
     def __init__(self, folder: Path, home: Path, settings: Settings) -> None:
-        self._folder, self._home, self._settings = folder, home, settings
+        self._folder, self._settings = folder, settings
+        self._registry = registry_of(home)
         self.bundle: Bundle | None = None  # what the scorer scores with
         self.stale = ""  # why what is in production is not what is served
         self._scorer: asyncio.subprocess.Process | None = None
@@ -114,7 +116,7 @@ class Keeper:
         """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
         stamp = "unreadable"
         try:
-            stamp = "chosen" if self._settings.bundle else production_stamp(self._home)
+            stamp = await asyncio.to_thread(self._stamp)
             if stamp == self._served:
                 self.stale = ""
             elif stamp != self._refused or time.monotonic() >= self._retry_at:
@@ -123,10 +125,14 @@ class Keeper:
         except (BonafideError, OSError) as error:
             self._refuse(stamp, str(error))
 
+    def _stamp(self) -> str:
+        """Return text that changes when another bundle is to be served."""
+        return "chosen" if self._settings.bundle else self._registry.stamp()
+
     def _promoted(self) -> Bundle:
-        bundle = find_bundle(self._home, self._settings.bundle or None)
+        bundle = self._registry.find(self._settings.bundle or None)
         if bundle.folder == SHIPPED and self._known_good()[:1] not in ([], [str(SHIPPED)]):
-            missing = f"{self._home / PRODUCTION}: is gone; promote a bundle"
+            missing = f"{self._registry.url}: nothing is in production any more; promote a bundle"
             raise BundleError("bad_production", missing)
         return bundle
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bonafide.detector import Detector
-from bonafide.home import find_bundle
+from bonafide.registry import find_bundle
 from serving.app.wording import ERRORS, NOTHING_TO_JUDGE, VERDICTS, percent
 from tests.browser.conftest import WAIT_MS, App, Stub, running_app
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.sounds import encode, speech
 from bonafide.detector import Detector
 from bonafide.errors import ConfigError
-from bonafide.home import find_bundle
+from bonafide.registry import find_bundle
 from serving.http.endpoints import ScoringEndpoint, find_endpoints
 from tests.helpers.servers import Server, private_home, server
 

@@ -10,8 +10,8 @@ from bonafide.artifact import file_sha256
 from bonafide.bundle import Bundle, write_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.features.spec import FeatureSpec
-from bonafide.home import keep
 from bonafide.lineage.record import Step
+from bonafide.registry import keep
 from bonafide.training.config import parse_config
 from bonafide.training.record import lineage_of, used_rows, with_lineage
 from bonafide.training.recordings import MEASURES, Quarantine, Recordings, Rejected

@@ -37,7 +37,7 @@ def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) 
 def private_home(shared: Path, folder: Path) -> Path:
     """Copy a home's bundles, so that what a server writes stays its own."""
     shutil.copytree(shared / "bundles", folder / "bundles")
-    shutil.copy2(shared / "production.json", folder)
+    shutil.copytree(shared / "journal", folder / "journal")
     return folder
 
 

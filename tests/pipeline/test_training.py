@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import read_bundle
-from bonafide.home import DEMO, PRODUCTION
+from bonafide.home import DEMO
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import BASE_MODELS, GRAPHS, Home, Trained
 from tests.helpers.servers import wait_for
@@ -77,21 +77,20 @@ def test_same_command_again_repeats_nothing(trained: Trained) -> None:
 def test_a_toy_is_kept_but_not_promoted_outside_of_the_demo(trained: Trained) -> None:
     """Without the marker, and with nothing in production: the shipped bundle stays."""
     root = trained.home.folder
-    marker, note = root / DEMO, root / PRODUCTION
-    promoted = note.read_bytes()
+    marker, journal = root / DEMO, root / "journal"
     marker.unlink()
-    note.unlink()
+    away = journal.rename(root / "away")
     try:
         done = trained.home.run("train", "--config", trained.config, "--corpus", trained.corpus)
         assert done.returncode == 1, done.stderr
         assert "Not promoted:\n  57 of 57 recordings are simulated: what learned" in done.stdout
         assert "In production now." not in done.stdout
-        assert not note.exists()
+        assert not journal.exists()
         told = json.loads((root / "reports" / "tiny-1.gate.json").read_text())
         assert len(told["reasons"]) == 1
     finally:
         marker.touch()
-        note.write_bytes(promoted)
+        away.rename(journal)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     words = ("train", "--config", trained.config, "--corpus", trained.corpus, "--sequential")
     status = home.run_until("rnn:", signal.SIGKILL, *words)
     assert status == -signal.SIGKILL
-    assert not (home.folder / "production.json").exists()
+    assert not (home.folder / "journal").exists()
     finished = home.run(*words)
     assert finished.returncode == 0, finished.stderr
     # what was finished before the kill is not repeated; what was going on is

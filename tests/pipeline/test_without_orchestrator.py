@@ -43,7 +43,7 @@ def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_pat
         step.name: set(step.inputs) for step in theirs.steps
     }
     assert not list((tmp_path / "home" / "work").glob("*"))
-    assert (tmp_path / "home" / "production.json").is_file()
+    assert (tmp_path / "home" / "journal" / "00000001.json").is_file()
 
 
 def test_the_public_names_are_there_and_cost_nothing_before_they_are_used() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.sounds import Samples, speech
 from bonafide.detector import Detector
-from bonafide.home import find_bundle
+from bonafide.registry import find_bundle
 from tests.helpers.servers import Server, private_home, server
 
 LIMITS = {"max_body_mb": 4, "max_duration_s": 20, "max_rate_hz": 48_000, "max_channels": 2}

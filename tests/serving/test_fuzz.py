@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fuzz import Report, damage, fuzz
-from bonafide.home import find_bundle
+from bonafide.registry import find_bundle
 
 
 def test_damaged_files_are_answered_and_leave_nothing(bundle_home: Path, tmp_path: Path) -> None:

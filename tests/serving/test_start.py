@@ -15,8 +15,9 @@ import pytest
 
 from benchmarks.sounds import encode, speech
 from bonafide.bundle import read_bundle, write_bundle
-from bonafide.home import SHIPPED, keep, promote
+from bonafide.home import SHIPPED
 from bonafide.process.service import SERVE, free_port
+from bonafide.registry import keep, promote
 from tests.helpers.servers import server
 
 SOUND = encode(speech(5.0), "flac")
@@ -85,7 +86,7 @@ def test_a_scorer_that_cannot_start_says_why(tmp_path: Path, temp: Path) -> None
 def test_a_promoted_bundle_that_is_no_graph_is_named(tmp_path: Path, temp: Path) -> None:
     kept = keep(tmp_path, read_bundle(SHIPPED), {}, "a variant\n")
     (kept.folder / "detector.onnx").write_bytes(b"not a graph")
-    promote(tmp_path, kept)
+    promote(tmp_path, kept, override="a test")
     assert failed_start(tmp_path, temp).startswith(f"altered: {kept.folder}/detector.onnx")
     write_bundle(kept.folder, kept.manifest)  # which hashes what is there
     assert failed_start(tmp_path, temp).startswith("confined_failed: serving.workers.scorer")

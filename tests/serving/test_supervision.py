@@ -1,7 +1,6 @@
 """Whatever is taken from the service, it comes back when it can, and says so until it has."""
 
 import contextlib
-import os
 import shutil
 import socket
 import time
@@ -15,7 +14,8 @@ import pytest
 
 from benchmarks.sounds import encode, speech
 from bonafide.bundle import Bundle, read_bundle
-from bonafide.home import PRODUCTION, SHIPPED, keep, production_folder, promote
+from bonafide.home import SHIPPED
+from bonafide.registry import keep, production_folder, promote
 from tests.helpers.processes import alive
 from tests.helpers.servers import Server, server, wait_for
 
@@ -40,7 +40,7 @@ def pinned(home: Path) -> Path:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
-    promote(folder, kept(folder, "the first"))
+    promote(folder, kept(folder, "the first"), override="a test")
     return folder
 
 
@@ -233,7 +233,7 @@ def test_scorers_that_die_with_a_promotion_leave_no_old_bundle_behind(
 ) -> None:
     new = kept(home, "promoted while scorers die")
     old = service.scorers()
-    promote(home, new)
+    promote(home, new, override="a test")
     for _ in range(10):  # before, while and after the new ones start
         for scorer in old[:1]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -245,19 +245,10 @@ def test_scorers_that_die_with_a_promotion_leave_no_old_bundle_behind(
     assert versions(service) == {new.identity["version"]} and len(service.scorers()) == 2
 
 
-def test_two_promotions_of_one_time_are_two(service: Server, home: Path) -> None:
-    when = (home / PRODUCTION).stat().st_mtime_ns
-    for note in ("one", "two"):
-        bundle = kept(home, note)
-        promote(home, bundle)
-        os.utime(home / PRODUCTION, ns=(when, when))
-        wait_served(service, bundle)
-
-
 def test_a_promotion_that_cannot_be_served_is_tried_again(service: Server, home: Path) -> None:
     bundle = kept(home, "late")
     away, said = bundle.folder.rename(home / "late"), service.log.count(REFUSED)
-    promote(home, bundle)
+    promote(home, bundle, override="a test")
     wait_for(lambda: service.log.count(REFUSED) == said + 2, "both workers say so")
     wait_for(lambda: service.metric("bonafide_stale") == 1, "the metrics say so")
     assert readiness(service)[0] == 200
@@ -271,7 +262,7 @@ def test_a_worker_that_starts_on_a_damaged_promotion_serves_the_last_good_one(
 ) -> None:
     (good,) = versions(service)
     broken = kept(home, "broken")
-    promote(home, Bundle(broken.folder, broken.manifest))
+    promote(home, Bundle(broken.folder, broken.manifest), override="a test")
     (broken.folder / "detector.onnx").write_bytes(b"no graph")
     (first, second) = service.workers()
     wait_for(lambda: service.metric("bonafide_stale") == 1 or versions(service) != {good}, "news")
@@ -280,7 +271,7 @@ def test_a_worker_that_starts_on_a_damaged_promotion_serves_the_last_good_one(
     wait_healed(service)
     assert len(versions(service)) == 1
     better = kept(home, "better")
-    promote(home, better)
+    promote(home, better, override="a test")
     wait_served(service, better)
     shutil.rmtree(broken.folder)
 
@@ -291,7 +282,7 @@ def test_a_bundle_that_is_damaged_while_it_serves_gives_way_to_the_one_before(
     graph = kept(home, "damaged in place").folder / "detector.onnx"
     whole = graph.read_bytes()
     (before,) = versions(service)
-    promote(home, read_bundle(graph.parent))
+    promote(home, read_bundle(graph.parent), override="a test")
     wait_served(service, read_bundle(graph.parent))
     graph.unlink()
     graph.write_bytes(whole[:-1])
@@ -307,19 +298,21 @@ def test_a_home_that_cannot_be_read_leaves_the_last_good_bundle(
     service: Server, home: Path
 ) -> None:
     (good,) = versions(service)
-    away = (home / PRODUCTION).rename(home / "away")
+    path = home / "journal"
+    away = path.rename(home / "away")
     try:
         for content in (None, "[" * 100_000):
-            path = home / PRODUCTION
-            path.mkdir() if content is None else path.write_text(content)
+            path.mkdir()
+            entry = path / "00000001.json"
+            entry.mkdir() if content is None else entry.write_text(content)
             wait_for(lambda: service.metric("bonafide_stale") == 1, "the metrics say so")
             for scorer in service.scorers():
                 scorer.kill()
             wait_healed(service)
             assert versions(service) == {good}
-            path.rmdir() if content is None else path.unlink()
+            shutil.rmtree(path)
     finally:
-        away.rename(home / PRODUCTION)  # as it was: nothing is promoted
+        away.rename(path)  # as it was: nothing is promoted
     wait_for(lambda: service.metric("bonafide_stale") == 0, "the metrics say so")
     assert versions(service) == {good}
 

@@ -25,9 +25,9 @@ from bonafide.export.chain import Chain
 from bonafide.export.rebuild import rebuild
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
-from bonafide.home import bundle_folder, find_bundle, production_folder
 from bonafide.lineage.search import made_from_recording
 from bonafide.lineage.tree import bundle_tree
+from bonafide.registry import bundle_folder, find_bundle, production_folder
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
 from bonafide.training import adaptation, clips

@@ -22,18 +22,10 @@ from bonafide.bundle import (
     write_bundle,
 )
 from bonafide.detector import Detector
-from bonafide.errors import BundleError
+from bonafide.errors import BundleError, StorageError
 from bonafide.features.spec import FeatureSpec
-from bonafide.home import (
-    SHIPPED,
-    clean_work,
-    find_bundle,
-    home,
-    keep,
-    production_folder,
-    promote,
-    work_folder,
-)
+from bonafide.home import SHIPPED, clean_work, home, work_folder
+from bonafide.registry import find_bundle, keep, production_folder, promote
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
 SPEC = FeatureSpec(window_s=2.0)
@@ -461,17 +453,18 @@ def test_a_full_disk_keeps_nothing_by_halves(
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for name in ("write_bundle", "_write_out"):
+    for name in ("versions.write_bundle", "stores.sync"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"bonafide.home.{name}", refuse)
-            with pytest.raises(OSError, match="No space left"):
+            patch.setattr(f"bonafide.registry.{name}", refuse)
+            with pytest.raises(StorageError, match="No space left"):
                 keep(root, make(tmp_path / name, name), {}, "card")
         assert list((root / "bundles" / "default").iterdir()) == [first.folder]
-    promote(root, first)
+    promote(root, first, override="a test")
+    second = keep(root, make(tmp_path / "b", "b"), {}, "card")
     with monkeypatch.context() as patch:
-        patch.setattr("bonafide.home._write_out", refuse)
-        with pytest.raises(OSError, match="No space left"):
-            promote(root, keep(root, first, {}, "card"))
+        patch.setattr("bonafide.registry.stores.sync", refuse)
+        with pytest.raises(StorageError, match="No space left"):
+            promote(root, second, override="a test")
     assert find_bundle(root) == first
 
 
@@ -479,10 +472,10 @@ def test_promote_and_find(tmp_path: Path) -> None:
     root = tmp_path / "home"
     first = keep(root, make(tmp_path / "a", "a"), {}, "card")
     second = keep(root, make(tmp_path / "b", "b"), {}, "card")
-    promote(root, second)
+    promote(root, second, override="a test")
     assert production_folder(root) == second.folder
     assert find_bundle(root) == second
-    promote(root, first)  # a rollback
+    promote(root, first, override="a test")  # a rollback
     assert find_bundle(root) == first
     assert find_bundle(root, second.folder) == second
     assert not list(root.glob(".*"))
@@ -503,7 +496,7 @@ def test_with_nothing_in_production_the_shipped_bundle_answers(tmp_path: Path) -
 
 def test_the_bundle_in_production_was_removed(tmp_path: Path) -> None:
     kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
-    promote(tmp_path, kept)
+    promote(tmp_path, kept, override="a test")
     shutil.rmtree(kept.folder)
     with pytest.raises(BundleError, match="no bundle is here") as error:
         find_bundle(tmp_path)
@@ -512,7 +505,7 @@ def test_the_bundle_in_production_was_removed(tmp_path: Path) -> None:
 
 def test_the_bundle_in_production_was_altered(tmp_path: Path) -> None:
     kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
-    promote(tmp_path, kept)
+    promote(tmp_path, kept, override="a test")
     kept.graph_path("cnn").write_bytes(b"evil")
     with pytest.raises(BundleError, match=r"cnn\.onnx: its sha256 is") as error:
         find_bundle(tmp_path)
@@ -562,7 +555,7 @@ def test_work_of_the_living_stays_and_of_the_dead_goes(tmp_path: Path) -> None:
 
 def test_clean_work_touches_nothing_else(tmp_path: Path) -> None:
     kept = keep(tmp_path, make(tmp_path / "a"), {}, "card")
-    promote(tmp_path, kept)
+    promote(tmp_path, kept, override="a test")
     work_folder(tmp_path)
     clean_work(tmp_path)
     assert find_bundle(tmp_path) == kept

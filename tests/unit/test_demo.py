@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from bonafide.bundle import read_bundle, write_bundle
-from bonafide.home import SHIPPED, keep, promote
+from bonafide.home import SHIPPED
 from bonafide.process.service import free_port
+from bonafide.registry import keep, promote
 from bonafide.simulation.corpus import simulate
 from tests.conftest import REPOSITORY
 from tests.helpers.servers import wait_for
@@ -40,7 +41,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     candidate = write_bundle(
         folder / "candidate", {**read_bundle(SHIPPED).manifest, "name": "demo"}
     )
-    promote(folder / ".bonafide", keep(folder / ".bonafide", candidate, {}, "a card"))
+    promote(
+        folder / ".bonafide", keep(folder / ".bonafide", candidate, {}, "a card"), override="a test"
+    )
     return folder
 
 

@@ -18,7 +18,8 @@ from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import Detector, verdict_of
 from bonafide.errors import BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.home import SHIPPED, SHIPPED_NAMES, find_bundle
+from bonafide.home import SHIPPED, SHIPPED_NAMES
+from bonafide.registry import find_bundle
 from bonafide.scoring import evaluate_corpus
 from bonafide.words import channel_in_words, errors_in_words
 from serving.app import wording

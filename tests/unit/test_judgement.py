@@ -15,8 +15,8 @@ from bonafide.corpora.schema import UNKNOWN, Corpus, Row
 from bonafide.evaluation.evaluate import DECISION, MEAN
 from bonafide.evaluation.metrics import eer
 from bonafide.features.spec import FeatureSpec
-from bonafide.home import production_folder
 from bonafide.process.lock import is_locked
+from bonafide.registry import production_folder
 from bonafide.training.audit import audit_shortcuts
 from bonafide.training.card import model_card
 from bonafide.training.config import Config

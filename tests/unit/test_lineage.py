@@ -21,7 +21,6 @@ from bonafide.bundle import LINEAGE, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.cli.root import cli, main
 from bonafide.corpora.schema import COLUMNS, UNKNOWN, Corpus, Row
 from bonafide.errors import BundleError
-from bonafide.home import find_bundle
 from bonafide.lineage.code import (
     PACKAGES,
     code_hashes,
@@ -35,6 +34,7 @@ from bonafide.lineage.record import hand_down, publish, read_lineage
 from bonafide.lineage.rows import PERSONAL, every_row, hide_name, read_rows, schema
 from bonafide.lineage.search import made_from_artifact, made_from_files, made_from_recording
 from bonafide.lineage.tree import Node, bundle_tree
+from bonafide.registry import find_bundle
 from bonafide.training.recordings import Rejected
 from research.folds import source_id
 from tests.helpers.lineages import (

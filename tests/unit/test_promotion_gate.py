@@ -15,7 +15,8 @@ from bonafide.corpora.schema import Corpus, Row
 from bonafide.corpora.simulated import simulated_rows
 from bonafide.evaluation.evaluate import SIMULATED_NOTE, simulated_note
 from bonafide.evaluation.metrics import Interval, difference, eer
-from bonafide.home import DEMO, PRODUCTION, SHIPPED, keep, promote
+from bonafide.home import DEMO, SHIPPED
+from bonafide.registry import keep, promote
 from bonafide.simulation.corpus import _write_clip, plan
 from bonafide.training.gate import Decision, incumbent_of
 from tests.helpers.gate import (
@@ -157,7 +158,7 @@ class TestComparison:
 class TestIncumbent:
     def test_the_same_bundle_again_is_no_failure(self, case: Case) -> None:
         kept = keep(case.root, case.bundle, {}, "card")
-        promote(case.root, kept)
+        promote(case.root, kept, override="a test")
         case.bundle = kept
         corpus = corpus_of()
         found = case.decided(corpus, llr_of(corpus, 0.0))
@@ -166,7 +167,7 @@ class TestIncumbent:
 
     def test_the_one_in_production_counts(self, case: Case, tmp_path: Path) -> None:
         kept = keep(case.root, case.bundle, {}, "card")
-        promote(case.root, kept)
+        promote(case.root, kept, override="a test")
         case.bundle = write_bundle(
             shutil.copytree(kept.folder, tmp_path / "next"), {**kept.manifest, "version": "2"}
         )
@@ -177,9 +178,10 @@ class TestIncumbent:
     @pytest.mark.parametrize("damage", ["note", "gone", "altered", "no graph"])
     def test_a_damaged_one_gives_way_to_the_shipped(self, case: Case, damage: str) -> None:
         kept = keep(case.root, case.bundle, {}, "card")
-        promote(case.root, kept)
+        promote(case.root, kept, override="a test")
         if damage == "note":
-            (case.root / PRODUCTION).write_text("{")
+            shutil.rmtree(case.root / "journal")
+            (case.root / "production.json").write_text("{")
         elif damage == "gone":
             shutil.rmtree(kept.folder)
         else:

@@ -10,7 +10,9 @@ from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.cli import main
 from bonafide.detector import Detector
 from bonafide.errors import BundleError, ConfigError
-from bonafide.home import SHIPPED, bundle_folder, find_bundle, home, keep, kept_bundles, promote
+from bonafide.home import SHIPPED, home
+from bonafide.registry import bundle_folder, find_bundle, keep, kept_bundles, promote
+from bonafide.registry.versions import Versions
 
 OF_SHIPPED = read_bundle(SHIPPED).manifest
 
@@ -30,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         candidate = made(folder / str(number), name, str(number))
         kept = keep(folder / "home", candidate, {"created": f"2026-01-0{number + 1}"}, "card")
         if number == 0:
-            promote(folder / "home", kept)
+            promote(folder / "home", kept, override="a test")
     return folder / "home"
 
 
@@ -85,7 +87,7 @@ def test_what_names_no_bundle(ref: str, root: Path) -> None:
 
 def test_the_start_of_two_hashes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = [{**each, "sha256": f"abcdef01{n}"} for n, each in enumerate(kept_bundles(root))]
-    monkeypatch.setattr("bonafide.home.kept_bundles", lambda _: facts)
+    monkeypatch.setattr(Versions, "kept", lambda _: facts)
     with pytest.raises(BundleError, match="the hashes of cafe0123:2, cafe0123:1, mine:2, mine:1 b"):
         bundle_folder(root, "abcdef01")
 
@@ -112,12 +114,12 @@ def test_models_list(
     out, error = capsys.readouterr()
     listed = json.loads(out)
     assert [list(each) for each in listed] == [
-        ["name", "version", "stage", "created", "sha256"]
+        ["name", "version", "stage", "held", "created", "sha256"]
     ] * 6
     assert [(each["name"], each["version"], each["stage"]) for each in listed] == [
-        ("cafe0123", "2", "none"),
-        ("cafe0123", "1", "none"),
-        ("mine", "2", "none"),
+        ("cafe0123", "2", "staging"),
+        ("cafe0123", "1", "staging"),
+        ("mine", "2", "staging"),
         ("mine", "1", "production"),
         ("default", OF_SHIPPED["version"], "shipped"),
         ("fast", Detector.shipped("fast").bundle.manifest["version"], "shipped"),

@@ -17,8 +17,9 @@ import soundfile as sf
 from bonafide.bundle import read_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.features.spec import FeatureSpec, ViewSpec
-from bonafide.home import find_bundle, scratch, work_folder
+from bonafide.home import scratch, work_folder
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
+from bonafide.registry import find_bundle
 from bonafide.simulation import corpus as simulation
 from bonafide.training import extraction
 from bonafide.training.config import AugmentationConfig
@@ -70,7 +71,8 @@ import sys
 from pathlib import Path
 import json
 from bonafide.bundle import Bundle
-from bonafide.home import keep, promote
+from bonafide.errors import RegistryError
+from bonafide.registry import keep, promote
 
 root, number = Path(sys.argv[1]), sys.argv[2]
 folder = root / f"candidate {number}"
@@ -78,7 +80,10 @@ candidate = Bundle(folder, json.loads((folder / "manifest.json").read_text()))
 print("ready", flush=True)
 sys.stdin.read()
 kept = keep(root / "home", candidate, {"trained": number}, f"# Card {number}\\n")
-promote(root / "home", kept)
+try:
+    promote(root / "home", kept, override="a test")
+except RegistryError as error:
+    assert error.code == "overtaken", error
 print(kept.identity["version"])
 """
 
@@ -110,10 +115,11 @@ def test_the_same_candidate_at_once_is_kept_once(tmp_path: Path) -> None:
 def test_a_run_killed_while_it_keeps_stands_in_nobodys_way(tmp_path: Path) -> None:
     for name in ("slow", "next"):
         make(tmp_path / f"candidate {name}", name)
-    slow = KEEP.replace("import sys\n", "import sys, time\nimport bonafide.home as home\n", 1)
-    slow = slow.replace("sys.stdin.read()", "home.write_bundle = lambda *_: time.sleep(60)")
+    imports = "import sys, time\nfrom bonafide.registry import versions\n"
+    slow = KEEP.replace("import sys\n", imports, 1)
+    slow = slow.replace("sys.stdin.read()", "versions.write_bundle = lambda *_: time.sleep(60)")
     with start(slow, tmp_path, "slow") as process:
-        draft = tmp_path / "home" / "bundles" / "default" / ".1" / "card.md"
+        draft = tmp_path / "home" / "bundles" / "default" / ".draft" / "card.md"
         assert wait_for(draft.exists)
         process.kill()
     (version,) = outputs([start(KEEP, tmp_path, "next")])

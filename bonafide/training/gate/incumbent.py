@@ -6,7 +6,8 @@ from pathlib import Path
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.detector import Detector
 from bonafide.errors import BundleError
-from bonafide.home import SHIPPED, production_folder
+from bonafide.home import SHIPPED
+from bonafide.registry import production_folder
 
 
 @dataclass(frozen=True)
