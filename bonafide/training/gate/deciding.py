@@ -90,6 +90,7 @@ def decide(
         found[0].words + incumbent.note,
         golden=golden.sha256 if golden else "",
         manual=manual,
+        champion=None if incumbent.damage else incumbent.bundle.identity,
     )
 
 

@@ -42,6 +42,9 @@ class Decision(JsonArtifact):
         Hash of the golden set; empty without one.
     waits : bool
         Whether it passed and waits for a person to promote it (``gate.approval: manual``).
+    champion : dict of str to str or None
+        Name, version and hash of the bundle in production that it was held against; None where it
+        was held against none that can be read. The registry promotes it over no other.
     """
 
     FILE: ClassVar = "decision.json"
@@ -51,10 +54,17 @@ class Decision(JsonArtifact):
     rulings: list[Ruling] = field(default_factory=list)
     golden: str = ""
     waits: bool = False
+    champion: dict[str, str] | None = None
 
     @classmethod
     def by(
-        cls, rulings: Iterable[Ruling], compared: str, *, golden: str = "", manual: bool = False
+        cls,
+        rulings: Iterable[Ruling],
+        compared: str,
+        *,
+        golden: str = "",
+        manual: bool = False,
+        champion: dict[str, str] | None = None,
     ) -> "Decision":
         """Return the decision that follows from what the rules say.
 
@@ -68,6 +78,8 @@ class Decision(JsonArtifact):
             Hash of the golden set.
         manual : bool
             Whether a person promotes what passed.
+        champion : dict of str to str or None
+            What it was held against.
 
         Returns
         -------
@@ -75,7 +87,8 @@ class Decision(JsonArtifact):
         """
         asked = list(rulings)
         reasons = [ruling.words for ruling in asked if ruling.passed is False]
-        return cls(reasons, compared, asked, golden, waits=manual and not reasons)
+        waits = manual and not reasons
+        return cls(reasons, compared, asked, golden, waits=waits, champion=champion)
 
     @property
     def promotes(self) -> bool:
