@@ -19,8 +19,9 @@ from bonafide.errors import CorpusError
 from bonafide.home import SHIPPED_NAMES, SHIPPED_ROOT
 from bonafide.lineage.record import Lineage, publish, write_lineage
 from bonafide.training.config import parse_config
+from bonafide.training.folds import split_corpus
 from bonafide.training.ingest import ingest
-from bonafide.training.record import corpus_facts, held_out_rows, seeds_of, used_rows
+from bonafide.training.record import corpus_facts, seeds_of, used_rows
 from bonafide.training.recordings import Quarantine, Recordings
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def add_lineage(bundle: Bundle, recordings: Recordings, quarantine: Quarantine) 
             f"{bundle.folder}: was trained on the rows {expected}; those of the corpus are {seen}",
         )
     config = parse_config(bundle.manifest["config"], str(bundle.folder))
-    rows: pa.Table = used_rows(recordings, quarantine, held_out_rows(config, recordings))
+    folds = split_corpus(recordings.corpus, config.folds, config.seed)
+    rows: pa.Table = used_rows(recordings, quarantine, folds.is_test)
     lineage = Lineage(
         made="trained",
         run={},

@@ -37,7 +37,7 @@ def adapt(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Adapt a bundle to clips of your own; keep the new one if it gains."""
+    """Adapt a bundle to clips of your own, if it gains."""
     from bonafide.cli.extras import require
     from bonafide.corpora import read_corpus
     from bonafide.display import Display

@@ -11,7 +11,7 @@ from bonafide.cli.lineage import lineage, reproduce
 
 @click.group()
 def models() -> None:
-    """Keep, promote and roll back bundles, and show where they came from.
+    """Keep, promote and roll back bundles; show their lineage.
 
     REF is a bundle's name, name:version, sha256 (8 digits are enough) or folder.
     """

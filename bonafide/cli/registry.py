@@ -182,7 +182,10 @@ def diff(one: str, other: str | None, as_json: bool) -> None:
 @model
 @click.option("--to", "url", required=True, metavar="URL", help="a folder, s3:// or gs://")
 def push(model: str | None, url: str) -> None:
-    """Copy a bundle, by default that in production, into another registry."""
+    """Copy a bundle into another registry.
+
+    By default it is the one in production.
+    """
     _copy(_registry(), _other(url), model)
 
 
@@ -190,7 +193,10 @@ def push(model: str | None, url: str) -> None:
 @model
 @click.option("--from", "url", required=True, metavar="URL", help="a folder, s3:// or gs://")
 def pull(model: str | None, url: str) -> None:
-    """Copy a bundle, by default that in production there, from another registry."""
+    """Copy a bundle from another registry.
+
+    By default it is the one that is in production there.
+    """
     _copy(_other(url), _registry(), model)
 
 

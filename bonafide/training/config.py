@@ -1,8 +1,7 @@
 """The configuration of a training run: YAML in, validated values out."""
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ from pydantic import (
     Field,
     SerializeAsAny,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -24,119 +22,15 @@ from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.models import NAME, TAKEN, family, family_of
 from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, view_of
+from bonafide.training.data_config import COUNTED as COUNTED
+from bonafide.training.data_config import AugmentationConfig as AugmentationConfig
+from bonafide.training.data_config import FoldsConfig as FoldsConfig
+from bonafide.training.data_config import default_channels as default_channels
+from bonafide.training.data_config import known_channels
 from bonafide.training.gate_config import GateConfig as GateConfig
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-
-
-class FoldsConfig(Section):
-    """How rows are split; groups (source and speaker) always stay whole.
-
-    ``of`` writes down the fold of each source, by name or `source_id`, -1 for the test side: a
-    mapping, or a CSV file with the columns ``source`` and ``fold`` beside the configuration.
-    Nothing is drawn then, and ``test_share`` does not count.
-
-    There are at least three folds, so that the scores that stacks are judged on can be nested
-    (`fit_stack`); two, which earlier versions took, are read as three. With a ``test_share`` of 0
-    no row is held out: the final models are fitted on all of them, and the candidate is judged by
-    its out-of-fold scores alone.
-    """
-
-    count: int = Field(4, ge=3, le=20)
-    test_share: float = Field(0.2, ge=0.0, lt=1.0)
-    of: dict[str, Annotated[int, Field(ge=-1, lt=20)]] = Field(default_factory=dict)
-
-    @field_validator("of", mode="before")
-    @classmethod
-    def _of_a_file(cls, of: Any, info: ValidationInfo) -> Any:
-        if not isinstance(of, str):
-            return of
-        try:
-            path = Path((info.context or {}).get("folder", ""), of)
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                pairs = [(row["source"], row["fold"]) for row in csv.DictReader(file)]
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-            raise ValueError(f"no CSV file with the columns source and fold: {error!r}") from error
-        if not pairs:
-            raise ValueError(f"{path} names no source")
-        twice = [source for source, n in Counter(source for source, _ in pairs).items() if n > 1]
-        if twice:
-            raise ValueError(f"{path} names {', '.join(twice[:3])} more than once")
-        return dict(pairs)
-
-    @model_validator(mode="after")
-    def _numbered(self) -> "FoldsConfig":
-        seen = sorted(set(self.of.values()) - {-1})
-        if self.of and seen != list(range(self.count)):
-            raise ValueError(f"of names folds {seen}: must be 0 to {self.count - 1}, as count says")
-        return self
-
-    @field_validator("count", mode="before")
-    @classmethod
-    def _three_at_least(cls, count: Any) -> Any:
-        return 3 if count == 2 else count
-
-
-def default_channels() -> dict[str, int]:
-    """Return how many augmented copies go through each channel by default."""
-    return {"clean": 3, "telephone": 2, "noise": 2, "low_rate": 1, "opus": 1, "g722": 1, "codec": 1}
-
-
-# The order in which the copies of earlier versions' ``augmentation.count`` go through channels.
-COUNTED = ("telephone", "noise", "low_rate", "opus", "codec", "g722", "clean")
-
-
-class AugmentationConfig(Section):
-    """Augmented copies of each recording, made once and kept with the features.
-
-    ``channels`` says how many go through each of `bonafide.training.channels.CHANNELS`. A number of
-    copies alone, ``count``, which earlier versions took, is spread over them.
-    """
-
-    channels: dict[str, Annotated[int, Field(ge=0, le=16)]] = Field(
-        default_factory=default_channels
-    )
-
-    @property
-    def stretches(self) -> tuple[str, ...]:
-        """The channel of each stretch of the store: of the recordings, and of each copy."""
-        copies = (name for name, count in self.channels.items() for _ in range(count))
-        return (CLEAN, *copies)
-
-    @property
-    def count(self) -> int:
-        """How many copies each recording has."""
-        return len(self.stretches) - 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_a_number(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or "count" not in values:
-            return values
-        if "channels" in values or type(values["count"]) is not int or values["count"] < 0:
-            raise ValueError(
-                f"count={values['count']!r}: must be 0 or more, and stand alone; channels says more"
-            )
-        names = [COUNTED[number % len(COUNTED)] for number in range(values["count"])]
-        rest = {key: value for key, value in values.items() if key != "count"}
-        return {"channels": {name: names.count(name) for name in COUNTED}, **rest}
-
-    @field_validator("channels")
-    @classmethod
-    def _known(cls, channels: dict[str, int]) -> dict[str, int]:
-        _known_channels(channels)
-        return channels
-
-
-def _known_channels(names: Iterable[str]) -> list[str]:
-    """Return names of channels; raise if one of them is not known."""
-    from bonafide.training.channels import CHANNELS  # imports codecs
-
-    listed = list(names)
-    if unknown := [name for name in listed if CHANNELS.find(name) is None]:
-        raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(CHANNELS.names())}")
-    return listed
 
 
 def default_models(encoder: bool = False) -> dict[str, ModelConfig]:
@@ -192,7 +86,7 @@ class CascadeConfig(Section):
     @field_validator("spared")
     @classmethod
     def _known(cls, spared: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_known_channels(spared))
+        return tuple(known_channels(spared))
 
 
 class CostsConfig(Section):

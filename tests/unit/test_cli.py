@@ -77,7 +77,8 @@ class TestHelp:
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),
             *("models", "models list", "models show", "models lineage", "models reproduce"),
-            "models encoder",
+            *("models promote", "models rollback", "models hold", "models release"),
+            *("models diff", "models pull", "models push", "models encoder"),
             *("schedule", "schedule run", "schedule history"),
         }
 
@@ -167,7 +168,8 @@ class TestCompletion:
         assert self.complete("bonafide ") == list(COMMANDS)
         assert self.complete("bonafide s") == ["score", "serve", "schedule"]
         assert self.complete("bonafide models ") == [
-            *("encoder", "lineage", "list", "reproduce", "show")
+            *("diff", "encoder", "hold", "lineage", "list", "promote", "pull", "push"),
+            *("release", "reproduce", "rollback", "show"),
         ]
 
     def test_options_and_their_values(self) -> None:
