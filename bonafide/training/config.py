@@ -109,7 +109,7 @@ class DecisionConfig(Section):
 
     prior_spoof: Share = 0.5
     costs: CostsConfig = CostsConfig()
-    max_wrong: Share | None = 0.06
+    max_wrong: Share | None = 0.08
     max_wrong_clean: Share | None = 0.1
 
     @property
