@@ -219,7 +219,9 @@ class TestFitRules:
         n_side = int((~folds().is_test).sum())
         for name, errors in found.channel_errors.items():
             assert errors["rows"] == n_side  # recordings, or copies; no crops
-            allowed = Config().decision.max_wrong_clean if name == "clean" else 0.06
+            decision = Config().decision
+            allowed = decision.max_wrong_clean if name == "clean" else decision.max_wrong
+            assert allowed is not None
             for kind in ("bonafide_called_spoof", "spoof_called_bonafide"):
                 assert errors[kind]["low"] <= errors[kind]["value"] <= errors[kind]["high"]
                 assert errors[kind]["value"] <= allowed + 0.06  # of few rows
@@ -231,7 +233,9 @@ class TestFitRules:
         none = []
         for number in range(3):  # each fold by the thresholds of the others
             rest = (fold != number) & (fold != TEST)
-            high, low = best_ends(llr[rest], is_spoof[rest], 0.06, MIN_ROWS)
+            allowed = Config().decision.max_wrong
+            assert allowed is not None
+            high, low = best_ends(llr[rest], is_spoof[rest], allowed, MIN_ROWS)
             own = llr[fold == number]
             none += ((own < (high or 9e9)) & (own > (low or -9e9))).tolist()
         errors = found.answers[0].channel_errors["opus"]
