@@ -104,13 +104,15 @@ class DecisionConfig(Section):
     1970): with a cost of 1 for a wrong verdict and 0.2 for none, where p_spoof lies between 0.2
     and 0.8. On a channel that the detector knows, thresholds of its own take their place: those
     that decide most recordings while at most ``max_wrong`` of the decided of either label are
-    wrong, out of fold. None leaves the costs to decide everywhere.
+    wrong, out of fold. None leaves the costs to decide everywhere. Where by thresholds of the
+    other folds more than ``max_held_out`` of either label are wrong, stricter ones are taken.
     """
 
     prior_spoof: Share = 0.5
     costs: CostsConfig = CostsConfig()
     max_wrong: Share | None = 0.08
-    max_wrong_clean: Share | None = 0.1
+    max_wrong_clean: Share | None = 0.09
+    max_held_out: Share = 0.1
 
     @property
     def undecided(self) -> tuple[float, float]:

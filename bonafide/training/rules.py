@@ -25,7 +25,11 @@ from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_
 from bonafide.types import AnyFloats, Floats, Ints, Mask
 
 N_THRESHOLDS = 400  # tried on either side
+STRICTER = (1.0, 0.75, 0.5, 0.25)  # of the share that may be wrong, tried in turn
 MIN_ROWS = 20  # of each label for a channel to have thresholds, and of right verdicts for a side
+
+
+Ends = dict[str, float | None]  # thresholds of p_spoof by side; None: never
 
 
 @dataclass(frozen=True)
@@ -292,8 +296,8 @@ def _answers(
     by_channel, errors = {}, {}
     for number, name in enumerate(router.channels):
         if (mine := heard.of_rows(heard.named == number)) is not None:
-            by_channel[name] = _thresholds(mine, name, config)
-            errors[name] = _errors(mine, name, config)
+            by_channel[name], call = _chosen(mine, name, config)
+            errors[name] = _errors(mine, call, config)
     distance_to = router.distance_to(~folds.is_test)
     thresholds: dict[str, Any] = {**of_costs, "distance_to": distance_to, "channels": by_channel}
     spoof_from = {**of_costs, **by_channel.get(CLEAN, {})}["spoof_from"]
@@ -306,10 +310,9 @@ def _answers(
     return Answers(thresholds, errors)
 
 
-def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | None]:
-    """Return the thresholds of one channel."""
+def _thresholds(heard: _Heard, allowed: float | None, config: Config) -> Ends:
+    """Return the thresholds of one channel by which a share of the decided is wrong."""
     decision = config.decision
-    allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
     if allowed is None:
         return dict(zip(SIDES, decision.undecided, strict=True))
     ends = best_ends(heard.llr, heard.is_spoof, allowed, MIN_ROWS)
@@ -317,6 +320,28 @@ def _thresholds(heard: _Heard, name: str, config: Config) -> dict[str, float | N
         side: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
         for side, end in zip(SIDES, ends, strict=True)
     }
+
+
+def _chosen(heard: _Heard, name: str, config: Config) -> tuple[Ends, Floats]:
+    """Return a channel's thresholds, and the verdicts by those of the other folds (`_calls`).
+
+    They are stricter than asked where what is held out would err too often otherwise.
+    """
+    decision = config.decision
+    allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
+    if allowed is None:
+        return _thresholds(heard, None, config), _calls(heard, None, config)
+    ones = np.ones(len(heard.llr))
+    for share in STRICTER:
+        ends = _thresholds(heard, share * allowed, config)
+        call = _calls(heard, share * allowed, config)
+        shares = [wrong(call, heard.is_spoof, ones, of_spoofs=label) for label in (False, True)]
+        if max(shares) <= decision.max_held_out:
+            break
+    else:
+        ends = dict.fromkeys(SIDES)
+    given = any(end is not None for end in ends.values())
+    return ends, call if given else np.zeros(len(call))
 
 
 def best_ends(
@@ -412,7 +437,7 @@ RATES: dict[str, Callable[..., float]] = {
 }
 
 
-def _calls(heard: _Heard, name: str, config: Config) -> Floats:
+def _calls(heard: _Heard, allowed: float | None, config: Config) -> Floats:
     """Return the verdict on each row by thresholds of the other folds, as `wrong` takes them."""
     p = p_spoof_of(heard.llr, config.decision.prior_spoof)
     number = {"bonafide": 1.0, "spoof": -1.0, "inconclusive": 0.0}
@@ -420,15 +445,13 @@ def _calls(heard: _Heard, name: str, config: Config) -> Floats:
     for fold in np.unique(heard.fold).tolist():
         own = heard.fold == fold
         if (others := heard.of_rows(~own)) is not None:
-            thresholds = _thresholds(others, name, config)
-            call[own] = [number[verdict_of(each, thresholds)] for each in p[own].tolist()]
+            ends = _thresholds(others, allowed, config)
+            call[own] = [number[verdict_of(each, ends)] for each in p[own].tolist()]
     return call
 
 
-def _errors(heard: _Heard, name: str, config: Config) -> dict[str, Any]:
-    """Judge the verdicts on one channel, as the manifest's ``channel_errors`` have it."""
-    given = any(end is not None for end in _thresholds(heard, name, config).values())
-    call = _calls(heard, name, config) if given else np.zeros(len(heard.llr))
+def _errors(heard: _Heard, call: Floats, config: Config) -> dict[str, Any]:
+    """Judge verdicts on one channel, as the manifest's ``channel_errors`` have it."""
     how: dict[str, Any] = {"n_resamples": config.resamples, "seed": config.seed}
     rates = bootstrap(call, heard.is_spoof, heard.cluster, metrics=RATES, **how)
     found = bootstrap(heard.llr, heard.is_spoof, heard.cluster, metrics={"eer": eer}, **how)
