@@ -14,17 +14,9 @@ from bonafide.detector import p_spoof_of
 from bonafide.training.config import CascadeConfig, Config, parse_config
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.recordings import Recordings
-from bonafide.training.rules import (
-    MIN_ROWS,
-    Answers,
-    Route,
-    Rules,
-    _fit_route,
-    best_ends,
-    fit_rules,
-    wrong,
-)
+from bonafide.training.rules import Answers, Route, Rules, _fit_route, fit_rules
 from bonafide.training.stacking import Calibration
+from bonafide.training.thresholds import MIN_ROWS, best_ends, wrong
 from tests.helpers.routers import router_of
 
 Floats = NDArray[np.float64]
@@ -174,6 +166,9 @@ def rules_of(*stages: Any, **values: Any) -> Rules:
     return fit_rules(stages, router, *given, window_s=4.0)
 
 
+LOOSE = {"max_held_out": 0.99}  # thresholds are what is asked, whatever is held out
+
+
 class TestFitRules:
     def test_one_stage_has_no_route(self) -> None:
         found = rules_of(stage("", 3.0, 1))
@@ -211,7 +206,7 @@ class TestFitRules:
         assert found.calibrations[1].slope == pytest.approx(0.5, rel=0.4)
 
     def test_every_channel_has_thresholds_and_errors(self) -> None:
-        found = rules_of(stage("", 2.0, 1)).answers[0]
+        found = rules_of(stage("", 2.0, 1), decision=LOOSE).answers[0]
         assert list(found.thresholds["channels"]) == list(found.channel_errors) == list(CHANNELS)
         low, high = Config().decision.undecided
         assert (found.thresholds["bonafide_to"], found.thresholds["spoof_from"]) == (low, high)
@@ -228,7 +223,7 @@ class TestFitRules:
             assert 0.0 <= errors["undecided"] < 1.0
 
     def test_errors_are_those_of_the_verdicts(self) -> None:
-        found = rules_of(stage("", 2.0, 1))
+        found = rules_of(stage("", 2.0, 1), decision=LOOSE)
         llr, is_spoof, fold = found.llr[:, 2, 0], recordings().corpus.is_spoof, folds().fold
         none = []
         for number in range(3):  # each fold by the thresholds of the others
@@ -246,7 +241,7 @@ class TestFitRules:
         side, is_spoof, seen, unseen = ~folds().is_test, recordings().corpus.is_spoof, [], []
         kinds = {False: "bonafide_called_spoof", True: "spoof_called_bonafide"}
         for seed in range(12):
-            found = rules_of(stage("", 1.0, seed), decision={"max_wrong": 0.1})
+            found = rules_of(stage("", 1.0, seed), decision={**LOOSE, "max_wrong": 0.1})
             ends = found.answers[0].thresholds["channels"]["opus"]
             p = p_spoof_of(found.llr[side, 2, 0], 0.5)
             call = np.where(p >= (ends["spoof_from"] or 2), -1.0, 0.0)
@@ -258,6 +253,20 @@ class TestFitRules:
                 unseen.append(errors[kind]["value"])
         assert max(seen) <= 0.1 + 1e-9
         assert np.mean(unseen) > np.mean(seen) + 0.005
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_what_is_held_out_keeps_to_its_limit_or_gets_no_verdict(self, seed: int) -> None:
+        kinds = ("bonafide_called_spoof", "spoof_called_bonafide")
+        loose, strict = (
+            rules_of(stage("", 1.0, seed), decision=decision).answers[0]
+            for decision in ({**LOOSE, "max_wrong": 0.15}, {"max_wrong": 0.15})
+        )
+        errors = [found.channel_errors["opus"] for found in (loose, strict)]
+        assert max(errors[1][kind]["value"] for kind in kinds) <= Config().decision.max_held_out
+        if max(errors[0][kind]["value"] for kind in kinds) > Config().decision.max_held_out:
+            assert errors[1]["undecided"] > errors[0]["undecided"]
+        else:
+            assert strict == loose
 
     def test_where_no_verdict_is_given_nothing_is_decided(self) -> None:
         decision = {"max_wrong": 0.0001}
