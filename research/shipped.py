@@ -1,6 +1,7 @@
 """The two bundles that ship with the package, out of one that was trained.
 
     python -m research.shipped --corpus MANIFEST --root HOME --bundle REF
+    python -m research.shipped --table
 
 Takes the bundle that a run with ``configs/shipped.yaml`` kept in a home, and replaces
 ``bonafide/shipped/default`` by it and ``bonafide/shipped/fast`` by its first stage alone, both
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from bonafide.bundle import LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
+from bonafide.evaluation.report import channel_rows, markdown_table
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
-from bonafide.home import SHIPPED, SHIPPED_ROOT
+from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
 from bonafide.lineage.record import publish, read_lineage
 from bonafide.registry import find_bundle
 from bonafide.training.extraction import training_windows
@@ -70,17 +72,45 @@ def _renamed(bundle: Bundle, version: str, license_file: Path, folder: Path) -> 
     return write_bundle(folder, {**kept, "name": folder.name, "version": version})
 
 
+HEADINGS = (
+    "sound reads as",
+    "`default`: EER",
+    "undecided",
+    "human called spoof",
+    "spoof called human",
+    "`fast`: EER",
+    "undecided",
+)
+
+
+def table() -> str:
+    """Return the README's table: what both are worth on each channel, as their manifests say."""
+    rows: dict[str, list[str]] = {}
+    for name in SHIPPED_NAMES:
+        for line in channel_rows(read_bundle(shipped_folder(name)).manifest):
+            channel, _, _, eer, undecided, human, spoof = line
+            wrong = [human, spoof] if name == SHIPPED.name else []
+            rows.setdefault(channel, [channel]).extend([eer, undecided, *wrong])
+    return markdown_table(HEADINGS, list(rows.values()))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the trained bundle and some recordings, and replace the shipped ones."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", type=Path, required=True, help="manifest of recordings")
-    parser.add_argument("--root", type=Path, required=True, help="home that keeps the bundle")
-    parser.add_argument("--bundle", required=True, help="its name, name:version or hash")
+    parser.add_argument("--table", action="store_true", help="print the README's alone")
+    parser.add_argument("--corpus", type=Path, help="manifest of recordings")
+    parser.add_argument("--root", type=Path, help="home that keeps the bundle")
+    parser.add_argument("--bundle", help="its name, name:version or hash")
     parser.add_argument("--license", type=Path, default=SHIPPED / LICENSE, help="of the encoder")
     parser.add_argument("--output", type=Path, default=SHIPPED_ROOT, help="default: the package")
     chosen = parser.parse_args(arguments)
+    if chosen.table:
+        print(table())
+        return
+    if not (chosen.corpus and chosen.root and chosen.bundle):
+        parser.error("--corpus, --root and --bundle are needed, or --table")
     bundle, corpus = find_bundle(chosen.root, chosen.bundle), read_corpus(chosen.corpus)
     rows = corpus.rows[:: max(1, len(corpus) // CLIPS)]
     sound = training_windows([corpus.audio_path(row) for row in rows], bundle.spec)

@@ -13,6 +13,11 @@ import pytest
 import yaml
 
 import bonafide
+from bonafide.bundle import read_bundle
+from bonafide.evaluation.evaluate import percent
+from bonafide.evaluation.metrics import Interval
+from bonafide.home import SHIPPED
+from research.shipped import table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROKEN = {
@@ -106,3 +111,10 @@ def test_citation_has_what_the_format_requires() -> None:
     assert citation["license"] == project["license"] == "Apache-2.0"
     assert project["license-files"] == ["LICENSE"]
     assert "Apache License" in (REPOSITORY / "LICENSE").read_text()
+
+
+def test_the_readme_has_the_numbers_of_the_shipped_bundles() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert table() in readme
+    manifest = read_bundle(SHIPPED).manifest
+    assert f"recordings is {percent(Interval(**manifest['metrics']['eer']))}" in readme
