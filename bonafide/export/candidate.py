@@ -267,7 +267,7 @@ def _window_verdicts(
     if channel is None:
         return [verdict_of(p, thresholds) for p in p_spoof.tolist()]
     names = [manifest["channels"][number]["name"] for number in channel.argmax(axis=1).tolist()]
-    own = [{**thresholds, **thresholds["channels"].get(name, {})} for name in names]
+    own = [{**thresholds, **thresholds.get("channels", {}).get(name, {})} for name in names]
     return [verdict_of(p, ends) for p, ends in zip(p_spoof.tolist(), own, strict=True)]
 
 

@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,9 +129,9 @@ def known_channels(names: Iterable[str]) -> list[str]:
     ValueError
         If no installed package has one of them.
     """
-    from bonafide.training.channels import CHANNELS  # imports codecs
-
+    # By its name, so that no step is taken to depend on how copies are made.
+    channels = import_module("bonafide.training.channels").CHANNELS
     listed = list(names)
-    if unknown := [name for name in listed if CHANNELS.find(name) is None]:
-        raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(CHANNELS.names())}")
+    if unknown := [name for name in listed if channels.find(name) is None]:
+        raise ValueError(f"names {', '.join(unknown)}: must be {', '.join(channels.names())}")
     return listed

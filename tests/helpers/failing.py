@@ -87,7 +87,7 @@ def failing(owner: Any, name: str, invocation: str) -> Iterator[None]:
 
 def told(wiring: Any, case: str) -> list[str]:
     try:
-        run.run_wired(wiring, None, Config(), [], None, case=case)
+        run.run_wired(wiring, Config(), [], None, case=case)
     except BonafideError as error:
         return [error.code, error.message, type(error.__cause__).__name__]
     return []

@@ -89,6 +89,8 @@ def test_a_promoted_bundle_that_is_no_graph_is_named(tmp_path: Path, temp: Path)
     promote(tmp_path, kept, override="a test")
     assert failed_start(tmp_path, temp).startswith(f"altered: {kept.folder}/detector.onnx")
     write_bundle(kept.folder, kept.manifest)  # which hashes what is there
+    assert failed_start(tmp_path, temp).startswith(f"altered: {kept.folder}: its content hash")
+    promote(tmp_path, read_bundle(kept.folder), override="a test")
     assert failed_start(tmp_path, temp).startswith("confined_failed: serving.workers.scorer")
 
 

@@ -23,7 +23,9 @@ STARTS = re.compile(
 )
 # What else may start a process, and why.
 ELSEWHERE = {
-    "bonafide/training/promotion.py": "asks git which commit this is",
+    "bonafide/lineage/code.py": "asks git which commit this is",
+    "bonafide/training/reproduce.py": "checks a commit out, and trains with its code",
+    "research/gate_power.py": "simulates many gates at once",
     "bonafide/training/schedule.py": "runs the user's command line, by the clock",
     "serving/launch.py": "becomes BentoML's server; starts nothing",
     "benchmarks/bench.py": "times commands from outside",
