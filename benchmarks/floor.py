@@ -49,8 +49,20 @@ def _of_node(node: onnx.NodeProto, shapes: Shapes) -> int:
     return steps * batch * (size(node.input[1]) + size(node.input[2]))
 
 
+def _of_selected(model: onnx.ModelProto) -> set[str]:
+    """Return the values that hold selected rows alone: what follows NonZero until a ScatterND."""
+    found: set[str] = set()
+    for node in model.graph.node:
+        follows = node.op_type == "NonZero" or found.intersection(node.input)
+        if follows and node.op_type != "ScatterND":
+            found.update(node.output)
+    return found
+
+
 def multiply_adds(model: onnx.ModelProto, *, batch: int = 1) -> int:
     """Count the multiply-adds of a graph's matrix products, convolutions and recurrences.
+
+    Where a graph selects rows, as a cascade does, those are counted that all rows go through.
 
     Parameters
     ----------
@@ -69,10 +81,10 @@ def multiply_adds(model: onnx.ModelProto, *, batch: int = 1) -> int:
     ValueError
         If the shape of one of these cannot be inferred.
     """
-    shapes = _shapes(model, batch)
+    shapes, selected = _shapes(model, batch), _of_selected(model)
     total = 0
     for node in model.graph.node:
-        if node.op_type not in COUNTED:
+        if node.op_type not in COUNTED or selected.intersection(node.input):
             continue
         count = _of_node(node, shapes)
         if not count:  # a dimension that shape inference does not know is 0

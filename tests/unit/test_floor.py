@@ -96,3 +96,17 @@ def test_a_shape_that_does_not_follow_raises() -> None:
 
 def test_the_rate_is_that_of_this_core() -> None:
     assert 1e8 < matmul_rate(repeats=3) < 1e12
+
+
+def test_what_selected_rows_go_through_does_not_count() -> None:
+    """A cascade: all rows go through the first product, and some through the second."""
+    graph = GraphBuilder("g")
+    x = graph.add("MatMul", graph.input("x", ["batch", 4]), graph.constant(np.ones((4, 5))))
+    asked = graph.add(
+        "Greater", graph.add("ReduceMax", x, axes=[1], keepdims=0), graph.constant(0.0)
+    )
+    rows = graph.add("Transpose", graph.add("NonZero", asked), perm=[1, 0])
+    some = graph.add("MatMul", graph.add("GatherND", x, rows), graph.constant(np.ones((5, 5))))
+    whole = graph.add("ScatterND", x, rows, some)
+    graph.output("y", graph.add("MatMul", whole, graph.constant(np.ones((5, 2)))), unknown(2))
+    assert multiply_adds(graph.model()) == 4 * 5 + 5 * 2
