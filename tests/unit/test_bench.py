@@ -14,7 +14,6 @@ from bonafide.home import SHIPPED
 from research.protocol import SCORES
 
 
-@pytest.mark.xfail(strict=True, reason="docs/results/bench.json is of the bundle before")
 def test_the_kept_numbers_are_those_that_have_targets_and_make_a_table() -> None:
     numbers = json.loads((SCORES / "bench.json").read_text())
     assert list(numbers["targets"]) == [name for name, _, _ in TARGETS]
