@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,9 +30,6 @@ COMMANDS = {
     "rollback": ("rollback", "--why", "a test"),
     "push": ("push", "mine:3", "--to"),
 }
-needs_s3 = pytest.mark.skipif(
-    find_spec("moto") is None or find_spec("s3fs") is None, reason="needs moto and s3fs"
-)
 
 
 @pytest.fixture
@@ -292,7 +288,6 @@ def objects() -> Iterator[Mapping[str, str]]:
         yield environment
 
 
-@needs_s3
 def test_two_promotions_at_once_in_an_object_store(
     objects: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,7 +326,6 @@ print(-left)
 """
 
 
-@needs_s3
 def test_killed_between_the_requests_to_an_object_store(
     root: Path, objects: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
