@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from bonafide.bundle import MANIFEST, Bundle, read_bundle
 from bonafide.errors import BundleError, RegistryError
@@ -248,15 +249,7 @@ class Registry:
         Entry or None
             None if it is held already.
         """
-        version = Version.of(bundle)
-
-        def decide(state: State) -> Entry | None:
-            now = state.production
-            if version in state.holds:
-                return None
-            return Entry(state.number + 1, "hold", version, now, now, why)
-
-        return self._append(decide)
+        return self._mark("hold", bundle, why)
 
     def release(self, bundle: Bundle, *, why: str = "") -> Entry | None:
         """End a hold.
@@ -273,13 +266,17 @@ class Registry:
         Entry or None
             None if it is not held.
         """
+        return self._mark("release", bundle, why)
+
+    def _mark(self, what: Literal["hold", "release"], bundle: Bundle, why: str) -> Entry | None:
+        """Hold a bundle, or release it; production stays as it is."""
         version = Version.of(bundle)
 
         def decide(state: State) -> Entry | None:
-            now = state.production
-            if version not in state.holds:
+            if (version in state.holds) == (what == "hold"):
                 return None
-            return Entry(state.number + 1, "release", version, now, now, why)
+            now = state.production
+            return Entry(state.number + 1, what, version, now, now, why)
 
         return self._append(decide)
 
