@@ -13,7 +13,7 @@ from bonafide.types import AnyFloats
 from research.answers import CALLED, MIN_DECIDED, Errors
 from research.changes import BY_CHANNEL
 from research.heard import CLEAN, Heard
-from research.judging import BUNDLES, Results
+from research.judging import Results
 from research.source_errors import apart, eer_threshold, mean_of_sources
 
 Section = Mapping[str, Any]
@@ -163,7 +163,7 @@ def editions(results: Results) -> Section:
     }
     for title, rows in {**parts, "all sources": both}.items():
         count = f"{rows.sum()} of {len(np.unique(results.source[rows]))}"
-        for bundle in BUNDLES:
+        for bundle in results.present:
             scores: list[AnyFloats] = [found["llr"] for found in results.bundles[bundle]]
             own = mean_of_sources(results.source_eers(scores, rows), resamples=results.resamples)
             lines.append(

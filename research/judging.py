@@ -89,9 +89,14 @@ class Results:
         return np.ones(len(self.is_spoof), dtype=bool)
 
     @cached_property
+    def present(self) -> tuple[str, ...]:
+        """Those of `BUNDLES` that were fitted with the first seed."""
+        return tuple(name for name in BUNDLES if f"{name}|{SEEDS[0]}" in self.answers)
+
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds that every bundle was fitted with."""
-        return tuple(s for s in SEEDS if all(f"{b}|{s}" in self.answers for b in BUNDLES))
+        """The seeds that each of these was fitted with."""
+        return tuple(s for s in SEEDS if all(f"{b}|{s}" in self.answers for b in self.present))
 
     @cached_property
     def by_seed(self) -> list[dict[str, AnyFloats]]:
@@ -108,7 +113,8 @@ class Results:
     def bundles(self) -> dict[str, list[Answers]]:
         """The answers of each bundle, seed by seed."""
         return {
-            bundle: [self.answers[f"{bundle}|{seed}"] for seed in self.seeds] for bundle in BUNDLES
+            bundle: [self.answers[f"{bundle}|{seed}"] for seed in self.seeds]
+            for bundle in self.present
         }
 
     @cached_property
@@ -116,7 +122,7 @@ class Results:
         """What each bundle answers under the channel conditions."""
         return {
             bundle: read_heard(self.conditions, bundle, self.is_spoof, self.source, self.resamples)
-            for bundle in BUNDLES
+            for bundle in self.present
         }
 
     def systems(self, seed: int) -> dict[str, AnyFloats]:

@@ -9,7 +9,7 @@ from bonafide.evaluation.report import markdown_table
 from research.answers import CALLED
 from research.changes import CONDITIONS
 from research.channel_sections import LEVELS, SPEEDS, Section, telephone_rates
-from research.heard import CLEAN
+from research.heard import CLEAN, Heard
 from research.judging import BUNDLES, REFERENCE, SHIPPED, Results
 from research.source_errors import ENDS, mean_interval, relative_gain
 
@@ -76,7 +76,9 @@ def _size(interval: Interval) -> Interval:
 
 
 def _gains(results: Results) -> Iterator[Limit]:
-    """Yield what is gained over the reference on sources never heard."""
+    """Yield what is gained over the reference on sources never heard; nothing without one."""
+    if REFERENCE not in results.present:
+        return
     rows, reference = results.both, results.bundles[REFERENCE]
     judged: tuple[Any, Any] = (results.is_spoof[rows], results.source[rows])
     for bundle, least in GAIN.items():
@@ -100,17 +102,26 @@ def _gains(results: Results) -> Iterator[Limit]:
 
 def _channel_gains(results: Results) -> Iterator[Limit]:
     """Yield what is gained on the channels that cost the reference most, and what speed costs."""
-    reference = results.heard[REFERENCE]
-    clean = reference.eers[CLEAN].value
+    reference = results.heard.get(REFERENCE)
     for bundle, least in CHANNEL_GAIN.items():
         heard = results.heard[bundle]
-        for name, value in reference.eers.items():
-            if CONDITIONS[name].channel != CLEAN and value.value - clean > COSTLY:
+        if reference:
+            for name in _costly(reference):
                 gain, what = heard.gain_over(reference, name), f"{name}: EER below the reference's"
                 yield Limit(bundle, what, gain, least, least=True, difference=True)
         for name in SPEEDS:
             cost = heard.over_clean(name)
             yield Limit(bundle, f"{name}: EER over clean", cost, SPEED_COST, difference=True)
+
+
+def _costly(reference: Heard) -> list[str]:
+    """Return the conditions other than clean sound that cost the reference most."""
+    most = reference.eers[CLEAN].value + COSTLY
+    return [
+        name
+        for name, value in reference.eers.items()
+        if CONDITIONS[name].channel != CLEAN and value.value > most
+    ]
 
 
 def _verdicts(results: Results) -> Iterator[Limit]:
@@ -151,10 +162,12 @@ def limits(results: Results) -> Section:
         "Wrong verdicts": _verdicts,
         "Both classes alike, at any level": _alike,
     }
-    found = {title: list(part(results)) for title, part in parts.items()}
+    listed = {title: list(part(results)) for title, part in parts.items()}
+    found = {title: part for title, part in listed.items() if part}
     headings = ("bundle", "what", "measured", "limit", "status")
     return {
         "costly": f"{100 * COSTLY:.0f}",
+        "reference": REFERENCE in results.present,
         "met": sum(limit.met for part in found.values() for limit in part),
         "count": sum(map(len, found.values())),
         "parts": [

@@ -332,6 +332,14 @@ class TestLimits:
             assert (f"| {name}: EER below the reference's" in table) == costly
         assert "GSM full rate" in table and "speed -6 %: EER over clean" in table
 
+    def test_without_a_reference_nothing_is_held_against_it(self, results: Results) -> None:
+        fewer = {k: v for k, v in results.answers.items() if not k.startswith(REFERENCE)}
+        alone = replace(results, answers=fewer)
+        found, text = limits(alone), page(alone)
+        assert found["parts"][0]["title"] == "Channels"
+        assert all("reference" not in part["table"] for part in found["parts"])
+        assert "| reference |" not in text and "no gain over it is told" in text
+
     def test_few_verdicts_break_no_limit(self, results: Results) -> None:
         silent = {key: value.copy() for key, value in results.conditions.items()}
         silent["fast|Vorbis"]["called"] = 0
