@@ -13,9 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle, write_bundle
-from bonafide.detector import p_spoof_of, verdict_of
 from bonafide.export.adapted import adapted_graph
-from bonafide.export.chain import Chain
+from bonafide.export.chain import fused_difference
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.models import export_models, samples_of
@@ -38,7 +37,7 @@ from bonafide.training.routing import Router
 from bonafide.training.rules import Answers, Rules
 from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
-from bonafide.types import AnyFloats, Scores, WindowScores
+from bonafide.types import Scores
 
 PARITY_ROWS = 64
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
@@ -124,7 +123,7 @@ def build_candidate(
     Raises
     ------
     BonafideError
-        ``parity_failed`` if a difference is over 1e-4, or a verdict differs.
+        ``parity_failed`` if a difference is over 1e-4.
     """
     work = folder.with_name(folder.name + "-work")
     for path in (folder, work):
@@ -242,63 +241,11 @@ def fused_parity(
     Returns
     -------
     dict of str to float
-        ``detector``, the largest absolute difference of any p_spoof, and ``detector, verdicts``,
-        how many verdicts differ.
+        ``detector``, as `fused_difference` returns it.
     """
-    corpus, manifest = recordings.corpus, bundle.manifest
+    corpus = recordings.corpus
     paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
-    waveforms = training_windows(paths, bundle.spec)
-    fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    chain = Chain(bundle).score_windows(waveforms)
-    p_spoof = p_spoof_of(chain.llr, manifest["prior_spoof"])
-    ours = _window_verdicts(fused["p_spoof"], fused.get("channel"), manifest)
-    theirs = _window_verdicts(p_spoof, chain.channel, manifest)
-    return {
-        "detector": difference(fused, chain, manifest["prior_spoof"]),
-        "detector, verdicts": float(sum(a != b for a, b in zip(ours, theirs, strict=True))),
-    }
-
-
-def _window_verdicts(
-    p_spoof: AnyFloats, channel: AnyFloats | None, manifest: Mapping[str, Any]
-) -> list[str]:
-    """Return the verdict on each window, by the thresholds of its channel."""
-    thresholds = manifest["thresholds"]
-    if channel is None:
-        return [verdict_of(p, thresholds) for p in p_spoof.tolist()]
-    names = [manifest["channels"][number]["name"] for number in channel.argmax(axis=1).tolist()]
-    own = [{**thresholds, **thresholds.get("channels", {}).get(name, {})} for name in names]
-    return [verdict_of(p, ends) for p, ends in zip(p_spoof.tolist(), own, strict=True)]
-
-
-def difference(
-    fused: Mapping[str, NDArray[np.float32]], chain: WindowScores, prior_spoof: float
-) -> float:
-    """Return the largest difference of any number between a fused graph and its chain.
-
-    Parameters
-    ----------
-    fused : mapping of str to ndarray
-        The graph's outputs.
-    chain : WindowScores
-        Of the same windows.
-    prior_spoof : float
-        Of p_spoof.
-
-    Returns
-    -------
-    float
-        NaN if one of both did not ask a base model that the other asked.
-    """
-    p_spoof = p_spoof_of(chain.llr, prior_spoof)
-    sources = {"p_spoof": p_spoof, "stack": chain.stack, "channel": chain.channel}
-    found = [largest(fused[name], source) for name, source in sources.items() if source is not None]
-    if chain.distance is not None:  # 0 or more, without an upper end: compared as d / (1 + d)
-        found.append(largest(*(d / (1 + d) for d in (fused["distance"], chain.distance))))
-    asked = ~np.isnan(chain.models)
-    if not np.array_equal(asked, ~np.isnan(fused["models"])):
-        return float("nan")
-    return max(*found, largest(fused["models"][asked], chain.models[asked]))
+    return {"detector": fused_difference(bundle, training_windows(paths, bundle.spec))}
 
 
 def _manifest(

@@ -7,12 +7,14 @@ import onnx
 from numpy.typing import NDArray
 
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle
+from bonafide.detector import p_spoof_of
+from bonafide.export.parity import MAX_DIFFERENCE, largest
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, STATISTICS
 from bonafide.runtime import Graph
 from bonafide.training.rules import Route
 from bonafide.training.stacking import Calibration
-from bonafide.types import Scores, WindowScores
+from bonafide.types import Mask, Scores, Waveform, WindowScores
 
 
 class Chain:
@@ -35,13 +37,16 @@ class Chain:
             pooled = build_encoder(model, spec.encoder, spec.window_samples, spec.rms_floor)
             self._graph[ENCODER] = Graph(pooled.SerializeToString())
 
-    def score_windows(self, waveforms: NDArray[np.float32]) -> WindowScores:
+    def score_windows(self, waveforms: Waveform, asked: Mask | None = None) -> WindowScores:
         """Score windows as `Detector.score_windows` does.
 
         Parameters
         ----------
         waveforms : ndarray of float32, shape (n, window_samples)
             At 16 kHz and any level.
+        asked : ndarray of bool, shape (n,), or None
+            Which windows the fused graph sent on to the second stage: so are those here that lie
+            within `MAX_DIFFERENCE` of a bar, which rounding puts on either side of it.
 
         Returns
         -------
@@ -60,11 +65,14 @@ class Chain:
         llr, stack = found[-1]
         if len(stages) == 2:
             route = Route.from_json(manifest["route"])
-            asked = route.asks(found[0][0], route.p_spared(channel, self._bundle.channels))
-            llr = np.where(asked, llr, found[0][0])
-            stack = np.where(asked[:, None], stack, found[0][1])
+            given = found[0][0], route.p_spared(channel, self._bundle.channels)
+            goes_on = route.asks(*given)
+            if asked is not None:
+                goes_on = np.where(route.is_open(*given, within=MAX_DIFFERENCE), asked, goes_on)
+            llr = np.where(goes_on, llr, found[0][0])
+            stack = np.where(goes_on[:, None], stack, found[0][1])
             known = np.isin(self._bundle.models, stages[0]["models"])
-            models = np.where(asked[:, None] | known, models, np.nan)
+            models = np.where(goes_on[:, None] | known, models, np.nan)
         if ADAPTER in self._graph:
             llr = self._graph[ADAPTER]({"llr": llr, "models": models})["adapted"]
         return WindowScores(llr, models, stack, channel, routed["distance"])
@@ -97,3 +105,31 @@ class Chain:
         )
         llr = Calibration(**stage["calibration"]).llr(stack[:, META_MODELS.index(stage["choice"])])
         return llr.astype(np.float32), stack
+
+
+def fused_difference(bundle: Bundle, waveforms: Waveform) -> float:
+    """Return the largest difference of any number between a bundle's detector.onnx and its chain.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With all its graphs.
+    waveforms : ndarray of float32, shape (n, window_samples)
+        Scored by both.
+
+    Returns
+    -------
+    float
+        NaN if one of both did not ask a base model that the other asked.
+    """
+    fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
+    is_asked = ~np.isnan(fused["models"])
+    chain = Chain(bundle).score_windows(waveforms, asked=is_asked.all(axis=1))
+    p_spoof = p_spoof_of(chain.llr, bundle.manifest["prior_spoof"])
+    sources = {"p_spoof": p_spoof, "stack": chain.stack, "channel": chain.channel}
+    found = [largest(fused[name], source) for name, source in sources.items() if source is not None]
+    if chain.distance is not None:  # 0 or more, without an upper end: compared as d / (1 + d)
+        found.append(largest(*(d / (1 + d) for d in (fused["distance"], chain.distance))))
+    if not np.array_equal(is_asked, ~np.isnan(chain.models)):
+        return float("nan")
+    return max(*found, largest(fused["models"][is_asked], chain.models[is_asked]))

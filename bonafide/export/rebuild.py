@@ -8,12 +8,11 @@ from typing import Any
 import onnx
 
 from bonafide.bundle import Bundle, write_bundle
-from bonafide.export.candidate import difference, fuse
-from bonafide.export.chain import Chain
+from bonafide.export.candidate import fuse
+from bonafide.export.chain import fused_difference
 from bonafide.export.parity import require_parity
 from bonafide.export.scaler import read_standards
 from bonafide.features.frontend import build_frontend
-from bonafide.runtime import Graph
 from bonafide.types import Waveform
 
 WORKED_OUT = ("format", "files", "sha256")  # by `write_bundle`
@@ -56,23 +55,3 @@ def rebuild(
     rebuilt = write_bundle(folder, manifest)
     require_parity({"detector": fused_difference(rebuilt, waveforms)})
     return rebuilt
-
-
-def fused_difference(bundle: Bundle, waveforms: Waveform) -> float:
-    """Return the largest difference of any probability between a bundle's graph and its chain.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        With all its graphs.
-    waveforms : ndarray of float32, shape (n, window_samples)
-        Scored by both.
-
-    Returns
-    -------
-    float
-        NaN if one of both did not ask a base model that the other asked.
-    """
-    fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
-    chain = Chain(bundle).score_windows(waveforms)
-    return difference(fused, chain, bundle.manifest["prior_spoof"])

@@ -16,8 +16,9 @@ from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import CHANNEL_HEADINGS, channel_rows, render
 from bonafide.export.candidate import fuse
+from bonafide.export.chain import fused_difference
 from bonafide.export.parity import require_parity
-from bonafide.export.rebuild import WORKED_OUT, fused_difference
+from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.scaler import read_standards, scaler_graph
 from bonafide.types import Waveform
 

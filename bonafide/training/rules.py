@@ -81,6 +81,30 @@ class Route(Plain):
         """
         return np.asarray((np.abs(llr) < self.doubt_llr) | (p_clean < self.clean_from))
 
+    def is_open(self, llr: AnyFloats, p_clean: AnyFloats, *, within: float) -> NDArray[np.bool_]:
+        """Return which windows lie so near to a bar that rounding may decide.
+
+        Parameters
+        ----------
+        llr, p_clean : ndarray of float
+            As `asks` takes them.
+        within : float
+            How near, in either.
+
+        Returns
+        -------
+        ndarray of bool
+            Of the same shape.
+
+        Examples
+        --------
+        >>> route = Route(doubt_llr=1.0, clean_from=0.5)
+        >>> route.is_open(np.array([1.0, 3.0]), np.array([0.9, 0.9]), within=1e-4).tolist()
+        [True, False]
+        """
+        near_bar = np.abs(np.abs(llr) - self.doubt_llr) <= within
+        return np.asarray(near_bar | (np.abs(p_clean - self.clean_from) <= within))
+
 
 @dataclass(frozen=True)
 class Answers(Plain):

@@ -366,8 +366,23 @@ def test_a_detector_that_differs_is_refused(bundle: Bundle, tmp_path: Path) -> N
     finally:
         (tmp_path / "kept.onnx").rename(bundle.graph_path("detector"))
     assert error.value.code == "parity_failed"
-    with pytest.raises(BonafideError, match="'detector, verdicts': 1"):
-        require_parity({"detector": 0.0, "detector, verdicts": 1.0})
+
+
+def test_a_window_on_the_bar_may_go_either_way(
+    cascades: dict[str, Bundle], waveforms: np.ndarray, tmp_path: Path
+) -> None:
+    """Rounding decides there; farther off, a window that goes another way is a difference."""
+    bundle = cascades["doubt"]
+    llr = Chain(cascades["nobody"]).score_windows(waveforms).llr
+    nearest = float(np.sort(np.abs(llr))[2])
+    for bar, equal in ((nearest * (1 + 1e-6), True), (nearest * 1.01, False)):
+        route = {**bundle.manifest["route"], "doubt_llr": bar}
+        moved = Bundle(bundle.folder, {**bundle.manifest, "route": route})
+        chain = Chain(moved)
+        asked = chain.score_windows(waveforms).models[:, -1]
+        turned = np.isfinite(asked) ^ (np.abs(llr) == nearest)
+        found = chain.score_windows(waveforms, asked=turned).models[:, -1]
+        np.testing.assert_array_equal(np.isfinite(found), turned if equal else np.isfinite(asked))
 
 
 # --- whole recordings -----------------------------------------------------------------------------
