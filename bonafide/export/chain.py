@@ -124,7 +124,7 @@ def fused_difference(bundle: Bundle, waveforms: Waveform) -> float:
     """
     fused = Graph(bundle.graph_path("detector"))({"waveform": waveforms})
     is_asked = ~np.isnan(fused["models"])
-    chain = Chain(bundle).score_windows(waveforms, asked=is_asked.all(axis=1))
+    chain = Chain(bundle).score_windows(waveforms, asked=np.asarray(is_asked.all(axis=1)))
     p_spoof = p_spoof_of(chain.llr, bundle.manifest["prior_spoof"])
     sources = {"p_spoof": p_spoof, "stack": chain.stack, "channel": chain.channel}
     found = [largest(fused[name], source) for name, source in sources.items() if source is not None]

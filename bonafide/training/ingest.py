@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,28 @@ def _repeated(rows: list[tuple[int, Row, str]]) -> dict[str, dict[str, int]]:
     return found
 
 
+def _examine_all(
+    paths: Sequence[Path],
+    memory: Memory | None,
+    hashes: Mapping[str, str],
+    workers: int | None,
+    progress: Progress,
+) -> dict[int, Examined]:
+    """Return what is found in files, by number; those that are known are not read."""
+    known = memory.recall(hashes) if memory and hashes else {}
+    found = {n: known[str(path)] for n, path in enumerate(paths) if str(path) in known}
+    unknown = [number for number in range(len(paths)) if number not in found]
+    if found:
+        progress(len(found), len(paths))
+    new = [paths[number] for number in unknown]
+    for place, result in map_parallel(examine, new, crashed=_crashed, workers=workers):
+        found[unknown[place]] = result
+        progress(len(found), len(paths))
+    if memory and unknown:
+        memory.keep((str(paths[number]), found[number]) for number in unknown)
+    return found
+
+
 def ingest(
     corpus: Corpus,
     *,
@@ -257,18 +279,9 @@ def ingest(
         label has none left.
     """
     require_both_labels(corpus, str(corpus.root))
-    paths = [corpus.audio_path(row) for row in corpus]
-    known = memory.recall(hashes) if memory and hashes else {}
-    found = {n: known[str(path)] for n, path in enumerate(paths) if str(path) in known}
-    unknown = [number for number in range(len(paths)) if number not in found]
-    if found:
-        progress(len(found), len(paths))
-    new = [paths[number] for number in unknown]
-    for place, result in map_parallel(examine, new, crashed=_crashed, workers=workers):
-        found[unknown[place]] = result
-        progress(len(found), len(paths))
-    if memory and unknown:
-        memory.keep((str(paths[number]), found[number]) for number in unknown)
+    found = _examine_all(
+        [corpus.audio_path(row) for row in corpus], memory, hashes or {}, workers, progress
+    )
     usable: list[tuple[int, Row, str]] = []
     reasons: dict[int, tuple[str, str]] = {}
     for number, row in enumerate(corpus):
