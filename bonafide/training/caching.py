@@ -171,6 +171,28 @@ def _prune(family: Path, newest: Path, locks: Path) -> None:
                 FeatureStore(path).remove()
 
 
+def remove_family(folder: Path) -> bool:
+    """Remove the stores of a family that are not in use.
+
+    Parameters
+    ----------
+    folder : Path
+        As `cached_extract` makes it, ``<root>/<family>``.
+
+    Returns
+    -------
+    bool
+        Whether none is left.
+    """
+    locks = folder.parent / "locks"
+    with locked(locks / folder.name):
+        for path in {*_found(folder), *(path.parent for path in folder.glob(f"*/{SPEC}"))}:
+            FeatureStore(path).remove()
+        if not list(folder.glob(f"**/{SPEC}")):
+            shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
 def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
     """Return the name of the stores that may share rows: one front end, one augmentation.
 

@@ -172,9 +172,10 @@ class FeatureStore(Artifact):
         return self.sha256
 
     def facts(self) -> dict[str, JSON]:
-        """Return the shape of each view and the spec."""
+        """Return the shape of each view, the spec, and how copies were made."""
         shapes = {name: str(self.view(name).shape) for name in self.names}
-        return {**shapes, "feature_spec": self.spec.to_json()}
+        copies = self.augmentation.model_dump(mode="json")
+        return {**shapes, "feature_spec": self.spec.to_json(), "augmentation": copies}
 
 
 @dataclass(frozen=True)
