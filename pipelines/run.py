@@ -18,13 +18,14 @@ from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
 from bonafide.process.interrupt import interruptible
 from bonafide.process.isolate import stop_all
+from bonafide.process.lock import locked
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint, is_change
 from bonafide.training.gate import Decision
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
 from pipelines.failures import explain
-from pipelines.store import prepare_store
+from pipelines.store import RUNNING, prepare_store
 from pipelines.training import static_training, training
 
 
@@ -173,7 +174,7 @@ def run_wired(
 def _run(wired: Any, settings: dict[str, Any]) -> str:
     """Run a pipeline and return the run's id; raise what a step raised."""
     try:
-        with _stoppable():
+        with locked(home() / RUNNING, shared=True), _stoppable():
             run = wired(**settings)
     except Exception as error:
         if _interrupted.is_set():

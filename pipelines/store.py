@@ -10,6 +10,7 @@ from zenml.utils.io_utils import get_global_config_directory
 from bonafide.process.lock import locked
 
 LOCKED_S = 300
+RUNNING = "runs.lock"  # held, shared, by every run that goes on in a home
 
 
 def prepare_store() -> None:

@@ -15,8 +15,8 @@ from bonafide.corpora import read_corpus
 from bonafide.display import reporter
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import worker_count
+from bonafide.training.caching import cached_extract
 from bonafide.training.config import Config, read_config
-from bonafide.training.extraction import cached_extract
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import ingest
 from bonafide.training.recordings import Recordings

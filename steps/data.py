@@ -6,15 +6,18 @@ from typing import Annotated, Any
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import join
+from bonafide.dependencies import files_behind
 from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
 from bonafide.models.config import FitConfig
+from bonafide.training.caching import cached_extract
 from bonafide.training.config import AugmentationConfig, FoldsConfig
-from bonafide.training.extraction import cached_extract
-from bonafide.training.fingerprint import require_unchanged
+from bonafide.training.examined import Memory
+from bonafide.training.fingerprint import file_hashes, require_unchanged
 from bonafide.training.folds import Folds, split_corpus
 from bonafide.training.golden import held_rows
+from bonafide.training.ingest import examine
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
@@ -29,7 +32,12 @@ def ingest(
     """Decode and measure every recording of this `fingerprint`."""
     corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
     # ZenML counts a step's outputs in its return statement: two names, not a call that returns two.
-    recordings, quarantine = ingest_corpus(corpus, progress=reporter("ingest"))
+    recordings, quarantine = ingest_corpus(
+        corpus,
+        memory=Memory(home() / "examined.sqlite", files_behind(examine)),
+        hashes=file_hashes(corpora, corpus_format),
+        progress=reporter("ingest"),
+    )
     require_unchanged(fingerprint, corpora, corpus_format)  # or it would be reused for what was
     return recordings, quarantine
 

@@ -98,7 +98,7 @@ def _forward(
     elif corpus is not None and Path(corpus).exists():
         from bonafide.training.fingerprint import file_hashes
 
-        tree = made_from_files(home(), corpus, file_hashes(corpus))
+        tree = made_from_files(home(), corpus, list(file_hashes([corpus]).values()))
     else:
         tree = made_from_artifact(home(), artifact or str(corpus))
     return tree, tree_graph(tree)

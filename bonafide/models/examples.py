@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +47,80 @@ class Standard:
         return scaled if self.gain is None else scaled * self.gain
 
 
+class Table(Protocol):
+    """Features of many rows: an array, usually memory-mapped, or arrays that are read as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and what each holds."""
+
+    def __len__(self) -> int:
+        """Count the rows."""
+
+    def __getitem__(self, rows: Any) -> Any:
+        """Return some rows, as an array."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The rows of several arrays as those of one, each read where it lies.
+
+    Parameters
+    ----------
+    arrays : sequence of Table
+        All of one shape but for their rows.
+    array, place : ndarray of int64, shape (n_rows,)
+        Which array holds a row, and which of its own rows it is there.
+
+    Examples
+    --------
+    >>> parts = [np.float32([[1], [2]]), np.float32([[3]])]
+    >>> Joined(parts, np.array([1, 0, 0]), np.array([0, 1, 0]))[[0, 2]].tolist()
+    [[3.0], [1.0]]
+    """
+
+    arrays: Sequence[Table]
+    array: Rows
+    place: Rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and what each holds."""
+        return len(self), *self.arrays[0].shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __getitem__(self, key: Any) -> Features:
+        """Return some rows, or of a row or some rows a part, as an array is indexed."""
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        array, place = self.array[rows], self.place[rows]
+        if not array.ndim:
+            one: Features = self.arrays[int(array)][(place, *rest)]
+            return one
+        found = [
+            (mine, self.arrays[number][(place[mine], *rest)])
+            for number in np.unique(array).tolist() or [0]
+            for mine in [np.flatnonzero(array == number)]
+        ]
+        values: Features = np.empty((len(place), *found[0][1].shape[1:]), np.float32)
+        for mine, part in found:
+            values[mine] = part
+        return values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """Return all rows."""
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
 class SideBySide:
     """Vectors of the same rows side by side, each read where it lies."""
 
-    vectors: Sequence[Features]
+    vectors: Sequence[Table]
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Rows, and numbers of all vectors together."""
         return len(self.vectors[0]), sum(vector.shape[1] for vector in self.vectors)
 
@@ -70,7 +136,7 @@ class SideBySide:
 class Part:
     """Features as extracted, usually memory-mapped, and their standardisation."""
 
-    features: Features | SideBySide
+    features: Table
     standard: Standard
 
     def take(self, rows: Rows) -> Features:

@@ -8,16 +8,18 @@ from typing import IO, Any
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Take a lock until the block ends; wait while any other process or thread has it.
 
     Parameters
     ----------
     path : Path
         A file to lock, made with its folder if it is not there; it stays, and holds nothing.
+    shared : bool
+        Others may hold it too, but only shared.
     """
     with open_lock(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

@@ -1,8 +1,6 @@
 """Extraction: every view of every recording and of its augmented copies, into a feature store."""
 
 import errno
-import hashlib
-import inspect
 import json
 import math
 import os
@@ -24,16 +22,19 @@ from bonafide.features.frontend import build_frontend
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.home import home
-from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
-from bonafide.training.augmentation import through
 from bonafide.training.channels import channel_of, heard_through
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.fingerprint import CHANGED
 from bonafide.training.ingest import LIMITS, require_file, sound_sha256
 from bonafide.training.recordings import Recordings
-from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore
+from bonafide.training.store import (
+    AUGMENTATION,
+    DONE,
+    SPEC,
+    FeatureStore,
+)
 
 SHARD_ROWS = 64
 PART = "encoder_part.onnx"  # of a store: waveform to pooled frames
@@ -290,111 +291,3 @@ def _shards(store: FeatureStore, recordings: Recordings) -> Iterator[_Shard]:
         paths = tuple(recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows)
         sounds = tuple(str(recordings.sha256[row]) for row in rows)
         yield _Shard(store.folder, graph, rows, paths, sounds)
-
-
-def cached_extract(
-    recordings: Recordings,
-    spec: FeatureSpec,
-    augmentation: AugmentationConfig,
-    root: Path,
-    *,
-    progress: Progress = silent,
-) -> FeatureStore:
-    """Extract into a cache folder, taking over what earlier stores of the same family hold.
-
-    Parameters
-    ----------
-    recordings : Recordings
-        The rows; their order is the store's.
-    spec : FeatureSpec
-        The front end.
-    augmentation : AugmentationConfig
-        How many augmented copies to make of each recording, and how.
-    root : Path
-        Holds ``<family>/<recordings>/`` stores; the three newest of a family are kept.
-    progress : callable
-        Called with (done, total), in rows.
-
-    Returns
-    -------
-    FeatureStore
-        In the cache folder; the next call with the same recordings returns it at once.
-    """
-    name, key = family_name(spec, augmentation), recordings.rows_sha256[:12]
-    family = root / name
-    with locked(root / "locks" / f"{name}-{key}"):  # another run may extract the very same
-        known = FeatureStore.held(family / key)
-        if known is not None and _is_whole(known, recordings, spec, augmentation):
-            os.utime(known.folder)
-            progress(len(recordings.sha256), len(recordings.sha256))
-            return known
-        found = sorted((path.parent for path in family.glob(f"*/{DONE}")), key=_age)
-        draft = family / f"{key}-{os.getpid()}"
-        earlier = [_left_or_whole(path, key, root / "locks") for path in found if path != draft]
-        stores = [store for store in earlier if store is not None]
-        extract(recordings, spec, augmentation, draft, earlier=stores, progress=progress)
-        with locked(root / "locks" / name):  # no other run removes stores meanwhile
-            shutil.rmtree(family / key, ignore_errors=True)
-            draft.rename(family / key)  # a run that is killed before this leaves a draft
-            whole = FeatureStore.held(family / key)
-            del earlier, stores
-            _prune(found, family / key, root / "locks")
-        return whole or FeatureStore(family / key)
-
-
-def _left_or_whole(folder: Path, key: str, locks: Path) -> FeatureStore | None:
-    """Return a store to take rows from: a whole one, or a draft that no run is writing."""
-    theirs, dash, _ = folder.name.partition("-")
-    if dash and theirs != key and is_locked(locks / f"{folder.parent.name}-{theirs}"):
-        return None
-    return FeatureStore.held(folder)
-
-
-def _is_whole(
-    store: FeatureStore, recordings: Recordings, spec: FeatureSpec, augmentation: AugmentationConfig
-) -> bool:
-    if store.sounds != dict(enumerate(map(str, recordings.sha256))):
-        return False
-    return (store.spec, store.augmentation) == (spec, augmentation)
-
-
-def _prune(found: Sequence[Path], newest: Path, locks: Path) -> None:
-    """Remove drafts that were left behind, and all but three stores; none that is in use."""
-    drafts = [path for path in found if "-" in path.name]
-    whole = [path for path in found if "-" not in path.name and path != newest]
-    for path in [*drafts, *whole[2:]]:
-        theirs = path.name.partition("-")[0]
-        with open_lock(locks / f"{path.parent.name}-{theirs}") as writing:
-            if theirs == newest.name or try_lock(writing):
-                FeatureStore(path).remove()
-
-
-def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
-    """Return the name of the stores that may share rows: one front end, one augmentation.
-
-    The code counts, not the settings alone: the same settings may come to mean another graph, or
-    other augmented copies.
-
-    Parameters
-    ----------
-    spec : FeatureSpec
-        Counts by the graph that is built of it.
-    augmentation : AugmentationConfig
-        Counts with the code that carries it out, unless no copies are made.
-
-    Returns
-    -------
-    str
-        Twelve hexadecimal digits.
-    """
-    graph = build_frontend(spec).SerializeToString()
-    modules = (through, heard_through) if augmentation.count else ()
-    code = b"".join(Path(inspect.getfile(module)).read_bytes() for module in modules)
-    encoder = spec.encoder.sha256 if spec.encoder else ""
-    parts = (graph, encoder.encode(), augmentation.model_dump_json().encode(), code)
-    whole = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
-    return whole.hexdigest()[:12]
-
-
-def _age(folder: Path) -> float:
-    return -folder.stat().st_mtime

@@ -63,29 +63,30 @@ def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool 
     return digest.hexdigest()
 
 
-def file_hashes(corpus: str, corpus_format: str | None = None) -> list[str]:
-    """Return the SHA-256 of each file of a corpus that can be read; those that are known are kept.
+def file_hashes(corpora: Sequence[str], corpus_format: str | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file of corpora that can be read; those that are known are kept.
 
     Parameters
     ----------
-    corpus : str
-        Manifest or folder.
+    corpora : sequence of str
+        Manifests or folders.
     corpus_format : str or None
-        Name of its reader; None to recognise it.
+        Name of their reader; None to recognise it.
 
     Returns
     -------
-    list of str
+    dict of str to str
+        By path.
 
     Raises
     ------
     CorpusError
-        If the corpus cannot be read.
+        If a corpus cannot be read.
     """
-    named = Path(corpus).resolve()
-    rows = read_corpus(named, corpus_format)
-    found = _file_hashes([named], rows, verify=False)
-    return [sha256 for _, sha256 in found.values()]
+    named = [Path(path).resolve() for path in corpora]
+    corpus = join([read_corpus(path, corpus_format) for path in named])
+    found = _file_hashes(named, corpus, verify=False)
+    return {path: sha256 for path, (_, sha256) in found.items()}
 
 
 def _file_hashes(named: Sequence[Path], corpus: Corpus, verify: bool) -> Known:

@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import re
 import stat
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from bonafide.corpora.schema import UNKNOWN, Corpus, Row, require_both_labels
 from bonafide.errors import AudioError, CorpusError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.process.pool import Progress, map_parallel, silent
+from bonafide.training.examined import Examined, Memory
 from bonafide.training.recordings import Quarantine, Recordings, Rejected
 from bonafide.words import by_reason
 
@@ -144,18 +146,19 @@ def _printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\0")
 
 
-@dataclass(frozen=True)
-class _Examined:
-    """Hashes of a file and of its sound, with measures; or the reason not to use it."""
+def examine(path: Path) -> Examined:
+    """Decode and measure one file.
 
-    file_sha256: str = ""
-    sound_sha256: str = ""
-    measures: NDArray[np.float64] | None = None
-    error: AudioError | None = None
+    Parameters
+    ----------
+    path : Path
+        Any path that a manifest holds.
 
-
-def _examine(path: Path) -> _Examined:
-    """Decode and measure one file; return, not raise, the reason not to use it."""
+    Returns
+    -------
+    Examined
+        With the reason not to use it, which is not raised.
+    """
     file_hash = ""
     try:
         size = require_file(path)
@@ -176,13 +179,13 @@ def _examine(path: Path) -> _Examined:
                 f"{MIN_SPEECH_S:g} s are needed",
             )
     except AudioError as error:
-        return _Examined(file_hash, error=error)
-    return _Examined(file_hash, sound_sha256(waveform), measure(waveform, stream, size))
+        return Examined(file_hash, error=error)
+    return Examined(file_hash, sound_sha256(waveform), measure(waveform, stream, size))
 
 
-def _crashed(path: Path) -> _Examined:
+def _crashed(path: Path) -> Examined:
     error = AudioError("decoder_crashed", f"{path}: the decoder crashed on it")
-    return _Examined(error=error)
+    return Examined(error=error)
 
 
 def _conflicts(rows: list[tuple[int, Row, str]]) -> dict[int, tuple[str, str]]:
@@ -215,8 +218,35 @@ def _repeated(rows: list[tuple[int, Row, str]]) -> dict[str, dict[str, int]]:
     return found
 
 
+def _examine_all(
+    paths: Sequence[Path],
+    memory: Memory | None,
+    hashes: Mapping[str, str],
+    workers: int | None,
+    progress: Progress,
+) -> dict[int, Examined]:
+    """Return what is found in files, by number; those that are known are not read."""
+    known = memory.recall(hashes) if memory and hashes else {}
+    found = {n: known[str(path)] for n, path in enumerate(paths) if str(path) in known}
+    unknown = [number for number in range(len(paths)) if number not in found]
+    if found:
+        progress(len(found), len(paths))
+    new = [paths[number] for number in unknown]
+    for place, result in map_parallel(examine, new, crashed=_crashed, workers=workers):
+        found[unknown[place]] = result
+        progress(len(found), len(paths))
+    if memory and unknown:
+        memory.keep((str(paths[number]), found[number]) for number in unknown)
+    return found
+
+
 def ingest(
-    corpus: Corpus, *, workers: int | None = None, progress: Progress = silent
+    corpus: Corpus,
+    *,
+    memory: Memory | None = None,
+    hashes: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
 ) -> tuple[Recordings, Quarantine]:
     """Decode and measure every row; set aside what cannot be used.
 
@@ -224,6 +254,10 @@ def ingest(
     ----------
     corpus : Corpus
         Labelled rows, as a reader returns them.
+    memory : Memory or None
+        What earlier runs found in files; told what this one finds.
+    hashes : mapping of str to str, or None
+        Path -> SHA-256 of files; those of which `memory` knows are not read.
     workers : int or None
         Number of processes; None for one per core.
     progress : callable
@@ -245,11 +279,9 @@ def ingest(
         label has none left.
     """
     require_both_labels(corpus, str(corpus.root))
-    paths = [corpus.audio_path(row) for row in corpus]
-    found: dict[int, _Examined] = {}
-    for number, result in map_parallel(_examine, paths, crashed=_crashed, workers=workers):
-        found[number] = result
-        progress(len(found), len(paths))
+    found = _examine_all(
+        [corpus.audio_path(row) for row in corpus], memory, hashes or {}, workers, progress
+    )
     usable: list[tuple[int, Row, str]] = []
     reasons: dict[int, tuple[str, str]] = {}
     for number, row in enumerate(corpus):

@@ -17,8 +17,8 @@ from bonafide.lineage.record import Step
 from bonafide.process.isolate import side_by_side
 from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
+from bonafide.training.caching import cached_extract
 from bonafide.training.config import Config
-from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, split_corpus

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec
 from bonafide.models.config import FeatureWeights
-from bonafide.models.examples import Examples, Part, Rows, SideBySide, Standard
+from bonafide.models.examples import Examples, Part, Rows, Standard, Table
 from bonafide.training.folds import Folds
 from bonafide.training.store import FeatureStore
 from bonafide.types import Features
@@ -89,13 +89,13 @@ def feature_weights_of(
 
 
 def fit_standard(
-    view: Features | SideBySide, rows: Rows, *, gain: Features | None = None, chunk_rows: int = 256
+    view: Table, rows: Rows, *, gain: Features | None = None, chunk_rows: int = 256
 ) -> Standard:
     """Fit scikit-learn's `StandardScaler` over every frame of these rows, chunk by chunk.
 
     Parameters
     ----------
-    view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n), or SideBySide
+    view : ndarray of float32, shape (n_rows, n_frames, n_features) or (n_rows, n), or a `Table`
         Usually memory-mapped.
     rows : ndarray of int, shape (n_training_rows,)
         The rows to fit on.
@@ -134,10 +134,10 @@ def fit_scaler(
 
 def standardised(
     side: Rows,
-    statistics: Features | SideBySide,
+    statistics: Table,
     is_spoof: NDArray[np.bool_],
     source: Rows,
-    frames: Features | None = None,
+    frames: Table | None = None,
     *,
     gain: Features | None = None,
     augmentation_weight: float | NDArray[np.float64] = 0.0,

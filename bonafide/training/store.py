@@ -1,12 +1,18 @@
-"""The feature store: a folder of memory-mapped arrays, one per view."""
+"""The feature store: memory-mapped arrays, one per view, in one folder or joined from several.
+
+A store is written once and never changes. That of a corpus with some new recordings holds these
+alone, joined with the stores that hold the others: new rows cost new rows.
+"""
 
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -15,24 +21,28 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
 from bonafide.features.spec import FeatureSpec
-from bonafide.models.examples import SideBySide
+from bonafide.models.examples import Joined, SideBySide, Table
 from bonafide.process.lock import try_lock
 from bonafide.training.config import AugmentationConfig
+from bonafide.types import Ints
 
 DONE = "rows.jsonl"
 SPEC = "spec.json"
 AUGMENTATION = "augmentation.json"
+JOINED = "joined.json"
+SHARDS = "shards"  # of a joined store that was saved: the stores that it is joined from
 
 
 @dataclass(frozen=True)
 class FeatureStore(Artifact):
-    """A folder with one array for each view and each vector.
+    """A folder with one array for each view and each vector, or one that joins such folders.
 
     ``<view>.npy`` is float32 (n_all, n_frames, n_features), ``<vector>.npy`` float32 (n_all, n). Of
     n_rows recordings, row i is recording i, and row i + k n_rows, for k = 1, 2 ..., is augmented
     copy k of recording i. ``rows.jsonl`` says which recordings are written, with the hash of each
     one's sound; ``spec.json`` is the feature spec, and ``augmentation.json`` says how the augmented
-    copies were made.
+    copies were made. A joined store has ``joined.json`` instead of arrays and ``rows.jsonl``: the
+    folders that it is joined from, and of each row which of them holds it, and where.
     """
 
     folder: Path
@@ -47,10 +57,24 @@ class FeatureStore(Artifact):
         """How the augmented copies were made."""
         return AugmentationConfig.model_validate_json((self.folder / AUGMENTATION).read_text())
 
-    def view(self, name: str) -> NDArray[np.float32]:
-        """Map one view or vector into memory, read-only."""
-        mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        return mapped
+    @cached_property
+    def joined(self) -> "Join | None":
+        """What it is joined from; None for a store with arrays of its own."""
+        path = self.folder / JOINED
+        return Join.read(path) if path.exists() else None
+
+    def view(self, name: str) -> Table:
+        """Map one view or vector into memory, read-only; (n_all, ...)."""
+        if not self.joined:
+            mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            return mapped
+        array, place = self.joined.array, self.joined.place
+        parts = [store.view(name) for store in self.joined.stores]
+        count = 1 + self.augmentation.count
+        sizes = np.array([len(part) // count for part in parts])
+        stretches = np.arange(count)[:, None]
+        places = (place + stretches * sizes[array]).ravel()
+        return Joined(parts, np.tile(array, count), places)
 
     def vectors(self, names: Sequence[str]) -> SideBySide:
         """Map vectors into memory, side by side."""
@@ -65,6 +89,10 @@ class FeatureStore(Artifact):
     @property
     def sounds(self) -> dict[int, str]:
         """The hash of the sound in each recording that is written, by row."""
+        if self.joined:
+            known = [store.sounds for store in self.joined.stores]
+            pairs = zip(self.joined.array.tolist(), self.joined.place.tolist(), strict=True)
+            return {row: known[array][place] for row, (array, place) in enumerate(pairs)}
         path = self.folder / DONE
         if not path.exists():
             return {}
@@ -95,28 +123,44 @@ class FeatureStore(Artifact):
         Returns
         -------
         FeatureStore or None
-            None if it is not there, or just being removed.
+            None if it is not there, or just being removed, or a store that it is joined from is.
         """
-        try:
-            file = (folder / SPEC).open("rb")
-        except FileNotFoundError:
-            return None
-        if not (try_lock(file, shared=True) and (folder / SPEC).exists()):
-            file.close()
-            return None
-        store = cls(folder)
-        weakref.finalize(store, file.close)
-        return store
+        with contextlib.ExitStack() as files:
+            try:
+                store = cls(folder)
+                joined = store.joined.folders if store.joined else ()
+                for each in (folder, *joined):
+                    file = files.enter_context((each / SPEC).open("rb"))
+                    if not (try_lock(file, shared=True) and (each / SPEC).exists()):
+                        return None
+            except FileNotFoundError:
+                return None
+            weakref.finalize(store, files.pop_all().close)
+            return store
 
     def remove(self) -> None:
-        """Remove the folder, unless it is gone or the store is `held`."""
-        with contextlib.suppress(FileNotFoundError), (self.folder / SPEC).open("rb") as file:
+        """Remove the folder, unless the store is `held`."""
+        try:
+            file = (self.folder / SPEC).open("rb")
+        except FileNotFoundError:  # a draft that was begun, or nothing
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        with file:
             if try_lock(file):
-                shutil.rmtree(self.folder)
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def save(self, folder: Path) -> None:
         """Link or copy the files; a store that is complete never changes again."""
-        link_or_copy(self.folder, folder)
+        if not self.joined:
+            link_or_copy(self.folder, folder)
+            return
+        kept = [Path(SHARDS) / f"{n}" for n in range(len(self.joined.folders))]
+        for shard, place in zip(self.joined.folders, kept, strict=True):
+            (folder / place).mkdir(parents=True)
+            link_or_copy(shard, folder / place)
+        for name in (SPEC, AUGMENTATION):
+            shutil.copyfile(self.folder / name, folder / name)
+        replace(self.joined, folders=[folder / place for place in kept]).write(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -128,6 +172,70 @@ class FeatureStore(Artifact):
         return self.sha256
 
     def facts(self) -> dict[str, JSON]:
-        """Return the shape of each view and the spec."""
+        """Return the shape of each view, the spec, and how copies were made."""
         shapes = {name: str(self.view(name).shape) for name in self.names}
-        return {**shapes, "feature_spec": self.spec.to_json()}
+        copies = self.augmentation.model_dump(mode="json")
+        return {**shapes, "feature_spec": self.spec.to_json(), "augmentation": copies}
+
+
+@dataclass(frozen=True)
+class Join:
+    """What a store is joined from.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of stores with arrays of their own.
+    array, place : ndarray of int64, shape (n_rows,)
+        Of each recording, which of them holds it, and its row there.
+    """
+
+    folders: Sequence[Path]
+    array: Ints
+    place: Ints
+
+    @cached_property
+    def stores(self) -> list[FeatureStore]:
+        """The stores."""
+        return [FeatureStore(folder) for folder in self.folders]
+
+    @classmethod
+    def of(cls, stores: Sequence[FeatureStore], sounds: Sequence[str]) -> "Join":
+        """Join stores so that they hold these sounds, in this order.
+
+        Parameters
+        ----------
+        stores : sequence of FeatureStore
+            Of one spec and one augmentation; those that nothing is taken from are left out.
+        sounds : sequence of str
+            Hash of each recording's sound; one of the stores holds it.
+
+        Returns
+        -------
+        Join
+
+        Raises
+        ------
+        KeyError
+            If none holds it.
+        """
+        where: dict[str, tuple[int, int]] = {}
+        for number, store in enumerate(stores):
+            for row, sound in store.sounds.items():
+                where.setdefault(sound, (number, row))
+        found = np.array([where[sound] for sound in sounds], dtype=np.int64).reshape(-1, 2)
+        used, array = np.unique(found[:, 0], return_inverse=True)
+        return cls([stores[number].folder for number in used], array.astype(np.int64), found[:, 1])
+
+    @classmethod
+    def read(cls, path: Path) -> "Join":
+        """Read what `write` wrote."""
+        found = json.loads(path.read_text())
+        folders = [path.parent / name for name in found["folders"]]
+        return cls(folders, *(np.array(found[name], np.int64) for name in ("array", "place")))
+
+    def write(self, folder: Path) -> None:
+        """Write ``joined.json``, with paths relative to its folder."""
+        names = [os.path.relpath(each, folder) for each in self.folders]
+        content = {"folders": names, "array": self.array.tolist(), "place": self.place.tolist()}
+        (folder / JOINED).write_text(json.dumps(content))

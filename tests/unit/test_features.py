@@ -26,14 +26,9 @@ from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
 from bonafide.training import extraction as features
+from bonafide.training.caching import cached_extract, family_name
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.extraction import (
-    augmented,
-    cached_extract,
-    extract,
-    family_name,
-    training_window,
-)
+from bonafide.training.extraction import augmented, extract, training_window
 from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
@@ -523,19 +518,17 @@ class TestResume:
         store = cached_extract(recordings, SPEC, NONE, tmp_path)
         assert_equal(store, pristine)
 
-    def test_the_three_newest_are_kept(
+    def test_the_three_newest_and_what_they_are_joined_from_are_kept(
         self, files: Path, pristine: FeatureStore, tmp_path: Path, work_is_refused: None
     ) -> None:
         family = tmp_path / FAMILY
         copy(pristine, family / "oldest")
         parts = [recordings_of(files, list(range(size))) for size in (10, 9, 8, 7)]
         names = [part.rows_sha256[:12] for part in parts]
-        for part in parts[:2]:
+        for part in parts[:3]:
             cached_extract(part, SPEC, NONE, tmp_path)
-        assert {path.name for path in family.iterdir()} == {"oldest", *names[:2]}
-        cached_extract(parts[2], SPEC, NONE, tmp_path)
-        assert {path.name for path in family.iterdir()} == set(names[:3])
+        assert {path.name for path in family.iterdir()} == {"oldest", *names[:3]}
         cached_extract(parts[2], SPEC, NONE, tmp_path)  # again: nothing new, nothing to lose
-        assert {path.name for path in family.iterdir()} == set(names[:3])
+        assert {path.name for path in family.iterdir()} == {"oldest", *names[:3]}
         cached_extract(parts[3], SPEC, NONE, tmp_path)
-        assert {path.name for path in family.iterdir()} == set(names[1:])
+        assert {path.name for path in family.iterdir()} == {"oldest", *names[1:]}

@@ -22,8 +22,8 @@ from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 from bonafide.registry import find_bundle
 from bonafide.simulation import corpus as simulation
 from bonafide.training import extraction
+from bonafide.training.caching import cached_extract
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.extraction import cached_extract
 from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
@@ -154,7 +154,7 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> None:
 EXTRACT = """
 import sys
 from pathlib import Path
-from bonafide.training import extraction
+from bonafide.training import caching, extraction
 from tests.unit.test_together import NONE, SPEC, in_this_process, sounds
 
 if __name__ == "__main__":
@@ -163,7 +163,7 @@ if __name__ == "__main__":
     extraction.map_parallel = lambda *a, **k: written.extend(a[1]) or in_this_process(*a, **k)
     print("ready", flush=True)
     sys.stdin.read()
-    store = extraction.cached_extract(recordings, SPEC, NONE, root / "features")
+    store = caching.cached_extract(recordings, SPEC, NONE, root / "features")
     print(len(written), len(store.view("lfcc")), float(abs(store.view("lfcc")).sum()))
 """
 
@@ -175,16 +175,38 @@ def test_features_of_one_corpus_are_extracted_by_one_run(tmp_path: Path) -> None
     assert set(rows) == {"4"} and len(set(sums)) == 1
 
 
+def others(folder: Path, number: int) -> Recordings:
+    """Return a recording that no other call returns."""
+    return sounds(folder, number).take(np.array([number - 1]))
+
+
 def test_a_store_in_use_is_not_removed(tmp_path: Path, inline: None) -> None:
-    used = cached_extract(sounds(tmp_path / "sounds", 1), SPEC, NONE, tmp_path / "features")
-    for n_files in range(2, 6):
-        cached_extract(sounds(tmp_path / "sounds", n_files), SPEC, NONE, tmp_path / "features")
+    used = cached_extract(others(tmp_path / "sounds", 1), SPEC, NONE, tmp_path / "features")
+    for number in range(2, 6):
+        cached_extract(others(tmp_path / "sounds", number), SPEC, NONE, tmp_path / "features")
     assert len(used.view("lfcc")) == 1
     folder, family = used.folder, used.folder.parent
     assert len(list(family.iterdir())) == 4  # three, and the one in use
     del used
-    cached_extract(sounds(tmp_path / "sounds", 6), SPEC, NONE, tmp_path / "features")
+    cached_extract(others(tmp_path / "sounds", 6), SPEC, NONE, tmp_path / "features")
     assert not folder.exists() and len(list(family.iterdir())) == 3
+
+
+def test_what_a_store_in_use_is_joined_from_is_not_removed(tmp_path: Path, inline: None) -> None:
+    root, everything = tmp_path / "features", sounds(tmp_path / "sounds", 9)
+    cached_extract(everything.take(np.arange(2)), SPEC, NONE, root)
+    used = cached_extract(everything.take(np.arange(3)), SPEC, NONE, root)
+    assert used.joined is not None and len(used.joined.folders) == 2
+    for number in range(3, 9):
+        cached_extract(everything.take(np.array([number])), SPEC, NONE, root)
+    values = np.asarray(used.view("lfcc"))
+    assert all(folder.exists() for folder in used.joined.folders)
+    assert len(values) == 3 and np.isfinite(values).all()
+    folders = [folder.resolve() for folder in (used.folder, *used.joined.folders)]
+    del used
+    cached_extract(everything.take(np.array([2])), SPEC, NONE, root)
+    cached_extract(everything.take(np.array([7, 8])), SPEC, NONE, root)
+    assert not any(folder.exists() for folder in folders[:2])
 
 
 def test_the_draft_of_a_run_that_goes_on_stays(tmp_path: Path, inline: None) -> None:

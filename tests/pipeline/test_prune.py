@@ -1,0 +1,106 @@
+"""Pruning: what no kept run needs goes, and nothing else does."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonafide.artifact import file_sha256
+from bonafide.process.lock import locked
+from bonafide.simulation.corpus import simulate
+from pipelines.store import RUNNING
+from tests.helpers.homes import Home, demo_home
+
+CONFIG = """
+name: small
+resamples: RESAMPLES
+folds: {count: 2, test_share: 0.2}
+augmentation: {channels: {clean: 1, telephone: COPIES}}
+models: {xgboost: {trees: 10}}
+gate: {max_eer: 1.0}
+"""
+
+
+def train(home: Home, corpus: Path, *, resamples: int = 50, copies: int = 1) -> str:
+    config = home.folder.with_name("small.yaml")
+    config.write_text(CONFIG.replace("RESAMPLES", str(resamples)).replace("COPIES", str(copies)))
+    done = home.run("train", "--config", config, "--corpus", corpus)
+    assert done.returncode == 0, done.stderr
+    return done.stderr + done.stdout
+
+
+def pruned(home: Home, *words: str) -> dict[str, Any]:
+    done = home.run("prune", "--keep", "1", "--json", *words)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def kept_files(home: Home) -> dict[str, str]:
+    """Hash what must stay: bundles, reports and journal."""
+    folders = ("bundles", "reports", "journal")
+    files = (path for name in folders for path in (home.folder / name).rglob("*"))
+    return {str(path): file_sha256(path) for path in files if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulate(tmp_path_factory.mktemp("corpus"), clips=60, speakers=6)
+
+
+@pytest.fixture(scope="module")
+def home(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home after three runs: the last takes what it can from the second, which took nothing."""
+    home = demo_home(tmp_path_factory.mktemp("prune") / "home")
+    train(home, simulate(home.folder.parent / "other", clips=48, speakers=6), copies=2)
+    log = home.folder / "logs" / "old.log"
+    log.parent.mkdir(exist_ok=True)
+    log.touch()
+    train(home, corpus)
+    train(home, corpus, resamples=60)
+    return home
+
+
+def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) -> None:
+    families = {path for path in (home.folder / "features").iterdir() if path.name != "locks"}
+    before, would = kept_files(home), pruned(home, "--dry-run")
+    assert [len(would[name]) for name in ("runs", "features", "logs")] == [1, 1, 1]
+    assert would["artifacts"] > 10 and would["freed_bytes"] == 0
+    with locked(home.folder / RUNNING, shared=True):  # as a run that goes on has it
+        refused = home.run("prune")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert refused.stderr.startswith("bonafide: busy: ")
+    assert families == {path for path in families if path.exists()}
+    _kill_in_the_midst(home)
+    found = pruned(home)
+    assert found["artifacts"] < would["artifacts"]
+    left = {path for path in families if path.exists()}
+    assert left == families - {Path(would["features"][0])}
+    nothing = {"runs": [], "artifacts": 0, "features": [], "logs": [], "freed_bytes": 0}
+    assert pruned(home) == nothing
+    assert kept_files(home) == before
+    said = train(home, corpus, resamples=60)  # and all of it is there to take
+    assert "ingest:" not in said and "xgboost:" not in said
+    assert pruned(home)["runs"] == []
+    assert home.run("lineage").returncode == 0
+
+
+def _kill_in_the_midst(home: Home) -> None:
+    """Kill a pruning once it has begun to remove artifacts."""
+    process = subprocess.Popen(
+        home.command("prune", "--keep", "1"), env=home.environment, stdout=subprocess.DEVNULL
+    )
+    whole = len(artifacts(home))
+    while process.poll() is None and len(artifacts(home)) == whole:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(artifacts(home)) < whole
+
+
+def artifacts(home: Home) -> list[Path]:
+    return list(home.folder.glob("zenml/local_stores/*/*/*/*/*"))
