@@ -1,6 +1,5 @@
 """A page of commands, run as a reader would: block after block in one folder."""
 
-import contextlib
 import os
 import re
 import subprocess
@@ -64,13 +63,14 @@ class Reader:
             "TMPDIR": str(self._temp),
             "COLUMNS": "200",
         }
-        self._lasting = contextlib.ExitStack()
+        self._lasting: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end_lasting()
+        for word in [*self._lasting]:
+            self.end(word)
 
     def _script(self, text: str) -> list[str]:
         known = f". {self._kept}\n" if self._kept.exists() else ""
@@ -110,7 +110,7 @@ class Reader:
                 stdout=file,
                 stderr=file,
             )
-        self._lasting.callback(self._end, process)
+        self._lasting[word] = process
         begun = "curl --fail --silent localhost:3000/readyz" if "serve" in word else ""
         wait_for(
             lambda: (
@@ -123,11 +123,8 @@ class Reader:
         assert process.poll() is None, log.read_text()
         return log.read_text()
 
-    @staticmethod
-    def _end(process: "subprocess.Popen[bytes]") -> None:
+    def end(self, word: str) -> None:
+        """End one of `LASTING`."""
+        process = self._lasting.pop(word)
         process.terminate()
         process.wait(60)
-
-    def end_lasting(self) -> None:
-        """End what lasts."""
-        self._lasting.close()
