@@ -15,6 +15,8 @@ from bonafide.errors import ConfigError
 
 PREFIX = "BONAFIDE_"
 FILES = ("keys", "audit")  # settings that name a file
+MAY_BE_ZERO = ("workers", "queue", "watch_s")
+FOLDER_WATCH_S, STORE_WATCH_S = 0.2, 5.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Settings:
     scorer_mb : float
         Address space of a scorer process, in 10^6 bytes.
     watch_s : float
-        How often to look for a promotion.
+        Seconds between two looks for a promotion; 0 for `FOLDER_WATCH_S` where the registry is a
+        folder, which costs next to nothing, and `STORE_WATCH_S` where it is an object store.
     endpoints : str
         Names of the endpoints to serve (`serving.http.endpoints`), separated by commas; empty for
         all that are built in.
@@ -84,13 +87,13 @@ class Settings:
     upload_s: float = 60.0
     deadline_s: float = 30.0
     scorer_mb: float = 4_000.0
-    watch_s: float = 1.0
+    watch_s: float = 0.0
     endpoints: str = ""
 
     def __post_init__(self) -> None:
         """Reject numbers out of range."""
         for item in fields(self):
-            value, may_be_zero = getattr(self, item.name), item.name in ("workers", "queue")
+            value, may_be_zero = getattr(self, item.name), item.name in MAY_BE_ZERO
             if isinstance(value, (str, bool)):
                 continue
             if not 0 <= value < float("inf") or not (value or may_be_zero):
@@ -129,6 +132,10 @@ class Settings:
     def n_workers(self) -> int:
         """Number of worker processes."""
         return self.workers or len(os.sched_getaffinity(0))
+
+    def watches_every_s(self, registry: str) -> float:
+        """Return the seconds between two looks for a promotion in the registry of a URL."""
+        return self.watch_s or (STORE_WATCH_S if "://" in registry else FOLDER_WATCH_S)
 
     @property
     def endpoint_names(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from bonafide.cli import options
 def serve(host: str, port: int, **given: Any) -> None:
     """Serve a bundle over HTTP.
 
-    What is not given here is read from the environment: docs/operating.md lists all settings.
+    What is not given here is read from the environment: docs/serve.md lists all settings.
     """
     from dataclasses import replace
 

@@ -3,7 +3,6 @@
 Each runs a module of ours, which calls `confine` before anything else.
 """
 
-import asyncio
 import contextlib
 import os
 import resource
@@ -11,9 +10,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bonafide.errors import BonafideError
 from bonafide.process.lifetime import end_with_parent
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 MAX_FILES = 256
 READY = b"ready\n"
@@ -94,9 +97,7 @@ def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -
         raise ConfinedError("confined_failed", f"{module} failed: {error}") from error
 
 
-async def start_confined(
-    module: str, *arguments: str, limit_s: float
-) -> asyncio.subprocess.Process:
+async def start_confined(module: str, *arguments: str, limit_s: float) -> "Process":
     """Start a module that serves until it is ended, and wait until it prints `READY`.
 
     Parameters
@@ -123,6 +124,8 @@ async def start_confined(
     asyncio.CancelledError
         If the caller is cancelled meanwhile; the process is killed first.
     """
+    import asyncio  # here: what is confined starts sooner without it
+
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -149,7 +152,7 @@ async def start_confined(
     return process
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
+async def end(process: "Process") -> None:
     """Kill a process, whatever it is doing, and wait until it has gone."""
     if process.returncode is None:
         process.kill()

@@ -43,6 +43,7 @@ class Registry:
         place = sha256(self.url.encode()).hexdigest()[:12]
         self.versions = Versions(self._store, (cache or home()) / "fetched" / place)
         self._entries: list[Entry] = []
+        self._state = State()  # after those, so that a look at a long journal stays short
 
     # --- the journal ------------------------------------------------------------------------------
 
@@ -61,7 +62,7 @@ class Registry:
         names = {name for name in self._store.names("journal") if name.endswith(".json")}
         known = len(self._entries)
         if known > len(names):  # another registry lies here now
-            self._entries, known = [], 0
+            self._entries, self._state, known = [], State(), 0
         for number in range(known + 1, len(names) + 1):
             path = f"journal/{number:08d}.json"
             try:
@@ -90,9 +91,12 @@ class Registry:
         if not entries:
             start = self._noted()
             entries = self.journal()  # again: with the first entry the note goes
-        if entries:
-            start = State.starting_with(entries[0].before)
-        return start.after(*entries)
+        if not entries:
+            return start
+        if not self._state.number:
+            self._state = State.starting_with(entries[0].before)
+        self._state = self._state.after(*entries[self._state.number :])
+        return self._state
 
     def _noted(self) -> State:
         """Return what the note of an earlier version of this package says is in production."""
@@ -230,7 +234,7 @@ class Registry:
         if state.production is None:
             raise RegistryError("no_earlier", f"{self.url}: nothing is in production")
         if len(state.line) > 1:
-            return self.find(str(state.line[-2]))
+            return self._read(state.line[-2])
         shipped = read_bundle(SHIPPED)  # it answered before the first promotion
         return self.versions.keep(shipped, version=shipped.identity["version"])
 
@@ -333,13 +337,16 @@ class Registry:
         """
         if ref is not None:
             return read_bundle(self.folder(str(ref)))
-        if (served := self.production()) is None:
-            return read_bundle(SHIPPED)
-        bundle = read_bundle(self.versions.fetch(served.folder))
-        if (seen := bundle.digest()) != served.sha256:
+        served = self.production()
+        return self._read(served) if served else read_bundle(SHIPPED)
+
+    def _read(self, version: Version) -> Bundle:
+        """Read a bundle that the journal names; look at no other."""
+        bundle = read_bundle(self.versions.fetch(version.folder))
+        if (seen := bundle.digest()) != version.sha256:
             raise BundleError(
                 "altered",
-                f"{bundle.folder}: its content hash is {seen}; the journal says {served.sha256}",
+                f"{bundle.folder}: its content hash is {seen}; the journal says {version.sha256}",
             )
         return bundle
 

@@ -34,7 +34,7 @@ from serving.settings import Settings
 from serving.workers.counters import Counters
 from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
-from serving.workers.supervise import supervise
+from serving.workers.supervise import TEND_S, supervise
 from serving.workers.supervisor import SERVER
 
 CLIENT_GONE = 499  # as in nginx; for the metrics, since nobody is left to read it
@@ -171,9 +171,9 @@ def _gate(settings: Settings) -> Gate | None:
     return Gate(Path(settings.keys), run_folder() / "rates")
 
 
-async def _follow(gate: Gate, every_s: float) -> None:
+async def _follow(gate: Gate) -> None:
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(TEND_S)
         await asyncio.to_thread(gate.follow)
 
 
@@ -196,9 +196,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.gate = gate = _gate(settings)
         if gate:
             opened.callback(gate.close)
-            following = asyncio.create_task(
-                supervise("following the keys", partial(_follow, gate, settings.watch_s))
-            )
+            following = asyncio.create_task(supervise("following the keys", partial(_follow, gate)))
             opened.callback(following.cancel)
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))

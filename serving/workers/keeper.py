@@ -77,6 +77,7 @@ class Keeper:
     def __init__(self, folder: Path, home: Path, settings: Settings) -> None:
         self._folder, self._settings = folder, settings
         self._registry = registry_of(home)
+        self._watch_s, self._look_at = settings.watches_every_s(self._registry.url), 0.0
         self.bundle: Bundle | None = None  # what the scorer scores with
         self.stale = ""  # why what is in production is not what is served
         self._scorer: asyncio.subprocess.Process | None = None
@@ -105,7 +106,9 @@ class Keeper:
         BonafideError, OSError
             If it does not run and none can be started.
         """
-        await self._follow()
+        if time.monotonic() >= self._look_at:
+            await self._follow()
+            self._look_at = time.monotonic() + self._watch_s
         if self.is_running:
             return
         if time.monotonic() - self._started < PAUSE_S:  # it ended as soon as it had started
@@ -186,9 +189,9 @@ class Keeper:
         raise problems[0] if problems else BundleError("no_bundle", self.stale)
 
     async def wait(self, limit_s: float) -> None:
-        """Wait until the scorer ends, or for `limit_s` seconds."""
+        """Wait until the scorer ends, it is time to look, or for `limit_s` seconds."""
         if self._end is not None:
-            await asyncio.wait({self._end}, timeout=limit_s)
+            await asyncio.wait({self._end}, timeout=min(limit_s, self._watch_s))
 
     async def drop(self) -> None:
         """End the scorer at once."""

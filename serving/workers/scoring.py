@@ -18,7 +18,7 @@ from serving.workers.counters import Counters
 from serving.workers.exchange import Exchange, Reply
 from serving.workers.folder import leave, run_folder, sweep
 from serving.workers.keeper import Keeper
-from serving.workers.supervise import supervise
+from serving.workers.supervise import TEND_S, supervise
 
 log = logging.getLogger("bonafide.serve")
 HEARD_S = 1.0  # seconds that an idle scorer has to say that it is there
@@ -177,7 +177,7 @@ class Scoring:
                 self.trouble = ""
             finally:
                 self._tried.set()
-            await self._keeper.wait(self.settings.watch_s)
+            await self._keeper.wait(TEND_S)
 
     async def _reopen(self) -> None:
         """Open the queue anew; the scorer, which reads the one that is gone, goes with it."""
@@ -201,7 +201,7 @@ class Scoring:
                 await self.check_ready()
                 ready = True
             self._metrics.shows(ready=ready, stale=bool(self.stale))
-            await asyncio.sleep(self.settings.watch_s)
+            await asyncio.sleep(TEND_S)
 
 
 def not_ready(why: str) -> ApiError:

@@ -10,6 +10,7 @@ from bonafide.errors import BonafideError
 
 log = logging.getLogger("bonafide.serve")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 8.0
+TEND_S = 1.0  # seconds between two looks at what may change or vanish: keys, counters, folders
 
 
 async def supervise(name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:

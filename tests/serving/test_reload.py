@@ -43,7 +43,7 @@ def home(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Server]:
-    with server(home, workers=2, queue=8, watch_s=0.1) as running:
+    with server(home, workers=2, queue=8) as running:
         yield running
 
 

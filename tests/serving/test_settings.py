@@ -61,6 +61,12 @@ def test_a_worker_for_each_core_unless_told_otherwise() -> None:
     assert Settings(workers=5).n_workers == 5
 
 
+def test_a_folder_is_looked_at_more_often_than_an_object_store() -> None:
+    assert Settings().watches_every_s("/var/lib/bonafide") == 0.2
+    assert Settings().watches_every_s("s3://models/bonafide") == 5.0
+    assert Settings(watch_s=3.0).watches_every_s("/var/lib/bonafide") == 3.0
+
+
 LOOPBACK = {
     **dict.fromkeys(("127.0.0.1", "127.9.9.9", "::1", "localhost"), True),
     **dict.fromkeys(("LOCALHOST", "localhost.", "LocalHost.", "127.0.0.1.", "::FFFF:7f00:1"), True),

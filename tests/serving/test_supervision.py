@@ -46,13 +46,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Server]:
-    with server(home, workers=2, watch_s=0.2, queue=8) as running:
+    with server(home, workers=2, queue=8) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def lone(home: Path, pinned: Path) -> Iterator[Server]:
-    with server(home, workers=1, watch_s=0.2, bundle=pinned) as running:
+    with server(home, workers=1, bundle=pinned) as running:
         yield running
 
 
