@@ -9,7 +9,7 @@ from bonafide.corpora.schema import join
 from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
-from bonafide.models.config import FitConfig
+from bonafide.models.config import FitConfig, Section
 from bonafide.training.config import AugmentationConfig, FoldsConfig
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import require_unchanged
@@ -19,45 +19,65 @@ from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
 from bonafide.training.store import FeatureStore
-from steps.policy import cached_step
+from steps.policy import RETRY, cached_step
 
 
-@cached_step
+class IngestConfig(Section):
+    """What is read: manifests or folders, their reader, and the fingerprint of what they hold."""
+
+    corpora: list[str]
+    corpus_format: str | None = None
+    fingerprint: str
+
+
+class SplitConfig(Section):
+    """How rows are split: into which folds, by which seed, and without which golden set."""
+
+    folds: FoldsConfig
+    seed: int
+    golden: str = ""
+
+
+class ExtractConfig(Section):
+    """What is extracted: the front end, and the augmented copies."""
+
+    features: dict[str, Any]
+    augmentation: AugmentationConfig
+
+
+@cached_step(retry=RETRY)
 def ingest(
-    corpora: list[str], corpus_format: str | None, fingerprint: str
+    config: IngestConfig,
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
-    """Decode and measure every recording of this `fingerprint`."""
-    corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
+    """Decode and measure every recording of this fingerprint."""
+    corpora, named = config.corpora, config.corpus_format
+    corpus = join([read_corpus(Path(path), named) for path in corpora])
     # ZenML counts a step's outputs in its return statement: two names, not a call that returns two.
     recordings, quarantine = ingest_corpus(corpus, progress=reporter("ingest"))
-    require_unchanged(fingerprint, corpora, corpus_format)  # or it would be reused for what was
+    require_unchanged(config.fingerprint, corpora, named)  # or it would be reused for what was
     return recordings, quarantine
 
 
 @cached_step
-def split(
-    recordings: Recordings, config: FoldsConfig, seed: int, golden: str
-) -> Annotated[Folds, "folds"]:
+def split(config: SplitConfig, recordings: Recordings) -> Annotated[Folds, "folds"]:
     """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
-    held = held_rows(home(), golden, recordings)
-    return split_corpus(recordings.corpus, config, seed, golden=held)
+    held = held_rows(home(), config.golden, recordings)
+    return split_corpus(recordings.corpus, config.folds, config.seed, golden=held)
 
 
-@cached_step
-def extract(
-    recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
-) -> Annotated[FeatureStore, "features"]:
+@cached_step(retry=RETRY)
+def extract(config: ExtractConfig, recordings: Recordings) -> Annotated[FeatureStore, "features"]:
     """Extract every view of every recording and of its augmented copies."""
     return cached_extract(
         recordings,
-        FeatureSpec.from_json(feature_spec),
-        augmentation,
+        FeatureSpec.from_json(config.features),
+        config.augmentation,
         home() / "features",
         progress=reporter("extract"),
     )
 
 
 @cached_step
-def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
+def scale(config: FitConfig, features: FeatureStore, folds: Folds) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
-    return fit_scaler(features, folds, fit.feature_weights)
+    return fit_scaler(features, folds, config.feature_weights)

@@ -8,6 +8,7 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.home import home
+from bonafide.models.config import Section
 from bonafide.registry import Version, registry_of
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
@@ -20,16 +21,21 @@ from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.stacking import Stage
 from steps.mirror import mirror
-from steps.policy import cached_step
+from steps.policy import cached_step, tried
 from steps.record import recorded_steps
 
 
+class AuditConfig(Section):
+    """How the audit draws: how many resamples, by which seed."""
+
+    resamples: int
+    seed: int
+
+
 @cached_step
-def audit(
-    recordings: Recordings, folds: Folds, resamples: int, seed: int
-) -> Annotated[Audit, "audit"]:
+def audit(config: AuditConfig, recordings: Recordings, folds: Folds) -> Annotated[Audit, "audit"]:
     """Measure how well trivial measures alone do."""
-    return audit_shortcuts(recordings, folds, resamples=resamples, seed=seed)
+    return audit_shortcuts(recordings, folds, resamples=config.resamples, seed=config.seed)
 
 
 @cached_step
@@ -60,6 +66,7 @@ def evaluate(
 
 
 @step(enable_cache=False)
+@tried
 def promote(
     config: Config,
     candidate: Bundle,

@@ -31,6 +31,7 @@ COMMANDS = {
     "corpus": "bonafide.cli.corpus",
     "models": "bonafide.cli.models",
     "schedule": "bonafide.cli.schedule",
+    "dashboard": "bonafide.cli.dashboard",
 }
 EPILOG = (
     "Shell completion: add this line to ~/.bashrc (for zsh: zsh_source, to ~/.zshrc): "
