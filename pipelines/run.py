@@ -3,7 +3,7 @@
 import signal
 import threading
 import traceback
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -64,6 +64,8 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
 
 def _stoppable() -> AbstractContextManager[None]:
     """Let Ctrl-C stop the run, at once or as soon as ZenML is done with its database."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()  # signals are the main thread's
     return interruptible(_stop)
 
 
