@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zenml.exceptions import EntityExistsError
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.orchestrators.step_launcher import StepLauncher
 
@@ -60,8 +61,14 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
 def _disk_error(cause: BaseException, place: Path) -> StorageError | None:
     if isinstance(cause, OSError):
         return storage_error(cause, place)
-    if isinstance(cause, sqlite3.OperationalError) and "disk is full" in str(cause):
-        return storage_error(OSError(errno.ENOSPC, f"ZenML's store: {cause}"), place)
+    if isinstance(cause, sqlite3.OperationalError):
+        name = getattr(
+            cause, "sqlite_errorname", ""
+        )  # a quota, or a limit of files, is an I/O error
+        if "disk is full" in str(cause) or name == "SQLITE_IOERR_WRITE":
+            return storage_error(OSError(errno.ENOSPC, f"ZenML's store: {cause}"), place)
+        if "readonly" in str(cause):
+            return storage_error(OSError(errno.EROFS, f"ZenML's store: {cause}"), place)
     return None
 
 
@@ -87,7 +94,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None and id(cause) not in seen:  # `raise X from X` is a circle
         seen.add(id(cause))
         yield cause
-        cause = getattr(cause, "original_exception", None) or cause.__cause__
+        before = getattr(cause, "original_exception", None) or cause.__cause__
+        if isinstance(cause, EntityExistsError):  # of a try after one that failed before its code
+            before = before or cause.__context__
+        cause = before
 
 
 def _step_of(error: BaseException) -> str | None:

@@ -16,14 +16,17 @@ from typing import Any
 
 from zenml.orchestrators.step_launcher import StepLauncher
 
-from bonafide.cli.orchestrator import prepare_zenml
 from bonafide.errors import BonafideError
 from bonafide.training.config import read_config
 from pipelines.run import run_training
 
-prepare_zenml()
 KILLED, FULL = "killed", "full"
 LONGEST_S = 2.0  # of a step, as far as moments in it are drawn
+
+
+def say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 def when(step: str, act: Callable[[], None]) -> None:
@@ -43,9 +46,9 @@ def train(config: Path, corpus: str) -> int:
     try:
         trained = run_training(read_config(config), [corpus])
     except BonafideError as error:
-        print(json.dumps({"code": error.code}), flush=True)
+        say({"code": error.code})
         return 2
-    print(json.dumps({"cached": sorted(trained.cached), "ran": sorted(trained.ran)}), flush=True)
+    say({"cached": sorted(trained.cached), "ran": sorted(trained.ran)})
     return 0
 
 
@@ -72,7 +75,7 @@ def forked(config: Path, corpus: str, how: str, step: str, rng: random.Random) -
         time.sleep(rng.uniform(0.0, LONGEST_S))
         os.kill(pid, signal.SIGKILL)
     with os.fdopen(said[0]) as answer:
-        told = answer.read().splitlines()
+        told = [line for line in answer.read().splitlines() if line.startswith("{")]
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     os.close(heard[0])
     return {"how": how, "step": step, "status": status, **(json.loads(told[-1]) if told else {})}
@@ -86,7 +89,7 @@ def main() -> None:
         how, _, step = moment.partition(":")
         begun = time.monotonic()
         done = forked(Path(config), corpus, how, step, rng)
-        print(json.dumps({**done, "took_s": round(time.monotonic() - begun, 1)}), flush=True)
+        say({**done, "took_s": round(time.monotonic() - begun, 1)})
         if not sys.stdin.readline():  # the test looks at the home before the next
             return
 

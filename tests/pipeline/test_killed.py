@@ -15,6 +15,9 @@ from tests.helpers.homes import Home, Trained, demo_home
 from tests.helpers.servers import wait_for
 
 SEED = "23"
+# What the command line sets before ZenML is imported.
+QUIET = {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_LOGGING_VERBOSITY": "CRITICAL"}
+# Finished steps are not done again, so that all steps together cost little more than one run.
 MOMENTS = (
     *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_gru"),
     *("killed:train_rnn", "killed:audit", "killed:scale", "killed:route", "killed:stack"),
@@ -31,7 +34,10 @@ runs = Client().list_pipeline_runs(size=100, sort_by="asc:created", hydrate=True
 print(json.dumps({
     "runs": [run.status.value for run in runs],
     "why": [run.status_reason for run in runs],
-    "steps": [{n: s.status.value for n, s in Client().get_pipeline_run(r.id).steps.items()} for r in runs],
+    "steps": [
+        {name: step.status.value for name, step in Client().get_pipeline_run(run.id).steps.items()}
+        for run in runs
+    ],
     "artifacts": [a.uri for a in Client().list_artifact_versions(size=10_000).items],
 }))
 """
@@ -51,14 +57,14 @@ def require_whole(home: Home, earlier: list[Any]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Disturb one run after another in one home, each a little further, and let the last one end."""
+    """Disturb one run after another in one home, each a little further; let the last one end."""
     home = demo_home(tmp_path_factory.mktemp("killed") / "home")
     command = [sys.executable, "-m", "tests.helpers.killed"]
     ended, journal = [], []
     with subprocess.Popen(
         [*command, trained.config, str(trained.corpus), SEED, *MOMENTS],
         cwd=REPOSITORY,
-        env=home.environment | {"COLUMNS": "80"},
+        env=home.environment | QUIET,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -84,7 +90,9 @@ def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 def test_the_last_run_ends_in_the_very_bundle(story: dict[str, Any], trained: Trained) -> None:
     last, home = story["ended"][-1], story["home"]
     assert last["status"] == 0
-    bundles = [read_bundle(each / "bundles" / "tiny" / "1") for each in (home.folder, trained.home.folder)]
+    bundles = [
+        read_bundle(each / "bundles" / "tiny" / "1") for each in (home.folder, trained.home.folder)
+    ]
     assert bundles[0].manifest["sha256"] == bundles[1].manifest["sha256"]
     assert [path.name for path in (home.folder / "bundles" / "tiny").iterdir()] == ["1"]
     promotions = [entry for entry in Registry(home.folder).journal() if entry.action == "promote"]
