@@ -17,7 +17,7 @@ from zenml.exceptions import EntityExistsError
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.orchestrators.step_launcher import StepLauncher
 
-from bonafide.errors import BonafideError, StorageError, storage_error
+from bonafide.errors import BonafideError, StorageError, storage_error, storing
 
 
 class StepError(BonafideError):
@@ -40,6 +40,11 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
         The one that a step raised; a `StorageError` for a full disk or a closed folder; otherwise a
         `StepError` ``step_failed`` that names the step, the
         cause and the file with the traceback.
+
+    Raises
+    ------
+    StorageError
+        Where the traceback cannot be written.
     """
     first = _first_failure(error)
     causes = list(_causes(first))
@@ -52,7 +57,8 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
     what = f"{type(cause).__name__}: {said}" if said else type(cause).__name__
     step = next((name for cause in causes if (name := _step_of(cause))), None)
     where = f"step {step}" if step else "the run, outside its steps,"
-    log = _keep_traceback(error, first, logs)
+    with storing(logs):
+        log = _keep_traceback(error, first, logs)
     failure = StepError("step_failed", f"{where} failed: {what}; the traceback is in {log}")
     failure.__cause__ = cause
     return failure

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from zenml.config import DockerSettings
 from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
+from zenml.config.step_configurations import StepConfigurationUpdate
 
 from bonafide.dependencies import ROOT
 from bonafide.errors import ConfigError
@@ -44,23 +45,30 @@ def with_run_file(wiring: Any, path: Path) -> Any:
         ``bad_zenml`` if it cannot be read, or holds what cannot be applied.
     """
     values = _read(path)
-    if unknown := set(values) - {*PipelineRunConfiguration.model_fields, *HOOKS}:
-        raise _bad(path, f"{', '.join(sorted(unknown))}: no key of a run in ZenML's YAML")
-    if "parameters" in values:
-        raise _bad(path, "parameters: they follow from --config and --corpus here")
     steps = values.get("steps") or {}
-    if named := [name for name, step in steps.items() if "parameters" in (step or {})]:
-        raise _bad(path, f"steps.{named[0]}.parameters: they follow from --config here")
-    known = {step.name for step in getattr(wiring, "depends_on", ())}
-    if known and (unknown := set(steps) - known):
-        allowed = ", ".join(sorted(known))
-        raise _bad(path, f"steps.{min(unknown)}: no such step; must be one of {allowed}")
+    _require_known(path, values, steps, {step.name for step in getattr(wiring, "depends_on", ())})
     try:
         fields = {k: v for k, v in values.items() if k in PipelineRunConfiguration.model_fields}
         PipelineRunConfiguration.model_validate(fields)
-        return wiring.with_options(config_path=str(path), tags=[TAG, *values.get("tags", [])])
+        return wiring.with_options(config_path=str(path))
     except Exception as error:  # of whatever kind ZenML raises: a hook that is not there, a value
         raise _bad(path, str(error).strip()) from error
+
+
+def _require_known(path: Path, values: Any, steps: Any, names: set[str]) -> None:
+    """Require keys that ZenML has, none of what is computed, and steps that there are, if known."""
+    if unknown := set(values) - {*PipelineRunConfiguration.model_fields, *HOOKS}:
+        raise _bad(path, f"{min(unknown)}: no key of a run in ZenML's YAML")
+    if not isinstance(steps, dict) or not all(isinstance(s, dict) for s in steps.values()):
+        raise _bad(path, "steps: must hold keys and values of each step")
+    if unknown := set(steps) - names if names else set():
+        raise _bad(path, f"steps.{min(unknown)}: must be one of {', '.join(sorted(names))}")
+    where = [("parameters", values), *((f"steps.{n}.parameters", s) for n, s in steps.items())]
+    if given := [name for name, holder in where if "parameters" in holder]:
+        raise _bad(path, f"{given[0]}: what is computed follows from --config and --corpus")
+    keys = {f"steps.{name}.{key}": key for name, step in steps.items() for key in step}
+    if wrong := [n for n, key in keys.items() if key not in StepConfigurationUpdate.model_fields]:
+        raise _bad(path, f"{wrong[0]}: no key of a step in ZenML's YAML")
 
 
 def _read(path: Path) -> dict[str, Any]:

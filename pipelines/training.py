@@ -12,19 +12,18 @@ from bonafide.models import MODELS
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint as fingerprint_of
 from bonafide.training.golden import golden_set
-from pipelines.settings import DOCKER, TAG
-from steps.data import (
+from bonafide.training.step_config import (
+    AuditConfig,
     ExtractConfig,
     IngestConfig,
     SplitConfig,
-    extract,
-    ingest,
-    scale,
-    split,
+    TrainConfig,
 )
-from steps.models import TrainConfig, calibrate, export, route, stack, train
+from pipelines.settings import DOCKER, TAG
+from steps.data import extract, ingest, scale, split
+from steps.models import calibrate, export, route, stack, train
 from steps.policy import policy_for
-from steps.results import AuditConfig, audit, evaluate, promote
+from steps.results import audit, evaluate, promote
 
 # In a dynamic pipeline, ZenML's YAML can name these; each stands for every call of it.
 STEPS = [

@@ -6,11 +6,12 @@ from zenml import pipeline
 from zenml.client import Client
 
 from bonafide.training.config import Config
+from bonafide.training.step_config import TuneConfig
 from bonafide.training.tuning import Study
 from pipelines.run import run_wired
 from pipelines.settings import DOCKER, TAG
 from pipelines.training import extraction, folding, given, read
-from steps.tuning import TuneConfig, tune
+from steps.tuning import tune
 
 
 @pipeline(enable_cache=True, tags=[TAG], settings={"docker": DOCKER})

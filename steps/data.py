@@ -1,7 +1,7 @@
 """The steps from recordings to features."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora import read_corpus
@@ -9,8 +9,7 @@ from bonafide.corpora.schema import join
 from bonafide.display import reporter
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
-from bonafide.models.config import FitConfig, Section
-from bonafide.training.config import AugmentationConfig, FoldsConfig
+from bonafide.models.config import FitConfig
 from bonafide.training.extraction import cached_extract
 from bonafide.training.fingerprint import require_unchanged
 from bonafide.training.folds import Folds, split_corpus
@@ -18,31 +17,9 @@ from bonafide.training.golden import held_rows
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
+from bonafide.training.step_config import ExtractConfig, IngestConfig, SplitConfig
 from bonafide.training.store import FeatureStore
 from steps.policy import RETRY, cached_step
-
-
-class IngestConfig(Section):
-    """What is read: manifests or folders, their reader, and the fingerprint of what they hold."""
-
-    corpora: list[str]
-    corpus_format: str | None = None
-    fingerprint: str
-
-
-class SplitConfig(Section):
-    """How rows are split: into which folds, by which seed, and without which golden set."""
-
-    folds: FoldsConfig
-    seed: int
-    golden: str = ""
-
-
-class ExtractConfig(Section):
-    """What is extracted: the front end, and the augmented copies."""
-
-    features: dict[str, Any]
-    augmentation: AugmentationConfig
 
 
 @cached_step(retry=RETRY)

@@ -1,6 +1,6 @@
 """The steps from features to an exported candidate."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from zenml.config import ResourceSettings
 
@@ -10,7 +10,6 @@ from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.features.spec import STATISTICS
 from bonafide.home import home, work_folder
-from bonafide.models.config import FitConfig, Section
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
@@ -19,20 +18,12 @@ from bonafide.training.routing import Router, fit_router
 from bonafide.training.rules import Rules, fit_rules
 from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Stage, stack_models
+from bonafide.training.step_config import TrainConfig
 from bonafide.training.store import FeatureStore
 from steps.policy import cached_step
 
 # What orchestrators that give each step a machine of its own ask for; the local one does not.
 FITTING = ResourceSettings(cpu_count=2, memory="8GB")
-
-
-class TrainConfig(Section):
-    """One base model: its name, its own configuration, how all are fitted, and the seed."""
-
-    name: str
-    model: dict[str, Any]
-    fit: FitConfig
-    seed: int
 
 
 @cached_step(resources=FITTING)

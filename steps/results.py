@@ -8,7 +8,6 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.home import home
-from bonafide.models.config import Section
 from bonafide.registry import Version, registry_of
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
@@ -20,16 +19,10 @@ from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.stacking import Stage
+from bonafide.training.step_config import AuditConfig
 from steps.mirror import mirror
 from steps.policy import cached_step, tried
 from steps.record import recorded_steps
-
-
-class AuditConfig(Section):
-    """How the audit draws: how many resamples, by which seed."""
-
-    resamples: int
-    seed: int
 
 
 @cached_step

@@ -7,22 +7,13 @@ from zenml import step
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.display import reporter
 from bonafide.home import home
-from bonafide.models.config import Section
-from bonafide.training.config import Config
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
+from bonafide.training.step_config import TuneConfig
 from bonafide.training.store import FeatureStore
 from bonafide.training.tuning import Study
 from bonafide.training.tuning import tune as tune_model
 from steps.policy import tried
-
-
-class TuneConfig(Section):
-    """A search: of which base model of which configuration, and how many trials in all."""
-
-    config: Config
-    model: str
-    trials: int
 
 
 @step(enable_cache=False)

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def forked(config: Path, corpus: str, how: str, step: str, rng: random.Random) -
         status = 1
         try:
             status = train(config, corpus)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(heard[1])
