@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zenml.exceptions import EntityExistsError
 from zenml.execution.pipeline.dynamic.runner import DynamicPipelineRunner
 from zenml.orchestrators.step_launcher import StepLauncher
 
-from bonafide.errors import BonafideError, StorageError, storage_error
+from bonafide.errors import BonafideError, StorageError, storage_error, storing
 
 
 class StepError(BonafideError):
@@ -39,6 +40,11 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
         The one that a step raised; a `StorageError` for a full disk or a closed folder; otherwise a
         `StepError` ``step_failed`` that names the step, the
         cause and the file with the traceback.
+
+    Raises
+    ------
+    StorageError
+        Where the traceback cannot be written.
     """
     first = _first_failure(error)
     causes = list(_causes(first))
@@ -51,7 +57,8 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
     what = f"{type(cause).__name__}: {said}" if said else type(cause).__name__
     step = next((name for cause in causes if (name := _step_of(cause))), None)
     where = f"step {step}" if step else "the run, outside its steps,"
-    log = _keep_traceback(error, first, logs)
+    with storing(logs):
+        log = _keep_traceback(error, first, logs)
     failure = StepError("step_failed", f"{where} failed: {what}; the traceback is in {log}")
     failure.__cause__ = cause
     return failure
@@ -60,8 +67,14 @@ def explain(error: BaseException, logs: Path) -> BonafideError:
 def _disk_error(cause: BaseException, place: Path) -> StorageError | None:
     if isinstance(cause, OSError):
         return storage_error(cause, place)
-    if isinstance(cause, sqlite3.OperationalError) and "disk is full" in str(cause):
-        return storage_error(OSError(errno.ENOSPC, f"ZenML's store: {cause}"), place)
+    if isinstance(cause, sqlite3.OperationalError):
+        name = getattr(
+            cause, "sqlite_errorname", ""
+        )  # a quota, or a limit of files, is an I/O error
+        if "disk is full" in str(cause) or name == "SQLITE_IOERR_WRITE":
+            return storage_error(OSError(errno.ENOSPC, f"ZenML's store: {cause}"), place)
+        if "readonly" in str(cause):
+            return storage_error(OSError(errno.EROFS, f"ZenML's store: {cause}"), place)
     return None
 
 
@@ -87,7 +100,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None and id(cause) not in seen:  # `raise X from X` is a circle
         seen.add(id(cause))
         yield cause
-        cause = getattr(cause, "original_exception", None) or cause.__cause__
+        before = getattr(cause, "original_exception", None) or cause.__cause__
+        if isinstance(cause, EntityExistsError):  # of a try after one that failed before its code
+            before = before or cause.__context__
+        cause = before
 
 
 def _step_of(error: BaseException) -> str | None:

@@ -12,12 +12,12 @@ from zenml.client import Client
 from zenml.models import ArtifactVersionResponse, PipelineRunResponse
 
 from bonafide.artifact import Plain
-from bonafide.errors import BonafideError, storing
+from bonafide.errors import storing
 from bonafide.features.spec import FeatureSpec
-from bonafide.process.lock import open_lock, try_lock
 from bonafide.training.caching import family_name, remove_family
 from bonafide.training.config import AugmentationConfig
-from pipelines.store import RUNNING, prepare_store
+from pipelines.records import alone
+from pipelines.store import prepare_store
 
 PIPELINES = ("training", "static_training", "tuning")
 PAGE = 200
@@ -80,10 +80,8 @@ def prune(
     StorageError
         As in `storing`.
     """
-    with storing(root), open_lock(root / RUNNING) as lock:
-        if not try_lock(lock):
-            raise BonafideError("busy", f"{root}: a run goes on; prune when it has ended")
-        prepare_store()
+    prepare_store()
+    with storing(root), alone(root):
         kept, old = _by_age(keep)
         before = _size(root)
         say(f"{len(old)} of {len(kept) + len(old)} runs are older than the {keep} newest")

@@ -3,7 +3,7 @@
 import signal
 import threading
 import traceback
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,15 +17,16 @@ from bonafide.bundle import Bundle
 from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
 from bonafide.process.interrupt import interruptible
-from bonafide.process.isolate import stop_all
-from bonafide.process.lock import locked
+from bonafide.process.isolate import begin_anew, stop_all
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint, is_change
 from bonafide.training.gate import Decision
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
 from pipelines.failures import explain
-from pipelines.store import RUNNING, prepare_store
+from pipelines.records import recorded
+from pipelines.settings import with_run_file
+from pipelines.store import prepare_store
 from pipelines.training import static_training, training
 
 
@@ -63,6 +64,8 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
 
 def _stoppable() -> AbstractContextManager[None]:
     """Let Ctrl-C stop the run, at once or as soon as ZenML is done with its database."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()  # signals are the main thread's
     return interruptible(_stop)
 
 
@@ -73,6 +76,7 @@ def run_training(
     *,
     static: bool = False,
     verify: bool = False,
+    run_file: Path | None = None,
 ) -> Trained:
     """Run the training pipeline on the active ZenML stack.
 
@@ -88,6 +92,8 @@ def run_training(
         Run one step after another, for orchestrators that take no dynamic pipeline.
     verify : bool
         Hash every file, whatever its size and times.
+    run_file : Path or None
+        A YAML file of ZenML's: hooks, retries, resources, images, step operators, tags.
 
     Returns
     -------
@@ -106,6 +112,7 @@ def run_training(
         corpora,
         corpus_format,
         verify=verify,
+        run_file=run_file,
     )
     return collect(run)
 
@@ -117,6 +124,7 @@ def run_wired(
     corpus_format: str | None,
     *,
     verify: bool = False,
+    run_file: Path | None = None,
     **settings: Any,
 ) -> str:
     """Run a pipeline on the active ZenML stack.
@@ -135,6 +143,8 @@ def run_wired(
         Name of their reader; None to recognise it.
     verify : bool
         Hash every file, whatever its size and times.
+    run_file : Path or None
+        A YAML file of ZenML's.
     **settings : Any
         What else the pipeline takes.
 
@@ -147,7 +157,8 @@ def run_wired(
     ------
     BonafideError
         What the steps raise; ``step_failed`` if a step fails otherwise, even before its own code;
-        ``run_elsewhere`` if the stack runs the pipeline elsewhere.
+        ``run_elsewhere`` if the stack runs the pipeline elsewhere; ``bad_zenml`` for a YAML file
+        that cannot be applied.
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
@@ -159,6 +170,8 @@ def run_wired(
     with storing(home()):
         seen = fingerprint(corpora, corpus_format, verify)
         prepare_store()
+    if run_file:
+        wiring = with_run_file(wiring, run_file)
     # The first failure ends the run, and is the one that is reported.
     wired = wiring.with_options(execution_mode=ExecutionMode.FAIL_FAST)
     try:
@@ -173,9 +186,11 @@ def run_wired(
 
 def _run(wired: Any, settings: dict[str, Any]) -> str:
     """Run a pipeline and return the run's id; raise what a step raised."""
+    _interrupted.clear()
+    begin_anew()  # a run that was interrupted in this process, as in a notebook, is over
     try:
-        with locked(home() / RUNNING, shared=True), _stoppable():
-            run = wired(**settings)
+        with _stoppable(), storing(home()), recorded(home()) as known:
+            run = wired.with_options(extra=known)(**settings)
     except Exception as error:
         if _interrupted.is_set():
             raise KeyboardInterrupt from error

@@ -1,16 +1,19 @@
 """ZenML's own store: opened by one process at a time, and waited for."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from zenml.client import Client
+from zenml.utils import source_utils
 from zenml.utils.io_utils import get_global_config_directory
 
+from bonafide.dependencies import ROOT
+from bonafide.errors import ConfigError
 from bonafide.process.lock import locked
 
 LOCKED_S = 300
-RUNNING = "runs.lock"  # held, shared, by every run that goes on in a home
 
 
 def prepare_store() -> None:
@@ -21,9 +24,28 @@ def prepare_store() -> None:
 
     SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
     after 60 s, and the step fails before its own code.
+
+    In a notebook or a script, ZenML would look for steps beside that; they lie here.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_store`` if it cannot be opened: damaged, of a newer ZenML, a server out of reach.
+    OSError
+        As its files raise it.
     """
-    with locked(Path(get_global_config_directory()) / "bonafide.lock"):
-        engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
+    if "ZENML_CUSTOM_SOURCE_ROOT" not in os.environ:  # the command line sets it
+        source_utils.set_custom_source_root(str(ROOT))
+    place = Path(get_global_config_directory())
+    with locked(place / "bonafide.lock"):
+        try:
+            engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
+        except OSError:
+            raise
+        except Exception as error:  # of SQLAlchemy, Alembic, pydantic, ZenML
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            message = f"ZenML's store, which {place} names, cannot be opened: {said}"
+            raise ConfigError("bad_store", message) from error
     if engine is None or engine.dialect.name != "sqlite":
         return
     if not event.contains(engine, "connect", _wait_long):

@@ -6,27 +6,29 @@ from zenml import pipeline
 from zenml.client import Client
 
 from bonafide.training.config import Config
+from bonafide.training.step_config import TuneConfig
 from bonafide.training.tuning import Study
 from pipelines.run import run_wired
-from pipelines.training import extraction
-from steps.data import ingest, split
+from pipelines.settings import DOCKER, TAG
+from pipelines.training import extraction, folding, given, read
 from steps.tuning import tune
 
 
-@pipeline(enable_cache=True)
+@pipeline(enable_cache=True, tags=[TAG], settings={"docker": DOCKER})
 def tuning(
     config: Config,
     corpora: list[str],
-    corpus_format: str | None,
-    fingerprint: str,
     model: str,
     trials: int,
+    corpus_format: str | None = None,
+    fingerprint: str = "",
 ) -> None:
     """Ingest, split and extract as training does, then search."""
-    recordings, _ = ingest(corpora, corpus_format, fingerprint)
-    folds = split(recordings, config.folds, config.seed, "")
-    features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
-    tune(config, model, trials, recordings, features, folds)
+    recordings, _ = read(corpora, corpus_format, fingerprint)
+    folds = folding(config)(recordings=recordings)
+    features = extraction(config)(recordings=recordings)
+    searched = TuneConfig(config=config, model=model, trials=trials)
+    given(tune, searched)(recordings=recordings, features=features, folds=folds)
 
 
 def run_tuning(

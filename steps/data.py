@@ -1,7 +1,7 @@
 """The steps from recordings to features."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.corpora import read_corpus
@@ -21,51 +21,49 @@ from bonafide.training.ingest import examine
 from bonafide.training.ingest import ingest as ingest_corpus
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.scaling import Scaler, fit_scaler
+from bonafide.training.step_config import ExtractConfig, IngestConfig, SplitConfig
 from bonafide.training.store import FeatureStore
-from steps.policy import cached_step
+from steps.policy import RETRY, cached_step
 
 
-@cached_step
+@cached_step(retry=RETRY)
 def ingest(
-    corpora: list[str], corpus_format: str | None, fingerprint: str
+    config: IngestConfig,
 ) -> tuple[Annotated[Recordings, "recordings"], Annotated[Quarantine, "quarantine"]]:
-    """Decode and measure every recording of this `fingerprint`."""
-    corpus = join([read_corpus(Path(path), corpus_format) for path in corpora])
+    """Decode and measure every recording of this fingerprint."""
+    corpora, named = config.corpora, config.corpus_format
+    corpus = join([read_corpus(Path(path), named) for path in corpora])
     # ZenML counts a step's outputs in its return statement: two names, not a call that returns two.
     recordings, quarantine = ingest_corpus(
         corpus,
         memory=Memory(home() / "examined.sqlite", files_behind(examine)),
-        hashes=file_hashes(corpora, corpus_format),
+        hashes=file_hashes(corpora, named),
         progress=reporter("ingest"),
     )
-    require_unchanged(fingerprint, corpora, corpus_format)  # or it would be reused for what was
+    require_unchanged(config.fingerprint, corpora, named)  # or it would be reused for what was
     return recordings, quarantine
 
 
 @cached_step
-def split(
-    recordings: Recordings, config: FoldsConfig, seed: int, golden: str
-) -> Annotated[Folds, "folds"]:
+def split(config: SplitConfig, recordings: Recordings) -> Annotated[Folds, "folds"]:
     """Put every source and speaker as a whole into one fold, or hold it out for the judgement."""
-    held = held_rows(home(), golden, recordings)
-    return split_corpus(recordings.corpus, config, seed, golden=held)
+    held = held_rows(home(), config.golden, recordings)
+    return split_corpus(recordings.corpus, config.folds, config.seed, golden=held)
 
 
-@cached_step
-def extract(
-    recordings: Recordings, feature_spec: dict[str, Any], augmentation: AugmentationConfig
-) -> Annotated[FeatureStore, "features"]:
+@cached_step(retry=RETRY)
+def extract(config: ExtractConfig, recordings: Recordings) -> Annotated[FeatureStore, "features"]:
     """Extract every view of every recording and of its augmented copies."""
     return cached_extract(
         recordings,
-        FeatureSpec.from_json(feature_spec),
-        augmentation,
+        FeatureSpec.from_json(config.features),
+        config.augmentation,
         home() / "features",
         progress=reporter("extract"),
     )
 
 
 @cached_step
-def scale(features: FeatureStore, folds: Folds, fit: FitConfig) -> Annotated[Scaler, "scaler"]:
+def scale(config: FitConfig, features: FeatureStore, folds: Folds) -> Annotated[Scaler, "scaler"]:
     """Fit the scaler on the training side."""
-    return fit_scaler(features, folds, fit.feature_weights)
+    return fit_scaler(features, folds, config.feature_weights)

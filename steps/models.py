@@ -1,6 +1,8 @@
 """The steps from features to an exported candidate."""
 
-from typing import Annotated, Any
+from typing import Annotated
+
+from zenml.config import ResourceSettings
 
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
@@ -8,7 +10,6 @@ from bonafide.display import reporter
 from bonafide.export.candidate import build_candidate
 from bonafide.features.spec import STATISTICS
 from bonafide.home import home, work_folder
-from bonafide.models.config import FitConfig
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
@@ -17,24 +18,25 @@ from bonafide.training.routing import Router, fit_router
 from bonafide.training.rules import Rules, fit_rules
 from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Stage, stack_models
+from bonafide.training.step_config import TrainConfig
 from bonafide.training.store import FeatureStore
 from steps.policy import cached_step
 
+# What orchestrators that give each step a machine of its own ask for; the local one does not.
+FITTING = ResourceSettings(cpu_count=2, memory="8GB")
 
-@cached_step
+
+@cached_step(resources=FITTING)
 def train(
-    name: str,
-    model: dict[str, Any],
-    fit: FitConfig,
-    seed: int,
-    recordings: Recordings,
-    features: FeatureStore,
-    folds: Folds,
+    config: TrainConfig, recordings: Recordings, features: FeatureStore, folds: Folds
 ) -> Annotated[FittedBase, "fitted"]:
     """Fit one base model for every fold or two, and on the whole training side."""
-    report = reporter(name)
-    corpus = recordings.corpus
-    return train_base(name, model, fit, features, folds, corpus, seed=seed, progress=report)
+    name, corpus = config.name, recordings.corpus
+    return train_base(
+        *(name, config.model, config.fit, features, folds, corpus),
+        seed=config.seed,
+        progress=reporter(name),
+    )
 
 
 @cached_step

@@ -19,17 +19,16 @@ from bonafide.training.promotion import keep_and_promote
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.stacking import Stage
+from bonafide.training.step_config import AuditConfig
 from steps.mirror import mirror
-from steps.policy import cached_step
+from steps.policy import cached_step, tried
 from steps.record import recorded_steps
 
 
 @cached_step
-def audit(
-    recordings: Recordings, folds: Folds, resamples: int, seed: int
-) -> Annotated[Audit, "audit"]:
+def audit(config: AuditConfig, recordings: Recordings, folds: Folds) -> Annotated[Audit, "audit"]:
     """Measure how well trivial measures alone do."""
-    return audit_shortcuts(recordings, folds, resamples=resamples, seed=seed)
+    return audit_shortcuts(recordings, folds, resamples=config.resamples, seed=config.seed)
 
 
 @cached_step
@@ -60,6 +59,7 @@ def evaluate(
 
 
 @step(enable_cache=False)
+@tried
 def promote(
     config: Config,
     candidate: Bundle,

@@ -12,6 +12,7 @@ EXTRAS = {
         *("sqlalchemy", "yaml", "zenml"),
     ),
     "app": ("PIL", "altair", "httpx", "streamlit"),
+    "dashboard": ("fastapi", "zenml"),
 }
 
 

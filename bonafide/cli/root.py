@@ -32,6 +32,7 @@ COMMANDS = {
     "models": "bonafide.cli.models",
     "schedule": "bonafide.cli.schedule",
     "prune": "bonafide.cli.prune",
+    "dashboard": "bonafide.cli.dashboard",
 }
 EPILOG = (
     "Shell completion: add this line to ~/.bashrc (for zsh: zsh_source, to ~/.zshrc): "

@@ -25,6 +25,13 @@ def _configuration(path: Path | None) -> "Config":
 @options.corpora
 @options.corpus_format
 @click.option("--sequential", is_flag=True, help="run one step after another, as a static pipeline")
+@click.option(
+    "--zenml",
+    type=options.PATH,
+    metavar="FILE",
+    envvar="BONAFIDE_ZENML",
+    help="ZenML's YAML of a run: hooks, retries, resources, images, step operators, tags",
+)
 @options.verify
 @options.quiet
 def train(
@@ -32,6 +39,7 @@ def train(
     corpora: tuple[str, ...],
     corpus_format: str | None,
     sequential: bool,
+    zenml: Path | None,
     verify: bool,
     quiet: bool,
 ) -> int:
@@ -48,7 +56,10 @@ def train(
         from pipelines.run import run_training
 
         trained = run_training(
-            chosen, list(corpora), corpus_format, static=sequential, verify=verify
+            *(chosen, list(corpora), corpus_format),
+            static=sequential,
+            verify=verify,
+            run_file=zenml,
         )
     show_summary(trained)
     return options.SOME_FAILED if trained.decision.reasons else 0

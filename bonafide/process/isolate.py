@@ -77,6 +77,11 @@ class Calls:
         """Let calls start again after `stop`."""
         self._stopped = False
 
+    @property
+    def stopped(self) -> bool:
+        """Whether none may start."""
+        return self._stopped
+
     def _start(self, target: str) -> "subprocess.Popen[str]":
         with self._starting:  # none slips through between the look at `_stopped` and `_running`
             if self._stopped:
@@ -131,6 +136,16 @@ def run_isolated(
 def stop_all() -> None:
     """End every isolated call of this process and start no other, as on Ctrl-C."""
     _calls.stop()
+
+
+def is_stopped() -> bool:
+    """Return whether `stop_all` was called, and nothing has begun anew since."""
+    return _calls.stopped
+
+
+def begin_anew() -> None:
+    """Let calls start again after `stop_all`, as another run in the same process needs."""
+    _calls.allow()
 
 
 @contextlib.contextmanager

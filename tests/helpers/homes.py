@@ -1,5 +1,6 @@
 """Homes that tests train in and serve from: real runs of the command line on a tiny model."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -95,6 +96,15 @@ class Home:
                 return process.wait(timeout=60)
             finally:
                 process.kill()
+
+    def processes(self) -> list[str]:
+        """Return the command lines of what runs with this home in its environment."""
+        running = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended while we looked
+                if f"BONAFIDE_HOME={self.folder}\0".encode() in (process / "environ").read_bytes():
+                    running.append((process / "cmdline").read_text())
+        return running
 
     def array(self, step: str, output: str, name: str) -> NDArray[np.float32]:
         """Load the one .npy of a name that a step left in the artifact store."""

@@ -12,7 +12,7 @@ import pytest
 from bonafide.artifact import file_sha256
 from bonafide.process.lock import locked
 from bonafide.simulation.corpus import simulate
-from pipelines.store import RUNNING
+from pipelines.records import FOLDER
 from tests.helpers.homes import Home, demo_home
 
 CONFIG = """
@@ -70,7 +70,7 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     before, would = kept_files(home), pruned(home, "--dry-run")
     assert [len(would[name]) for name in ("runs", "features", "logs")] == [1, 1, 1]
     assert would["artifacts"] > 10 and would["freed_bytes"] == 0
-    with locked(home.folder / RUNNING, shared=True):  # as a run that goes on has it
+    with locked(home.folder / FOLDER / "alive"):  # as a run that goes on has it
         refused = home.run("prune")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     assert refused.stderr.startswith("bonafide: busy: ")

@@ -1,6 +1,5 @@
 """The training pipeline as a user runs it: whole, again, interrupted, one after another."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -131,16 +130,6 @@ def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
     assert bundle_hash(home) == bundle_hash(trained.home)
 
 
-def processes_of(home: Home) -> list[str]:
-    """List what still runs with this home in its environment."""
-    running = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            if f"BONAFIDE_HOME={home.folder}\0".encode() in (process / "environ").read_bytes():
-                running.append((process / "cmdline").read_text())
-    return running
-
-
 def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> None:
     home = fresh_home("interrupted")
     words = ("train", "--config", trained.config, "--corpus", trained.corpus)
@@ -150,7 +139,7 @@ def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> Non
     assert "stopped; what is finished is kept" in said
     assert "Traceback" not in said
     # Python's own resource tracker ends only after the last process that shared its pipe
-    wait_for(lambda: not processes_of(home), "nothing of the run is left")
+    wait_for(lambda: not home.processes(), "nothing of the run is left")
     assert not list((home.folder / "work").glob("*"))
 
 

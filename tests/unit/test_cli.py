@@ -325,6 +325,7 @@ class TestMissingExtras:
             ("evaluate --corpus x --report x.html", "train"),
             ("bench", "train"),
             ("app", "app"),
+            ("dashboard", "dashboard"),
         ],
     )
     def test_is_told(self, tmp_path: Path, line: str, extra: str) -> None:

@@ -1,0 +1,132 @@
+"""kill -9 and a full disk in each step of a run: nothing is lost, and the next run goes on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bonafide.bundle import read_bundle
+from bonafide.registry import Registry
+from tests.conftest import REPOSITORY
+from tests.helpers.homes import Home, Trained, demo_home
+from tests.helpers.servers import wait_for
+
+SEED = "23"
+# What the command line sets before ZenML is imported.
+QUIET = {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_LOGGING_VERBOSITY": "CRITICAL"}
+# Finished steps are not done again, so that all steps together cost little more than one run.
+MOMENTS = (
+    *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_gru"),
+    *("killed:train_rnn", "killed:audit", "killed:scale", "killed:route", "killed:stack"),
+    *("killed:calibrate", "full:export", "killed:export", "killed:evaluate", "full:promote"),
+    *("killed:promote", "killed:promote"),
+)
+ASK = """
+import json
+from pathlib import Path
+from pipelines.store import prepare_store
+prepare_store()
+from zenml.client import Client
+runs = Client().list_pipeline_runs(size=100, sort_by="asc:created", hydrate=True).items
+print(json.dumps({
+    "runs": [run.status.value for run in runs],
+    "why": [run.status_reason for run in runs],
+    "steps": [
+        {name: step.status.value for name, step in Client().get_pipeline_run(run.id).steps.items()}
+        for run in runs
+    ],
+    "artifacts": [a.uri for a in Client().list_artifact_versions(size=10_000).items],
+}))
+"""
+
+
+def require_whole(home: Home, earlier: list[Any]) -> list[Any]:
+    """Check that bundles and journal are whole; return the journal."""
+    registry = Registry(home.folder)
+    journal = registry.journal()
+    assert journal[: len(earlier)] == earlier
+    for folder in home.folder.glob("bundles/*/[0-9]*"):
+        read_bundle(folder)
+    stages = [registry.state().stage(version) for version in {entry.bundle for entry in journal}]
+    assert stages.count("production") <= 1
+    return journal
+
+
+@pytest.fixture(scope="module")
+def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Disturb one run after another in one home, each a little further; let the last one end."""
+    home = demo_home(tmp_path_factory.mktemp("killed") / "home")
+    command = [sys.executable, "-m", "tests.helpers.killed"]
+    ended, journal = [], []
+    with subprocess.Popen(
+        [*command, trained.config, str(trained.corpus), SEED, *MOMENTS],
+        cwd=REPOSITORY,
+        env=home.environment | QUIET,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout
+        for line in process.stdout:
+            ended.append(json.loads(line))
+            journal = require_whole(home, journal)
+            wait_for(lambda: len(home.processes()) <= 1, "nothing but the helper is left")
+            process.stdin.write("on\n")
+            process.stdin.flush()
+    asked = subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=REPOSITORY,
+        env=home.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert asked.returncode == 0, asked.stderr
+    return {"home": home, "ended": ended, **json.loads(asked.stdout.splitlines()[-1])}
+
+
+def test_the_last_run_ends_in_the_very_bundle(story: dict[str, Any], trained: Trained) -> None:
+    last, home = story["ended"][-1], story["home"]
+    assert last["status"] == 0
+    bundles = [
+        read_bundle(each / "bundles" / "tiny" / "1") for each in (home.folder, trained.home.folder)
+    ]
+    assert bundles[0].manifest["sha256"] == bundles[1].manifest["sha256"]
+    assert [path.name for path in (home.folder / "bundles" / "tiny").iterdir()] == ["1"]
+    promotions = [entry for entry in Registry(home.folder).journal() if entry.action == "promote"]
+    assert len(promotions) == 1
+
+
+def test_every_moment_was_one(story: dict[str, Any]) -> None:
+    """Killed where it was meant to be, or told that the disk is full; finished steps stay."""
+    ended = story["ended"]
+    killed = [each for each in ended if each["how"] == "killed"]
+    assert len(killed) == len([each for each in MOMENTS if each.startswith("killed")])
+    for each in killed:
+        assert each["status"] in (-9, 0), each  # 0: it was done before the blow fell
+    assert sum(each["status"] == -9 for each in killed) >= len(killed) - 3
+    full = [each for each in ended if each["how"] == "full"]
+    assert {each.get("code") for each in full} == {"disk_full"}, full
+    assert "ingest" in ended[-1]["cached"] and "promote" in ended[-1]["ran"]
+
+
+def test_records_say_how_runs_ended(story: dict[str, Any]) -> None:
+    states = [each["status"] for each in story["ended"]]
+    assert len(story["runs"]) <= len(states)  # a run may end before it has a record
+    assert set(story["runs"]) == {"failed", "completed"}
+    assert "its process ended before the run did" in story["why"]
+    assert not {"running", "retrying", "initializing"} & {
+        status for run in story["steps"] for status in run.values()
+    }
+
+
+def test_nothing_is_left_behind(story: dict[str, Any]) -> None:
+    root = story["home"].folder
+    assert not list((root / "work").glob("*")) and not list((root / "runs").glob("*"))
+    assert not list((root / "features").glob("*/*-*"))
+    stored = {Path(uri).parent.name for uri in story["artifacts"]}
+    found = {path.name for path in root.glob("zenml/local_stores/*/*/*/*") if path.is_dir()}
+    assert found - stored == set()
+    assert story["home"].processes() == []
