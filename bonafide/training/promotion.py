@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import Bundle
-from bonafide.errors import RegistryError
+from bonafide.errors import BonafideError
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.evaluation.report import render
 from bonafide.lineage.record import Step
@@ -97,8 +97,8 @@ def _promote(root: Path, bundle: Bundle, decision: Decision) -> Decision:
     """Promote a bundle that the gate lets pass; say why if the registry does not take it now."""
     try:
         promote(root, bundle, why=decision.compared)
-    except RegistryError as error:
-        if error.code not in ("held", "overtaken"):
+    except BonafideError as error:
+        if error.code not in ("held", "overtaken", "unsigned"):
             raise
         return replace(decision, reasons=[error.message])
     return decision
