@@ -5,7 +5,9 @@ from typing import cast
 from zenml import pipeline
 from zenml.client import Client
 
+from bonafide.home import home
 from bonafide.training.config import Config
+from bonafide.training.golden import golden_set
 from bonafide.training.tuning import Study
 from pipelines.run import run_wired
 from pipelines.training import extraction
@@ -24,7 +26,8 @@ def tuning(
 ) -> None:
     """Ingest, split and extract as training does, then search."""
     recordings, _ = ingest(corpora, corpus_format, fingerprint)
-    folds = split(recordings, config.folds, config.seed, "")
+    golden = golden_set(home(), config.gate.golden)  # or values would be chosen to fit it
+    folds = split(recordings, config.folds, config.seed, golden.sha256 if golden else "")
     features = extraction(config)(recordings, config.spec.to_json(), config.augmentation)
     tune(config, model, trials, recordings, features, folds)
 

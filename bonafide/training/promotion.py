@@ -65,8 +65,12 @@ def keep_and_promote(
     metrics: dict[str, Any] = {
         name: interval.to_json() for name, interval in outcome.judged.systems[DECISION].items()
     }
-    rows = used_rows(recordings, quarantine, ~judgement.trained)
-    lineage = lineage_of("trained", recordings, rows, run=run, steps=steps, config=config)
+    golden = outcome.golden
+    rows = used_rows(recordings, quarantine, ~judgement.trained, golden)
+    held = golden.sha256 if golden else ""
+    lineage = lineage_of(
+        "trained", recordings, rows, run=run, steps=steps, config=config, golden=held
+    )
     entries = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zenml": run,

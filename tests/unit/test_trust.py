@@ -157,7 +157,7 @@ class TestWhereKeysAreTrusted:
     def test_other_bundles_are_not(
         self, signed: tuple[Bundle, Path], root: Path, tmp_path: Path, seen: str
     ) -> None:
-        kept, key = signed
+        kept, _ = signed
         if seen == "unsigned":
             (kept.folder / SIGNATURE).unlink()
         elif seen == "wrong_key":
