@@ -179,8 +179,8 @@ class Detector:
     Raises
     ------
     BundleError
-        As in `bonafide.registry.trust.load_bundle` and `bonafide.registry.find_bundle`; ``bad_graph`` if
-        the graph's outputs are not those that the manifest names.
+        As in `bonafide.registry.trust.load_bundle` and `bonafide.registry.find_bundle`;
+        ``bad_graph`` if the graph's outputs are not those that the manifest names.
 
     Examples
     --------

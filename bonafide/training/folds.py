@@ -65,7 +65,7 @@ class Folds(Artifact):
         return np.asarray(self.fold == TEST)
 
     def save(self, folder: Path) -> None:
-        """Write ``folds.csv``, group and fold of each row, and ``golden.json`` where there is one."""
+        """Write ``folds.csv``, group and fold of each row, and ``golden.json`` if there is any."""
         if self.golden:
             (folder / "golden.json").write_text(json.dumps(self.golden.to_json()))
         with (folder / "folds.csv").open("w", newline="") as file:

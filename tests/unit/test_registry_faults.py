@@ -19,7 +19,7 @@ from bonafide.cli import main
 from bonafide.errors import StorageError
 from bonafide.registry import Registry, Version
 from tests.conftest import REPOSITORY
-from tests.helpers.objects import BUCKET, object_store
+from tests.helpers.objects import BUCKET, google_store, object_store
 from tests.unit.test_bundle import make
 
 MOMENTS = 50
@@ -292,6 +292,21 @@ def test_two_promotions_at_once_in_an_object_store(
     objects: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_at_once(f"s3://{BUCKET}/{uuid4().hex}", tmp_path, objects, monkeypatch)
+
+
+def test_two_promotions_at_once_in_google_s_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all else that a registry does there: keep, read, list, fetch, roll back."""
+    with google_store() as environment:
+        url = f"gs://{BUCKET}/{uuid4().hex}"
+        two_at_once(url, tmp_path, environment, monkeypatch)
+        registry = Registry(url, tmp_path / "another cache")
+        before = registry.production()
+        assert registry.rollback().after != before == registry.journal()[-1].before
+        kept = registry.find("mine:1")
+        here = registry.copy_to(Registry(tmp_path / "here"), kept)
+        assert here.identity == kept.identity and len(registry.versions.kept()) == 4
 
 
 # --- an object store ------------------------------------------------------------------------------
