@@ -113,6 +113,11 @@ def train_on(
     -------
     Bundle
         As kept.
+
+    Raises
+    ------
+    BonafideError
+        As in `train`.
     """
     try:
         prepared = _prepare(config, corpus, root, progress, golden)

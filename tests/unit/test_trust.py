@@ -178,6 +178,18 @@ class TestWhereKeysAreTrusted:
         assert code(lambda: unpromoted.promote(there, override="a test")) == wanted
         assert main(["score", str(kept.folder), "--bundle", "fast:1"]) == 2
 
+    def test_a_run_keeps_what_passes_and_says_that_it_is_not_signed(
+        self, signed: tuple[Bundle, Path], root: Path
+    ) -> None:
+        from bonafide.training.gate import Decision
+        from bonafide.training.promotion import _promote
+
+        kept, _ = signed
+        made = keep(root, kept, {"note": "new"}, "a card\n")
+        decision = _promote(root, made, Decision([], "compared"))
+        assert not decision.promotes and "nobody signed it" in decision.reasons[0]
+        assert registry_of(root).production() == Version.of(kept)
+
     def test_what_ships_is_trusted_like_the_code(self, signed: tuple[Bundle, Path]) -> None:
         for name in SHIPPED_NAMES:
             assert Detector.shipped(name).bundle.folder.name == name
