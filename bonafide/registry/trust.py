@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bonafide.bundle import MANIFEST, SIGNATURE, Bundle, read_bundle
-from bonafide.errors import BundleError, ConfigError, missing_extra
+from bonafide.errors import BundleError, ConfigError
 from bonafide.home import SHIPPED_ROOT
 
 if TYPE_CHECKING:
     from minisign import PublicKey
 
 VARIABLE = "BONAFIDE_TRUSTED_KEYS"
-EXTRA = "sign"
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -76,7 +75,7 @@ def trusted_keys() -> "list[PublicKey]":
     Raises
     ------
     ConfigError
-        ``bad_key`` for a text that is no public key; ``not_installed`` without the extra.
+        ``bad_key`` for a text that is no public key.
     """
     texts = os.environ.get(VARIABLE, "").split(",")
     return [public_key(text.strip(), VARIABLE) for text in texts if text.strip()]
@@ -99,13 +98,10 @@ def public_key(text: str, named: str = "--key") -> "PublicKey":
     Raises
     ------
     ConfigError
-        ``bad_key`` if it is none; ``not_installed`` without the extra.
+        ``bad_key`` if it is none.
     """
-    try:
-        from minisign import Error, PublicKey
-    except ImportError as error:
-        missing: ConfigError = missing_extra(error.name, EXTRA)
-        raise missing from error
+    from minisign import Error, PublicKey
+
     try:
         path = Path(text)
         return PublicKey.from_file(path) if path.is_file() else PublicKey.from_base64(text)
@@ -188,14 +184,10 @@ def sign(bundle: Bundle, key: Path, ask: Callable[[], str]) -> bytes:
     Raises
     ------
     ConfigError
-        ``bad_key`` for a file that is no secret key, or another password; ``not_installed``
-        without the extra.
+        ``bad_key`` for a file that is no secret key, or another password.
     """
-    try:
-        from minisign import Error, SecretKey
-    except ImportError as error:
-        missing: ConfigError = missing_extra(error.name, EXTRA)
-        raise missing from error
+    from minisign import Error, SecretKey
+
     try:
         secret = SecretKey.from_file(key)
         if secret.is_encrypted():
