@@ -16,6 +16,7 @@ from bonafide.manifest import META_MODELS as META_MODELS
 from bonafide.manifest import complete, errors_of, format_of
 
 MANIFEST = "manifest.json"
+SIGNATURE = f"{MANIFEST}.minisig"  # see `bonafide.registry.trust`
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
@@ -190,7 +191,7 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     Parameters
     ----------
     folder : Path
-        Holds every file of the bundle but ``manifest.json``.
+        Holds every file of the bundle but ``manifest.json``; loses its signature.
     manifest : mapping
         Every entry but ``format``, ``files`` and ``sha256``, which are worked out here.
 
@@ -199,6 +200,7 @@ def write_bundle(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     Bundle
         The bundle with its whole manifest.
     """
+    (folder / SIGNATURE).unlink(missing_ok=True)  # was of another manifest
     files = {
         path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST
     }

@@ -18,7 +18,7 @@ from bonafide.audio import (
     tile,
     too_short,
 )
-from bonafide.bundle import META_MODELS, Bundle, read_bundle
+from bonafide.bundle import META_MODELS, Bundle
 from bonafide.channel import channel_heard, thresholds_on, unlike_all
 from bonafide.detection import (
     NO_VERDICT,
@@ -37,6 +37,7 @@ from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import home, shipped_folder
 from bonafide.parts import suspicious_runs
 from bonafide.registry import find_bundle
+from bonafide.registry.trust import load_bundle
 from bonafide.tracks import judge_tracks
 from bonafide.types import Floats, Scores, WindowScores
 
@@ -171,14 +172,15 @@ class Detector:
     Parameters
     ----------
     bundle : Path, Bundle or None
-        A folder (its hashes are verified) or a bundle already read; None takes the one in
+        A folder (its hashes and, where keys are trusted, its signature are verified) or a bundle
+        already read; None takes the one in
         production, or else the ``default`` that ships with the package.
 
     Raises
     ------
     BundleError
-        As in `read_bundle` and `bonafide.registry.find_bundle`; ``bad_graph`` if the graph's
-        outputs are not those that the manifest names.
+        As in `bonafide.registry.trust.load_bundle` and `bonafide.registry.find_bundle`;
+        ``bad_graph`` if the graph's outputs are not those that the manifest names.
 
     Examples
     --------
@@ -191,7 +193,7 @@ class Detector:
         from bonafide.runtime import Graph  # imports onnxruntime, which not every process needs
 
         if not isinstance(bundle, Bundle):
-            bundle = read_bundle(bundle) if bundle else find_bundle(home())
+            bundle = load_bundle(bundle) if bundle else find_bundle(home())
         self.bundle = bundle
         self._graph = Graph(self.bundle.graph_path("detector"))
         self._require_outputs()

@@ -5,7 +5,9 @@ from typing import cast
 from zenml import pipeline
 from zenml.client import Client
 
+from bonafide.home import home
 from bonafide.training.config import Config
+from bonafide.training.golden import golden_set
 from bonafide.training.step_config import TuneConfig
 from bonafide.training.tuning import Study
 from pipelines.run import run_wired
@@ -25,7 +27,8 @@ def tuning(
 ) -> None:
     """Ingest, split and extract as training does, then search."""
     recordings, _ = read(corpora, corpus_format, fingerprint)
-    folds = folding(config)(recordings=recordings)
+    golden = golden_set(home(), config.gate.golden)  # or values would be chosen to fit it
+    folds = folding(config, golden.sha256 if golden else "")(recordings=recordings)
     features = extraction(config)(recordings=recordings)
     searched = TuneConfig(config=config, model=model, trials=trials)
     given(tune, searched)(recordings=recordings, features=features, folds=folds)

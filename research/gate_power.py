@@ -47,6 +47,7 @@ LANGUAGES = (("en", 0.7), ("zh", 0.12), ("de", 0.09), ("ja", 0.09))
 CHANNELS = (("clean", 0.75), ("low_rate", 0.15), ("opus", 0.1))
 RESAMPLES = 200
 LABEL_ROWS = (4, 6, 8, 12, 20)
+CORPUS_SOURCES, CORPUS_EACH = 120, 10  # with both labels; recordings of either, as ours has
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def passes(case: Case) -> tuple[bool, bool]:
     return bool(rulings[0].passed), all(ruling.passed for ruling in rulings)
 
 
-def exchanged(n_rows: int, seed: int) -> tuple[bool, bool]:
-    """Return whether a source with exchanged labels is seen, and one that is only unknown."""
+def exchanged(n_rows: int, seed: int) -> tuple[bool, bool, bool]:
+    """Return whether a source is refused: with exchanged labels, only unknown, and as it should."""
     rng = np.random.default_rng([seed, n_rows])
     is_spoof = np.repeat([False, True], n_rows)
     given = Drawn(is_spoof, np.zeros(2 * n_rows, np.int64), rng)
@@ -142,8 +143,20 @@ def exchanged(n_rows: int, seed: int) -> tuple[bool, bool]:
     rows = corpus(given, np.full(2 * n_rows, "en"))
     recordings = Recordings(rows, np.array([]), np.zeros((2 * n_rows, len(MEASURES))))
     side = gap(EER) / 2 * np.where(is_spoof, 1, -1)  # as if its labels were the others
-    seen, unknown = (labels(recordings, llr, GateConfig()) for llr in (side + noise, noise))
-    return not seen.passed, not unknown.passed
+    ruled = (labels(recordings, llr, GateConfig()) for llr in (side + noise, noise, noise - side))
+    seen, unknown, right = (each.passed is False for each in ruled)
+    return seen, unknown, right
+
+
+def honest_corpus(seed: int) -> bool:
+    """Return whether a corpus is refused in which every label is right."""
+    rng = np.random.default_rng([seed, CORPUS_SOURCES])
+    given = drawn(CORPUS_SOURCES, rng, CORPUS_EACH)
+    rows = corpus(given, np.full(len(given.source), "en"))
+    recordings = Recordings(rows, np.array([]), np.zeros((len(rows), len(MEASURES))))
+    llr = given.spread({name: np.array(by) for name, by in SPREAD.items()})
+    llr += gap(EER) / 2 * np.where(given.is_spoof, -1, 1)
+    return labels(recordings, llr, GateConfig()).passed is False
 
 
 def power_row(kind: str, size: int, seeds: int, pool: ProcessPoolExecutor) -> list[str]:
@@ -159,8 +172,8 @@ def power_row(kind: str, size: int, seeds: int, pool: ProcessPoolExecutor) -> li
 def label_rows(seeds: int) -> Iterator[list[str]]:
     """Yield a row for each number of recordings: how often either source is refused."""
     for n_rows in LABEL_ROWS:
-        seen, unknown = np.mean([exchanged(n_rows, seed) for seed in range(seeds)], axis=0)
-        yield [f"{n_rows} + {n_rows}", f"{100 * seen:.0f}", f"{100 * unknown:.1f}"]
+        found = np.mean([exchanged(n_rows, seed) for seed in range(seeds)], axis=0)
+        yield [f"{n_rows} + {n_rows}", *(f"{100 * share:.1f}" for share in found)]
 
 
 def main() -> None:
@@ -180,8 +193,12 @@ def main() -> None:
                 row = power_row(kind, size, given.seeds, pool)
                 print(f"| {' | '.join(row)} |", flush=True)
     print("\nRefused for its labels, of 100.\n")
-    columns = ["recordings of a source", "labels exchanged", "unknown to the detector"]
-    print(markdown_table(columns, list(label_rows(10 * given.seeds))))
+    columns = ["recordings of a source", "labels exchanged", "unknown to the detector", "right"]
+    print(markdown_table(columns, list(label_rows(10 * given.seeds))), flush=True)
+    refused = np.mean([honest_corpus(seed) for seed in range(2 * given.seeds)])
+    print(
+        f"\nOf 100 corpora of {CORPUS_SOURCES} sources whose labels are right: {100 * refused:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from bonafide.features.spec import FeatureSpec
 from bonafide.home import home
 from bonafide.models.config import FitConfig
 from bonafide.training.caching import cached_extract
-from bonafide.training.config import AugmentationConfig, FoldsConfig
 from bonafide.training.examined import Memory
 from bonafide.training.fingerprint import file_hashes, require_unchanged
 from bonafide.training.folds import Folds, split_corpus

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 @options.corpus_format
 @options.bundle
 @click.option("--name", help="of the new bundle; default: its parent's and -adapted")
-@click.option("--promote", is_flag=True, help="put it into production; no gate compares it")
 @options.as_json
 @options.quiet
 def adapt(
@@ -33,7 +32,6 @@ def adapt(
     corpus_format: str | None,
     bundle: str | None,
     name: str | None,
-    promote: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -48,14 +46,14 @@ def adapt(
     from bonafide.training.adaptation import adapt
 
     with Display(quiet=quiet), interruptible():
-        adapted = adapt(rows, bundle, name=name, into_production=promote)
-    (_show_json if as_json else _show)(adapted, promote)
+        adapted = adapt(rows, bundle, name=name)
+    (_show_json if as_json else _show)(adapted)
     for each in adapted.quarantine.rejected:
         click.echo(printable(f"set aside: row {each.row + 2}: {each.message}"), err=True)
     return options.SOME_FAILED if adapted.quarantine.rejected else 0
 
 
-def _show_json(adapted: "Adapted", promoted: bool) -> None:
+def _show_json(adapted: "Adapted") -> None:
     from bonafide.cli.terminal import show_json
 
     bundle = adapted.bundle
@@ -63,7 +61,6 @@ def _show_json(adapted: "Adapted", promoted: bool) -> None:
         {
             "bundle": bundle.identity,
             "parent": bundle.manifest["parent"],
-            "promoted": promoted,
             "adaptation": bundle.manifest["adaptation"],
             "set_aside": [
                 {key: getattr(each, key) for key in ("row", "path", "code", "message")}
@@ -74,7 +71,7 @@ def _show_json(adapted: "Adapted", promoted: bool) -> None:
     )
 
 
-def _show(adapted: "Adapted", promoted: bool) -> None:
+def _show(adapted: "Adapted") -> None:
     from bonafide.cli.terminal import show_table
     from bonafide.training.adaptation import GAIN_HEADINGS, gain_rows
 
@@ -89,5 +86,8 @@ def _show(adapted: "Adapted", promoted: bool) -> None:
         click.echo(note)
     ref = "{name}:{version}".format(**adapted.bundle.identity)
     click.echo(f"Bundle: {ref}, made from {parent['name']}:{parent['version']}")
-    click.echo("In production now; no gate compared it." if promoted else "Not promoted.")
-    click.echo(f"Next: bonafide score FILE{'' if promoted else f' --bundle {ref}'}")
+    click.echo(f"Next: bonafide score FILE --bundle {ref}")
+    click.echo(
+        f"It was judged on your clips alone, so no gate passes it: bonafide models promote {ref} "
+        "--override REASON"
+    )

@@ -73,9 +73,9 @@ def _back(ref: str | None, zenml: bool) -> "tuple[Node, Drawing]":
     from bonafide.home import home
     from bonafide.lineage.graph import graph_of
     from bonafide.lineage.tree import bundle_tree
-    from bonafide.registry import find_bundle
+    from bonafide.registry import registry_of
 
-    bundle = find_bundle(home(), ref)
+    bundle = registry_of(home()).read(ref)
     if not zenml:
         return bundle_tree(bundle), graph_of(bundle)
     from bonafide.cli.orchestrator import prepare_zenml
@@ -108,9 +108,9 @@ def _print_rows(ref: str | None, as_json: bool) -> None:
     from bonafide.cli.terminal import show_json
     from bonafide.home import home
     from bonafide.lineage.rows import every_row
-    from bonafide.registry import find_bundle
+    from bonafide.registry import registry_of
 
-    rows = every_row(find_bundle(home(), ref))
+    rows = every_row(registry_of(home()).read(ref))
     if as_json:
         return show_json(rows.to_pylist())
     from pyarrow.csv import WriteOptions, write_csv
@@ -148,11 +148,11 @@ def reproduce(
     require("pyarrow", "onnx", "sklearn")
     from bonafide.home import home
     from bonafide.lineage.code import TOP
-    from bonafide.registry import find_bundle
+    from bonafide.registry import registry_of
     from bonafide.training.reproduce import reproduce
 
     made = reproduce(
-        find_bundle(home(), ref),
+        registry_of(home()).read(ref),
         corpus_root=corpus_root,
         repository=repository or TOP,
         say=lambda text: click.echo(text, err=True),

@@ -82,7 +82,7 @@ def show(model: str | None, as_json: bool) -> None:
     from bonafide.registry import Version
 
     registry = _registry()
-    bundle = registry.find(model)
+    bundle = registry.read(model)
     manifest = dict(bundle.manifest)
     del manifest["files"]
     version = Version.of(bundle)
@@ -132,7 +132,7 @@ def hold(model: str | None, why: str) -> None:
     """
     registry = _registry()
     ref = model or _served(registry)
-    entry = registry.hold(registry.find(ref), why=why)
+    entry = registry.hold(registry.read(ref), why=why)
     click.echo(f"{ref}: held" if entry else f"{ref}: is held already")
 
 
@@ -143,7 +143,7 @@ def release(model: str | None, why: str) -> None:
     """End the hold of a bundle, by default of that in production."""
     registry = _registry()
     ref = model or _served(registry)
-    entry = registry.release(registry.find(ref), why=why)
+    entry = registry.release(registry.read(ref), why=why)
     click.echo(f"{ref}: released" if entry else f"{ref}: is not held")
 
 
@@ -168,7 +168,7 @@ def diff(one: str, other: str | None, as_json: bool) -> None:
     from bonafide.registry.difference import difference
 
     registry = _registry()
-    first, second = registry.find(one), registry.find(other)
+    first, second = registry.read(one), registry.read(other)
     found = difference(first.manifest, second.manifest)
     if as_json:
         show_json([{"entry": key, "first": a, "second": b} for key, (a, b) in found.items()])
@@ -208,11 +208,15 @@ def _other(url: str) -> "Registry":
 
 
 def _copy(source: "Registry", target: "Registry", model: str | None) -> None:
+    from bonafide.bundle import SIGNATURE
     from bonafide.registry import Version
 
-    bundle = source.find(model)
+    bundle = source.read(model)
     kept = source.copy_to(target, bundle)
     click.echo(f"{Version.of(bundle)}: kept in {target.url} as {Version.of(kept)}")
+    if (bundle.folder / SIGNATURE).is_file() and not (kept.folder / SIGNATURE).is_file():
+        said = "its signature holds of another manifest and stayed behind: sign it there"
+        click.echo(f"{Version.of(kept)}: {said}", err=True)
 
 
 COMMANDS = (list_, show, promote, rollback, hold, release, diff, push, pull)

@@ -61,6 +61,9 @@ class Lineage(Plain):
         As `bonafide.lineage.code` gives them.
     missing : list of str
         What is not known, in words.
+    golden : dict of str to str
+        ``sha256`` of the golden set whose recordings were held out (those of the corpus have the
+        use ``golden``); empty without one.
     format : int
         Of the file.
     """
@@ -74,6 +77,7 @@ class Lineage(Plain):
     code: dict[str, Any]
     environment: dict[str, Any]
     missing: list[str] = field(default_factory=list)
+    golden: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property

@@ -15,7 +15,8 @@ from bonafide.errors import BundleError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRAINING, HELD_OUT, SET_ASIDE = USES = ("training", "held_out", "set_aside")
+USES = ("training", "held_out", "golden", "set_aside")
+TRAINING, HELD_OUT, GOLDEN, SET_ASIDE = USES
 HASHES = ("file_sha256", "sound_sha256")  # of the file; of what it decodes to
 ADDED = ("row", "use", "reason", *HASHES)
 # Names of people, or of what is named after them.

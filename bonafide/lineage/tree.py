@@ -99,6 +99,7 @@ def _of_lineage(lineage: Lineage) -> list[Node]:
     return [
         Node("own clips" if lineage.made == "adapted" else "corpus", about | use),
         *([Node("config", {"name": lineage.config["name"]}, [seeds])] if lineage.config else []),
+        *([Node("golden set", lineage.golden)] if lineage.golden else []),
         _code(lineage.code),
         *([Node("environment", surroundings | {"packages": len(installed)})] if installed else []),
         Node(

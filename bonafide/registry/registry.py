@@ -8,11 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from bonafide.bundle import MANIFEST, Bundle, read_bundle
+from bonafide.bundle import MANIFEST, SIGNATURE, Bundle, read_bundle
 from bonafide.errors import BundleError, RegistryError
 from bonafide.home import SHIPPED, SHIPPED_NAMES, home, shipped_bundles, shipped_folder
 from bonafide.registry.journal import Entry, State, Version
 from bonafide.registry.stores import open_store
+from bonafide.registry.trust import require_trusted
 from bonafide.registry.versions import Versions
 
 NOTE = "production.json"  # what versions of this package without a journal left
@@ -147,7 +148,10 @@ class Registry:
         RegistryError
             ``not_gated`` without a report of the gate that lets it pass, ``held`` if it or what is
             in production is held, ``overtaken`` if another switch came between.
+        BundleError
+            As in `bonafide.registry.trust.require_trusted`.
         """
+        require_trusted(bundle)
         version, seen = Version.of(bundle), seen or self.state()
 
         def decide(state: State) -> Entry | None:
@@ -315,12 +319,36 @@ class Registry:
         return f"{state.switch} {state.production}"
 
     def find(self, ref: Path | str | None = None) -> Bundle:
-        """Read the named bundle, else the one in production, else the shipped ``default``.
+        """Load the named bundle, else the one in production, else the shipped ``default``.
 
         Parameters
         ----------
         ref : Path, str or None
             As `folder` takes it; None for the one in production or shipped.
+
+        Returns
+        -------
+        Bundle
+            Its hashes verified and, where keys are trusted, its signature.
+
+        Raises
+        ------
+        BundleError
+            As in `read` and `bonafide.registry.trust.load_bundle`.
+        RegistryError
+            As in `journal`.
+        """
+        bundle = self.read(ref)
+        require_trusted(bundle)
+        return bundle
+
+    def read(self, ref: Path | str | None = None) -> Bundle:
+        """Read a bundle like `find`, to look at and not to score with, whoever signed it.
+
+        Parameters
+        ----------
+        ref : Path, str or None
+            As in `find`.
 
         Returns
         -------
@@ -401,7 +429,7 @@ class Registry:
     # --- between registries -----------------------------------------------------------------------
 
     def copy_to(self, other: "Registry", bundle: Bundle) -> Bundle:
-        """Keep a bundle in another registry too, with the reports of the gate.
+        """Keep a bundle in another registry too, with its signature and the gate's reports.
 
         Broken off, it leaves no half bundle there, and is gone on with when it is done again.
 
@@ -415,9 +443,13 @@ class Registry:
         Returns
         -------
         Bundle
-            As kept there; with another version where that one is another bundle's.
+            As kept there; with another version where that one is another bundle's, of which the
+            signature does not hold, so that it stays behind.
         """
         kept = other.versions.keep(bundle, version=bundle.identity["version"])
+        manifests = {(each.folder / MANIFEST).read_bytes() for each in (bundle, kept)}
+        if (signature := bundle.folder / SIGNATURE).is_file() and len(manifests) == 1:
+            other.versions.sign(kept, signature.read_bytes())
         for suffix in REPORTS:
             with contextlib.suppress(FileNotFoundError):
                 content = self._store.read(_report(Version.of(bundle), suffix))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
-from bonafide.bundle import MANIFEST
+from bonafide.bundle import MANIFEST, SIGNATURE
 from bonafide.errors import ConfigError, RegistryError, missing_extra, storing
 from bonafide.process.lock import locked
 
@@ -133,7 +133,7 @@ class LocalStore:
     def write(self, path: str, data: bytes) -> None:
         """See `Store`."""
         with storing(self.root), self._changing():
-            self._replace(self.root / path, data)
+            replace_file(self.root / path, data)
 
     def create(self, path: str, data: bytes) -> bool:
         """See `Store`."""
@@ -141,21 +141,8 @@ class LocalStore:
         with storing(self.root), self._changing():
             if target.exists():
                 return False
-            self._replace(target, data)
+            replace_file(target, data)
             return True
-
-    @staticmethod
-    def _replace(target: Path, data: bytes) -> None:
-        if is_new := not target.parent.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}")
-        try:
-            draft.write_bytes(data)
-            sync(draft)
-            draft.replace(target)  # whole or not at all
-        finally:
-            draft.unlink(missing_ok=True)
-        sync(target.parent, *([target.parent.parent] if is_new else []))
 
     def remove(self, path: str) -> None:
         """See `Store`."""
@@ -190,6 +177,20 @@ class LocalStore:
             draft.rename(target)  # whole or not at all
             sync(target.parent, target.parent.parent)
         return True
+
+
+def replace_file(target: Path, data: bytes) -> None:
+    """Write a file whole or not at all, over one that is there."""
+    if is_new := not target.parent.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}")
+    try:
+        draft.write_bytes(data)
+        sync(draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync(target.parent, *([target.parent.parent] if is_new else []))
 
 
 def sync(*paths: Path) -> None:
@@ -283,9 +284,11 @@ class ObjectStore:
             self._files.rm_file(self._key(path))
 
     def fetch(self, folder: str, cache: Path) -> Path:
-        """See `Store`; fetched once, since versions never change."""
+        """See `Store`; fetched once, since versions never change, but for a later signature."""
         target = cache / folder
         if (target / MANIFEST).is_file():
+            with contextlib.suppress(FileNotFoundError), storing(cache):
+                replace_file(target / SIGNATURE, self.read(f"{folder}/{SIGNATURE}"))
             return target
         with storing(cache):
             target.parent.mkdir(parents=True, exist_ok=True)

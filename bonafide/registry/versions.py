@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bonafide.bundle import MANIFEST, Bundle, bundle_facts, read_bundle, write_bundle
+from bonafide.bundle import MANIFEST, SIGNATURE, Bundle, bundle_facts, read_bundle, write_bundle
 from bonafide.errors import BundleError
 from bonafide.registry.stores import Store
 
@@ -92,6 +92,23 @@ class Versions:
     def fetch(self, path: str) -> Path:
         """Return the folder on this machine of the version at ``bundles/NAME/VERSION``."""
         return self._store.fetch(path, self._cache)
+
+    def sign(self, bundle: Bundle, signature: bytes) -> None:
+        """Write a bundle's signature beside its manifest, wherever it lies.
+
+        Parameters
+        ----------
+        bundle : Bundle
+            A kept one, or one in another folder.
+        signature : bytes
+            As `bonafide.registry.trust.sign` returns it; one that is there is replaced.
+        """
+        kept = "bundles/{name}/{version}".format(**bundle.identity)
+        if bundle.folder == self.fetch(kept):
+            self._store.write(f"{kept}/{SIGNATURE}", signature)
+            self.fetch(kept)
+        else:
+            (bundle.folder / SIGNATURE).write_bytes(signature)
 
     def _facts(self, paths: Iterable[str]) -> dict[str, dict[str, str]]:
         """Return what the manifests of versions say, without those that cannot be read."""

@@ -14,7 +14,6 @@ import onnx
 from bonafide.bundle import ADAPTER, Bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import LABELS, Corpus, describe
-from bonafide.corpora.simulated import simulated_rows
 from bonafide.detection import rounded
 from bonafide.detector import PARTS_FROM
 from bonafide.display import reporter
@@ -26,10 +25,10 @@ from bonafide.export.adapted import adapted_graph, adapter_graph
 from bonafide.export.candidate import fused_parity
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
-from bonafide.home import home, is_demo, scratch
+from bonafide.home import home, scratch
 from bonafide.lineage.record import hand_down
 from bonafide.process.pool import Progress
-from bonafide.registry import find_bundle, keep, promote
+from bonafide.registry import find_bundle, keep
 from bonafide.training.clips import Clips, read_clips
 from bonafide.training.config import parse_config
 from bonafide.training.final_layer import (
@@ -80,7 +79,6 @@ def adapt(
     bundle: Bundle | Path | str | None = None,
     *,
     name: str | None = None,
-    into_production: bool = False,
     root: Path | str | None = None,
     progress: Callable[[str], Progress] = reporter,
 ) -> Adapted:
@@ -99,8 +97,6 @@ def adapt(
         The bundle to adapt, or its name, as everywhere; None for the one in production or shipped.
     name : str or None
         Of the new bundle; None for that of its parent and ``-adapted``.
-    into_production : bool
-        Put it into production. No gate compares it with what it replaces.
     root : str, Path or None
         Where bundles are kept; None for `bonafide.home.home`.
     progress : callable
@@ -115,7 +111,7 @@ def adapt(
     CorpusError
         If the corpus cannot be read; ``too_few_clips``; ``too_few_groups`` if clips of one label
         hang on one or two sources; ``reversed_labels`` if the bundle tells them apart the wrong way
-        round; ``no_gain`` if none is shown; ``simulated`` for a promotion by simulated sound.
+        round; ``no_gain`` if none is shown.
     BundleError
         As in `bonafide.registry.find_bundle`; ``already_adapted`` for an adapted bundle,
         ``old_format`` for one that knows no channels.
@@ -130,14 +126,10 @@ def adapt(
     parent = bundle if isinstance(bundle, Bundle) else find_bundle(root, bundle)
     named = _checked_name(parent, name)
     rows = corpus if isinstance(corpus, Corpus) else read_corpus(corpus)
-    if into_production:
-        _require_promotable(rows, root)
     clips = read_clips(parent, rows, ingested=progress("ingest"), scored=progress("score"))
     fitted = _fit(clips)
     with storing(root), scratch(root) as work:
         kept = _keep(root, work / "candidate", parent, named, clips, fitted)
-    if into_production:
-        promote(root, kept, override="adapted to own clips; no gate compared it")
     return Adapted(kept, fitted.gain, clips.quarantine, _notes(clips.recordings.corpus, fitted))
 
 
@@ -158,15 +150,6 @@ def _checked_name(parent: Bundle, name: str | None) -> str:
             "it; adapt `default` or `fast`, or train anew",
         )
     return parse_config({"name": name or f"{identity['name']}-adapted"}, "adapted bundle").name
-
-
-def _require_promotable(corpus: Corpus, root: Path) -> None:
-    if (simulated := int(simulated_rows(corpus).sum())) and not is_demo(root):
-        raise CorpusError(
-            "simulated",
-            f"{simulated} of {len(corpus)} clips are simulated: what learned from them is promoted "
-            "only in the demo's own home",
-        )
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,38 @@
 
 import csv
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from bonafide.artifact import JSON, Artifact, sha256_of
+from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import CorpusError
 from bonafide.training.config import FoldsConfig
 from bonafide.types import Ints, Mask
 
 TEST = -1
+
+
+@dataclass(frozen=True)
+class GoldenRows(Plain):
+    """The recordings of a corpus that a golden set holds.
+
+    Parameters
+    ----------
+    sha256 : str
+        The set's.
+    rows : list of int
+        Their positions among the usable recordings; often empty.
+    """
+
+    sha256: str
+    rows: list[int]
 
 
 @dataclass(frozen=True)
@@ -29,10 +46,13 @@ class Folds(Artifact):
         Connected component of sources and speakers.
     fold : ndarray of int64, shape (n_rows,)
         0 .. count - 1, or -1 for the rows held out for the final judgement.
+    golden : GoldenRows or None
+        What was held out because a golden set holds it; None where there was no such set.
     """
 
     group: Ints
     fold: Ints
+    golden: GoldenRows | None = None
 
     @property
     def count(self) -> int:
@@ -45,7 +65,9 @@ class Folds(Artifact):
         return np.asarray(self.fold == TEST)
 
     def save(self, folder: Path) -> None:
-        """Write ``folds.csv``: the group and the fold of each row."""
+        """Write ``folds.csv``, group and fold of each row, and ``golden.json`` if there is any."""
+        if self.golden:
+            (folder / "golden.json").write_text(json.dumps(self.golden.to_json()))
         with (folder / "folds.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("group", "fold"))
@@ -53,13 +75,17 @@ class Folds(Artifact):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read ``folds.csv``."""
+        """Read what `save` wrote."""
+        path, golden = folder / "golden.json", None
+        if path.is_file():
+            golden = GoldenRows.from_json(json.loads(path.read_text()))
         table = np.loadtxt(folder / "folds.csv", np.int64, delimiter=",", skiprows=1, ndmin=2)
-        return cls(table[:, 0], table[:, 1])
+        return cls(table[:, 0], table[:, 1], golden)
 
     def digest(self) -> str:
         """Return a hash of the assignment."""
-        return sha256_of(self.group.tobytes(), self.fold.tobytes())
+        golden = (json.dumps(self.golden.to_json()),) if self.golden else ()
+        return sha256_of(self.group.tobytes(), self.fold.tobytes(), *golden)
 
     def _parts(self) -> dict[str, Mask]:
         folds = {f"fold {k}": self.fold == k for k in range(self.count)}
@@ -239,7 +265,7 @@ def make_folds(
 
 
 def split_corpus(
-    corpus: Corpus, config: FoldsConfig, seed: int, *, golden: Mask | None = None
+    corpus: Corpus, config: FoldsConfig, seed: int, *, golden: GoldenRows | None = None
 ) -> Folds:
     """Split a corpus as a configuration says: by the folds that it names, else by drawing some.
 
@@ -251,8 +277,8 @@ def split_corpus(
         The configuration's ``folds``.
     seed : int
         Of the shuffles.
-    golden : ndarray of bool, shape (n_rows,), or None
-        Rows of the golden set: with their groups they are held out, whatever the configuration.
+    golden : GoldenRows or None
+        Rows of a golden set: with their groups they are held out, whatever the configuration.
 
     Returns
     -------
@@ -263,13 +289,15 @@ def split_corpus(
     CorpusError
         As in `fixed_folds` and `make_folds`.
     """
+    held = np.zeros(len(corpus), bool)
+    held[golden.rows if golden else []] = True
     if config.of:
         folds = fixed_folds(corpus, config.of)
-        held = np.zeros(len(corpus), bool) if golden is None else golden
         fold = np.where(np.isin(folds.group, folds.group[held]), TEST, folds.fold)
-        return Folds(folds.group, fold)
+        return Folds(folds.group, fold, golden)
     count, test_share = config.count, config.test_share
-    return make_folds(corpus, count=count, test_share=test_share, seed=seed, golden=golden)
+    folds = make_folds(corpus, count=count, test_share=test_share, seed=seed, golden=held)
+    return replace(folds, golden=golden)
 
 
 def source_id(name: str) -> str:

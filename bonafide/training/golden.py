@@ -17,7 +17,7 @@ from bonafide.corpora.schema import UNKNOWN, Corpus, describe
 from bonafide.errors import CorpusError
 from bonafide.process.lock import locked
 from bonafide.training.fingerprint import fingerprint
-from bonafide.training.folds import connected_groups
+from bonafide.training.folds import GoldenRows, connected_groups
 from bonafide.training.ingest import ingest
 from bonafide.training.recordings import Recordings
 from bonafide.types import Mask
@@ -59,6 +59,10 @@ class GoldenSet:
         """Return which recordings are in it, by their sound, shape (n_rows,)."""
         return np.isin(recordings.sha256, self.sounds)
 
+    def rows(self, recordings: Recordings) -> GoldenRows:
+        """Return which recordings have to be held out, since it holds them."""
+        return GoldenRows(self.sha256, np.flatnonzero(self.holds(recordings)).tolist())
+
     def unheard(self, trained_on: Recordings) -> NDArray[np.intp]:
         """Return the rows whose sound, source and speaker are not among those trained on."""
         heard = np.isin(self.sounds, trained_on.sha256)
@@ -99,7 +103,7 @@ def golden_set(root: Path, golden: str | None) -> GoldenSet | None:
         return _freeze(root, recordings, f"corpus {Path(golden).resolve().name}", fingerprint=seen)
 
 
-def held_rows(root: Path, sha256: str, recordings: Recordings) -> Mask | None:
+def held_rows(root: Path, sha256: str, recordings: Recordings) -> GoldenRows | None:
     """Return which recordings must be held out because a golden set holds them.
 
     Parameters
@@ -113,7 +117,7 @@ def held_rows(root: Path, sha256: str, recordings: Recordings) -> Mask | None:
 
     Returns
     -------
-    ndarray of bool, shape (n_rows,), or None
+    GoldenRows or None
         None without a golden set.
 
     Raises
@@ -125,7 +129,7 @@ def held_rows(root: Path, sha256: str, recordings: Recordings) -> Mask | None:
         return None
     for folder in _kept(root):
         if _facts(folder)["sha256"] == sha256:
-            return _read(folder).holds(recordings)
+            return _read(folder).rows(recordings)
     raise CorpusError("altered", f"{root / FOLDER}: holds no golden set {sha256}")
 
 

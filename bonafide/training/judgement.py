@@ -25,7 +25,7 @@ from bonafide.scoring import left_out_note
 from bonafide.training.audit import Audit
 from bonafide.training.config import Config
 from bonafide.training.fitting import FittedBase
-from bonafide.training.folds import Folds
+from bonafide.training.folds import Folds, GoldenRows
 from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.served import score_recordings
@@ -54,6 +54,8 @@ class Outcome(Plain):
         Largest absolute difference of each .onnx from its source model.
     unheard : str
         What the rows that count are, in words: ``sources it never heard``.
+    golden : GoldenRows or None
+        What was held out because a golden set holds it; None where there was no such set.
     """
 
     held_out: Evaluation | None
@@ -61,6 +63,7 @@ class Outcome(Plain):
     audit: Audit
     parity: dict[str, float]
     unheard: str = "sources it never heard"
+    golden: GoldenRows | None = None
 
     @property
     def judged(self) -> Evaluation:
@@ -237,7 +240,7 @@ def evaluate_candidate(
         parts.insert(0, _served(bundle, sides, progress))
     evaluations = [part.judged(sides, config) for part in parts]
     held_out = evaluations[0] if len(parts) == 2 else None
-    outcome = Outcome(held_out, evaluations[-1], audit, parity, sides.unheard())
+    outcome = Outcome(held_out, evaluations[-1], audit, parity, sides.unheard(), folds.golden)
     corpus, first = recordings.corpus, parts[0]
     counts = sides.never_heard[first.rows] if held_out else ~sides.lone[first.rows]
     shown = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import Bundle
-from bonafide.errors import RegistryError
+from bonafide.errors import BonafideError
 from bonafide.evaluation.evaluate import DECISION
 from bonafide.evaluation.report import render
 from bonafide.lineage.record import Step
@@ -65,8 +65,12 @@ def keep_and_promote(
     metrics: dict[str, Any] = {
         name: interval.to_json() for name, interval in outcome.judged.systems[DECISION].items()
     }
-    rows = used_rows(recordings, quarantine, ~judgement.trained)
-    lineage = lineage_of("trained", recordings, rows, run=run, steps=steps, config=config)
+    golden = outcome.golden
+    rows = used_rows(recordings, quarantine, ~judgement.trained, golden)
+    held = golden.sha256 if golden else ""
+    lineage = lineage_of(
+        "trained", recordings, rows, run=run, steps=steps, config=config, golden=held
+    )
     entries = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "zenml": run,
@@ -97,8 +101,8 @@ def _promote(root: Path, bundle: Bundle, decision: Decision) -> Decision:
     """Promote a bundle that the gate lets pass; say why if the registry does not take it now."""
     try:
         promote(root, bundle, why=decision.compared)
-    except RegistryError as error:
-        if error.code not in ("held", "overtaken"):
+    except BonafideError as error:
+        if error.code not in ("held", "overtaken", "unsigned"):
             raise
         return replace(decision, reasons=[error.message])
     return decision

@@ -7,16 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bonafide.artifact import Artifact, sha256_of
 from bonafide.bundle import Bundle
 from bonafide.corpora.schema import COLUMNS, Row
 from bonafide.home import scratch
 from bonafide.lineage.code import code_version, environment
 from bonafide.lineage.record import Lineage, Step, write_lineage
-from bonafide.lineage.rows import HASHES, HELD_OUT, SET_ASIDE, TRAINING, schema
+from bonafide.lineage.rows import GOLDEN, HASHES, HELD_OUT, SET_ASIDE, TRAINING, schema
 from bonafide.training.config import Config
 from bonafide.training.fitting import model_seed
-from bonafide.training.folds import TEST
+from bonafide.training.folds import TEST, GoldenRows
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.types import Mask
 
@@ -63,7 +65,12 @@ def step_of(name: str, inputs: Sequence[str], **outputs: Any) -> Step:
     return Step(name, tuple(inputs), {key: digest_of(value) for key, value in outputs.items()})
 
 
-def used_rows(recordings: Recordings, quarantine: Quarantine, held_out: Mask) -> "pa.Table":
+def used_rows(
+    recordings: Recordings,
+    quarantine: Quarantine,
+    held_out: Mask,
+    golden: GoldenRows | None = None,
+) -> "pa.Table":
     """Return every row of a corpus with its hashes, and what became of it.
 
     Parameters
@@ -74,6 +81,8 @@ def used_rows(recordings: Recordings, quarantine: Quarantine, held_out: Mask) ->
         Those that were set aside.
     held_out : ndarray of bool, shape (n_rows,)
         Which of the usable ones were judged on alone.
+    golden : GoldenRows or None
+        Which of these a golden set holds.
 
     Returns
     -------
@@ -85,10 +94,12 @@ def used_rows(recordings: Recordings, quarantine: Quarantine, held_out: Mask) ->
     aside = {each.row: each for each in quarantine.rejected}
     kept = [row for row in range(len(recordings.corpus) + len(aside)) if row not in aside]
     files = recordings.file_sha256.tolist() or [""] * len(kept)
+    uses = np.where(held_out, HELD_OUT, TRAINING)
+    uses[golden.rows if golden else []] = GOLDEN
     rows: list[tuple[int, Row, str, str | None, str, str]] = [
-        (row, entry, HELD_OUT if out else TRAINING, None, file, sound)
-        for row, entry, out, file, sound in zip(
-            *(kept, recordings.corpus, held_out.tolist(), files, recordings.sha256.tolist()),
+        (row, entry, use, None, file, sound)
+        for row, entry, use, file, sound in zip(
+            *(kept, recordings.corpus, uses.tolist(), files, recordings.sha256.tolist()),
             strict=True,
         )
     ]
@@ -131,6 +142,7 @@ def lineage_of(
     run: Mapping[str, str] | None = None,
     steps: Sequence[Step] = (),
     config: Config | None = None,
+    golden: str = "",
 ) -> Lineage:
     """Return the record of a run that ends now, of the code and environment that it runs in.
 
@@ -148,6 +160,8 @@ def lineage_of(
         What the run made.
     config : Config or None
         Of a training run.
+    golden : str
+        SHA-256 of the golden set whose recordings it held out; empty without one.
 
     Returns
     -------
@@ -161,6 +175,7 @@ def lineage_of(
         corpus=corpus_facts(recordings, rows),
         config=config.model_dump(mode="json") if config else {},
         seeds=seeds_of(config) if config else {},
+        golden={"sha256": golden} if golden else {},
         code=code_version(),
         environment=environment(),
         missing=[unread] if rows["file_sha256"].null_count else [],

@@ -15,20 +15,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bonafide
 from bonafide.artifact import Plain, file_sha256
 from bonafide.bundle import ROWS, Bundle, content_of, read_bundle
 from bonafide.corpora.schema import COLUMNS, Corpus, Row
-from bonafide.errors import BonafideError, BundleError, CorpusError, printable
+from bonafide.errors import BonafideError, BundleError, CorpusError, printable, storing
 from bonafide.home import DEMO, home
 from bonafide.lineage.code import CHANGES, TOP, code_hashes, environment, whole_sha256
 from bonafide.lineage.record import Lineage, read_lineage
-from bonafide.lineage.rows import plain_rows, read_rows
+from bonafide.lineage.rows import GOLDEN, plain_rows, read_rows
 from bonafide.process.lifetime import end_with_parent
 from bonafide.registry import find_bundle, kept_bundles
 from bonafide.training.config import parse_config
 from bonafide.training.fingerprint import CHANGED
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from bonafide.training.golden import GoldenSet
 
 
 @dataclass(frozen=True)
@@ -229,13 +235,30 @@ def main(arguments: Sequence[str]) -> int:
 
 def _train(folder: Path, corpus_root: Path, own: Path, parent: Path | None = None) -> None:
     bundle = read_bundle(folder)
-    rows = plain_rows(read_rows(bundle, list(COLUMNS)))
-    corpus = Corpus(corpus_root, [Row(**row) for row in rows])
+    table = read_rows(bundle)
+    corpus = Corpus(corpus_root, [Row(**row) for row in table.select(list(COLUMNS)).to_pylist()])
     if parent:
         bonafide.adapt(corpus, parent, name=bundle.identity["name"], root=own)
     else:
         lineage = _require_record(bundle)
-        bonafide.train(parse_config(lineage.config, str(folder)), corpus, root=own)
+        from bonafide.training.run import train_on
+
+        config = parse_config(lineage.config, str(folder))
+        with storing(own):
+            train_on(config, corpus, own, golden=_golden_of(lineage, table))
+
+
+def _golden_of(lineage: Lineage, rows: "pa.Table") -> "GoldenSet | None":
+    """Return what there was of a golden set in the corpus: enough to hold out the same rows."""
+    if not lineage.golden:
+        return None
+    import numpy as np
+
+    from bonafide.training.golden import GoldenSet
+
+    held = [row for row in plain_rows(rows.select(["use", "sound_sha256"])) if row["use"] == GOLDEN]
+    sounds = np.array([row["sound_sha256"] for row in held], dtype=np.str_)
+    return GoldenSet(0, lineage.golden["sha256"], "lineage", Corpus(Path(), []), sounds)
 
 
 if __name__ == "__main__":

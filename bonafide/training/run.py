@@ -22,7 +22,7 @@ from bonafide.training.config import Config
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, split_corpus
-from bonafide.training.golden import golden_set
+from bonafide.training.golden import GoldenSet, golden_set
 from bonafide.training.ingest import ingest
 from bonafide.training.judgement import Judgement, evaluate_candidate
 from bonafide.training.promotion import keep_and_promote
@@ -84,18 +84,47 @@ def train(
     given = [corpora] if isinstance(corpora, (str, Path, Corpus)) else list(corpora)
     corpus = join([c if isinstance(c, Corpus) else read_corpus(Path(c)) for c in given])
     with storing(root):
-        return _train(config, corpus, root, progress)
+        return train_on(config, corpus, root, progress)
 
 
-def _train(
-    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+def train_on(
+    config: Config,
+    corpus: Corpus,
+    root: Path,
+    progress: Callable[[str], Progress] = reporter,
+    golden: GoldenSet | None = None,
 ) -> Bundle:
+    """Train on a corpus that was read; see `train`.
+
+    Parameters
+    ----------
+    config : Config
+        What to train and how.
+    corpus : Corpus
+        Of which every row is used.
+    root : Path
+        The home folder.
+    progress : callable
+        As in `train`.
+    golden : GoldenSet or None
+        Holds what must be held out; None for the one to judge on in this home.
+
+    Returns
+    -------
+    Bundle
+        As kept.
+
+    Raises
+    ------
+    BonafideError
+        As in `train`.
+    """
     try:
-        prepared = _prepare(config, corpus, root, progress)
+        prepared = _prepare(config, corpus, root, progress, golden)
     except BonafideError as error:
         if not is_change(error):
             raise
-        prepared = _prepare(config, corpus, root, progress)  # ingested once more
+        prepared = _prepare(config, corpus, root, progress, golden)  # ingested once more
     recordings, quarantine, folds, store = prepared
     with scratch(root) as work:
         steps = [
@@ -111,12 +140,16 @@ def _train(
 
 
 def _prepare(
-    config: Config, corpus: Corpus, root: Path, progress: Callable[[str], Progress]
+    config: Config,
+    corpus: Corpus,
+    root: Path,
+    progress: Callable[[str], Progress],
+    golden: GoldenSet | None,
 ) -> tuple[Recordings, Quarantine, Folds, FeatureStore]:
     """Ingest, split and extract."""
     recordings, quarantine = ingest(corpus, progress=progress("ingest"))
-    golden = golden_set(root, config.gate.golden)
-    held = golden.holds(recordings) if golden else None
+    golden = golden or golden_set(root, config.gate.golden)
+    held = golden.rows(recordings) if golden else None
     folds = split_corpus(recordings.corpus, config.folds, config.seed, golden=held)
     stores, report = root / "features", progress("extract")
     store = cached_extract(recordings, config.spec, config.augmentation, stores, progress=report)

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bonafide.audio import Limits
-from bonafide.bundle import MANIFEST, Bundle, read_bundle
+from bonafide.bundle import MANIFEST, Bundle
 from bonafide.errors import BonafideError, BundleError
 from bonafide.home import SHIPPED
 from bonafide.process.confine import end, start_confined
 from bonafide.registry import registry_of
+from bonafide.registry.trust import load_bundle
 from serving.settings import Settings
 
 log = logging.getLogger("bonafide.serve")
@@ -183,7 +184,7 @@ class Keeper:
         problems = []
         for folder in self._known_good():
             try:
-                return read_bundle(Path(folder))
+                return load_bundle(Path(folder))
             except BundleError as error:
                 problems.append(error)
         raise problems[0] if problems else BundleError("no_bundle", self.stale)

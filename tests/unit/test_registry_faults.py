@@ -19,7 +19,7 @@ from bonafide.cli import main
 from bonafide.errors import StorageError
 from bonafide.registry import Registry, Version
 from tests.conftest import REPOSITORY
-from tests.helpers.objects import BUCKET, object_store
+from tests.helpers.objects import BUCKET, google_store, object_store
 from tests.unit.test_bundle import make
 
 MOMENTS = 50
@@ -228,7 +228,11 @@ for number, _ in enumerate(iter(sys.stdin.readline, "")):
 
 
 def two_at_once(
-    url: str, folder: Path, environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    url: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    rounds: int = ROUNDS,
 ) -> None:
     """Have two processes promote at once, again and again: one wins, the journal tells both."""
     for name, value in environment.items():
@@ -258,7 +262,7 @@ def two_at_once(
 
     try:
         wins = []
-        for number in range(ROUNDS):
+        for number in range(rounds):
             tell()
             assert hear() == ["ready", "ready"]
             tell()
@@ -270,7 +274,7 @@ def two_at_once(
             process.kill()
             process.communicate()
     journal = registry.journal()
-    assert [entry.action for entry in journal] == ["promote", "refused"] * ROUNDS
+    assert [entry.action for entry in journal] == ["promote", "refused"] * rounds
     for number, (winner, loser) in enumerate(zip(journal[::2], journal[1::2], strict=True)):
         who = wins[number]
         assert str(winner.after) == str(loser.after) == pairs[who][number % 2]
@@ -292,6 +296,21 @@ def test_two_promotions_at_once_in_an_object_store(
     objects: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_at_once(f"s3://{BUCKET}/{uuid4().hex}", tmp_path, objects, monkeypatch)
+
+
+def test_two_promotions_at_once_in_google_s_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all else that a registry does there: keep, read, list, fetch, roll back."""
+    with google_store() as environment:
+        url = f"gs://{BUCKET}/{uuid4().hex}"
+        two_at_once(url, tmp_path, environment, monkeypatch, rounds=25)
+        registry = Registry(url, tmp_path / "another cache")
+        before = registry.production()
+        assert registry.rollback().after != before == registry.journal()[-1].before
+        kept = registry.find("mine:1")
+        here = registry.copy_to(Registry(tmp_path / "here"), kept)
+        assert here.identity == kept.identity and len(registry.versions.kept()) == 4
 
 
 # --- an object store ------------------------------------------------------------------------------

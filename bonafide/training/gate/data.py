@@ -19,8 +19,9 @@ from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.types import Floats, Mask
 
 MIN_LABEL_ROWS = 4  # of each label, to tell that a source's labels are exchanged
-REVERSED_AUC = 0.15  # at most; 0.5 is a source that the detector knows nothing of
-CHANCE = 0.005  # that a source seems reversed where the detector knows nothing of it: 5 + 5 rows
+ENOUGH_ROWS = 8  # of each label, to refuse for one such source; of a smaller one it is said
+REVERSED_AUC = 0.25  # at most; 0.5 is a source that the detector knows nothing of
+CHANCE = 0.02  # that a source seems reversed where labels mean nothing; `research.gate_power`
 MIN_REPEATED = 4
 SHOWN = 3
 
@@ -51,6 +52,7 @@ def labels(recordings: Recordings, llr: Floats, gate: GateConfig) -> Ruling:
 
     A source whose labels are right is told apart, or at worst is not; one that is told apart the
     wrong way round by what never heard it has its labels exchanged, or a shortcut turned round.
+    One source of fewer than `ENOUGH_ROWS` of a label refuses nobody: among many, one may be so.
 
     Parameters
     ----------
@@ -67,17 +69,19 @@ def labels(recordings: Recordings, llr: Floats, gate: GateConfig) -> Ruling:
     """
     corpus, scored = recordings.corpus, np.isfinite(llr)
     source, is_spoof = corpus.column("source"), corpus.is_spoof
-    found, judged = [], 0
+    found, judged, large = [], 0, False
     sources = sorted({*source.tolist()} - {UNKNOWN, *gate.trusted_sources})
     for name in sources:
         rows = scored & (source == name)
         spoofs = int(is_spoof[rows].sum())
-        if min(spoofs, int(rows.sum()) - spoofs) < MIN_LABEL_ROWS:
+        fewer = min(spoofs, int(rows.sum()) - spoofs)
+        if fewer < MIN_LABEL_ROWS:
             continue
         judged += 1
         area = auc(llr[rows], is_spoof[rows])
         if area <= REVERSED_AUC and _by_chance(llr[rows], is_spoof[rows]) <= CHANCE:
             found.append(f"{name} ({rows.sum()} recordings, AUC {area:.2f})")
+            large |= fewer >= ENOUGH_ROWS
     if not found:
         words = f"Of {judged} sources with both labels, none is told apart the wrong way round."
         return Ruling("labels", True, words)
@@ -86,7 +90,9 @@ def labels(recordings: Recordings, llr: Floats, gate: GateConfig) -> Ruling:
         "its labels were exchanged; correct them, or name it in gate.trusted_sources if they are "
         "right"
     )
-    return Ruling("labels", False, words)
+    if large or len(found) > 1:
+        return Ruling("labels", False, words)
+    return Ruling("labels", None, f"{words}; one source this small refuses nobody")
 
 
 def _by_chance(llr: Floats, is_spoof: Mask) -> float:
