@@ -22,7 +22,7 @@ ref = click.argument("ref", required=False, metavar="[REF]")
     help="the secret key; its password is asked for if it has one",
 )
 def sign(ref: str, key: Path) -> None:
-    """Sign a bundle, so that others can verify who made it."""
+    """Sign a bundle, so that others can verify it."""
     from bonafide.home import home
     from bonafide.registry import registry_of
     from bonafide.registry.trust import sign
@@ -40,7 +40,10 @@ def sign(ref: str, key: Path) -> None:
     "--key", metavar="PUB", help="a public key or its file; default: BONAFIDE_TRUSTED_KEYS"
 )
 def verify(ref: str | None, key: str | None) -> None:
-    """Verify who signed a bundle, by default that in production."""
+    """Verify who signed a bundle.
+
+    By default it is the one in production.
+    """
     from bonafide.home import home
     from bonafide.registry import registry_of
     from bonafide.registry.trust import VARIABLE, public_key, require_signed, trusted_keys
@@ -59,7 +62,7 @@ def verify(ref: str | None, key: str | None) -> None:
     "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
 )
 def sbom(ref: str | None, output: Path | None) -> None:
-    """Write which packages a bundle was trained with, as CycloneDX JSON.
+    """Write which packages made a bundle (CycloneDX).
 
     By default it is the one in production.
     """
@@ -80,9 +83,9 @@ def sbom(ref: str | None, output: Path | None) -> None:
     "--output", type=options.OutputFile(), metavar="FILE", help="default: standard output"
 )
 def card(ref: str | None, licence: str, output: Path | None) -> None:
-    """Write a bundle's model card as public hubs read it: with YAML before it.
+    """Write the model card as public hubs read it.
 
-    By default it is the one in production. Its name there is README.md.
+    That is with YAML before it, as README.md. By default it is of the bundle in production.
     """
     from bonafide.cli.extras import require
 

@@ -30,7 +30,7 @@ from tests.conftest import REPOSITORY
 
 BASE = (
     *("numpy", "onnxruntime", "soundfile", "soxr", "av", "rich", "bentoml", "jinja2", "pydantic"),
-    *("starlette", "uvicorn", "uvloop", "multipart"),
+    *("starlette", "uvicorn", "uvloop", "multipart", "minisign", "cryptography"),
 )
 # What root may read, though no other could, is what these two allow.
 RIGHTS = "-dac_override,-dac_read_search"
@@ -79,6 +79,7 @@ class TestHelp:
             *("models", "models list", "models show", "models lineage", "models reproduce"),
             *("models promote", "models rollback", "models hold", "models release"),
             *("models diff", "models pull", "models push", "models encoder"),
+            *("models sign", "models verify", "models sbom", "models card"),
             *("schedule", "schedule run", "schedule history"),
         }
 
@@ -168,8 +169,8 @@ class TestCompletion:
         assert self.complete("bonafide ") == list(COMMANDS)
         assert self.complete("bonafide s") == ["score", "serve", "schedule"]
         assert self.complete("bonafide models ") == [
-            *("diff", "encoder", "hold", "lineage", "list", "promote", "pull", "push"),
-            *("release", "reproduce", "rollback", "show"),
+            *("card", "diff", "encoder", "hold", "lineage", "list", "promote", "pull", "push"),
+            *("release", "reproduce", "rollback", "sbom", "show", "sign", "verify"),
         ]
 
     def test_options_and_their_values(self) -> None:
