@@ -26,7 +26,7 @@ from bonafide.training.recordings import Quarantine
 from pipelines.failures import explain
 from pipelines.records import recorded
 from pipelines.settings import with_run_file
-from pipelines.store import prepare_store
+from pipelines.store import own_source, prepare_store
 from pipelines.training import static_training, training
 
 
@@ -189,7 +189,7 @@ def _run(wired: Any, settings: dict[str, Any]) -> str:
     _interrupted.clear()
     begin_anew()  # a run that was interrupted in this process, as in a notebook, is over
     try:
-        with _stoppable(), storing(home()), recorded(home()) as known:
+        with _stoppable(), own_source(), storing(home()), recorded(home()) as known:
             run = wired.with_options(extra=known)(**settings)
     except Exception as error:
         if _interrupted.is_set():

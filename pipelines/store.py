@@ -1,6 +1,7 @@
 """ZenML's own store: opened by one process at a time, and waited for."""
 
-import os
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,6 @@ def prepare_store() -> None:
     SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
     after 60 s, and the step fails before its own code.
 
-    In a notebook or a script, ZenML would look for steps beside that; they lie here.
-
     Raises
     ------
     ConfigError
@@ -34,8 +33,6 @@ def prepare_store() -> None:
     OSError
         As its files raise it.
     """
-    if "ZENML_CUSTOM_SOURCE_ROOT" not in os.environ:  # the command line sets it
-        source_utils.set_custom_source_root(str(ROOT))
     place = Path(get_global_config_directory())
     with locked(place / "bonafide.lock"):
         try:
@@ -51,6 +48,20 @@ def prepare_store() -> None:
     if not event.contains(engine, "connect", _wait_long):
         event.listen(engine, "connect", _wait_long)
         engine.dispose()  # connections from before
+
+
+@contextlib.contextmanager
+def own_source() -> Iterator[None]:
+    """Have ZenML look for steps here: in a notebook or a script it looks beside that.
+
+    The command line says so by ``ZENML_CUSTOM_SOURCE_ROOT``, which goes first.
+    """
+    before = source_utils._CUSTOM_SOURCE_ROOT
+    source_utils.set_custom_source_root(before or str(ROOT))
+    try:
+        yield
+    finally:
+        source_utils.set_custom_source_root(before)
 
 
 def _wait_long(connection: Any, _record: Any) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Annotated
 
-from zenml.config import ResourceSettings
-
 import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
@@ -20,10 +18,7 @@ from bonafide.training.scaling import Scaler
 from bonafide.training.stacking import Stage, stack_models
 from bonafide.training.step_config import TrainConfig
 from bonafide.training.store import FeatureStore
-from steps.policy import cached_step
-
-# What orchestrators that give each step a machine of its own ask for; the local one does not.
-FITTING = ResourceSettings(cpu_count=2, memory="8GB")
+from steps.policy import FITTING, cached_step
 
 
 @cached_step(resources=FITTING)

@@ -19,6 +19,8 @@ from bonafide.process.isolate import is_stopped
 
 # For steps that read much from afar. They wait by themselves, so that what is final ends at once.
 RETRY = StepRetryConfig(max_retries=2)
+# What orchestrators that give each step a machine of its own ask for; the local one does not.
+FITTING = ResourceSettings(cpu_count=2, memory="8GB")
 PAUSE_S, LONGER = 5.0, 3.0
 _final: dict[tuple[str, str], BaseException] = {}  # by run and step, why it is not tried again
 

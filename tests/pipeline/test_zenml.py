@@ -190,7 +190,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.tried", said],
         cwd=REPOSITORY,
-        env=home.environment | {"ZENML_LOGGING_VERBOSITY": "CRITICAL"},
+        env=home.environment | {"ZENML_CUSTOM_SOURCE_ROOT": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=400,

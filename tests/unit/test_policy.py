@@ -211,8 +211,8 @@ def test_a_changed_module_concerns_the_steps_that_use_it(
     shutil.copytree(REPOSITORY / "bonafide", tmp_path / "bonafide", ignore=only_code)
     monkeypatch.setattr("zenml.utils.source_utils._CUSTOM_SOURCE_ROOT", str(tmp_path))
     before = {step.name: key_of(step) for step in STEPS}
-    least = {step.name: modules_in_memory(step.entrypoint) for step in STEPS}
-    most = {step.name: modules_by_imports(step.entrypoint) for step in STEPS}
+    least = {step.name: modules_in_memory(inspect.unwrap(step.entrypoint)) for step in STEPS}
+    most = {step.name: modules_by_imports(inspect.unwrap(step.entrypoint)) for step in STEPS}
     concerned = 0
     for path in (tmp_path / "bonafide").rglob("*.py"):
         (module,) = modules_of({str(path.relative_to(tmp_path))})
