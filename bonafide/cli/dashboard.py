@@ -15,9 +15,9 @@ from bonafide.cli.orchestrator import prepare_zenml
 )
 @click.option("--no-browser", is_flag=True, help="print the address and open no browser")
 def dashboard(port: int | None, no_browser: bool) -> None:
-    """Show the training runs: ZenML's dashboard, without an account, until Ctrl-C.
+    """Show the training runs in ZenML's dashboard.
 
-    It answers this machine alone. Whoever works on this machine can open it.
+    It needs no account, answers this machine alone, and goes on until Ctrl-C. Whoever works on this machine can open it.
     """
     require("fastapi", "zenml")
     prepare_zenml()

@@ -80,7 +80,7 @@ class TestHelp:
             *("models promote", "models rollback", "models hold", "models release"),
             *("models diff", "models pull", "models push", "models encoder"),
             *("models sign", "models verify", "models sbom", "models card"),
-            *("schedule", "schedule run", "schedule history"),
+            *("schedule", "schedule run", "schedule history", "dashboard", "prune"),
         }
 
     @pytest.mark.parametrize("words", EVERY, ids=" ".join)
