@@ -17,7 +17,8 @@ from bonafide.cli.orchestrator import prepare_zenml
 def dashboard(port: int | None, no_browser: bool) -> None:
     """Show the training runs in ZenML's dashboard.
 
-    It needs no account, answers this machine alone, and goes on until Ctrl-C. Whoever works on this machine can open it.
+    It needs no account, answers this machine alone, and goes on until Ctrl-C. Whoever works on this
+    machine can open it.
     """
     require("fastapi", "zenml")
     prepare_zenml()
