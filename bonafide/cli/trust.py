@@ -1,10 +1,14 @@
 """`bonafide models sign`, `verify`, `sbom` and `card`: what others need to trust a bundle."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
+
+if TYPE_CHECKING:
+    from minisign import PublicKey
 
 ref = click.argument("ref", required=False, metavar="[REF]")
 
@@ -46,14 +50,19 @@ def verify(ref: str | None, key: str | None) -> None:
     """
     from bonafide.home import home
     from bonafide.registry import registry_of
-    from bonafide.registry.trust import VARIABLE, public_key, require_signed, trusted_keys
+    from bonafide.registry.trust import require_signed
 
-    keys = [public_key(key)] if key else trusted_keys()
-    if not keys:
-        raise click.UsageError(f"name a public key with --key, or in {VARIABLE}")
     bundle = registry_of(home()).read(ref)
-    said = require_signed(bundle, keys)
+    said = require_signed(bundle, _keys(key))
     click.echo("{name}:{version}: verified, signed as: ".format(**bundle.identity) + said)
+
+
+def _keys(key: str | None) -> "list[PublicKey]":
+    from bonafide.registry.trust import VARIABLE, public_key, trusted_keys
+
+    if keys := [public_key(key)] if key else trusted_keys():
+        return keys
+    raise click.UsageError(f"name a public key with --key, or in {VARIABLE}")
 
 
 @click.command("sbom")

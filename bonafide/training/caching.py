@@ -75,7 +75,7 @@ def cached_extract(
             for store in earlier
             if store is not None and (store.spec, store.augmentation) == (spec, augmentation)
         ]
-        new = _extract_missing(
+        new = _extract_missing(  # held, as `stores` are, until the store is there that needs them
             recordings, spec, augmentation, draft, family / key, stores, progress
         )
         with locked(root / "locks" / name):  # no other run removes stores meanwhile
@@ -96,10 +96,7 @@ def _extract_missing(
     stores: Sequence[FeatureStore],
     progress: Progress,
 ) -> FeatureStore | None:
-    """Write a store of its own into `draft`, or one that is joined from whole ones.
-
-    What it is joined from is held as long as `stores` and what this returns live.
-    """
+    """Write a store of its own into `draft`, or one that is joined; return what is new in it."""
     whole = [each for each in stores if "-" not in each.folder.name and each.folder != final]
     left = [each for each in stores if each not in whole]
     known = {sound for store in whole for sound in store.sounds.values()}

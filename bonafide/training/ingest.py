@@ -165,22 +165,28 @@ def examine(path: Path) -> Examined:
         with contextlib.suppress(OSError):  # decoding says why it cannot be read
             file_hash = file_sha256(path)
         stream = AudioStream(path, LIMITS)
-        waveform = decode_stream(stream)
-        if too_short(len(waveform)):
-            seen = len(waveform) / SAMPLE_RATE_HZ
-            raise AudioError(
-                "too_short", f"{path}: {seen:.2f} s of sound; at least {MIN_SOUND_S:g} s are needed"
-            )
-        speech_s = speech_seconds(speech_frames(waveform))
-        if speech_s < MIN_SPEECH_S:
-            raise AudioError(
-                "silent",
-                f"{path}: {speech_s:.2f} s with energy where speech has it; at least "
-                f"{MIN_SPEECH_S:g} s are needed",
-            )
+        waveform = _sound(path, stream)
     except AudioError as error:
         return Examined(file_hash, error=error)
     return Examined(file_hash, sound_sha256(waveform), measure(waveform, stream, size))
+
+
+def _sound(path: Path, stream: AudioStream) -> Waveform:
+    """Decode a file to its end; raise where it is too short or silent."""
+    waveform = decode_stream(stream)
+    if too_short(len(waveform)):
+        seen = len(waveform) / SAMPLE_RATE_HZ
+        raise AudioError(
+            "too_short", f"{path}: {seen:.2f} s of sound; at least {MIN_SOUND_S:g} s are needed"
+        )
+    speech_s = speech_seconds(speech_frames(waveform))
+    if speech_s < MIN_SPEECH_S:
+        raise AudioError(
+            "silent",
+            f"{path}: {speech_s:.2f} s with energy where speech has it; at least "
+            f"{MIN_SPEECH_S:g} s are needed",
+        )
+    return waveform
 
 
 def _crashed(path: Path) -> Examined:
