@@ -21,7 +21,7 @@ endef
 export NEXT
 
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header --quiet
+	--no-emit-index-url --no-annotate --no-header --no-strip-extras --quiet
 # Where every locked version must have a wheel.
 PYTHONS := 3.11 3.12 3.13
 PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin

@@ -38,7 +38,6 @@ from bonafide.training.store import (
 
 SHARD_ROWS = 64
 PART = "encoder_part.onnx"  # of a store: waveform to pooled frames
-BATCH = 8
 
 
 def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
@@ -126,21 +125,17 @@ def _extract_shard(shard: _Shard) -> str | None:
     stretches = augmentation.stretches
     views = {name: open_memmap(shard.folder / f"{name}.npy", mode="r+") for name in store.names}
     n_rows = len(views[STATISTICS]) // len(stretches)
-    for start in range(0, len(shard.rows), BATCH):
-        part = slice(start, start + BATCH)
-        rows, sounds = np.array(shard.rows[part]), shard.sha256[part]
-        files = zip(shard.paths[part], sounds, strict=True)
-        windows = np.stack([_window(path, sha, spec) for path, sha in files])
+    for row, path, sound in zip(shard.rows, shard.paths, shard.sha256, strict=True):
+        window = _window(path, sound, spec)
         for number, channel in enumerate(stretches):
-            heard = windows
-            if number:
-                pairs = zip(windows, sounds, strict=True)
-                heard = np.stack([augmented(x, sha, number, channel) for x, sha in pairs])
-            features = graph({"waveform": heard})
+            heard = augmented(window, sound, number, channel) if number else window
+            # One at a time: the last bits of a sum differ with what else is in a batch, and a
+            # recording's numbers follow from its sound alone, whichever run extracts it.
+            features = graph({"waveform": heard[None]})
             if spec.encoder:
-                features |= _graph(shard.folder / PART)({"waveform": heard})
+                features |= _graph(shard.folder / PART)({"waveform": heard[None]})
             for name, view in views.items():
-                view[rows + number * n_rows] = features[name]
+                view[row + number * n_rows] = features[name][0]
     return None
 
 
