@@ -22,7 +22,7 @@ MOMENTS = (
     *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_gru"),
     *("killed:train_rnn", "killed:audit", "killed:scale", "killed:route", "killed:stack"),
     *("killed:calibrate", "full:export", "killed:export", "killed:evaluate", "full:promote"),
-    *("killed:promote", "killed:promote"),
+    "killed:promote",
 )
 ASK = """
 import json

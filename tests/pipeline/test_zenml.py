@@ -1,7 +1,11 @@
 """Training as users of ZenML know it: parameters, YAML, hooks, retries, images, step operators."""
 
+import contextlib
 import json
+import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +25,9 @@ from tests.helpers.homes import Home, Trained
 
 EXAMPLE = REPOSITORY / "examples" / "zenml.yaml"
 ASK = """
+import contextlib
 import json
+import os
 from pipelines.store import prepare_store
 prepare_store()
 from zenml.client import Client
@@ -217,3 +223,47 @@ def test_only_what_can_pass_is_worked_at_again(
     assert (found["code"], found["calls"], found["told"]) == (code, calls, told)
     ended = "completed" if code == "done" else "failed"
     assert found["run"] == ended and found["steps"] == sorted([ended, "retried", "retried"])
+
+
+def test_a_notebook(tmp_path: Path) -> None:
+    """In a loop that runs; in a thread, after an interrupt; in any folder, without any variable."""
+    script = tmp_path / "notebook.py"
+    shutil.copy(REPOSITORY / "tests" / "helpers" / "notebook.py", script)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZENML_")}
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "said.json"],
+        cwd=tmp_path,
+        env={**kept, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    ended = dict.fromkeys(("loop", "thread"), "done")
+    assert json.loads((tmp_path / "said.json").read_text()) == ended | {"stopped": "False"}
+    assert (tmp_path / ".config" / "zenml" / "local_stores").is_dir()
+
+
+@pytest.mark.parametrize("content", [b"no database", None])
+def test_a_store_that_cannot_be_opened(tmp_path: Path, content: bytes | None) -> None:
+    home = Home(tmp_path / "home")
+    database = home.folder / "zenml" / "store.db"
+    database.parent.mkdir(parents=True)
+    if content is not None:
+        database.write_bytes(content * 500)
+    else:  # of a ZenML that there is not yet
+        with contextlib.closing(sqlite3.connect(database)) as store:
+            store.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            store.execute("INSERT INTO alembic_version VALUES ('99.0.0')")
+            store.commit()
+    code = "from pipelines.store import prepare_store; prepare_store()"
+    environment = home.environment | {"ZENML_STORE_URL": f"sqlite:///{database}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    said = r"ConfigError: ZenML's store, which \S+ names, cannot be opened: .+"
+    assert re.search(said, done.stderr), done.stderr
