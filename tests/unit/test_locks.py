@@ -30,7 +30,9 @@ def requirements(lock: str) -> Iterator[Requirement]:
 def test_a_lock_holds_versions_and_hashes_and_no_address(lock: str) -> None:
     text = (REPOSITORY / lock).read_text()
     entries = re.split(r"\n(?=\S)", text.strip())
-    assert all(re.match(r"[\w.-]+(\[.+\])?==\S+ .*\n    --hash=sha256:", entry) for entry in entries)
+    assert all(
+        re.match(r"[\w.-]+(\[.+\])?==\S+ .*\n    --hash=sha256:", entry) for entry in entries
+    )
     assert "/" not in text
     assert "\n--" not in text
 
