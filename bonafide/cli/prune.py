@@ -1,8 +1,13 @@
 """`bonafide prune`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from bonafide.cli import options
+
+if TYPE_CHECKING:
+    from pipelines.prune import Pruned
 
 KEEP = 10
 MB = 1e6
@@ -30,12 +35,30 @@ def prune(keep: int, dry_run: bool, as_json: bool) -> None:
     found = prune_home(home(), keep, dry_run=dry_run)
     if as_json:
         show_json(found.to_json())
-        return
+    else:
+        click.echo(_in_words(found, dry_run))
+
+
+def prune_older(keep: int) -> None:
+    """Prune after a run and say what went; while another run goes on, say that nothing did."""
+    from bonafide.errors import BonafideError
+    from bonafide.home import home
+    from pipelines.prune import prune as prune_home
+
+    try:
+        click.echo(_in_words(prune_home(home(), keep), dry_run=False))
+    except BonafideError as error:
+        if error.code != "busy":
+            raise
+        click.echo(f"Nothing was pruned: {error.message}")
+
+
+def _in_words(found: "Pruned", dry_run: bool) -> str:
     parts = [
         f"runs: {len(found.runs)}",
         f"artifacts: {found.artifacts}",
         f"folders of features: {len(found.features)}",
         f"logs: {len(found.logs)}",
     ]
-    said = "would go" if dry_run else f"gone, and {found.freed_bytes / MB:.1f} MB are free"
-    click.echo(f"{said}: {', '.join(parts)}")
+    done = "Would go" if dry_run else f"Pruned, and {found.freed_bytes / MB:.1f} MB are free"
+    return f"{done}: {', '.join(parts)}"

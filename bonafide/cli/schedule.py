@@ -22,12 +22,20 @@ def schedule() -> None:
 @options.config
 @options.corpora
 @options.verify
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=30,
+    metavar="N",
+    help="runs to keep; older ones are pruned after each",
+)
 def run(
     cron: str,
     timezone: str | None,
     config: Path | None,
     corpora: tuple[str, ...],
     verify: bool,
+    keep: int,
 ) -> None:
     """Train whenever the time comes, until stopped.
 
@@ -44,7 +52,7 @@ def run(
     for stopping in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
             signal.signal(stopping, lambda *_: sys.exit(0))
-    Schedule(trigger, train_command(config, corpora, verify), home(), say=click.echo).run()
+    Schedule(trigger, train_command(config, corpora, verify, keep), home(), say=click.echo).run()
 
 
 @schedule.command()

@@ -33,6 +33,12 @@ def _configuration(path: Path | None) -> "Config":
     help="ZenML's YAML of a run: hooks, retries, resources, images, step operators, tags",
 )
 @options.verify
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="then prune all but the N newest runs, as `bonafide prune` does",
+)
 @options.quiet
 def train(
     config: Path | None,
@@ -41,6 +47,7 @@ def train(
     sequential: bool,
     zenml: Path | None,
     verify: bool,
+    keep: int | None,
     quiet: bool,
 ) -> int:
     """Train, evaluate, export and promote a detector."""
@@ -62,6 +69,10 @@ def train(
             run_file=zenml,
         )
     show_summary(trained)
+    if keep:
+        from bonafide.cli.prune import prune_older
+
+        prune_older(keep)
     return options.SOME_FAILED if trained.decision.reasons else 0
 
 

@@ -30,7 +30,9 @@ WAIT_S = 0.2
 STOP_S = 60.0
 
 
-def train_command(config: Path | None, corpora: Sequence[str], verify: bool = False) -> list[str]:
+def train_command(
+    config: Path | None, corpora: Sequence[str], verify: bool = False, keep: int | None = None
+) -> list[str]:
     """Return the command of one run, for an interpreter of its own.
 
     Parameters
@@ -41,6 +43,8 @@ def train_command(config: Path | None, corpora: Sequence[str], verify: bool = Fa
         Manifests or folders; none for the simulated corpus.
     verify : bool
         Read every file again, though its size and times are the same.
+    keep : int or None
+        Prune all but so many runs afterwards; None for none.
 
     Returns
     -------
@@ -54,6 +58,8 @@ def train_command(config: Path | None, corpora: Sequence[str], verify: bool = Fa
         command += ["--corpus", str(Path(corpus).resolve())]
     if verify:
         command.append("--verify")
+    if keep:
+        command += ["--keep", str(keep)]
     return command
 
 
