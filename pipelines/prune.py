@@ -1,29 +1,29 @@
 """Free what runs left behind: records and artifacts of all but the newest, features, and logs."""
 
 import contextlib
+import json
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from zenml.client import Client
-from zenml.models import ArtifactVersionResponse, PipelineRunResponse
+from zenml.models import PipelineRunResponse
 
 from bonafide.artifact import Plain
 from bonafide.errors import storing
 from bonafide.features.spec import FeatureSpec
 from bonafide.training.caching import family_name, remove_family
 from bonafide.training.config import AugmentationConfig
-from pipelines.records import alone
+from pipelines.records import alone, is_of
 from pipelines.store import prepare_store
 
 PIPELINES = ("training", "static_training", "tuning")
 PAGE = 200
-# What ZenML's own materializers keep for us; all else of ours is known by `materializers`.
-PLAIN_OUTPUTS = ("stages", "parity")
-PASSED_IN = "external_"  # what ZenML calls arguments that it keeps as artifacts
+PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Pruned(Plain):
     freed_bytes: int = 0
 
 
-def prune(
-    root: Path, keep: int, *, dry_run: bool = False, say: Callable[[str], None] = lambda _: None
-) -> Pruned:
+def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
     """Free what all but the newest runs left behind; bundles, reports and the journal stay.
 
     It may be stopped at any moment: the next one goes on.
@@ -66,8 +64,6 @@ def prune(
         How many runs of each pipeline to keep, 1 or more.
     dry_run : bool
         Say what would go, and free nothing.
-    say : callable
-        Told what is done.
 
     Returns
     -------
@@ -82,51 +78,88 @@ def prune(
     """
     prepare_store()
     with storing(root), alone(root):
-        kept, old = _by_age(keep)
+        kept, old = _by_age(root, keep)
         before = _size(root)
-        say(f"{len(old)} of {len(kept) + len(old)} runs are older than the {keep} newest")
-        if not dry_run:
-            for run in old:
-                Client().delete_pipeline_run(run.id)
-        unused = _unused(kept if dry_run else None)
-        if not dry_run:
-            for artifact in unused:
-                Client().delete_artifact_version(
-                    artifact.id, delete_metadata=True, delete_from_artifact_store=True
-                )
         features, logs = _old_features(root, kept), _old_logs(root, kept)
-        if not dry_run:
+        if dry_run:
+            artifacts = len(_pending(root) | (_artifacts(old) - _artifacts(kept)))
+        else:
+            artifacts = _remove(root, old)
             features = [folder for folder in features if remove_family(folder)]
             for log in logs:
                 log.unlink(missing_ok=True)
         return Pruned(
             [run.name for run in old],
-            len(unused),
+            artifacts,
             [str(folder) for folder in features],
             [str(log) for log in logs],
             max(0, before - _size(root)),
         )
 
 
-def _by_age(keep: int) -> tuple[list[PipelineRunResponse], list[PipelineRunResponse]]:
-    """Return the runs to keep, and the others.
+def _remove(root: Path, old: list[PipelineRunResponse]) -> int:
+    """Remove runs, and those of their artifacts that no other run needs; return how many."""
+    wanted = _pending(root) | _artifacts(old)
+    draft = root / f".{PENDING}"
+    draft.write_text(json.dumps(sorted(map(str, wanted))))
+    draft.replace(root / PENDING)  # whoever is killed after this is gone on with
+    for run in old:
+        Client().delete_pipeline_run(run.id)
+    removed = 0
+    for artifact in list(_pages(Client().list_artifact_versions, only_unused=True)):
+        if artifact.id in wanted:
+            Client().delete_artifact_version(
+                artifact.id, delete_metadata=True, delete_from_artifact_store=True
+            )
+            removed += 1
+    (root / PENDING).unlink()
+    return removed
+
+
+def _pending(root: Path) -> set[UUID]:
+    """Return the artifacts of runs that a pruning removed which was stopped before its end."""
+    try:
+        return {UUID(name) for name in json.loads((root / PENDING).read_text())}
+    except FileNotFoundError:
+        return set()
+
+
+def _artifacts(runs: list[PipelineRunResponse]) -> set[UUID]:
+    """Return what the steps of some runs took and made."""
+    return {
+        artifact.id
+        for run in runs
+        for step in run.steps.values()
+        for several in (*step.inputs.values(), *step.outputs.values())
+        for artifact in several
+    }
+
+
+def _by_age(root: Path, keep: int) -> tuple[list[PipelineRunResponse], list[PipelineRunResponse]]:
+    """Return the runs of a home to keep, and the others.
 
     Kept are the newest of each pipeline, those that have not ended, and those whose finished steps
     stood in for steps of these: ZenML takes no step from a record that only points to another.
+    Other homes may share ZenML's store; so may runs of versions that did not say whose they are.
     """
     runs, kept = list[PipelineRunResponse](), list[PipelineRunResponse]()
     for name in PIPELINES:
-        listed = _pages(Client().list_pipeline_runs, pipeline_name=name, sort_by="desc:created")
-        for place, run in enumerate(listed):
-            runs.append(run)
-            if place < keep or not run.status.is_finished:
-                kept.append(run)
-    needed = {run.id for run in kept} | {
-        Client().get_run_step(step.original_step_run_id, hydrate=False).pipeline_run_id
+        listed = _pages(
+            Client().list_pipeline_runs, pipeline_name=name, sort_by="desc:created", hydrate=True
+        )
+        own = [run for run in listed if is_of(root, run)]
+        runs += own
+        kept += own[:keep] + [run for run in own[keep:] if not run.status.is_finished]
+    originals = {
+        step.original_step_run_id
         for run in kept
         for step in run.steps.values()
         if step.original_step_run_id
     }
+    needed = {run.id for run in kept}
+    for step in originals:
+        with contextlib.suppress(KeyError):  # somebody has removed it
+            needed.add(Client().get_run_step(step).pipeline_run_id)
     return [r for r in runs if r.id in needed], [r for r in runs if r.id not in needed]
 
 
@@ -138,27 +171,6 @@ def _pages(listing: Callable[..., Any], **wanted: Any) -> Iterator[Any]:
         if page >= found.total_pages:
             return
         page += 1
-
-
-def _unused(kept: list[PipelineRunResponse] | None) -> list[ArtifactVersionResponse]:
-    """Return our artifacts that no run needs, or none but these runs would."""
-    listed = Client().list_artifact_versions
-    if kept is None:
-        return [a for a in _pages(listed, only_unused=True) if _is_ours(a)]
-    used = {
-        artifact.id
-        for run in kept
-        for step in run.steps.values()
-        for several in (*step.inputs.values(), *step.outputs.values())
-        for artifact in several
-    }
-    return [a for a in _pages(listed) if _is_ours(a) and a.id not in used]
-
-
-def _is_ours(artifact: ArtifactVersionResponse) -> bool:
-    made_by_us = artifact.materializer.module.startswith("materializers.")
-    name = artifact.artifact.name
-    return made_by_us or name in PLAIN_OUTPUTS or name.startswith(PASSED_IN)
 
 
 def _old_features(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:

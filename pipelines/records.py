@@ -81,6 +81,11 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
+def is_of(root: Path, run: PipelineRunResponse) -> bool:
+    """Return whether a run went on in a home; False where its record does not say."""
+    return Path(run.config.extra.get(KEY, "/")).parent == root / FOLDER
+
+
 def _sweep(folder: Path, store: str) -> None:
     """Close what runs in this store left open that held a lock and do so no longer."""
     left = [path for path in folder.glob("*") if not is_locked(path)]
