@@ -15,9 +15,10 @@ from bonafide.cli.orchestrator import prepare_zenml
 )
 @click.option("--no-browser", is_flag=True, help="print the address and open no browser")
 def dashboard(port: int | None, no_browser: bool) -> None:
-    """Show the training runs: ZenML's dashboard, without an account, until Ctrl-C.
+    """Show the training runs in ZenML's dashboard.
 
-    It answers this machine alone. Whoever works on this machine can open it.
+    It asks for no account and answers this machine alone, until Ctrl-C: whoever works on this
+    machine can open it.
     """
     require("fastapi", "zenml")
     prepare_zenml()

@@ -108,7 +108,7 @@ def test_a_run_by_zenmls_yaml(trained: Trained, tmp_path: Path, monkeypatch: Any
     values |= {"on_success": "told.tell_success", "on_failure": "told.tell_failure"}
     values["steps"]["scale"] = {"step_operator": "nearby", "enable_cache": False}
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
     activate = "from zenml.client import Client; Client().activate_stack({!r})"
     python(trained.home, activate.format("with_operator"))
     try:
@@ -130,7 +130,7 @@ def test_zenmls_own_command_runs_it_too(trained: Trained, tmp_path: Path) -> Non
     config = yaml.safe_load(trained.config.read_text())
     values = {"parameters": {"config": config, "corpora": [str(trained.corpus)]}}
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
     zenml = Path(sys.executable).with_name("zenml")
     words = [zenml, "pipeline", "run", "pipelines.training.training", "--config", file]
     environment = trained.home.environment | {"PYTHONPATH": str(REPOSITORY)}

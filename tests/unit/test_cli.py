@@ -80,6 +80,7 @@ class TestHelp:
             *("models promote", "models rollback", "models hold", "models release"),
             *("models diff", "models pull", "models push", "models encoder"),
             *("schedule", "schedule run", "schedule history"),
+            "dashboard",
         }
 
     @pytest.mark.parametrize("words", EVERY, ids=" ".join)
