@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from zenml.client import Client
+from zenml.enums import ExecutionStatus
+from zenml.io import fileio
 from zenml.models import PipelineRunResponse
 
 from bonafide.artifact import Plain
@@ -108,9 +110,9 @@ def _remove(root: Path, old: list[PipelineRunResponse]) -> int:
     removed = 0
     for artifact in list(_pages(Client().list_artifact_versions, only_unused=True)):
         if artifact.id in wanted:
-            Client().delete_artifact_version(
-                artifact.id, delete_metadata=True, delete_from_artifact_store=True
-            )
+            if fileio.exists(artifact.uri):  # else a pruning before was stopped after this
+                fileio.rmtree(artifact.uri)
+            Client().delete_artifact_version(artifact.id, delete_metadata=True)
             removed += 1
     (root / PENDING).unlink()
     return removed
@@ -138,29 +140,35 @@ def _artifacts(runs: list[PipelineRunResponse]) -> set[UUID]:
 def _by_age(root: Path, keep: int) -> tuple[list[PipelineRunResponse], list[PipelineRunResponse]]:
     """Return the runs of a home to keep, and the others.
 
-    Kept are the newest of each pipeline, those that have not ended, and those whose finished steps
-    stood in for steps of these: ZenML takes no step from a record that only points to another.
-    Other homes may share ZenML's store; so may runs of versions that did not say whose they are.
+    Kept are the newest of each pipeline that completed and all since, and those whose finished
+    steps stood in for steps of others: ZenML takes no step from a record that only points to
+    another. Other homes may share ZenML's store, and so may runs that do not say whose they are.
     """
-    runs, kept = list[PipelineRunResponse](), list[PipelineRunResponse]()
+    kept, old, others = (list[PipelineRunResponse]() for _ in range(3))
     for name in PIPELINES:
-        listed = _pages(
+        completed = 0
+        for run in _pages(
             Client().list_pipeline_runs, pipeline_name=name, sort_by="desc:created", hydrate=True
-        )
-        own = [run for run in listed if is_of(root, run)]
-        runs += own
-        kept += own[:keep] + [run for run in own[keep:] if not run.status.is_finished]
+        ):
+            if not is_of(root, run):
+                others.append(run)
+            elif completed < keep or not run.status.is_finished:
+                kept.append(run)
+                completed += run.status == ExecutionStatus.COMPLETED
+            else:
+                old.append(run)
     originals = {
         step.original_step_run_id
-        for run in kept
+        for run in (*kept, *others)
         for step in run.steps.values()
         if step.original_step_run_id
     }
-    needed = {run.id for run in kept}
+    needed = set[UUID]()
     for step in originals:
         with contextlib.suppress(KeyError):  # somebody has removed it
             needed.add(Client().get_run_step(step).pipeline_run_id)
-    return [r for r in runs if r.id in needed], [r for r in runs if r.id not in needed]
+    kept += [run for run in old if run.id in needed]
+    return kept, [run for run in old if run.id not in needed]
 
 
 def _pages(listing: Callable[..., Any], **wanted: Any) -> Iterator[Any]:
@@ -178,7 +186,7 @@ def _old_features(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:
     extracted = [run.steps["extract"] for run in kept if "extract" in run.steps]
     outputs = (several for step in extracted for several in step.outputs.values())
     made = [artifact.run_metadata for several in outputs for artifact in several]
-    if not all("augmentation" in facts for facts in made):
+    if len(made) < len(kept) or not all("augmentation" in facts for facts in made):
         return []
     used = {
         family_name(

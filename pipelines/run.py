@@ -117,6 +117,7 @@ def run_training(
     return collect(run)
 
 
+@own_source()
 def run_wired(
     wiring: Any,
     config: Config,
@@ -189,7 +190,7 @@ def _run(wired: Any, settings: dict[str, Any]) -> str:
     _interrupted.clear()
     begin_anew()  # a run that was interrupted in this process, as in a notebook, is over
     try:
-        with _stoppable(), own_source(), storing(home()), recorded(home()) as known:
+        with _stoppable(), storing(home()), recorded(home()) as known:
             run = wired.with_options(extra=known)(**settings)
     except Exception as error:
         if _interrupted.is_set():

@@ -58,11 +58,13 @@ def with_run_file(wiring: Any, path: Path) -> Any:
 def _require_known(path: Path, values: Any, steps: Any, names: set[str]) -> None:
     """Require keys that ZenML has, none of what is computed, and steps that there are, if known."""
     if unknown := set(values) - {*PipelineRunConfiguration.model_fields, *HOOKS}:
-        raise _bad(path, f"{min(unknown)}: no key of a run in ZenML's YAML")
+        raise _bad(path, f"{min(unknown, key=str)}: no key of a run in ZenML's YAML")
     if not isinstance(steps, dict) or not all(isinstance(s, dict) for s in steps.values()):
         raise _bad(path, "steps: must hold keys and values of each step")
     if unknown := set(steps) - names if names else set():
-        raise _bad(path, f"steps.{min(unknown)}: must be one of {', '.join(sorted(names))}")
+        raise _bad(
+            path, f"steps.{min(unknown, key=str)}: must be one of {', '.join(sorted(names))}"
+        )
     where = [("parameters", values), *((f"steps.{n}.parameters", s) for n, s in steps.items())]
     if given := [name for name, holder in where if "parameters" in holder]:
         raise _bad(path, f"{given[0]}: what is computed follows from --config and --corpus")

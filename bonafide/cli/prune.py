@@ -40,7 +40,7 @@ def prune(keep: int, dry_run: bool, as_json: bool) -> None:
 
 
 def prune_older(keep: int) -> None:
-    """Prune after a run and say what went; while another run goes on, say that nothing did."""
+    """Prune after a run and say what went, or why nothing did: the run has ended well."""
     from bonafide.errors import BonafideError
     from bonafide.home import home
     from pipelines.prune import prune as prune_home
@@ -48,9 +48,7 @@ def prune_older(keep: int) -> None:
     try:
         click.echo(_in_words(prune_home(home(), keep), dry_run=False))
     except BonafideError as error:
-        if error.code != "busy":
-            raise
-        click.echo(f"Nothing was pruned: {error.message}")
+        click.echo(f"Not pruned: {error.message}")
 
 
 def _in_words(found: "Pruned", dry_run: bool) -> str:

@@ -287,8 +287,11 @@ class ObjectStore:
         """See `Store`; fetched once, since versions never change, but for a later signature."""
         target = cache / folder
         if (target / MANIFEST).is_file():
-            with contextlib.suppress(FileNotFoundError), storing(cache):
-                replace_file(target / SIGNATURE, self.read(f"{folder}/{SIGNATURE}"))
+            with storing(cache):
+                try:
+                    replace_file(target / SIGNATURE, self.read(f"{folder}/{SIGNATURE}"))
+                except FileNotFoundError:  # or it was withdrawn
+                    (target / SIGNATURE).unlink(missing_ok=True)
             return target
         with storing(cache):
             target.parent.mkdir(parents=True, exist_ok=True)

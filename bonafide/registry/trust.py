@@ -77,8 +77,9 @@ def trusted_keys() -> "list[PublicKey]":
     ConfigError
         ``bad_key`` for a text that is no public key.
     """
-    texts = os.environ.get(VARIABLE, "").split(",")
-    return [public_key(text.strip(), VARIABLE) for text in texts if text.strip()]
+    if not (named := os.environ.get(VARIABLE, "").strip()):
+        return []
+    return [public_key(text.strip(), VARIABLE) for text in named.split(",")]
 
 
 def public_key(text: str, named: str = "--key") -> "PublicKey":
@@ -146,11 +147,11 @@ def require_signed(bundle: Bundle, keys: "Sequence[PublicKey]") -> str:
     content = path.read_bytes()
     try:
         signature = Signature.from_bytes(content)
-        signer = next(k for k in keys if _key_id(k.to_base64()) == _key_id(content.split(b"\n")[1]))
+        signer = next(k for k in keys if _key_id(k.to_base64()) == _key_id(content.splitlines()[1]))
         signer.verify((bundle.folder / MANIFEST).read_bytes(), signature)
     except StopIteration:
         raise BundleError("wrong_key", f"{path}: not by {_named(keys)}") from None
-    except (Error, ValueError) as error:
+    except (Error, ValueError, IndexError) as error:
         raise BundleError("altered", f"{path}: does not hold of {MANIFEST}: {error}") from error
     return signature.trusted_comment
 

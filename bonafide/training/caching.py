@@ -29,6 +29,9 @@ from bonafide.training.store import (
     Join,
 )
 
+MOST_SHARDS = 16  # of a store; each is a few open files, and a folder in every artifact
+NUMBERS = b"one window at a time"  # how they come about, where neither graph nor settings say so
+
 
 def cached_extract(
     recordings: Recordings,
@@ -98,9 +101,12 @@ def _extract_missing(
 ) -> FeatureStore | None:
     """Write a store of its own into `draft`, or one that is joined; return what is new in it."""
     whole = [each for each in stores if "-" not in each.folder.name and each.folder != final]
+    whole.sort(key=lambda store: -len(store.sounds))  # the fewest that hold all
     left = [each for each in stores if each not in whole]
-    known = {sound for store in whole for sound in store.sounds.values()}
     sounds = recordings.sha256.tolist()
+    whole, spread = _worth_joining(whole, set(sounds))
+    left += spread
+    known = {sound for store in whole for sound in store.sounds.values()}
     missing = np.flatnonzero([sound not in known for sound in sounds])
     if len(missing) == len(sounds):
         return extract(recordings, spec, augmentation, draft, earlier=left, progress=progress)
@@ -109,24 +115,47 @@ def _extract_missing(
     added = None
     if len(missing):
         new = recordings.take(missing)
-        shard = final.parent / SHARDS / new.rows_sha256[:12]
         extract(
             *(new, spec, augmentation, draft),
             earlier=left,
             progress=lambda done, _: progress(held + done, len(sounds)),
         )
-        added = FeatureStore.held(draft)  # by its spec, wherever that lies
-        shard.parent.mkdir(exist_ok=True)
-        shutil.rmtree(shard, ignore_errors=True)
-        draft.rename(shard)
-        whole.append(FeatureStore(shard))
-    whole.sort(key=lambda store: -len(store.sounds))  # the fewest that hold all
+        added = _as_shard(draft, final.parent / SHARDS / new.rows_sha256[:12])
+        whole.append(added)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     (draft / SPEC).write_text(json.dumps(spec.to_json()))
     (draft / AUGMENTATION).write_text(augmentation.model_dump_json())
     Join.of(whole, sounds).write(draft)  # last: a folder with this file is a store
     return added
+
+
+def _worth_joining(
+    whole: Sequence[FeatureStore], sounds: set[str]
+) -> tuple[list[FeatureStore], list[FeatureStore]]:
+    """Return the stores to join, and those whose rows are copied: too many, or mostly others'."""
+    used, still = list[FeatureStore](), set(sounds)
+    for store in whole:
+        own = set(store.sounds.values())
+        if own & still:
+            used.append(store)
+            still -= own
+    if sum(len(store.sounds) for store in used) > 2 * (len(sounds) - len(still)):
+        return [], used
+    return (used[:1], used[1:]) if len(used) >= MOST_SHARDS else (used, [])
+
+
+def _as_shard(draft: Path, shard: Path) -> FeatureStore:
+    """Move a finished store to where others find it; take the very same one that is there."""
+    family = shard.parent.parent
+    shard.parent.mkdir(exist_ok=True)
+    with locked(family.parent / "locks" / family.name):  # nobody removes or moves one meanwhile
+        there = FeatureStore.held(shard)
+        if there is None:
+            shutil.rmtree(shard, ignore_errors=True)
+            draft.rename(shard)
+            there = FeatureStore.held(shard)
+    return there or FeatureStore(shard)
 
 
 def _found(family: Path) -> list[Path]:
@@ -159,7 +188,8 @@ def _prune(family: Path, newest: Path, locks: Path) -> None:
     drafts = {path for path in family.iterdir() if "-" in path.name}
     asked_for = sorted(stores - drafts - {newest}, key=_age)
     kept = {newest, *asked_for[:2]}
-    joined = [store.joined for store in map(FeatureStore, kept) if store.joined]
+    stores_kept = [store for store in map(FeatureStore.held, kept) if store is not None]
+    joined = [store.joined for store in stores_kept if store.joined]
     kept |= {family / os.path.relpath(path, family) for each in joined for path in each.folders}
     for path in {*stores, *drafts, *_found(family)} - kept:
         theirs = path.name.partition("-")[0]
@@ -184,7 +214,9 @@ def remove_family(folder: Path) -> bool:
     locks = folder.parent / "locks"
     with locked(locks / folder.name):
         for path in {*_found(folder), *(path.parent for path in folder.glob(f"*/{SPEC}"))}:
-            FeatureStore(path).remove()
+            with open_lock(locks / f"{folder.name}-{path.name.partition('-')[0]}") as writing:
+                if try_lock(writing):
+                    FeatureStore(path).remove()
         if not list(folder.glob(f"**/{SPEC}")):
             shutil.rmtree(folder, ignore_errors=True)
     return not folder.exists()
@@ -212,7 +244,7 @@ def family_name(spec: FeatureSpec, augmentation: AugmentationConfig) -> str:
     modules = (through, heard_through) if augmentation.count else ()
     code = b"".join(Path(inspect.getfile(module)).read_bytes() for module in modules)
     encoder = spec.encoder.sha256 if spec.encoder else ""
-    parts = (graph, encoder.encode(), augmentation.model_dump_json().encode(), code)
+    parts = (graph, encoder.encode(), augmentation.model_dump_json().encode(), code, NUMBERS)
     whole = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
     return whole.hexdigest()[:12]
 

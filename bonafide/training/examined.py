@@ -1,4 +1,7 @@
-"""What ingestion found in files, by the hash of each: a file that is known is not decoded again."""
+"""What ingestion found in files, by the hash of each: a file that is known is not decoded again.
+
+The suffix counts too, since some formats are told by it alone.
+"""
 
 import json
 import sqlite3
@@ -8,11 +11,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import av
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from bonafide.artifact import sha256_of
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, StorageError
 
 DECODERS = ("av", "numpy", "soundfile", "soxr")  # packages that decide what is found
 PASSING = ("unreadable", "decoder_crashed")  # reasons that may be gone the next time
@@ -59,7 +64,8 @@ class Memory:
 
     def __init__(self, path: Path, code: Sequence[Path]) -> None:
         self._path = path
-        versions = (f"{name} {version(name)}" for name in DECODERS)
+        versions = [f"{name} {version(name)}" for name in DECODERS]
+        versions += [soundfile.__libsndfile_version__, repr(sorted(av.library_versions.items()))]
         self._code = sha256_of(*versions, *(file.read_bytes() for file in code))
 
     def recall(self, files: Mapping[str, str]) -> dict[str, Examined]:
@@ -78,14 +84,10 @@ class Memory:
         query = "SELECT found FROM examined WHERE file = ? AND code = ?"
         with self._open() as database:
             rows = {
-                sha256: database.execute(query, (sha256, self._code)).fetchone()
-                for sha256 in set(files.values())
+                path: database.execute(query, (_key(path, sha256), self._code)).fetchone()
+                for path, sha256 in files.items()
             }
-        return {
-            path: _read(path, sha256, *rows[sha256])
-            for path, sha256 in files.items()
-            if rows[sha256]
-        }
+        return {path: _read(path, files[path], *row) for path, row in rows.items() if row}
 
     def keep(self, examined: Iterable[tuple[str, Examined]]) -> None:
         """Remember what was found in files, by path; reasons that may pass are left out.
@@ -96,7 +98,7 @@ class Memory:
             Path, and what was found there.
         """
         rows = [
-            (each.file_sha256, self._code, _written(path, each))
+            (_key(path, each.file_sha256), self._code, _written(path, each))
             for path, each in examined
             if each.file_sha256 and not (each.error and _may_pass(path, each.error))
         ]
@@ -109,9 +111,12 @@ class Memory:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and not _is_database(self._path):
             self._path.unlink()
-        with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as database:
-            database.execute(TABLE)
-            yield database
+        try:
+            with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as database:
+                database.execute(TABLE)
+                yield database
+        except sqlite3.Error as error:
+            raise StorageError("unwritable", f"{self._path}: cannot be used: {error}") from error
 
 
 def _is_database(path: Path) -> bool:
@@ -123,6 +128,10 @@ def _is_database(path: Path) -> bool:
             raise
         except sqlite3.DatabaseError:
             return False
+
+
+def _key(path: str, sha256: str) -> str:
+    return sha256 + Path(path).suffix.lower()
 
 
 def _may_pass(path: str, error: AudioError) -> bool:

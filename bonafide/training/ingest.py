@@ -34,6 +34,7 @@ from bonafide.training.recordings import Quarantine, Recordings, Rejected
 from bonafide.words import by_reason
 
 LIMITS = Limits(max_duration_s=600.0)
+KEPT_AT_A_TIME = 512  # files, so that a run that is killed has not examined all in vain
 
 
 def measure(waveform: Waveform, stream: AudioStream, n_bytes: int) -> NDArray[np.float64]:
@@ -159,16 +160,20 @@ def examine(path: Path) -> Examined:
     Examined
         With the reason not to use it, which is not raised.
     """
-    file_hash = ""
     try:
         size = require_file(path)
-        with contextlib.suppress(OSError):  # decoding says why it cannot be read
-            file_hash = file_sha256(path)
         stream = AudioStream(path, LIMITS)
         waveform = _sound(path, stream)
     except AudioError as error:
-        return Examined(file_hash, error=error)
-    return Examined(file_hash, sound_sha256(waveform), measure(waveform, stream, size))
+        return Examined(_hash(path), error=error)
+    # The hash comes last: of what changed meanwhile, it is another than that of the fingerprint.
+    return Examined(_hash(path), sound_sha256(waveform), measure(waveform, stream, size))
+
+
+def _hash(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError):  # decoding says why it cannot be read
+        return file_sha256(path)
+    return ""
 
 
 def _sound(path: Path, stream: AudioStream) -> Waveform:
@@ -237,12 +242,18 @@ def _examine_all(
     unknown = [number for number in range(len(paths)) if number not in found]
     if found:
         progress(len(found), len(paths))
-    new = [paths[number] for number in unknown]
+    new, fresh = [paths[number] for number in unknown], list[tuple[str, Examined]]()
     for place, result in map_parallel(examine, new, crashed=_crashed, workers=workers):
         found[unknown[place]] = result
         progress(len(found), len(paths))
-    if memory and unknown:
-        memory.keep((str(paths[number]), found[number]) for number in unknown)
+        path = str(new[place])
+        if hashes.get(path) == result.file_sha256:  # it did not change meanwhile
+            fresh.append((path, result))
+        if memory and len(fresh) == KEPT_AT_A_TIME:
+            memory.keep(fresh)
+            fresh.clear()
+    if memory and fresh:
+        memory.keep(fresh)
     return found
 
 

@@ -133,7 +133,7 @@ class FeatureStore(Artifact):
                     file = files.enter_context((each / SPEC).open("rb"))
                     if not (try_lock(file, shared=True) and (each / SPEC).exists()):
                         return None
-            except FileNotFoundError:
+            except (FileNotFoundError, ValueError, KeyError):  # gone, or not written to its end
                 return None
             weakref.finalize(store, files.pop_all().close)
             return store
@@ -238,4 +238,7 @@ class Join:
         """Write ``joined.json``, with paths relative to its folder."""
         names = [os.path.relpath(each, folder) for each in self.folders]
         content = {"folders": names, "array": self.array.tolist(), "place": self.place.tolist()}
-        (folder / JOINED).write_text(json.dumps(content))
+        with (folder / JOINED).open("w") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())

@@ -33,7 +33,7 @@ from zenml.client import Client
 runs = Client().list_pipeline_runs(size=100, sort_by="asc:created", hydrate=True).items
 print(json.dumps({
     "runs": [run.status.value for run in runs],
-    "why": [run.status_reason for run in runs],
+    "why": [run.get_body().status_reason for run in runs],
     "steps": [
         {name: step.status.value for name, step in Client().get_pipeline_run(run.id).steps.items()}
         for run in runs
@@ -79,7 +79,7 @@ def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     asked = subprocess.run(
         [sys.executable, "-c", ASK],
         cwd=REPOSITORY,
-        env=home.environment,
+        env=home.environment | QUIET,
         capture_output=True,
         text=True,
     )

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -52,7 +51,7 @@ print(json.dumps({
 
 def python(home: Home, code: str, *words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-c", code, *words]
-    environment = home.environment | {"ZENML_LOGGING_VERBOSITY": "CRITICAL"}
+    environment = home.environment | {"ZENML_CUSTOM_SOURCE_ROOT": str(REPOSITORY)}
     done = subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=400
     )
@@ -109,7 +108,7 @@ def test_a_run_by_zenmls_yaml(trained: Trained, tmp_path: Path, monkeypatch: Any
     values |= {"on_success": "told.tell_success", "on_failure": "told.tell_failure"}
     values["steps"]["scale"] = {"step_operator": "nearby", "enable_cache": False}
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
     activate = "from zenml.client import Client; Client().activate_stack({!r})"
     python(trained.home, activate.format("with_operator"))
     try:
@@ -131,7 +130,7 @@ def test_zenmls_own_command_runs_it_too(trained: Trained, tmp_path: Path) -> Non
     config = yaml.safe_load(trained.config.read_text())
     values = {"parameters": {"config": config, "corpora": [str(trained.corpus)]}}
     file = tmp_path / "run.yaml"
-    file.write_text(yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
     zenml = Path(sys.executable).with_name("zenml")
     words = [zenml, "pipeline", "run", "pipelines.training.training", "--config", file]
     environment = trained.home.environment | {"PYTHONPATH": str(REPOSITORY)}
@@ -227,11 +226,11 @@ def test_only_what_can_pass_is_worked_at_again(
 
 def test_a_notebook(tmp_path: Path) -> None:
     """In a loop that runs; in a thread, after an interrupt; in any folder, without any variable."""
-    script = tmp_path / "notebook.py"
-    shutil.copy(REPOSITORY / "tests" / "helpers" / "notebook.py", script)
+    script = (REPOSITORY / "tests" / "helpers" / "notebook.py").read_text()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ZENML_")}
     done = subprocess.run(
-        [sys.executable, script, tmp_path / "said.json"],
+        [sys.executable, "-", tmp_path / "said.json"],
+        input=script,  # like a notebook's kernel, it is no file
         cwd=tmp_path,
         env={**kept, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
         capture_output=True,

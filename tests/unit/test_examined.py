@@ -12,7 +12,7 @@ import pytest
 from bonafide.artifact import file_sha256
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.dependencies import files_behind
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, StorageError
 from bonafide.training import ingest as ingestion
 from bonafide.training.examined import Examined, Memory
 from bonafide.training.ingest import examine, ingest
@@ -110,13 +110,64 @@ def test_other_code_or_another_decoder_forgets(
     path, code = tmp_path / "examined.sqlite", tmp_path / "code.py"
     code.write_text("one")
     other = Memory(path, [code])
-    assert memory.recall(hashes) and not other.recall(hashes)
+    assert memory.recall(hashes)
+    assert not other.recall(hashes)
     monkeypatch.setattr("bonafide.training.examined.version", lambda name: "0.0.1")
     assert not Memory(path, files_behind(examine)).recall(hashes)
     monkeypatch.undo()
     other.keep([("a.wav", Examined("1" * 64, "2" * 64, np.zeros(3)))])
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM examined").fetchone() == (1,)
+
+
+def test_a_suffix_that_tells_the_format_counts(memory: Memory, tmp_path: Path) -> None:
+    """Raw mu-law and A-law are told apart by their names alone."""
+    mu, a = tmp_path / "k.ul", tmp_path / "k.al"
+    for path in (mu, a):
+        path.write_bytes(noise(9).astype(np.float32).tobytes())
+    corpus = Corpus(tmp_path, [Row("k.ul", "bonafide"), Row("k.al", "spoof")])
+    wanted = ingest(corpus, workers=1)
+    for _ in range(2):
+        assert_same(ingest(corpus, memory=memory, hashes=hashes_of(corpus), workers=1), wanted)
+    assert len(set(wanted[0].sha256.tolist())) == 2
+
+
+def test_a_file_that_changes_meanwhile_is_not_remembered(
+    corpus: Corpus, memory: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path, before = tmp_path / "new.wav", tmp_path / "before"
+    write(path, noise(41))
+    before.write_bytes(path.read_bytes())
+    rows = [*(row for row in corpus if row.path == "good_2.wav"), Row(str(path), "bonafide")]
+    more = Corpus(corpus.root, rows)
+    hashes = hashes_of(more)
+    write(path, noise(42))  # after its hash was taken
+    ingest(more, memory=memory, hashes=hashes, workers=1)
+    path.write_bytes(before.read_bytes())
+    assert list(memory.recall(hashes)) == [str(corpus.root / "good_2.wav")]
+    assert_same(ingest(more, memory=memory, hashes=hashes, workers=1), ingest(more, workers=1))
+
+
+def test_what_is_found_is_kept_as_it_comes(
+    corpus: Corpus, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingestion, "KEPT_AT_A_TIME", 2)
+    hashes, seen = hashes_of(corpus), list[int]()
+    ingest(
+        corpus,
+        memory=memory,
+        hashes=hashes,
+        workers=1,
+        progress=lambda *_: seen.append(len(memory.recall(hashes))),
+    )
+    assert 0 < seen[len(seen) // 2] < len(memory.recall(hashes))
+
+
+def test_a_memory_that_cannot_be_written_is_one_error(memory: Memory, tmp_path: Path) -> None:
+    (tmp_path / "examined.sqlite").mkdir()
+    with pytest.raises(StorageError, match=r"examined\.sqlite: cannot be used") as error:
+        memory.recall({"a.wav": "1" * 64})
+    assert error.value.code == "unwritable"
 
 
 @pytest.mark.parametrize("code", ["unreadable", "decoder_crashed"])

@@ -14,8 +14,8 @@ from bonafide.corpora.schema import Corpus, Row
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import BatchSampler, Joined
-from bonafide.training import extraction
-from bonafide.training.caching import cached_extract
+from bonafide.training import caching, extraction
+from bonafide.training.caching import MOST_SHARDS, cached_extract
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import extract
 from bonafide.training.ingest import sound_sha256
@@ -81,9 +81,9 @@ def test_new_recordings_alone_are_extracted(
     everything: Recordings, extracted: list[str], tmp_path: Path
 ) -> None:
     root, steps = tmp_path / "features", list[tuple[int, int]]()
-    cached_extract(everything.take(np.arange(10)), SPEC_, COPIES, root)
+    cached_extract(everything.take(np.arange(6)), SPEC_, COPIES, root)
     extracted.clear()
-    more = everything.take(np.array([11, 3, 0, 10, 9]))  # in any order, and some are gone
+    more = everything.take(np.array([11, 3, 0, 10, 5]))  # in any order, and some are gone
     store = cached_extract(more, SPEC_, COPIES, root, progress=lambda *s: steps.append(s))
     assert sorted(extracted) == ["10.wav", "11.wav"]
     assert (steps[0], steps[-1]) == ((3, 5), (5, 5))
@@ -107,9 +107,12 @@ def test_thirty_nights_cost_their_recordings(
         (artifacts / str(night)).mkdir(parents=True)
         store.save(artifacts / str(night))  # as ZenML keeps it
         sizes.append(size_of(root))
-    share, fixed = sizes[0] / 10, 15_000  # bytes: of tables, specs and folders
-    assert max(np.diff(sizes)) < share + fixed < 0.3 * sizes[0]
-    assert size_of(tmp_path / "home") < sizes[-1] + NIGHTS * fixed
+    rows, fixed = 10 + NIGHTS, 15_000  # bytes a night: of tables, specs and folders
+    assert max(np.diff(sizes[:MOST_SHARDS])) < 0.1 * sizes[0] + fixed
+    assert sizes[-1] < (rows + MOST_SHARDS) / 10 * sizes[0] + 3 * fixed
+    assert size_of(tmp_path / "home") < (rows + 2 * MOST_SHARDS) / 10 * sizes[0] + NIGHTS * fixed
+    assert store.joined is not None
+    assert len(store.joined.folders) <= MOST_SHARDS + 1
     assert_whole(store, everything.take(np.arange(10 + NIGHTS)), tmp_path / "anew")
     before = np.asarray(store.view(STATISTICS))
     shutil.rmtree(root)
@@ -170,6 +173,44 @@ def test_what_a_killed_run_left_behind_is_removed(
     store = cached_extract(everything.take(np.arange(5)), SPEC_, COPIES, root)
     assert not draft.exists()
     assert_whole(store, everything.take(np.arange(5)), tmp_path / "anew")
+
+
+def test_two_runs_with_the_same_new_rows_share_them(everything: Recordings, tmp_path: Path) -> None:
+    """And neither takes the other's away, though their corpora differ."""
+    root = tmp_path / "features"
+    cached_extract(everything.take(np.arange(4)), SPEC_, COPIES, root)
+    one = cached_extract(everything.take(np.array([0, 1, 5])), SPEC_, COPIES, root)
+    (shard,) = (one.folder.parent / "shards").iterdir()
+    spec = (shard / SPEC).stat().st_ino
+    draft = tmp_path / "draft"
+    extract(everything.take(np.array([5])), SPEC_, COPIES, draft)
+    held = caching._as_shard(draft, shard)
+    assert held.folder == shard and (shard / SPEC).stat().st_ino == spec
+    assert np.isfinite(np.asarray(one.view(STATISTICS))).all()
+
+
+def test_a_few_of_many_rows_are_copied(everything: Recordings, tmp_path: Path) -> None:
+    """An artifact of theirs would hold all of the others too."""
+    root = tmp_path / "features"
+    cached_extract(everything.take(np.arange(9)), SPEC_, COPIES, root)
+    few = everything.take(np.array([2, 7]))
+    store = cached_extract(few, SPEC_, COPIES, root)
+    assert store.joined is None
+    assert_whole(store, few, tmp_path / "anew")
+
+
+@pytest.mark.parametrize("content", ["", '{"folders": [', '{"folders": []}'])
+def test_a_join_that_was_not_written_to_its_end_is_none(
+    content: str, everything: Recordings, tmp_path: Path
+) -> None:
+    root, some = tmp_path / "features", everything.take(np.arange(5))
+    cached_extract(everything.take(np.arange(4)), SPEC_, COPIES, root)
+    store = cached_extract(some, SPEC_, COPIES, root)
+    (store.folder / JOINED).write_text(content)
+    assert FeatureStore.held(store.folder) is None
+    more = everything.take(np.arange(6))
+    assert_whole(cached_extract(more, SPEC_, COPIES, root), more, tmp_path / "more")
+    assert_whole(cached_extract(some, SPEC_, COPIES, root), some, tmp_path / "some")
 
 
 ROWS = 7

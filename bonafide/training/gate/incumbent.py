@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bonafide.bundle import Bundle, read_bundle
+from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.home import SHIPPED
@@ -63,4 +63,4 @@ def incumbent_of(root: Path) -> Incumbent:
 
 def _that_runs(folder: Path) -> Bundle:
     """Read a bundle, and load its detector once to see that it can be served."""
-    return Detector(read_bundle(folder)).bundle
+    return Detector(folder).bundle
