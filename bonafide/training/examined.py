@@ -109,9 +109,9 @@ class Memory:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists() and not _is_database(self._path):
-            self._path.unlink()
         try:
+            if self._path.exists() and not _is_database(self._path):
+                self._path.unlink()
             with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as database:
                 database.execute(TABLE)
                 yield database

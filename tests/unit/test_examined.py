@@ -205,5 +205,5 @@ def test_many_runs_at_once(memory: Memory) -> None:
         each.start()
     for each in threads:
         each.join()
-    files = {f"{number}/{n}": f"{number}-{n}" for number in range(8) for n in range(50)}
+    files = {f"{number}/{n}.wav": f"{number}-{n}" for number in range(8) for n in range(50)}
     assert len(memory.recall(files)) == 400

@@ -194,11 +194,20 @@ class TestWhereKeysAreTrusted:
         for name in SHIPPED_NAMES:
             assert Detector.shipped(name).bundle.folder.name == name
 
+    @pytest.mark.parametrize("named", ["RWnone", ",", "RWnone,"])
     def test_a_key_that_is_none_is_an_error(
-        self, signed: tuple[Bundle, Path], monkeypatch: pytest.MonkeyPatch
+        self, named: str, signed: tuple[Bundle, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(VARIABLE, "RWnone")
+        monkeypatch.setenv(VARIABLE, named)
         assert code(Detector) == "bad_key"
+
+    def test_other_line_ends_are_no_crash(self, signed: tuple[Bundle, Path]) -> None:
+        kept, _ = signed
+        path = kept.folder / SIGNATURE
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+        assert Detector(kept.folder).bundle == kept
+        path.write_bytes(path.read_bytes().partition(b"\r")[0])
+        assert code(lambda: Detector(kept.folder)) == "altered"
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory"])
