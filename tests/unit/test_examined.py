@@ -16,15 +16,12 @@ from bonafide.errors import AudioError, StorageError
 from bonafide.training import ingest as ingestion
 from bonafide.training.examined import Examined, Memory
 from bonafide.training.ingest import examine, ingest
-from tests.unit.test_ingest import FILES, Ingested, noise, write
+from tests.unit.test_ingest import FILES, Ingested, corpus_in, noise, write
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    folder = tmp_path_factory.mktemp("corpus")
-    for name, (make, *_) in FILES.items():
-        make(folder / name)
-    return Corpus(folder, [Row(name, entry[1], split="train") for name, entry in FILES.items()])
+    return corpus_in(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture

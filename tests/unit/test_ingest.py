@@ -84,12 +84,16 @@ GOOD = [name for name, entry in FILES.items() if entry[2] is None]
 BAD = [name for name, entry in FILES.items() if entry[2] is not None]
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    folder = tmp_path_factory.mktemp("corpus")
+def corpus_in(folder: Path) -> Corpus:
+    """Write all of `FILES`."""
     for name, (make, *_) in FILES.items():
         make(folder / name)
     return Corpus(folder, [Row(name, entry[1], split="train") for name, entry in FILES.items()])
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return corpus_in(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")

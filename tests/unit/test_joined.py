@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bonafide.corpora.schema import Corpus, Row
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import BatchSampler, Joined
@@ -18,12 +16,11 @@ from bonafide.training import caching, extraction
 from bonafide.training.caching import MOST_SHARDS, cached_extract
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import extract
-from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.scaling import standardised
 from bonafide.training.store import AUGMENTATION, JOINED, SPEC, FeatureStore
+from tests.unit.test_together import sounds
 
-RATE = 16_000
 SPEC_ = FeatureSpec(
     window_s=1.0,
     views={"lfcc": ViewSpec("lfcc", n_filters=8, n_coefficients=4, deltas=True)},
@@ -37,14 +34,7 @@ NIGHTS = 30
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Recordings:
-    folder, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
-    rows, hashes = [], []
-    for number in range(N_FILES):
-        pcm = rng.integers(-3000, 3000, RATE).astype(np.int16)
-        sf.write(folder / f"{number}.wav", pcm, RATE)
-        rows.append(Row(f"{number}.wav", ("bonafide", "spoof")[number % 2]))
-        hashes.append(sound_sha256((pcm / 32768).astype(np.float32)))
-    return Recordings(Corpus(folder, rows), np.array(hashes), np.zeros((N_FILES, 1)))
+    return sounds(tmp_path_factory.mktemp("sounds"), N_FILES)
 
 
 @pytest.fixture(autouse=True)
