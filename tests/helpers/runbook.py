@@ -86,7 +86,7 @@ class Reader:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=900,
         )
 
     def run(self, text: str) -> str:

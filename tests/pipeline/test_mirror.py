@@ -51,7 +51,7 @@ def test_versions_and_stages_are_the_registrys(tmp_path: Path) -> None:
         env={**os.environ, "ZENML_CONFIG_PATH": str(tmp_path / "zenml")},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])

@@ -23,7 +23,7 @@ def test_it_ends_in_the_pipelines_bundle_hash_for_hash(trained: Trained, tmp_pat
         env={**os.environ, "BONAFIDE_HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.splitlines()[0])

@@ -53,7 +53,7 @@ def python(home: Home, code: str, *words: str) -> "subprocess.CompletedProcess[s
     command = [sys.executable, "-c", code, *words]
     environment = home.environment | {"ZENML_CUSTOM_SOURCE_ROOT": str(REPOSITORY)}
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=400
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -135,7 +135,7 @@ def test_zenmls_own_command_runs_it_too(trained: Trained, tmp_path: Path) -> Non
     words = [zenml, "pipeline", "run", "pipelines.training.training", "--config", file]
     environment = trained.home.environment | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
-        words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=400
+        words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr + done.stdout
     run = newest(trained.home)
@@ -198,7 +198,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env=home.environment | {"ZENML_CUSTOM_SOURCE_ROOT": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(said.read_text()))
@@ -235,7 +235,7 @@ def test_a_notebook(tmp_path: Path) -> None:
         env={**kept, "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     ended = dict.fromkeys(("loop", "thread"), "done")
