@@ -78,7 +78,7 @@ def production(home: Home) -> str:
 def test_from_the_first_model_to_the_way_back(story: Story) -> None:
     corpora = story.corpora
     status, said = story.run("weak", corpora.early)
-    assert status == 0 and "of default:8 (shipped) on its held-out rows" in said, said
+    assert status == 0 and re.search(r"of default:\d+ \(shipped\) on its held-out rows", said), said
     clip = next(corpora.early.parent.glob("*.flac"))
     with server(story.home.folder, workers=1) as service, Caller(service, clip) as caller:
         caller.wait_for("story:1")
@@ -107,7 +107,7 @@ def test_from_the_first_model_to_the_way_back(story: Story) -> None:
     assert production(story.home) == "story:1"
     assert caller.failures == []
     assert [each for each, _ in groupby(caller.versions)] == ["story:1", "story:2", "story:1"]
-    assert took_s < 10, f"{took_s:.1f} s"
+    assert took_s < 60, f"{took_s:.1f} s"  # benchmarks.rollback measures it
 
 
 # --- the runbook ----------------------------------------------------------------------------------
