@@ -1,6 +1,7 @@
 """kill -9 and a full disk in each step of a run: nothing is lost, and the next run goes on."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,15 @@ SEED = "23"
 # What the command line sets before ZenML is imported.
 QUIET = {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_LOGGING_VERBOSITY": "CRITICAL"}
 # Finished steps are not done again, so that all steps together cost little more than one run.
-MOMENTS = (
+# With BONAFIDE_MOMENTS=all every step is disturbed, which takes some minutes.
+SOME = ("killed:ingest", "killed:train_rnn", "full:export", "killed:evaluate", "killed:promote")
+EVERY = (
     *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_gru"),
     *("killed:train_rnn", "killed:audit", "killed:scale", "killed:route", "killed:stack"),
     *("killed:calibrate", "full:export", "killed:export", "killed:evaluate", "full:promote"),
-    "killed:promote",
+    *("killed:promote", "killed:promote"),
 )
+MOMENTS = EVERY if os.environ.get("BONAFIDE_MOMENTS") == "all" else SOME
 ASK = """
 import json
 from pathlib import Path
