@@ -10,6 +10,7 @@ from zenml.config.step_configurations import StepConfigurationUpdate
 
 from bonafide.dependencies import ROOT
 from bonafide.errors import ConfigError
+from pipelines.store import own_source
 
 TAG = "bonafide"
 LOCK = ROOT / "requirements.lock"  # of a checkout; an installed wheel has none
@@ -50,7 +51,8 @@ def with_run_file(wiring: Any, path: Path) -> Any:
     try:
         fields = {k: v for k, v in values.items() if k in PipelineRunConfiguration.model_fields}
         PipelineRunConfiguration.model_validate(fields)
-        return wiring.with_options(config_path=str(path))
+        with own_source():  # in a notebook or a script, hooks of ours are looked for here too
+            return wiring.with_options(config_path=str(path))
     except Exception as error:  # of whatever kind ZenML raises: a hook that is not there, a value
         raise _bad(path, str(error).strip()) from error
 
