@@ -77,7 +77,7 @@ class Corpora:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         early = [row for source in EARLY for row in _rows(folder, source, 3)]
-        grown = early + [row for source in LATE for row in _rows(folder, source, 6)]
+        grown = early + [row for source in LATE for row in _rows(folder, source, 8)]
         copies = []
         for path, label, _, source, system in grown:
             if source == LATE[2]:

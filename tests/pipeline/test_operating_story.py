@@ -87,10 +87,10 @@ def test_from_the_first_model_to_the_way_back(story: Story) -> None:
         caller.wait_for("story:2")
 
         (reason,) = story.refusal(corpora.exchanged)
-        assert reason.startswith(f"{LATE[2]} (12 recordings, AUC 0.0")
+        assert reason.startswith(f"{LATE[2]} (16 recordings, AUC 0.0")
         assert "as if its labels were exchanged" in reason
         (reason,) = story.refusal(corpora.doubled)
-        assert f"source copied repeats {LATE[2]}: 12 of 12 recordings sound the same" in reason
+        assert f"source copied repeats {LATE[2]}: 16 of 16 recordings sound the same" in reason
         caller.wait_more()
         assert caller.versions[-1] == production(story.home) == "story:2"
 
