@@ -63,7 +63,7 @@ class Memory:
     """
 
     def __init__(self, path: Path, code: Sequence[Path]) -> None:
-        self._path = path
+        self._path, self._checked = path, False
         versions = [f"{name} {version(name)}" for name in DECODERS]
         versions += [soundfile.__libsndfile_version__, repr(sorted(av.library_versions.items()))]
         self._code = sha256_of(*versions, *(file.read_bytes() for file in code))
@@ -110,8 +110,9 @@ class Memory:
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if self._path.exists() and not _is_database(self._path):
+            if not self._checked and self._path.exists() and not _is_database(self._path):
                 self._path.unlink()
+            self._checked = True  # it is read to its end for that: once
             with closing(sqlite3.connect(self._path, timeout=WAIT_S)) as database:
                 database.execute(TABLE)
                 yield database
