@@ -46,15 +46,11 @@ class Network(BaseModel):
 
     def fit(self, examples: Examples, rows: Rows, progress: Progress = silent) -> Self:
         """Fit for as many steps as the configuration says; see `BaseModel.fit`."""
-        from bonafide.models.networks import build_network, train_network
+        from bonafide.models.networks import fit_network
 
-        n_features = examples.frames.features.shape[2] if examples.frames else None
-        n_statistics = examples.statistics.features.shape[1]
-        self.model_ = build_network(
-            self.name, self.recurrence, self.config, n_features, n_statistics, seed=self.seed
-        )
-        self.history_ = train_network(
-            self.model_, examples, rows, self.fit_config, self.seed, progress
+        self.model_, self.history_ = fit_network(
+            *(self.name, self.recurrence, self.config),
+            *(examples, rows, self.fit_config, self.seed, progress),
         )
         return self
 

@@ -1,16 +1,17 @@
 """The Keras side of `bonafide.models.network`: layers, batches, training. Imports TensorFlow."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
-from numpy.typing import NDArray
+import numpy as np
 
 from bonafide.features.spec import STATISTICS
 from bonafide.models.architecture import DenseConfig, NetworkConfig, Recurrence
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import BatchSampler, Examples, Rows
 from bonafide.process.pool import Progress
-from bonafide.types import Features
 
 layers = keras.layers
 Tensor = Any
@@ -101,41 +102,68 @@ def _heard(frames: Tensor, recurrence: Recurrence | None, config: NetworkConfig)
     return layers.Dropout(config.dropout)(layers.Concatenate()(over_time))
 
 
-class _Batches(keras.utils.PyDataset):
-    def __init__(self, sampler: BatchSampler, steps: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=1)
-        self._sampler, self._steps = sampler, steps
+class _Trainer:
+    """A compiled twin of a network, in which one fit after another is made.
 
-    def __len__(self) -> int:
-        return self._steps
+    What TensorFlow traces of a step is kept from fit to fit: tracing takes as long as a few hundred
+    steps do.
+    """
 
-    def __getitem__(self, index: int) -> tuple[tuple[Features, ...], NDArray[Any]]:
-        return self._sampler.draw()
+    def __init__(self, twin: keras.Model, fit: FitConfig) -> None:
+        steps = fit.epochs * fit.steps_per_epoch
+        optimizer = keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(fit.learning_rate, steps),
+            weight_decay=fit.weight_decay,
+            clipnorm=1.0,
+            use_ema=fit.average_momentum > 0.0,
+            ema_momentum=fit.average_momentum,
+        )
+        optimizer.build(twin.trainable_variables)
+        twin.compile(optimizer, loss="binary_crossentropy", jit_compile=False)
+        self._twin, self._fit = twin, fit
+        self._at_first = [variable.numpy() for variable in optimizer.variables]
+
+    def train(
+        self, model: keras.Model, sampler: BatchSampler, progress: Progress
+    ) -> dict[str, list[float]]:
+        """Train a network in place, from its own weights and random states."""
+        twin, optimizer, epochs = self._twin, self._twin.optimizer, self._fit.epochs
+        _assign(twin.variables, model.variables)
+        _assign(optimizer.variables, self._at_first)
+        losses = []
+        for epoch in range(epochs):
+            steps = range(self._fit.steps_per_epoch)
+            losses.append(float(np.mean([twin.train_on_batch(*sampler.draw()) for _ in steps])))
+            progress(epoch + 1, epochs)
+        optimizer.finalize_variable_values(twin.trainable_variables)
+        _assign(model.variables, twin.variables)
+        return {"loss": losses}
 
 
-class _Report(keras.callbacks.Callback):
-    def __init__(self, progress: Progress, epochs: int) -> None:
-        super().__init__()
-        self._progress, self._epochs = progress, epochs
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._progress(epoch + 1, self._epochs)
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
-def train_network(
-    model: keras.Model,
+_trainers: dict[str, _Trainer] = {}  # of the last network alone: fits of one come in a row
+
+
+def fit_network(
+    name: str,
+    recurrence: Recurrence | None,
+    config: NetworkConfig | DenseConfig,
     examples: Examples,
     rows: Rows,
     fit: FitConfig,
     seed: int,
     progress: Progress,
-) -> dict[str, list[float]]:
-    """Train a network in place.
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Build and train one network.
 
     Parameters
     ----------
-    model : keras.Model
-        From `build_network`.
+    name, recurrence, config
+        As `build_network` takes them.
     examples : Examples
         With frames, if the network hears any.
     rows : ndarray of int64, shape (n_training_rows,)
@@ -143,32 +171,24 @@ def train_network(
     fit : FitConfig
         Steps, rates and batches.
     seed : int
-        Of the batches.
+        Of the first weights, of dropout, and of the batches.
     progress : callable
         Called with the number of epochs done and of all epochs.
 
     Returns
     -------
+    keras.Model
+        Fitted.
     dict of str to list of float
         Losses by epoch, under ``loss``.
     """
-    steps = fit.epochs * fit.steps_per_epoch
-    model.compile(
-        keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(fit.learning_rate, steps),
-            weight_decay=fit.weight_decay,
-            clipnorm=1.0,
-            use_ema=fit.average_momentum > 0.0,
-            ema_momentum=fit.average_momentum,
-        ),
-        loss="binary_crossentropy",
-        jit_compile=False,
-    )
-    history = model.fit(
-        _Batches(BatchSampler(examples, rows, fit, seed), fit.steps_per_epoch),
-        epochs=fit.epochs,
-        callbacks=[_Report(progress, fit.epochs)],
-        verbose=0,
-        shuffle=False,
-    )
-    return {"loss": [float(value) for value in history.history["loss"]]}
+    n_features = examples.frames.features.shape[2] if examples.frames else None
+    n_statistics = examples.statistics.features.shape[1]
+    build = partial(build_network, name, recurrence, config, n_features, n_statistics)
+    key = repr((name, recurrence, config, n_features, n_statistics, fit))
+    if key not in _trainers:
+        _trainers.clear()
+        _trainers[key] = _Trainer(build(), fit)
+    model = build(seed=seed)
+    sampler = BatchSampler(examples, rows, fit, seed)
+    return model, _trainers[key].train(model, sampler, progress)

@@ -135,8 +135,8 @@ def refit_networks(
 
     One process for all of them, because starting tensorflow costs more than the work. ``folder``
     holds ``<name>/table.npz`` for each, and ``samples`` its inputs as ``<name>.npz``. Each saved
-    one also scores the rows with one of its inputs turned round. The RNN's final fit is made once
-    more with another seed.
+    one also scores the rows with one of its inputs turned round. The RNN's final fit is made twice
+    more, with another seed and with its own.
     """
     from dataclasses import replace
 
@@ -200,8 +200,12 @@ def refit_networks(
     columns = np.load(Path(folder) / "rnn" / "table.npz")
     side = np.flatnonzero(columns["fold"] != TEST)
     examples = examples_of("rnn", side, columns)
-    other_seed = model_seed(common["seed"], "rnn", TEST) + 1
-    other = fit_one("rnn", models["rnn"], fit_of("rnn"), examples, side, other_seed)
-    scores = other.predict(examples, np.flatnonzero(columns["fold"] == TEST))
-    np.save(Path(folder) / "other_seed.npy", scores)
+    test = np.flatnonzero(columns["fold"] == TEST)
+    own_seed = model_seed(common["seed"], "rnn", TEST)
+    other, own = (
+        fit_one("rnn", models["rnn"], fit_of("rnn"), examples, side, seed)
+        for seed in (own_seed + 1, own_seed)
+    )
+    for fitted, title in ((other, "other_seed"), (own, "own_seed")):
+        np.save(Path(folder) / f"{title}.npy", fitted.predict(examples, test))
     return {}
