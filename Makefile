@@ -57,7 +57,7 @@ next: ## say what to type after the demo
 	@echo "$$NEXT"
 
 test: $(READY) ## run every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## format, style, docstring sections, types, import direction
 	$(BIN)/ruff format --check .

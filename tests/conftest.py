@@ -5,14 +5,43 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.helpers.homes import Trained, train_tiny
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CORPUS = REPOSITORY / "../shared/data/corpus"
 N_CLIPS = 8
+# They run, switch and watch in the home of `trained`: one after another, by one worker.
+ONE_HOME = {
+    f"tests/pipeline/test_{name}.py"
+    for name in ("training", "zenml", "operations", "tuning", "score", "lineage")
+}
+# What takes long begins first, so that the workers end together.
+ORDER = ("pipeline", "contract", "browser", "serving", "extension", "unit")
+
+
+class _Scheduling(LoadFileScheduling):
+    """One file after another, as `--dist loadfile` has it; `ONE_HOME` counts as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "one home" if file in ONE_HOME else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return _Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        file = item.path.relative_to(REPOSITORY)
+        return ORDER.index(file.parts[1]), str(file) not in ONE_HOME
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
@@ -40,21 +69,29 @@ def real_clips(corpus_folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A finished training run; each worker of pytest-xdist has its own."""
-    return train_tiny(tmp_path_factory.mktemp("workshop"))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
-def bundle_home(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+def trained(shared_folder: Path) -> Trained:
+    """A finished training run. Whoever asks first trains; whoever changes it is in `ONE_HOME`."""
+    workshop = shared_folder / "workshop"
+    with (shared_folder / "workshop.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return train_tiny(workshop)
+
+
+@pytest.fixture(scope="session")
+def bundle_home(shared_folder: Path, request: pytest.FixtureRequest) -> Path:
     """A folder that can be BONAFIDE_HOME, with a tiny bundle in production.
 
-    All workers of a test run share it: read from it and write elsewhere. Whoever asks first trains.
+    All workers of a test run share it: read from it and write elsewhere.
     """
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    home, draft = shared / "bundle_home", shared / "bundle_home_draft"
-    with (shared / "bundle_home.lock").open("w") as lock:
+    home, draft = shared_folder / "bundle_home", shared_folder / "bundle_home_draft"
+    with (shared_folder / "bundle_home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.exists():
             done: Trained = request.getfixturevalue("trained")

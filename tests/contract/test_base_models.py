@@ -437,7 +437,9 @@ class TestSeeds:
 
     def test_a_fit_does_not_depend_on_those_before_it(self, case: Case, fits: Fits) -> None:
         """Fits of one network share what TensorFlow traced, and nothing else."""
-        own = np.load(fits.folder / "own_seed.npy")  # the second fit of its trainer; once the fourth
+        own = np.load(
+            fits.folder / "own_seed.npy"
+        )  # the second fit of its trainer; once the fourth
         np.testing.assert_array_equal(own, fits.again["rnn"][0][case.folds.is_test, 0])
 
     def test_trees_differ(self, case: Case, fits: Fits) -> None:

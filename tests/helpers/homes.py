@@ -1,6 +1,7 @@
 """Homes that tests train in and serve from: real runs of the command line on a tiny model."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -142,13 +143,14 @@ def _break(manifest: Path) -> dict[str, str]:
 
 
 def train_tiny(workshop: Path) -> Trained:
-    """Simulate a corpus in a folder, break some of it, and train on it."""
-    corpus = simulate(workshop / "corpus", clips=60, speakers=6)
-    broken = _break(corpus)
-    config = workshop / "tiny.yaml"
-    tiny_encoder(workshop / "encoder.onnx")
-    config.write_text(CONFIG.replace("ENCODER", str(workshop / "encoder.onnx")))
-    home = demo_home(workshop / "parallel")
-    done = home.run("train", "--config", config, "--corpus", corpus)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return Trained(home, corpus, config, broken, done.stdout)
+    """Simulate a corpus in a folder, break some of it, and train on it, unless that was done."""
+    home, config, known = workshop / "home", workshop / "tiny.yaml", workshop / "known.json"
+    manifest = workshop / "corpus" / "manifest.csv"
+    if not known.exists():
+        broken = _break(simulate(workshop / "corpus", clips=60, speakers=6))
+        tiny_encoder(workshop / "encoder.onnx")
+        config.write_text(CONFIG.replace("ENCODER", str(workshop / "encoder.onnx")))
+        done = demo_home(home).run("train", "--config", config, "--corpus", manifest)
+        assert done.returncode == 0, done.stderr + done.stdout
+        known.write_text(json.dumps({"broken": broken, "output": done.stdout}))
+    return Trained(Home(home), manifest, config, **json.loads(known.read_text()))

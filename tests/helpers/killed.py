@@ -45,7 +45,7 @@ def when(step: str, act: Callable[[], None]) -> None:
 def train(config: Path, corpus: str) -> int:
     """Train; print how it ended."""
     try:
-        trained = run_training(read_config(config), [corpus])
+        trained = run_training(read_config(config), [corpus], static=True)
     except BonafideError as error:
         say({"code": error.code})
         return 2

@@ -1,4 +1,4 @@
-"""A bundle that was trained where a golden set was is made again without that set."""
+"""A bundle is made again hash for hash, and without the golden set that was there."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ from bonafide.lineage.rows import GOLDEN, read_rows
 from bonafide.simulation.corpus import simulate
 from bonafide.training.config import parse_config
 from bonafide.training.golden import golden_set
+from tests.helpers.encoders import tiny_encoder
 from tests.helpers.homes import Home
 
 CONFIG = {
@@ -21,7 +22,11 @@ CONFIG = {
     "resamples": 50,
     "folds": {"count": 3, "test_share": 0.0},  # so all that is held out is golden
     "augmentation": {"channels": {"clean": 1, "telephone": 1}},
-    "models": {"xgboost": {"trees": 20}},
+    "models": {
+        "xgboost": {"trees": 20},
+        "speech": {"family": "dense", "hears": ["encoder"], "statistics_width": 8},
+    },
+    "fit": {"epochs": 2, "steps_per_epoch": 8, "batch_rows": 16},
 }
 
 
@@ -38,7 +43,12 @@ def test_the_same_rows_are_held_out_and_the_hash_is_the_same(
         (listed.parent / row.path).parent.mkdir(exist_ok=True)
         shutil.copyfile(corpus.audio_path(row), listed.parent / row.path)
     listed.write_bytes(own.to_csv().encode())
-    config = parse_config({**CONFIG, "gate": {"golden": str(listed)}}, "a test")
+    tiny_encoder(tmp_path / "encoder.onnx")
+    more = {
+        "gate": {"golden": str(listed)},
+        "features": {"encoder": str(tmp_path / "encoder.onnx")},
+    }
+    config = parse_config(CONFIG | more, "a test")
     made = bonafide.train(config, corpus, root=home.folder)
 
     lineage, rows = read_lineage(made), read_rows(made).to_pylist()

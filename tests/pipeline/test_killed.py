@@ -92,6 +92,7 @@ def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def test_the_last_run_ends_in_the_very_bundle(story: dict[str, Any], trained: Trained) -> None:
+    """After all of that, one step after another or side by side: the same hash."""
     last, home = story["ended"][-1], story["home"]
     assert last["status"] == 0
     bundles = [

@@ -87,10 +87,3 @@ def test_records_of_zenml_are_added_while_they_exist(
     assert done.returncode == 0, done.stderr
     said = [each["name"] for each in child(json.loads(done.stdout), "missing")["children"]]
     assert f"ZenML's records: there is no run {run_id} in ZenML's store that is active here" in said
-
-
-def test_it_is_made_again_hash_for_hash(trained: Trained) -> None:
-    done = trained.home.run("models", "reproduce", "tiny", "--json")
-    assert done.returncode == 0, done.stderr
-    made = json.loads(done.stdout)
-    assert made["identical"] and made["differing"] == []

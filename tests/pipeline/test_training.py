@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bonafide.bundle import read_bundle
@@ -19,10 +18,6 @@ from tests.helpers.homes import BASE_MODELS, GRAPHS, Home, Trained
 from tests.helpers.servers import wait_for
 
 FreshHome = Callable[[str], Home]
-
-
-def bundle_hash(home: Home, version: str = "1") -> str:
-    return str(read_bundle(home.folder / "bundles" / "tiny" / version).manifest["sha256"])
 
 
 def test_run_ends_in_a_promoted_bundle_and_a_readable_summary(trained: Trained) -> None:
@@ -108,26 +103,6 @@ def test_a_changed_module_runs_the_steps_that_use_it_again(
     assert again.returncode == 0, again.stderr
     # `promote` always runs
     assert f"Steps run: {len(ran | {'promote'})}; taken from the cache:" in again.stdout
-
-
-def test_killed_run_goes_on_and_ends_like_an_undisturbed_one(
-    trained: Trained, fresh_home: FreshHome
-) -> None:
-    home = fresh_home("killed")
-    words = ("train", "--config", trained.config, "--corpus", trained.corpus, "--sequential")
-    status = home.run_until("rnn:", signal.SIGKILL, *words)
-    assert status == -signal.SIGKILL
-    assert not (home.folder / "journal").exists()
-    finished = home.run(*words)
-    assert finished.returncode == 0, finished.stderr
-    # what was finished before the kill is not repeated; what was going on is
-    again = {line.partition(":")[0] for line in finished.stderr.splitlines()}
-    assert {"ingest", "extract", "cnn"} & again == set()
-    assert "rnn" in again
-    # one after another after a kill, or side by side: the same numbers, the same detector
-    ours, theirs = (each.array("calibrate", "rules", "llr") for each in (home, trained.home))
-    np.testing.assert_array_equal(ours, theirs)
-    assert bundle_hash(home) == bundle_hash(trained.home)
 
 
 def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> None:
