@@ -118,12 +118,13 @@ def _close(files: set[str], why: str) -> None:
 
 
 def _close_run(run: PipelineRunResponse, why: str) -> None:
-    """Say of a run that it failed, and of its open steps that they stopped; remove their drafts."""
+    """Say of a run and of its open steps that they failed; remove their drafts."""
     store = Client().active_stack.artifact_store.path
     for step in run.steps.values():
         if step.status.is_finished:
             continue
-        publish_step_run_status_update(step.id, ExecutionStatus.STOPPED, end_time=utc_now())
+        # Not stopped: of a static pipeline ZenML would take that for the run's own, final status.
+        publish_step_run_status_update(step.id, ExecutionStatus.FAILED, end_time=utc_now())
         names = map(sanitize_uri_path_component, step.config.outputs)
         drafts = [os.path.join(store, step.name, each, str(step.id)) for each in names]  # noqa: PTH118  # a URL, maybe
         remove_artifact_dirs(drafts)

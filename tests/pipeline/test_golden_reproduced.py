@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import bonafide
 from bonafide.bundle import read_bundle
 from bonafide.corpora.schema import Corpus
@@ -31,9 +33,10 @@ CONFIG = {
 
 
 def test_the_same_rows_are_held_out_and_the_hash_is_the_same(
-    fresh_home: Callable[[str], Home], tmp_path: Path
+    fresh_home: Callable[[str], Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = fresh_home("golden")
+    monkeypatch.setenv("BONAFIDE_HOME", str(home.folder))  # a configuration keeps its encoder there
     corpus = bonafide.read_corpus(simulate(tmp_path / "corpus", clips=48, speakers=6))
     speaker = corpus.rows[0].speaker
     own = Corpus(corpus.root, [row for row in corpus if row.speaker == speaker])

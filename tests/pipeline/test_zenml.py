@@ -30,7 +30,9 @@ import os
 from pipelines.store import prepare_store
 prepare_store()
 from zenml.client import Client
-(newest,) = Client().list_pipeline_runs(size=1, sort_by="desc:created").items
+(newest,) = Client().list_pipeline_runs(
+    size=1, sort_by="desc:created", pipeline_name="training"
+).items
 run = Client().get_pipeline_run(newest.id)
 graph = Client().zen_store.get_pipeline_run_dag(run.id)
 print(json.dumps({
