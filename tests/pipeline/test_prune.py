@@ -77,7 +77,7 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     assert families == {path for path in families if path.exists()}
     _kill_in_the_midst(home)
     found = pruned(home)
-    assert found["artifacts"] < would["artifacts"]
+    assert found["artifacts"] <= would["artifacts"]  # of one cut short the record may be left
     left = {path for path in families if path.exists()}
     assert left == families - {Path(would["features"][0])}
     nothing = {"runs": [], "artifacts": 0, "features": [], "logs": [], "freed_bytes": 0}

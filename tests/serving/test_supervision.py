@@ -1,6 +1,7 @@
 """Whatever is taken from the service, it comes back when it can, and says so until it has."""
 
 import contextlib
+import itertools
 import shutil
 import socket
 import time
@@ -89,11 +90,13 @@ def wait_not_ready(service: Server, why: str) -> None:
     assert service.get("/livez").status_code == 200
 
 
-def highest_descriptor(process: psutil.Process) -> int:
-    """Return the highest that stays open: a look at the home opens one for a moment."""
+def room_for_two(process: psutil.Process) -> int:
+    """Return the limit that leaves two descriptors; a look at the home opens one for a moment."""
     seen = []
     for _ in range(20):
-        seen.append(max(int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()))
+        used = {int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()}
+        free = (number for number in itertools.count() if number not in used)
+        seen.append(next(itertools.islice(free, 2, None)))
         time.sleep(0.02)
     return min(seen)
 
@@ -114,8 +117,8 @@ def lowered(process: psutil.Process, limit: int, value: int) -> Iterator[None]:
 
 def test_a_shortage_of_descriptors_passes(lone: Server) -> None:
     ((worker,), (scorer,)) = lone.workers(), lone.scorers()
-    highest = highest_descriptor(worker)
-    with lowered(worker, psutil.RLIMIT_NOFILE, highest + 2):  # for a connection, not for a process
+    limit = room_for_two(worker)  # for a connection and a look, not for a process
+    with lowered(worker, psutil.RLIMIT_NOFILE, limit):
         scorer.kill()
         wait_not_ready(lone, "Too many open files")
         assert lone.scorers() == []
