@@ -2,11 +2,13 @@
 
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from bonafide.cli import options
+from bonafide.errors import ConfigError
 
 
 @click.group()
@@ -15,9 +17,43 @@ def schedule() -> None:
 
 
 @schedule.command()
-@click.option("--cron", required=True, metavar="EXPR", help='such as "0 3 * * *"')
+@click.option("--cron", metavar="EXPR", help='such as "0 3 * * *"')
 @click.option(
     "--timezone", metavar="NAME", help="such as Europe/Berlin; default: that of this machine"
+)
+@click.option(
+    "--new-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="train once the corpus has so many rows more than the last run saw",
+)
+@click.option(
+    "--new-bytes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="train once its files are so much larger than the last run saw",
+)
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DAYS",
+    help="train once the last run that came to an end is so old",
+)
+@click.option(
+    "--look-every",
+    type=click.FloatRange(0.1),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="how often to look for new data, and at the age",
+)
+@click.option(
+    "--notify",
+    multiple=True,
+    envvar="BONAFIDE_NOTIFY",
+    metavar="URL",
+    help="whom to tell how each run ended: mailto://, jsons://, slack:// and what else Apprise "
+    "knows; may be given several times (in BONAFIDE_NOTIFY: separated by spaces)",
 )
 @options.config
 @options.corpora
@@ -30,37 +66,115 @@ def schedule() -> None:
     help="runs to keep; older ones are pruned after each",
 )
 def run(
-    cron: str,
+    cron: str | None,
     timezone: str | None,
+    new_rows: int | None,
+    new_bytes: int | None,
+    max_age: float | None,
+    look_every: float,
+    notify: tuple[str, ...],
     config: Path | None,
     corpora: tuple[str, ...],
     verify: bool,
     keep: int,
 ) -> None:
-    """Train whenever the time comes, until stopped.
+    """Train whenever the time comes, or new data do, until stopped.
 
-    Stopping it, however it is stopped, also stops the training that is going on.
+    Where nothing changed since the last run, none is started, and the history says so. Stopping it,
+    however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
     from bonafide.training.config import read_config
-    from bonafide.training.schedule import Schedule, cron_trigger, train_command
+    from bonafide.training.schedule.notices import Notices
+    from bonafide.training.schedule.runner import Schedule, train_command
+    from bonafide.training.schedule.triggers import Age, NewData, Rule, Watched, cron_trigger
 
-    trigger = cron_trigger(cron, timezone)
+    rules: list[Rule] = []
+    if new_rows or new_bytes:
+        rules.append(NewData(new_rows, new_bytes))
+    if max_age:
+        rules.append(Age(timedelta(days=max_age)))
+    if cron is None and not rules:
+        named = "--cron, --new-rows, --new-bytes or --max-age"
+        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
+    trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
-    if config:
-        read_config(config)  # a mistake shows now, not at three in the morning
+    chosen = read_config(config or options.configs_folder() / "demo.yaml")  # for the same reason
+    notices = Notices(notify, click.echo)
     for stopping in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
             signal.signal(stopping, lambda *_: sys.exit(0))
-    Schedule(trigger, train_command(config, corpora, verify, keep), home(), say=click.echo).run()
+    Schedule(
+        trigger,
+        train_command(config, corpora, verify, keep),
+        home(),
+        say=click.echo,
+        watched=Watched(corpora, chosen.model_dump_json(), home(), verify),
+        rules=rules,
+        look_every_s=look_every,
+        tell=notices.tell,
+    ).run()
 
 
 @schedule.command()
 @options.as_json
 def history(as_json: bool) -> None:
-    """List the runs that schedules started."""
-    from bonafide.cli.terminal import show_records
+    """List the runs that schedules started, and those that they did not and why."""
+    from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
-    from bonafide.training.schedule import read_history
+    from bonafide.training.schedule.history import read_history
 
-    show_records(read_history(home()), ("started", "ended", "status", "log"), as_json)
+    runs = read_history(home())
+    if as_json:
+        show_json(runs)
+        return
+    shown = ("started", "ended", "status", "version", "eer", "why", "reason", "log")
+    percent = [f"{run['eer']['value']:.1%}" if run["eer"] else "" for run in runs]
+    rows = [
+        [str((run | {"eer": eer})[name]) for name in shown]
+        for run, eer in zip(runs, percent, strict=True)
+    ]
+    show_table(shown, rows, justify="left")
+
+
+@schedule.command()
+@click.option(
+    "--target",
+    type=click.Choice(["cron", "systemd", "kubernetes", "zenml"]),
+    required=True,
+    help="what is to start the runs",
+)
+@click.option("--cron", required=True, metavar="EXPR", help='such as "0 3 * * *"')
+@click.option(
+    "--timezone", default="UTC", show_default=True, metavar="NAME", help="such as Europe/Berlin"
+)
+@click.option("--image", default="bonafide", show_default=True, help="for Kubernetes")
+@options.config
+@options.corpora
+@options.verify
+@click.option("--keep", type=click.IntRange(1), default=30, metavar="N", help="runs to keep")
+def emit(
+    target: str,
+    cron: str,
+    timezone: str,
+    image: str,
+    config: Path | None,
+    corpora: tuple[str, ...],
+    verify: bool,
+    keep: int,
+) -> None:
+    """Print what another scheduler needs to train by the clock."""
+    from bonafide.home import home
+    from bonafide.training.config import read_config
+    from bonafide.training.schedule.runner import train_command
+    from bonafide.training.schedule.targets import TARGETS, Job
+    from bonafide.training.schedule.triggers import cron_trigger
+
+    cron_trigger(cron, timezone)
+    options.require_corpora("schedule emit", corpora)
+    settings = read_config(config or options.configs_folder() / "demo.yaml").model_dump(mode="json")
+    _, *words = train_command(config, corpora, verify, keep)
+    program = Path(sys.executable).with_name("bonafide")
+    named = [str(Path(path).resolve()) for path in corpora]
+    job = Job(cron, timezone, [str(program), *words[2:]], home().resolve(), settings, named, image)
+    click.echo(TARGETS[target](job), nl=False)

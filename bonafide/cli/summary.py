@@ -1,6 +1,6 @@
 """The summary of a finished training run: how good the detector is, and what became of it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,6 +42,19 @@ def show_summary(trained: "Trained") -> None:
     click.echo(f"Steps run: {len(trained.ran)}; taken from the cache: {len(trained.cached)}")
     click.echo(f"\n{plain_verdict(outcome)}\n")
     _show_outcome(trained)
+
+
+def result_of(trained: "Trained") -> dict[str, Any]:
+    """Return what came of a run, for programs: status, version, sha256, eer and reasons."""
+    decision, manifest = trained.decision, trained.bundle.manifest
+    passed = "waits" if decision.waits else "ok"
+    return {
+        "status": "refused" if decision.reasons else passed,
+        "version": "{name}:{version}".format(**manifest),
+        "sha256": manifest["sha256"],
+        "eer": manifest["metrics"].get("eer"),
+        "reasons": decision.reasons,
+    }
 
 
 def _show_outcome(trained: "Trained") -> None:

@@ -1,5 +1,6 @@
 """`bonafide train` and `bonafide tune`."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,13 @@ def _configuration(path: Path | None) -> "Config":
     metavar="N",
     help="then prune all but the N newest runs, as `bonafide prune` does",
 )
+@click.option(
+    "--result",
+    type=options.OutputFile(),
+    metavar="FILE",
+    envvar="BONAFIDE_RESULT",
+    help="write there, as JSON, what came of it: status, version, sha256, eer, reasons",
+)
 @options.quiet
 def train(
     config: Path | None,
@@ -48,13 +56,14 @@ def train(
     zenml: Path | None,
     verify: bool,
     keep: int | None,
+    result: Path | None,
     quiet: bool,
 ) -> int:
     """Train, evaluate, export and promote a detector."""
     require("zenml", "tensorflow")
     options.require_corpora("train", corpora)
     prepare_zenml()
-    from bonafide.cli.summary import show_summary
+    from bonafide.cli.summary import result_of, show_summary
     from bonafide.display import Display
 
     with Display(quiet=quiet) as display:
@@ -69,6 +78,8 @@ def train(
             run_file=zenml,
         )
     show_summary(trained)
+    if result:
+        result.write_text(json.dumps(result_of(trained)))
     if keep:
         from bonafide.cli.prune import prune_older
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bonafide.training.schedule import Schedule, read_history, train_command
+from bonafide.training.schedule.history import read_history
+from bonafide.training.schedule.runner import Schedule, train_command
 from tests.helpers.homes import LIMIT_S, Trained
 from tests.helpers.servers import wait_for
 
@@ -51,10 +52,11 @@ def test_schedule_trains_by_the_clock_and_remembers(
     # the history is read by another process, as after a restart
     listed = trained.home.run("schedule", "history", "--json")
     runs = json.loads(listed.stdout)
-    assert [run["status"] for run in runs[:2]] == [0, 0]
+    assert [run["status"] for run in runs[:2]] == ["ok", "ok"]
+    assert {run["version"] for run in runs[:2]} == {"tiny:1"} and 0 <= runs[0]["eer"]["value"] <= 1
     assert runs[0]["ended"] <= runs[1]["started"]  # one at a time
     assert read_history(trained.home.folder) == runs
-    assert "run ended with status 0" in said
+    assert "run ended: ok" in said
     assert "In production now." in Path(runs[0]["log"]).read_text()
 
 

@@ -19,8 +19,11 @@ from apscheduler.triggers.interval import IntervalTrigger
 from bonafide.errors import ConfigError
 from bonafide.process.lifetime import descendants
 from bonafide.process.lock import locked
-from bonafide.training import schedule as module
-from bonafide.training.schedule import Schedule, cron_trigger, read_history, train_command
+from bonafide.training.schedule import history as module
+from bonafide.training.schedule import runner
+from bonafide.training.schedule.history import read_history
+from bonafide.training.schedule.runner import Schedule, train_command
+from bonafide.training.schedule.triggers import cron_trigger
 from tests.helpers.processes import alive
 from tests.helpers.servers import wait_for
 
@@ -50,7 +53,7 @@ class Minutes:
 @pytest.fixture(autouse=True)
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     clock = Minutes()
-    monkeypatch.setattr(module, "_now", clock)
+    monkeypatch.setattr(module, "now", clock)
     return clock
 
 
@@ -63,7 +66,8 @@ def command(traces: Path, status: int = 0, seconds: float = 0.0) -> list[str]:
         f"import sys, time; file = open({str(traces)!r}, 'a', buffering=1); "
         "file.write('start\\n'); "
         "print('on its way'); print('in doubt', file=sys.stderr); "
-        f"time.sleep({seconds}); file.write('end\\n'); file.close(); sys.exit({status})"
+        f"time.sleep({seconds}); file.write('end\\n'); file.close(); "
+        f"{status} and print('bonafide: bad_sky: it fell'); sys.exit({status})"
     )
     return [sys.executable, "-S", "-c", code]
 
@@ -139,16 +143,18 @@ class TestRuns:
             ("2026-03-01T12:05:00+00:00", "2026-03-01T12:06:00+00:00"),
         ]
         assert said == [
-            "run ended with status 0",
+            "run ended: ok",
             "next run: 2026-03-01T12:04:00+00:00",
-            "run ended with status 0",
+            "run ended: ok",
             "next run: 2026-03-01T12:07:00+00:00",
         ]
 
     def test_status_of_a_run_that_fails(self, tmp_path: Path, traces: Path) -> None:
         said = run(tmp_path, command(traces, status=3), times=2)
-        assert [entry["status"] for entry in read_history(tmp_path)] == [3, 3]
-        assert said.count("run ended with status 3") == 2
+        for entry in read_history(tmp_path):
+            assert (entry["status"], entry["exit"]) == ("failed", 3)
+            assert entry["reason"] == "bad_sky: it fell"
+        assert said.count("run ended: failed, bad_sky: it fell") == 2
 
 
 class TestScheduler:
@@ -156,7 +162,7 @@ class TestScheduler:
         with running(tmp_path, command(traces)) as said:
             wait_for(lambda: ended(tmp_path) >= 3, "three runs")
         assert said[0].startswith("next run: ")
-        assert {entry["status"] for entry in read_history(tmp_path)[:3]} == {0}
+        assert {entry["status"] for entry in read_history(tmp_path)[:3]} == {"ok"}
 
     def test_never_two_at_once(self, tmp_path: Path, traces: Path) -> None:
         """A run takes as long as ten of the times that are due: all but one are skipped."""
@@ -184,7 +190,7 @@ class TestScheduler:
         with running(tmp_path, command(traces, seconds=60)):
             wait_for(lambda: traces.exists() and "start" in traces.read_text(), "a run")
         (entry,) = read_history(tmp_path)
-        assert entry["status"] in (-signal.SIGINT, 130)
+        assert entry["status"] == "interrupted" and entry["exit"] in (-signal.SIGINT, 130)
         assert entry["ended"] != "-"
         assert traces.read_text() == "start\n"
 
@@ -199,7 +205,7 @@ class TestScheduler:
         with running(tmp_path, command(traces, seconds=60)):
             wait_for(lambda: traces.read_text().count("start") == 2, "a run")
             before, now = read_history(tmp_path)
-            assert before["status"] == 0
+            assert before["status"] == "ok"
             assert (now["status"], now["ended"]) == ("running", "-")
         assert read_history(tmp_path)[1]["status"] != "running"
 
@@ -212,7 +218,7 @@ class TestScheduler:
         Schedule(OFTEN, command(traces), tmp_path, say=said.append).start()
         thread.join(30)
         assert traces.read_text() == "start\nend\n" * 2
-        assert said[:2] == ["waiting: another run is going on", "run ended with status 0"]
+        assert said[:2] == ["waiting: another run is going on", "run ended: ok"]
 
     def test_stopping_while_it_waits(self, tmp_path: Path, traces: Path) -> None:
         with locked(tmp_path / "schedule.lock"), running(tmp_path, command(traces)) as said:
@@ -236,12 +242,12 @@ class TestScheduler:
             raise OSError(number, os.strerror(number))
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "_note", refuse)
+            patch.setattr(module, "note", refuse)
             said = run(tmp_path, command(traces), times=1)
         assert said[0].startswith(f"no run: {code}: {tmp_path}: ")
         assert said[1].startswith("next run: ")
         assert not traces.exists()
-        assert run(tmp_path, command(traces), times=1)[0] == "run ended with status 0"
+        assert run(tmp_path, command(traces), times=1)[0] == "run ended: ok"
 
     @contextmanager
     def apart(
@@ -252,9 +258,9 @@ class TestScheduler:
             "import sys\n"
             "from apscheduler.triggers.interval import IntervalTrigger\n"
             "from bonafide.cli import main\n"
-            "from bonafide.training import schedule\n"
-            "schedule.cron_trigger = lambda *_: IntervalTrigger(seconds=0.1)\n"
-            f"schedule.train_command = lambda *_: {command(traces, seconds=60)!r}\n"
+            "from bonafide.training.schedule import runner, triggers\n"
+            "triggers.cron_trigger = lambda *_: IntervalTrigger(seconds=0.1)\n"
+            f"runner.train_command = lambda *_: {command(traces, seconds=60)!r}\n"
             f"{before}\n"
             "sys.exit(main(['schedule', 'run', '--cron', '* * * * *', '--corpus', 'c']))"
         )
@@ -306,7 +312,7 @@ class TestScheduler:
         self, tmp_path: Path, traces: Path
     ) -> None:
         """As outside Linux: it goes on, and no other is started beside it."""
-        with self.apart(tmp_path, traces, "schedule.end_with_parent = lambda _: None") as process:
+        with self.apart(tmp_path, traces, "runner.end_with_parent = lambda _: None") as process:
             (child,) = descendants(process.pid)[1:]
             process.kill()
             process.wait(30)
@@ -334,7 +340,7 @@ class TestHistory:
         run(tmp_path, command(traces, status=1), times=1)
         history = read_history(tmp_path)
         assert history[:2] == before
-        assert [entry["status"] for entry in history] == [0, 0, 1]
+        assert [entry["status"] for entry in history] == ["ok", "ok", "failed"]
         assert history[2]["started"] == "2026-03-01T13:02:00+00:00"
 
     def test_the_log_holds_what_was_printed(self, tmp_path: Path, traces: Path) -> None:
@@ -357,15 +363,15 @@ class TestHistory:
 
         minutes.next = START + timedelta(hours=1)
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(module.subprocess, "Popen", kill)
+            patch.setattr(runner.subprocess, "Popen", kill)
             run(tmp_path, command(traces), times=1)
         minutes.next = START + timedelta(hours=2)
         run(tmp_path, command(traces), times=1)
         history = read_history(tmp_path)
-        assert [entry["status"] for entry in history] == [0, "interrupted", 0]
+        assert [entry["status"] for entry in history] == ["ok", "interrupted", "ok"]
         assert history[1]["ended"] == "-"
         assert history[1]["started"] == "2026-03-01T13:02:00+00:00"
-        assert {"started", "ended", "status", "log"} == set.union(*map(set, history))
+        assert {*module.BLANK, "started", "exit"} == set.union(*map(set, history))
 
     def test_killed_while_writing(self, tmp_path: Path, traces: Path) -> None:
         run(tmp_path, command(traces), times=1)
@@ -379,11 +385,13 @@ class TestHistory:
     def test_one_json_object_a_line(self, tmp_path: Path, traces: Path) -> None:
         run(tmp_path, command(traces), times=1)
         first, second = map(json.loads, (tmp_path / "schedule.jsonl").read_text().splitlines())
-        assert set(first) == {"started", "log"}
+        assert set(first) == {"started", "why", "log"} and first["why"] == "the clock"
         assert second == {
             "started": first["started"],
             "ended": "2026-03-01T12:03:00+00:00",
-            "status": 0,
+            "status": "ok",
+            "exit": 0,
+            "reason": "",
         }
 
 

@@ -1,0 +1,130 @@
+"""The history of scheduled runs: one JSON object a line, appended and never changed."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from bonafide.process.lock import is_locked
+
+HISTORY = "schedule.jsonl"
+LOCK = "schedule.lock"  # held by the run that goes on, and so free once it has ended in any way
+Status: TypeAlias = Literal["running", "ok", "refused", "failed", "interrupted", "skipped"]
+Entry: TypeAlias = dict[str, Any]
+BLANK: Entry = {
+    "ended": "-",
+    "status": "interrupted",  # until its end is noted
+    "why": "",
+    "version": "",
+    "eer": None,
+    "reason": "",
+    "log": "",
+}
+BY_EXIT: dict[int, Status] = {0: "ok", 1: "refused", 130: "interrupted", -2: "interrupted"}
+
+
+def read_history(root: Path) -> list[Entry]:
+    """Return what schedules did, oldest first.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    list of dict
+        Each with ``started`` and ``ended`` (ISO 8601, UTC; ``-`` if it has not), ``status``
+        (``running``, ``ok``, ``refused`` by the gate, ``failed``, ``interrupted``, or ``skipped``),
+        ``why`` it was started, ``version`` (the bundle's name and version; empty without one),
+        ``eer`` (``{"value", "low", "high"}`` of its held-out rows, or None), ``reason`` (why it is
+        not ok) and ``log`` (path of what it printed).
+
+    Raises
+    ------
+    json.JSONDecodeError
+        If a line other than the last is damaged.
+    """
+    goes_on = is_locked(root / LOCK)  # and again below: a run may start or end meanwhile
+    path = root / HISTORY
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    runs: dict[str, Entry] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines):  # the process was killed while it wrote
+                break
+            raise
+        if isinstance(entry.get("status"), int):  # as it was noted before there were words
+            entry["status"] = BY_EXIT.get(entry["status"], "failed")
+        runs.setdefault(entry["started"], dict(BLANK)).update(entry)
+    found = list(runs.values())
+    if found and found[-1]["ended"] == "-" and (goes_on or is_locked(root / LOCK)):
+        found[-1]["status"] = "running"
+    return found
+
+
+def note(root: Path, entry: Entry) -> None:
+    """Append a line; one that a killed process left half written goes.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+    entry : dict
+        With ``started``; what is noted later of the same run adds to it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; then nothing was changed.
+    """
+    path = root / HISTORY
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    draft = path.with_name(f".{HISTORY}")
+    draft.write_text(whole + json.dumps(entry) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def outcome(status: int, result: Path, log: Path) -> Entry:
+    """Return how a run ended, for the history.
+
+    Parameters
+    ----------
+    status : int
+        Of its process; negative for the number of a signal.
+    result : Path
+        What ``bonafide train --result`` wrote; not there where it did not come so far.
+    log : Path
+        What it printed.
+
+    Returns
+    -------
+    dict
+        ``status``, ``exit`` and ``reason``, and ``version`` and ``eer`` where it made a bundle.
+    """
+    told: Entry = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
+    word = BY_EXIT.get(status, "failed")
+    if word == "refused" and not told.get("reasons"):
+        word = "failed"
+    reason = "; ".join(told.get("reasons", [])) or ("" if word == "ok" else _last_words(log))
+    if status < 0 and word == "failed":
+        reason = f"ended by signal {-status}; {reason}".rstrip("; ")
+    kept = {name: told[name] for name in ("version", "eer") if name in told}
+    return {"status": word, "exit": status, "reason": reason, **kept}
+
+
+def _last_words(log: Path) -> str:
+    """Return the error that a command ended with, or else its last line."""
+    lines = [
+        line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line
+    ]
+    errors = [line for line in lines if line.startswith("bonafide: ")]
+    return (errors or lines or [""])[-1].removeprefix("bonafide: ")
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,293 @@
+"""Starts one run at a time, when the clock or the corpora say so."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from bonafide.errors import BonafideError, storage_error
+from bonafide.process.lifetime import end_with_parent
+from bonafide.process.lock import is_locked, open_lock, try_lock
+from bonafide.training.schedule import history
+from bonafide.training.schedule.history import BLANK, LOCK, Entry, outcome, read_history
+from bonafide.training.schedule.triggers import Rule, Size, Watched
+
+RESULT = "BONAFIDE_RESULT"  # names the file that `bonafide train` tells its result in
+CHECK_EVERY_S = 30
+LOOK_EVERY_S = 300.0
+WAIT_S = 0.2
+STOP_S = 60.0
+CLOCK = "the clock"
+
+
+def train_command(
+    config: Path | None, corpora: Sequence[str], verify: bool = False, keep: int | None = None
+) -> list[str]:
+    """Return the command of one run, for an interpreter of its own.
+
+    Parameters
+    ----------
+    config : Path or None
+        Configuration; None for the demo's.
+    corpora : sequence of str
+        Manifests or folders; none for the simulated corpus.
+    verify : bool
+        Read every file again, though its size and times are the same.
+    keep : int or None
+        Prune all but so many runs afterwards; None for none.
+
+    Returns
+    -------
+    list of str
+        Program and arguments, with absolute paths.
+    """
+    command = [sys.executable, "-m", "bonafide.cli", "train", "--quiet"]
+    if config:
+        command += ["--config", str(config.resolve())]
+    for corpus in corpora:
+        command += ["--corpus", str(Path(corpus).resolve())]
+    if verify:
+        command.append("--verify")
+    if keep:
+        command += ["--keep", str(keep)]
+    return command
+
+
+class Schedule:
+    """Starts a command whenever a run is due, never two at a time in one home.
+
+    A time that comes while its own run is still going on is skipped; those that passed while the
+    machine slept, or no schedule ran, are made up for by one run. The run of another schedule, or
+    one that outlived its schedule, is waited for. Where nothing changed since the last run that
+    came to an end, none is started, and the history says so.
+
+    Parameters
+    ----------
+    trigger : BaseTrigger or None
+        When to start, such as `cron_trigger` returns; None for no time.
+    command : sequence of str
+        Run in a process of its own; in its environment ``BONAFIDE_RESULT`` names a file for its
+        result.
+    root : Path
+        The home folder; holds the history and the logs.
+    say : callable
+        Called with each line to print.
+    watched : Watched or None
+        What the command learns from; None to start it whether or not that changed.
+    rules : sequence of Rule
+        What else makes a run due; looked at every `look_every_s`.
+    look_every_s : float
+        In seconds. New data counts once it looks the same twice.
+    tell : callable
+        Called with what is noted of each run that ended.
+    """
+
+    def __init__(
+        self,
+        trigger: BaseTrigger | None,
+        command: Sequence[str],
+        root: Path,
+        *,
+        say: Callable[[str], None],
+        watched: Watched | None = None,
+        rules: Sequence[Rule] = (),
+        look_every_s: float = LOOK_EVERY_S,
+        tell: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        self.trigger, self.command, self.root, self.say = trigger, command, root, say
+        self.watched, self.rules, self.tell, self.look_every_s = watched, rules, tell, look_every_s
+        options = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        self._scheduler = BlockingScheduler(timezone=UTC, job_defaults=options)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._seen: Size | None = None
+        self._starting = threading.Lock()
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Start runs until stopped: by `stop` or by an exception, as Ctrl-C raises one."""
+        if self.trigger:
+            self._scheduler.add_job(self.start, self.trigger, name="training")
+            if missed := self._missed():
+                self._scheduler.add_job(self.start, args=[missed])
+        if self.rules:
+            looking = IntervalTrigger(seconds=self.look_every_s)
+            self._scheduler.add_job(self.look, looking, next_run_time=datetime.now(UTC))
+        # The clock may be set, and the machine may sleep, while the scheduler waits.
+        look_again = IntervalTrigger(seconds=CHECK_EVERY_S)
+        self._scheduler.add_job(self._scheduler.wakeup, look_again)
+        self._say_next()
+        try:
+            self._scheduler.start()
+        finally:
+            self.stop()
+
+    def _missed(self) -> str:
+        """Return which time passed since the last run while no schedule was there to see it."""
+        runs = read_history(self.root)
+        if not runs or not self.trigger:
+            return ""
+        last = datetime.fromisoformat(runs[-1]["started"])
+        due = self.trigger.get_next_fire_time(last, last)
+        past = due is not None and due <= history.now()
+        return f"{due.isoformat(timespec='seconds')} was missed" if past else ""
+
+    def look(self) -> None:
+        """Start a run if a rule makes one due, unless one goes on or data still arrive."""
+        if is_locked(self.root / LOCK) or not self.watched:
+            return
+        try:
+            size = self.watched.size()
+            settled, self._seen = size == self._seen, size
+            runs, now = read_history(self.root), history.now()
+            why = next(filter(None, (rule.due(runs, now, size) for rule in self.rules)), "")
+        except BonafideError as error:
+            self.say(f"cannot look: {error.code}: {error.message}")
+            return
+        if why and settled:
+            self.start(why)
+
+    def start(self, why: str = CLOCK) -> None:
+        """Run the command once, wait for its end, and note it in the history.
+
+        Parameters
+        ----------
+        why : str
+            What made it due.
+        """
+        try:
+            with open_lock(self.root / LOCK) as lock:
+                self._run_alone(lock, why)
+        except OSError as error:
+            known = storage_error(error, self.root)
+            self.say(f"no run: {known.code}: {known.message}" if known else f"no run: {error}")
+        if not self._stopping.is_set():
+            self._say_next()
+
+    def _run_alone(self, lock: IO[bytes], why: str) -> None:
+        if not try_lock(lock):
+            self.say("waiting: another run is going on")
+            while not try_lock(lock):
+                if self._stopping.wait(WAIT_S):
+                    return
+        state = self._state()
+        entry: Entry = {"started": _stamp(), "why": why, **state}
+        if reason := self._unchanged(state):
+            self.say(f"no run: {reason}")
+            skipped = {"ended": _stamp(), "status": "skipped", "reason": reason}
+            history.note(self.root, entry | skipped)
+            return
+        with tempfile.TemporaryDirectory(prefix="bonafide-") as folder:
+            result, log = Path(folder) / "result.json", _log(self.root, entry["started"])
+            process = self._begin(lock, entry | {"log": str(log)}, result, log)
+            if process is None:
+                return
+            status = process.wait()
+            ended = {"started": entry["started"], "ended": _stamp(), **outcome(status, result, log)}
+        if self._stopping.is_set() and ended["status"] == "failed":
+            ended["status"] = "interrupted"
+        if state:
+            ended["over"] = self._over()
+        self.say(f"run ended: {ended['status']}" + f", {ended['reason']}" * bool(ended["reason"]))
+        history.note(self.root, ended)
+        self.tell(BLANK | entry | ended | {"log": str(log)})
+
+    def _begin(
+        self, lock: IO[bytes], entry: Entry, result: Path, log: Path
+    ) -> "subprocess.Popen[bytes] | None":
+        """Start the command, unless the schedule is being stopped."""
+        with self._starting, log.open("w") as file:
+            if self._stopping.is_set():
+                return None
+            history.note(self.root, entry)
+            self._process = subprocess.Popen(
+                self.command,
+                stdout=file,
+                stderr=file,
+                env=os.environ | {RESULT: str(result)},
+                start_new_session=True,  # Ctrl-C is this process's to handle
+                preexec_fn=partial(_prepare_run, os.getpid()),
+                pass_fds=[lock.fileno()],  # it holds the lock even if this process is killed
+            )
+            return self._process
+
+    def _state(self) -> Entry:
+        """Return what is there to learn from; nothing where the run will say what is amiss."""
+        if not self.watched:
+            return {}
+        try:
+            size = self.watched.size()
+            return {
+                "rows": size.rows,
+                "bytes": size.bytes,
+                "learnt_from": self.watched.learnt_from(),
+            }
+        except BonafideError:
+            return {}
+
+    def _over(self) -> str:
+        try:
+            return self.watched.over() if self.watched else ""
+        except BonafideError:
+            return ""
+
+    def _unchanged(self, state: Entry) -> str:
+        """Return why a run would do again what the last one did; empty if it would not."""
+        runs = [run for run in read_history(self.root) if run["status"] != "skipped"]
+        if not state or not runs or runs[-1]["status"] not in ("ok", "refused"):
+            return ""
+        last = runs[-1]
+        if last.get("learnt_from") != state["learnt_from"] or last.get("over") != self._over():
+            return ""
+        refused = ", which was refused" if last["status"] == "refused" else ""
+        return f"nothing changed since the run of {last['started']}{refused}"
+
+    def stop(self) -> None:
+        """End the run that is going on, as Ctrl-C does, and start no other."""
+        self._stopping.set()
+        with self._starting:
+            process = self._process
+        try:
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_S)
+        finally:  # a second signal does not wait
+            if process is not None:
+                process.kill()
+            if self._scheduler.running:
+                self._scheduler.shutdown()
+
+    def _say_next(self) -> None:
+        if self.trigger:
+            due = self.trigger.get_next_fire_time(None, history.now())
+            self.say(f"next run: {due.isoformat(timespec='seconds')}")
+
+
+def _stamp() -> str:
+    return history.now().isoformat(timespec="seconds")
+
+
+def _log(root: Path, started: str) -> Path:
+    path = root / "logs" / f"train-{started.replace(':', '')}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _prepare_run(schedule: int) -> None:
+    """Have a run hear Ctrl-C, which the shell's background ignores, and end with its schedule."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent(signal.SIGKILL)
+    if os.getppid() != schedule:  # it was killed just now
+        os._exit(1)
