@@ -1,9 +1,11 @@
 """Artifacts: what steps pass on, kept as plain files, with a hash, facts and pages to look at."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -164,8 +166,26 @@ def sha256_of(*parts: bytes | str) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a file's content.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is no regular file: a pipe might never end, or never begin.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

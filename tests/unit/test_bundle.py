@@ -136,6 +136,14 @@ def test_file_hash_is_sha256(tmp_path: Path) -> None:
     assert file_sha256(tmp_path / "f") == wanted
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_has_no_hash(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """At once: a pipe that nobody writes to would be waited for for ever."""
+    make(tmp_path / "other")
+    with pytest.raises(OSError, match="not a file"):
+        file_sha256(tmp_path / "other")
+
+
 def test_a_bundle_may_be_moved(tmp_path: Path) -> None:
     make(tmp_path / "b")
     (tmp_path / "b").rename(tmp_path / "Ünï ✓")
