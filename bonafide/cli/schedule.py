@@ -4,11 +4,15 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
 from bonafide.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bonafide.training.schedule.triggers import Rule
 
 
 @click.group()
@@ -87,16 +91,9 @@ def run(
     from bonafide.training.config import read_config
     from bonafide.training.schedule.notices import Notices
     from bonafide.training.schedule.runner import Schedule, train_command
-    from bonafide.training.schedule.triggers import Age, NewData, Rule, Watched, cron_trigger
+    from bonafide.training.schedule.triggers import Watched, cron_trigger
 
-    rules: list[Rule] = []
-    if new_rows or new_bytes:
-        rules.append(NewData(new_rows, new_bytes))
-    if max_age:
-        rules.append(Age(timedelta(days=max_age)))
-    if cron is None and not rules:
-        named = "--cron, --new-rows, --new-bytes or --max-age"
-        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
+    rules = _rules(cron, new_rows, new_bytes, max_age)
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     chosen = read_config(config or options.configs_folder() / "demo.yaml")  # for the same reason
@@ -114,6 +111,23 @@ def run(
         look_every_s=look_every,
         tell=notices.tell,
     ).run()
+
+
+def _rules(
+    cron: str | None, new_rows: int | None, new_bytes: int | None, max_age: float | None
+) -> "list[Rule]":
+    """Return what makes a run due beside the clock."""
+    from bonafide.training.schedule.triggers import Age, NewData
+
+    rules: list[Rule] = []
+    if new_rows or new_bytes:
+        rules.append(NewData(new_rows, new_bytes))
+    if max_age:
+        rules.append(Age(timedelta(days=max_age)))
+    if cron is None and not rules:
+        named = "--cron, --new-rows, --new-bytes or --max-age"
+        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
+    return rules
 
 
 @schedule.command()

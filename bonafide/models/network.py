@@ -49,9 +49,9 @@ class Network(BaseModel):
         from bonafide.models.networks import fit_network
 
         self.model_, self.history_ = fit_network(
-            *(self.name, self.recurrence, self.config),
-            *(examples, rows, self.fit_config, self.seed, progress),
-        )
+            self.name, self.recurrence, self.config, examples, rows, self.fit_config, self.seed,
+            progress,
+        )  # fmt: skip
         return self
 
     def score(self, inputs: Inputs) -> Scores:

@@ -112,7 +112,7 @@ def outcome(status: int, result: Path, log: Path) -> Entry:
     reason = "; ".join(told.get("reasons", [])) or ("" if word == "ok" else _last_words(log))
     if status < 0 and word == "failed":
         reason = f"ended by signal {-status}; {reason}".rstrip("; ")
-    kept = {name: told[name] for name in ("version", "eer") if name in told}
+    kept: Entry = {name: told[name] for name in ("version", "eer") if name in told}
     return {"status": word, "exit": status, "reason": reason, **kept}
 
 

@@ -173,6 +173,10 @@ class Watched:
     def size(self) -> Size:
         """Return the size of the corpora, by their manifests and the sizes of their files.
 
+        Returns
+        -------
+        Size
+
         Raises
         ------
         CorpusError
@@ -187,6 +191,11 @@ class Watched:
 
     def learnt_from(self) -> str:
         """Return a hash of what the corpora hold, of the settings, of code and packages.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
 
         Raises
         ------
