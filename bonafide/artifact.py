@@ -183,7 +183,7 @@ def file_sha256(path: Path) -> str:
     OSError
         If it cannot be read, or is no regular file: a pipe might never end, or never begin.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with open(path, "rb", opener=lambda name, how: os.open(name, how | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a file", str(path))
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -82,7 +82,7 @@ def run(
     verify: bool,
     keep: int,
 ) -> None:
-    """Train whenever the time comes, or new data do, until stopped.
+    """Train by the clock, by new data or by age, until stopped.
 
     Where nothing changed since the last run, none is started, and the history says so. Stopping it,
     however it is stopped, also stops the training that is going on.
@@ -133,7 +133,7 @@ def _rules(
 @schedule.command()
 @options.as_json
 def history(as_json: bool) -> None:
-    """List the runs that schedules started, and those that they did not and why."""
+    """List what schedules did: runs, and nights without one."""
     from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
     from bonafide.training.schedule.history import read_history

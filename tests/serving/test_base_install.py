@@ -130,6 +130,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "models verify": ["default", "--key", "{folder}/mine.pub"],
     "corpus inspect": ["{corpus}"],
     "corpus simulate": ["{folder}/simulated", "--clips", "48", "--speakers", "6"],
+    "schedule emit": ["--target", "cron", "--cron", "0 3 * * *", "--corpus", "{corpus}"],
     "schedule run": ["--cron", "0 3 * * *", "--corpus", "{corpus}"],
 }
 

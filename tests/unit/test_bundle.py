@@ -140,7 +140,7 @@ def test_file_hash_is_sha256(tmp_path: Path) -> None:
 def test_what_is_no_file_has_no_hash(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """At once: a pipe that nobody writes to would be waited for for ever."""
     make(tmp_path / "other")
-    with pytest.raises(OSError, match="not a file"):
+    with pytest.raises(OSError, match=r"not a file|Is a directory"):
         file_sha256(tmp_path / "other")
 
 

@@ -80,7 +80,14 @@ class TestHelp:
             *("models promote", "models rollback", "models hold", "models release"),
             *("models diff", "models pull", "models push", "models encoder"),
             *("models sign", "models verify", "models sbom", "models card"),
-            *("schedule", "schedule run", "schedule history", "dashboard", "prune"),
+            *(
+                "schedule",
+                "schedule run",
+                "schedule history",
+                "schedule emit",
+                "dashboard",
+                "prune",
+            ),
         }
 
     @pytest.mark.parametrize("words", EVERY, ids=" ".join)
@@ -204,7 +211,7 @@ class TestExitCodes:
             ("serve --port http", "'http' is not a valid integer."),
             ("models list extra", "Got unexpected extra argument (extra)"),
             ("models lineage --corpus=", "it is empty; must name a file or a folder"),
-            ("schedule run", "Missing option '--cron'."),
+            ("schedule emit", "Missing option '--target'."),
             ("keys add gone/keys.json ana", "gone/keys.json: there is no folder gone"),
         ],
     )
@@ -256,6 +263,7 @@ class TestExitCodes:
             ("score x.wav --bundle gone", r"\w+: gone"),
             ("keys add keys.json ana --rate 0", "bad_keys: .*above 0"),
             ("schedule run --cron @daily", "bad_cron: cron '@daily' in time zone local"),
+            ("schedule run --corpus x", "no_trigger: nothing says when to train; must be given"),
         ],
     )
     def test_an_error_is_told_in_one_line(
@@ -322,7 +330,7 @@ class TestMissingExtras:
             ("models reproduce", "train"),
             ("models encoder x.onnx", "train"),
             ("schedule run --cron @daily", "train"),
-            ("schedule history", "train"),
+            ("schedule emit --target cron --cron 0_3_*_*_* --corpus x", "train"),
             ("evaluate --corpus x --report x.html", "train"),
             ("bench", "train"),
             ("app", "app"),
@@ -464,7 +472,8 @@ class TestCommands:
         row = invoke("schedule", "history").splitlines()[-1]
         assert row.split() == [entry["started"], "-", "interrupted", entry["log"]]
         (run,) = json.loads(invoke("schedule", "history", "--json"))
-        assert run == {**entry, "ended": "-", "status": "interrupted"}
+        blank = {"why": "", "version": "", "eer": None, "reason": ""}
+        assert run == {**entry, "ended": "-", "status": "interrupted", **blank}
 
     def test_keys_add(self, tmp_path: Path) -> None:
         path = tmp_path / "keys.json"
