@@ -110,22 +110,28 @@ def _sweep(folder: Path, store: str) -> None:
 
 
 def _close(files: set[str], why: str) -> None:
-    """Close the records of all runs that are in progress and name one of these files."""
-    found = Client().list_pipeline_runs(in_progress=True, hydrate=True, size=10_000)
-    for run in found.items:
+    """Close the records of all runs that name one of these files, and are open in whole or in part.
+
+    Those of a run that is closed may be open where closing them was cut short.
+    """
+    newest = Client().list_pipeline_runs(sort_by="desc:created", hydrate=True, size=50)
+    in_progress = Client().list_pipeline_runs(in_progress=True, hydrate=True, size=10_000)
+    found = {run.id: run for run in (*newest.items, *in_progress.items)}
+    for run in found.values():
         if run.config.extra.get(KEY) in files:
             _close_run(Client().get_pipeline_run(run.id), why)
 
 
 def _close_run(run: PipelineRunResponse, why: str) -> None:
-    """Say of a run and of its open steps that they failed; remove their drafts."""
+    """Say of a run that it failed, and of its open steps that they stopped; remove their drafts."""
+    if not run.status.is_finished:  # first: a static pipeline's status would follow from its steps'
+        publish_pipeline_run_status_update(run.id, ExecutionStatus.FAILED, status_reason=why)
     store = Client().active_stack.artifact_store.path
     for step in run.steps.values():
         if step.status.is_finished:
             continue
-        # Not stopped: of a static pipeline ZenML would take that for the run's own, final status.
-        publish_step_run_status_update(step.id, ExecutionStatus.FAILED, end_time=utc_now())
+        # Not failed: ZenML would wait for its retry.
+        publish_step_run_status_update(step.id, ExecutionStatus.STOPPED, end_time=utc_now())
         names = map(sanitize_uri_path_component, step.config.outputs)
         drafts = [os.path.join(store, step.name, each, str(step.id)) for each in names]  # noqa: PTH118  # a URL, maybe
         remove_artifact_dirs(drafts)
-    publish_pipeline_run_status_update(run.id, ExecutionStatus.FAILED, status_reason=why)
