@@ -125,7 +125,7 @@ def test_a_key_that_has_expired_is_told(guarded: Server, home: Path) -> None:
 
 def test_a_greedy_key_leaves_a_modest_one_its_rate(bundle_home: Path, tmp_path: Path) -> None:
     home, path = private_home(bundle_home, tmp_path / "home"), tmp_path / "keys.json"
-    greedy, modest = add_key(path, "greedy", 1e6), add_key(path, "modest", 120)
+    greedy, modest = add_key(path, "greedy", 1e6), add_key(path, "modest", 1200)
     codes: dict[str, list[int]] = {greedy: [], modest: []}
     done = threading.Event()
 

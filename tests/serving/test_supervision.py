@@ -80,9 +80,14 @@ def wait_healed(service: Server) -> None:
     assert "Traceback" not in service.log
 
 
+def is_not_ready(service: Server, why: str) -> bool:
+    status, said = readiness(service)
+    return status == 503 and why in said
+
+
 def wait_not_ready(service: Server, why: str) -> None:
     """Wait until /readyz says why; requests are refused at once, and the worker lives."""
-    wait_for(lambda: readiness(service)[0] == 503 and why in readiness(service)[1], why)
+    wait_for(lambda: is_not_ready(service, why), why, limit_s=LIMIT_S)
     start = time.monotonic()
     answer = service.detect(SOUND)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
@@ -90,8 +95,8 @@ def wait_not_ready(service: Server, why: str) -> None:
     assert service.get("/livez").status_code == 200
 
 
-def room_for_two(process: psutil.Process) -> int:
-    """Return the limit that leaves two descriptors beside those that stay open.
+def room_for_one(process: psutil.Process) -> int:
+    """Return the limit that leaves one descriptor beside those that stay open.
 
     What a start or a look at the home has open for a moment counts as free.
     """
@@ -101,7 +106,7 @@ def room_for_two(process: psutil.Process) -> int:
         time.sleep(0.05)
     stay = set.intersection(*used)
     free = (number for number in itertools.count() if number not in stay)
-    return next(itertools.islice(free, 2, None))
+    return next(itertools.islice(free, 1, None))
 
 
 @contextlib.contextmanager
@@ -121,7 +126,7 @@ def lowered(process: psutil.Process, limit: int, value: int) -> Iterator[None]:
 def test_a_shortage_of_descriptors_passes(lone: Server) -> None:
     wait_healed(lone)  # what its start had open is closed
     ((worker,), (scorer,)) = lone.workers(), lone.scorers()
-    limit = room_for_two(worker)  # for a connection and a look, not for a process
+    limit = room_for_one(worker)  # for a connection; a process needs two to start
     with lowered(worker, psutil.RLIMIT_NOFILE, limit):
         scorer.kill()
         wait_not_ready(lone, "Too many open files")
