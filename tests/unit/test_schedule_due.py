@@ -234,9 +234,12 @@ class TestLooking:
             runs = read_history(tmp_path)
             return len(runs) == 1 + expected and runs[-1]["ended"] != "-"
 
+        def stopped() -> bool:
+            daily.stop()  # again, where it has not begun
+            return not thread.is_alive()
+
         wait_for(settled, "the run that makes up for it")
-        daily.stop()
-        thread.join(30)
+        wait_for(stopped, "its end")
         made_up = [run["why"] for run in read_history(tmp_path)[1:]]
         assert made_up == ["2026-03-01T03:00:00+00:00 was missed"] * expected
 
