@@ -7,16 +7,8 @@ from bonafide.errors import ConfigError, missing_extra
 # Import names of the packages that pyproject.toml lists; a test compares the two.
 EXTRAS = {
     "train": (
-        *(
-            "apprise",
-            "apscheduler",
-            "keras",
-            "librosa",
-            "matplotlib",
-            "onnx",
-            "onnxmltools",
-            "optuna",
-        ),
+        *("apprise", "apscheduler", "keras", "librosa", "matplotlib"),
+        *("onnx", "onnxmltools", "optuna"),
         *("pyarrow", "scipy", "skl2onnx", "sklearn", "tensorflow", "tf2onnx", "xgboost"),
         *("sqlalchemy", "yaml", "zenml"),
     ),

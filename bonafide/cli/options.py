@@ -3,12 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import bonafide
 from bonafide.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from bonafide.training.config import Config
 
 SOME_FAILED = 1
 PRODUCTION = (
@@ -56,6 +59,13 @@ def configs_folder() -> Path:
     package = Path(bonafide.__file__).resolve().parent
     packaged = package / "configs"
     return packaged if packaged.is_dir() else package.parent / "configs"
+
+
+def configuration(path: Path | None) -> "Config":
+    """Return the configuration in a file; that of the demo without one."""
+    from bonafide.training.config import read_config
+
+    return read_config(path or configs_folder() / "demo.yaml")
 
 
 class ConfigFile(click.Path):

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from bonafide.training.schedule.triggers import Rule
 
 
+keep_option = click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=30,
+    metavar="N",
+    help="runs to keep; older ones are pruned after each",
+)
+
+
 @click.group()
 def schedule() -> None:
     """Retrain on a schedule."""
@@ -62,13 +71,7 @@ def schedule() -> None:
 @options.config
 @options.corpora
 @options.verify
-@click.option(
-    "--keep",
-    type=click.IntRange(1),
-    default=30,
-    metavar="N",
-    help="runs to keep; older ones are pruned after each",
-)
+@keep_option
 def run(
     cron: str | None,
     timezone: str | None,
@@ -88,7 +91,6 @@ def run(
     however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
-    from bonafide.training.config import read_config
     from bonafide.training.schedule.notices import Notices
     from bonafide.training.schedule.runner import Schedule, train_command
     from bonafide.training.schedule.triggers import Watched, cron_trigger
@@ -96,7 +98,7 @@ def run(
     rules = _rules(cron, new_rows, new_bytes, max_age)
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
-    chosen = read_config(config or options.configs_folder() / "demo.yaml")  # for the same reason
+    chosen = options.configuration(config)  # for the same reason
     notices = Notices(notify, click.echo)
     for stopping in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
@@ -134,21 +136,15 @@ def _rules(
 @options.as_json
 def history(as_json: bool) -> None:
     """List what schedules did: runs, and nights without one."""
-    from bonafide.cli.terminal import show_json, show_table
+    from bonafide.cli.terminal import show_records
     from bonafide.home import home
     from bonafide.training.schedule.history import read_history
 
     runs = read_history(home())
-    if as_json:
-        show_json(runs)
-        return
+    if not as_json:
+        runs = [run | {"eer": f"{run['eer']['value']:.1%}" if run["eer"] else ""} for run in runs]
     shown = ("started", "ended", "status", "version", "eer", "why", "reason", "log")
-    percent = [f"{run['eer']['value']:.1%}" if run["eer"] else "" for run in runs]
-    rows = [
-        [str((run | {"eer": eer})[name]) for name in shown]
-        for run, eer in zip(runs, percent, strict=True)
-    ]
-    show_table(shown, rows, justify="left")
+    show_records(runs, shown, as_json)
 
 
 @schedule.command()
@@ -166,7 +162,7 @@ def history(as_json: bool) -> None:
 @options.config
 @options.corpora
 @options.verify
-@click.option("--keep", type=click.IntRange(1), default=30, metavar="N", help="runs to keep")
+@keep_option
 def emit(
     target: str,
     cron: str,
@@ -179,16 +175,15 @@ def emit(
 ) -> None:
     """Print what another scheduler needs to train by the clock."""
     from bonafide.home import home
-    from bonafide.training.config import read_config
     from bonafide.training.schedule.runner import train_command
     from bonafide.training.schedule.targets import TARGETS, Job
     from bonafide.training.schedule.triggers import cron_trigger
 
     cron_trigger(cron, timezone)
     options.require_corpora("schedule emit", corpora)
-    settings = read_config(config or options.configs_folder() / "demo.yaml").model_dump(mode="json")
-    _, *words = train_command(config, corpora, verify, keep)
+    settings = options.configuration(config).model_dump(mode="json")
+    _, _, _, *words = train_command(config, corpora, verify, keep)  # python -m bonafide.cli
     program = Path(sys.executable).with_name("bonafide")
     named = [str(Path(path).resolve()) for path in corpora]
-    job = Job(cron, timezone, [str(program), *words[2:]], home().resolve(), settings, named, image)
+    job = Job(cron, timezone, [str(program), *words], home().resolve(), settings, named, image)
     click.echo(TARGETS[target](job), nl=False)

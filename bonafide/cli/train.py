@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,15 +9,6 @@ from bonafide.cli import options
 from bonafide.cli.extras import require
 from bonafide.cli.orchestrator import prepare_zenml
 from bonafide.errors import ConfigError
-
-if TYPE_CHECKING:
-    from bonafide.training.config import Config
-
-
-def _configuration(path: Path | None) -> "Config":
-    from bonafide.training.config import read_config
-
-    return read_config(path or options.configs_folder() / "demo.yaml")
 
 
 @click.command()
@@ -68,7 +58,7 @@ def train(
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        chosen = _configuration(config)
+        chosen = options.configuration(config)
         from pipelines.run import run_training
 
         trained = run_training(
@@ -114,7 +104,7 @@ def tune(
     require("zenml", "optuna")
     if trials < 1:
         raise ConfigError("bad_trials", f"--trials {trials}: must be at least 1")
-    chosen = _configuration(config)
+    chosen = options.configuration(config)
     chosen.model(model)  # a mistake shows before anything is loaded
     options.require_corpora("tune", corpora)
     prepare_zenml()

@@ -190,7 +190,8 @@ class Schedule:
             return
         with tempfile.TemporaryDirectory(prefix="bonafide-") as folder:
             result, log = Path(folder) / "result.json", _log(self.root, entry["started"])
-            process = self._begin(lock, entry | {"log": str(log)}, result, log)
+            entry["log"] = str(log)
+            process = self._begin(lock, entry, result, log)
             if process is None:
                 return
             status = process.wait()
@@ -201,7 +202,7 @@ class Schedule:
             ended["over"] = self._over()
         self.say(f"run ended: {ended['status']}" + f", {ended['reason']}" * bool(ended["reason"]))
         history.note(self.root, ended)
-        self.tell(BLANK | entry | ended | {"log": str(log)})
+        self.tell(BLANK | entry | ended)
 
     def _begin(
         self, lock: IO[bytes], entry: Entry, result: Path, log: Path
