@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from bonafide.cli.keys import keys as keys_group
+from bonafide.cli.root import cli
 from bonafide.cli.serve import serve
 from bonafide.process.service import START_S, STOP_S
 from serving.settings import PREFIX, Settings
@@ -68,7 +69,8 @@ def test_the_command_is_one_and_the_images_own() -> None:
     assert SERVICE["command"] == json.loads(words)
     name, *options = SERVICE["command"]
     assert name == "serve"
-    given = serve.make_context("serve", options).params
+    parent = cli.make_context("bonafide", [name])  # a command keeps the first help option it made
+    given = serve.make_context(name, options, parent=parent).params
     assert given["host"] == "0.0.0.0" and given["keys"] == "/keys/keys.json"
     (entry,) = re.findall(r"^ENTRYPOINT (\[.*\])$", DOCKERFILE, re.MULTILINE)
     assert SERVICES["keys"]["entrypoint"] == [*json.loads(entry), "keys"]
