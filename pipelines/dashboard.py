@@ -1,6 +1,7 @@
 """ZenML's own page of the runs in the active store, on this machine alone."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pipelines.store import prepare_store
 
 
 def run_dashboard(port: int | None, opened: Callable[[str], None]) -> None:
-    """Serve the dashboard until it ends or is interrupted.
+    """Serve the dashboard until it ends, is interrupted, or SIGTERM ends this process.
 
     It asks for no account, so it answers this machine alone, and no page but its own.
 
@@ -37,6 +38,7 @@ def run_dashboard(port: int | None, opened: Callable[[str], None]) -> None:
     BonafideError
         ``ended`` if it ends by itself.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is running is ended
     prepare_store()
     store = Client().zen_store
     if not store.url.startswith("sqlite:"):

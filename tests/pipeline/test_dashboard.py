@@ -21,9 +21,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("dashboard") / "home")
 
 
-@pytest.fixture(scope="module")
-def dashboard(home: Home) -> "Iterator[tuple[subprocess.Popen[str], int]]":
-    home.folder.mkdir()
+@contextlib.contextmanager
+def started(home: Home) -> "Iterator[tuple[subprocess.Popen[str], int]]":
     with subprocess.Popen(
         home.command("dashboard", "--no-browser"),
         env=home.environment | {"TMPDIR": str(home.folder)},
@@ -36,6 +35,13 @@ def dashboard(home: Home) -> "Iterator[tuple[subprocess.Popen[str], int]]":
         assert said, line
         yield process, int(urlsplit(said[1]).port or 0)
         process.kill()
+
+
+@pytest.fixture(scope="module")
+def dashboard(home: Home) -> "Iterator[tuple[subprocess.Popen[str], int]]":
+    home.folder.mkdir()
+    with started(home) as running:
+        yield running
 
 
 def ask(port: int, path: str, **headers: str) -> tuple[int, bytes]:
@@ -82,8 +88,18 @@ def test_ctrl_c_ends_it_and_leaves_nothing(
     process, port = dashboard
     listening = Path("/proc/net/tcp").read_text()
     assert f"0100007F:{port:04X}" in listening and f"00000000:{port:04X}" not in listening
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    end(process, signal.SIGINT, home)
     assert process.stdout and process.stdout.read() == "bonafide: dashboard: ended\n"
+
+
+def test_so_does_a_manager_of_services(home: Home) -> None:
+    with started(home) as (process, _):
+        end(process, signal.SIGTERM, home)
+
+
+def end(process: "subprocess.Popen[str]", sent: signal.Signals, home: Home) -> None:
+    """Send a signal, and check that nothing is left."""
+    process.send_signal(sent)
+    assert process.wait(timeout=60) == 0
     wait_for(lambda: not home.processes(), "nothing of it is left")
     assert not list(home.folder.glob("tmp*"))
