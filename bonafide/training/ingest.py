@@ -160,6 +160,12 @@ def examine(path: Path) -> Examined:
     Examined
         With the reason not to use it, which is not raised.
     """
+    found = _examined(path)
+    failed_for_a_moment = found.error and found.error.code == "unreadable" and found.file_sha256
+    return _examined(path) if failed_for_a_moment else found
+
+
+def _examined(path: Path) -> Examined:
     try:
         size = require_file(path)
         stream = AudioStream(path, LIMITS)

@@ -1,5 +1,6 @@
 """What ingestion remembers of files: a night with one new file decodes one file."""
 
+import errno
 import sqlite3
 import threading
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bonafide.artifact import file_sha256
+from bonafide.audio import AudioStream
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.dependencies import files_behind
 from bonafide.errors import AudioError, StorageError
@@ -175,6 +177,24 @@ def test_what_may_pass_is_not_remembered(code: str, memory: Memory) -> None:
     memory.keep([("a.wav", Examined("1" * 64, error=AudioError("silent", "a.wav: silent")))])
     found = memory.recall({"b.wav": "1" * 64})["b.wav"].error
     assert found is not None and (found.code, found.message) == ("silent", "b.wav: silent")
+
+
+@pytest.mark.parametrize(("failures", "code"), [(0, None), (1, None), (2, "unreadable")])
+def test_a_disk_that_fails_for_a_moment_is_asked_again(
+    failures: int, code: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(path := tmp_path / "a.wav", noise(1))
+    opened, left = AudioStream._open, [OSError(errno.EIO, "Input/output error")] * failures
+
+    def failing(stream: AudioStream) -> Any:
+        if left:
+            raise left.pop()
+        return opened(stream)
+
+    monkeypatch.setattr(AudioStream, "_open", failing)
+    found = examine(path)
+    assert (found.error and found.error.code) == code and not left
+    assert found.file_sha256 == file_sha256(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + 99 * b"x"])
