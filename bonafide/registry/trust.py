@@ -5,6 +5,7 @@ those of lineage among them; it lies beside it and counts into no hash. Where ke
 what one of them signed is loaded, but for what ships with the package, like its code.
 """
 
+import json
 import os
 from base64 import b64decode
 from collections.abc import Callable, Sequence
@@ -148,11 +149,14 @@ def require_signed(bundle: Bundle, keys: "Sequence[PublicKey]") -> str:
     try:
         signature = Signature.from_bytes(content)
         signer = next(k for k in keys if _key_id(k.to_base64()) == _key_id(content.splitlines()[1]))
-        signer.verify((bundle.folder / MANIFEST).read_bytes(), signature)
+        manifest = (bundle.folder / MANIFEST).read_bytes()
+        signer.verify(manifest, signature)
     except StopIteration:
         raise BundleError("wrong_key", f"{path}: not by {_named(keys)}") from None
     except (Error, ValueError, IndexError) as error:
         raise BundleError("altered", f"{path}: does not hold of {MANIFEST}: {error}") from error
+    if {**bundle.manifest, **json.loads(manifest)} != bundle.manifest:
+        raise BundleError("altered", f"{bundle.folder / MANIFEST}: changed while it was read")
     return signature.trusted_comment
 
 

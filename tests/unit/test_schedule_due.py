@@ -24,6 +24,7 @@ from bonafide.training.schedule import history
 from bonafide.training.schedule.history import BLANK, note, outcome, read_history
 from bonafide.training.schedule.notices import Notices
 from bonafide.training.schedule.runner import RESULT, Schedule
+from bonafide.training.schedule.targets import Job, zenml
 from bonafide.training.schedule.triggers import Age, NewData, Size, Watched, cron_trigger
 from tests.helpers.lineages import files_of, keep_with_lineage
 from tests.helpers.servers import wait_for
@@ -378,6 +379,11 @@ class TestEmit:
         run = PipelineRunConfiguration.model_validate(yaml.safe_load(self.emit(corpus, "zenml")))
         assert run.schedule and run.schedule.cron_expression == "5 3 * * 1"
         assert run.parameters["corpora"] == [str(corpus)]
+
+    def test_zenml_knows_no_time_zones(self, corpus: Path) -> None:
+        with pytest.raises(ConfigError, match=r"--timezone Asia/Tokyo: .* must be UTC") as caught:
+            zenml(Job("5 3 * * 1", "Asia/Tokyo", [], corpus, {}, [], ""))
+        assert caught.value.code == "bad_timezone"
 
 
 def test_nothing_that_says_when(corpus: Path) -> None:

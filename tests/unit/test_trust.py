@@ -4,6 +4,7 @@ import json
 import shutil
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from uuid import uuid4
@@ -101,9 +102,10 @@ def test_what_the_program_minisign_signed(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"by": "minisign 0.11"}\n')
     (tmp_path / SIGNATURE).write_text("\n".join(BY_MINISIGN) + "\n")
     key = public_key("RWRk+PrYwWfdsZw5XdaCU4IhgUqILtZfnY2W+8qtkCpQ33HSWuQKrVsC")
-    assert require_signed(Bundle(tmp_path, {}), [key]) == "signed by the program"
+    bundle = Bundle(tmp_path, {"by": "minisign 0.11"})
+    assert require_signed(bundle, [key]) == "signed by the program"
     (tmp_path / MANIFEST).write_text('{"by": "nobody"}\n')
-    assert code(lambda: require_signed(Bundle(tmp_path, {}), [key])) == "altered"
+    assert code(lambda: require_signed(bundle, [key])) == "altered"
 
 
 def test_a_signature_is_what_minisign_documents(bundle: Bundle, tmp_path: Path) -> None:
@@ -177,6 +179,12 @@ class TestWhereKeysAreTrusted:
         there = registry.copy_to(unpromoted, registry.read("fast:1"))
         assert code(lambda: unpromoted.promote(there, override="a test")) == wanted
         assert main(["score", str(kept.folder), "--bundle", "fast:1"]) == 2
+
+    def test_what_was_read_is_what_was_signed(self, signed: tuple[Bundle, Path]) -> None:
+        kept, _ = signed
+        require_trusted(kept)
+        swapped = replace(kept, manifest={**kept.manifest, "prior_spoof": 0.1})
+        assert code(lambda: require_trusted(swapped)) == "altered"
 
     def test_a_run_keeps_what_passes_and_says_that_it_is_not_signed(
         self, signed: tuple[Bundle, Path], root: Path

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from bonafide.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Job:
@@ -95,7 +97,10 @@ def kubernetes(job: Job) -> str:
 
 
 def zenml(job: Job) -> str:
-    """Return a run's YAML with a schedule, for stacks whose orchestrator takes one."""
+    """Return a run's YAML with a schedule, for stacks whose orchestrator takes one; UTC alone."""
+    if job.timezone != "UTC":
+        seen = f"--timezone {job.timezone}: a schedule of ZenML's is in UTC; must be UTC"
+        raise ConfigError("bad_timezone", seen)
     run = {
         "parameters": {"config": job.settings, "corpora": list(job.corpora)},
         "schedule": {"name": "bonafide", "cron_expression": job.cron, "catchup": False},
