@@ -5,20 +5,26 @@ import contextlib
 import json
 import logging
 import time
+from asyncio import FIRST_COMPLETED
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bonafide.audio import Limits
 from bonafide.bundle import MANIFEST, Bundle
-from bonafide.errors import BonafideError, BundleError
+from bonafide.errors import BonafideError, BundleError, RegistryError
 from bonafide.home import SHIPPED
 from bonafide.process.confine import end, start_confined
 from bonafide.registry import registry_of
 from bonafide.registry.trust import load_bundle
 from serving.settings import Settings
 
+Answer = TypeVar("Answer")
+
 log = logging.getLogger("bonafide.serve")
 START_S = 60.0
+ANSWER_S = 10.0  # that a registry may take to answer before what is served goes on without it
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 GOOD, MOST_GOOD = "good", 4  # in the run folder: the bundles that scorers started with last
@@ -83,6 +89,7 @@ class Keeper:
         self.stale = ""  # why what is in production is not what is served
         self._scorer: asyncio.subprocess.Process | None = None
         self._end: asyncio.Task[int] | None = None
+        self._question: asyncio.Task[Any] | None = None  # that the registry was asked last
         self._started = 0.0
         self._served, self._refused = "never", "never"  # stamps
         self._retry_at = self._pause_s = 0.0
@@ -120,14 +127,25 @@ class Keeper:
         """Serve what was promoted; if that fails, what is served stays, and it is tried again."""
         stamp = "unreadable"
         try:
-            stamp = await asyncio.to_thread(self._stamp)
+            stamp = await self._asked(self._stamp)
             if stamp == self._served:
                 self.stale = ""
             elif stamp != self._refused or time.monotonic() >= self._retry_at:
-                await self._start(await asyncio.to_thread(self._promoted))
+                await self._start(await self._asked(self._promoted))
                 self._served, self._refused, self.stale = stamp, "never", ""
         except (BonafideError, OSError) as error:
             self._refuse(stamp, str(error))
+
+    async def _asked(self, question: Callable[[], Answer]) -> Answer:
+        """Ask the registry; one that hangs is not waited for when the scorer ends, or for long."""
+        if self._question is None or self._question.done():
+            asked = self._question = asyncio.create_task(asyncio.to_thread(question))
+            asked.add_done_callback(lambda task: task.cancelled() or task.exception())
+            ends = {self._end} if self._end is not None and not self._end.done() else set()
+            await asyncio.wait({asked, *ends}, timeout=ANSWER_S, return_when=FIRST_COMPLETED)
+            if asked.done():
+                return asked.result()
+        raise RegistryError("unreachable", f"{self._registry.url}: does not answer")
 
     def _stamp(self) -> str:
         """Return text that changes when another bundle is to be served."""

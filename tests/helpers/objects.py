@@ -91,18 +91,26 @@ def _takes(port: int) -> bool:
 
 
 class Line:
-    """A line to a server on this machine that can be cut, and mended."""
+    """A line to a server on this machine that can hang, or be cut, and mended."""
 
     def __init__(self, to: int) -> None:
         self._to, self._ends = to, list[socket.socket]()
+        self._flows = threading.Event()
         self._listening: socket.socket | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
 
     def mend(self) -> None:
         """Take connections, and pass on what they send and are sent."""
+        self._flows.set()
+        if self._listening is not None and self._listening.fileno() >= 0:
+            return
         self._listening = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._take, args=(self._listening,), daemon=True).start()
+
+    def hang(self) -> None:
+        """Take connections, and pass nothing on."""
+        self._flows.clear()
 
     def cut(self) -> None:
         """End every connection, and refuse others."""
@@ -122,9 +130,9 @@ class Line:
                 for one, other in (ends, ends[::-1]):
                     threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
 
-    @staticmethod
-    def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while content := one.recv(65536):
+                self._flows.wait()
                 other.sendall(content)
             other.shutdown(socket.SHUT_WR)

@@ -73,5 +73,10 @@ def test_promotions_are_followed_and_a_store_that_is_gone_is_done_without(
             finally:
                 stop.set()
             asking.result()
-        assert set(seen) == {200}, seen
-        line.cut()
+            assert set(seen) == {200}, seen
+            line.hang()
+            (scorer,) = running.scorers()
+            scorer.kill()
+            wait_for(lambda: verdict() == "bonafide", "another scorer, without the store")
+            wait_for(lambda: running.metric("bonafide_stale") == 1, "it says so", limit_s=60)
+            line.cut()
