@@ -18,6 +18,7 @@ from bonafide.registry import find_bundle
 from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
+from serving.http.recorder import Recorder
 from serving.settings import Settings, is_loopback
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
 from serving.workers.keeper import start_scorer
@@ -69,6 +70,8 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         check_port(*settings.metrics_address, named)
     if settings.audit:
         Audit(Path(settings.audit))
+    if settings.record:
+        Recorder(Path(settings.record))
     return find_bundle(home(), settings.bundle or None)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from bonafide.errors import ConfigError
 
 PREFIX = "BONAFIDE_"
-FILES = ("keys", "audit")  # settings that name a file
+FILES = ("keys", "audit", "record")  # settings that name a file
 MAY_BE_ZERO = ("workers", "queue", "watch_s")
 FOLDER_WATCH_S, STORE_WATCH_S = 0.2, 5.0
 
@@ -32,6 +32,9 @@ class Settings:
         File of API keys (`serving.http.keys`); empty for a service without keys.
     audit : str
         File that gets a line for each call of the API (`serving.http.audit`); empty for none.
+    record : str
+        SQLite file that gets a row for each answer (`bonafide.monitoring.record`), without audio;
+        empty for none.
     metrics : str
         ``HOST:PORT`` where metrics are served without a key, and no longer at ``/metrics`` beside
         the API; empty to serve them there.
@@ -75,6 +78,7 @@ class Settings:
     bundle: str = ""
     keys: str = ""
     audit: str = ""
+    record: str = ""
     metrics: str = ""
     anonymous: bool = False
     workers: int = 0

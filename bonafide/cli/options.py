@@ -141,3 +141,11 @@ corpus_format = click.option(
 verify = click.option(
     "--verify", is_flag=True, help="read every file again, though its size and times are the same"
 )
+record_option = click.option(
+    "--record",
+    "record_file",
+    type=PATH,
+    envvar="BONAFIDE_RECORD",
+    metavar="FILE",
+    help="what the service writes (BONAFIDE_RECORD); default: record.sqlite in the home folder",
+)

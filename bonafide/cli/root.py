@@ -31,6 +31,8 @@ COMMANDS = {
     "corpus": "bonafide.cli.corpus",
     "models": "bonafide.cli.models",
     "schedule": "bonafide.cli.schedule",
+    "monitor": "bonafide.cli.monitor",
+    "feedback": "bonafide.cli.monitor",
     "prune": "bonafide.cli.prune",
     "dashboard": "bonafide.cli.dashboard",
 }

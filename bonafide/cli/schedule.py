@@ -53,6 +53,10 @@ def schedule() -> None:
     help="train once the last run that came to an end is so old",
 )
 @click.option(
+    "--drift", is_flag=True, help="train once what a bundle answers drifts; see bonafide monitor"
+)
+@options.record_option
+@click.option(
     "--look-every",
     type=click.FloatRange(0.1),
     default=300.0,
@@ -78,6 +82,8 @@ def run(
     new_rows: int | None,
     new_bytes: int | None,
     max_age: float | None,
+    drift: bool,
+    record_file: Path | None,
     look_every: float,
     notify: tuple[str, ...],
     config: Path | None,
@@ -85,17 +91,24 @@ def run(
     verify: bool,
     keep: int,
 ) -> None:
-    """Train by the clock, by new data or by age, until stopped.
+    """Train by the clock, by new data, by age or where answers drift, until stopped.
 
     Where nothing changed since the last run, none is started, and the history says so. Stopping it,
     however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
+    from bonafide.monitoring.record import RECORD
+    from bonafide.training.schedule.drift import Drift
     from bonafide.training.schedule.notices import Notices
     from bonafide.training.schedule.runner import Schedule, train_command
     from bonafide.training.schedule.triggers import Watched, cron_trigger
 
-    rules = _rules(cron, new_rows, new_bytes, max_age)
+    rules = _rules(new_rows, new_bytes, max_age)
+    if drift:
+        rules.append(Drift(record_file or home() / RECORD, home()))
+    if cron is None and not rules:
+        named = "--cron, --new-rows, --new-bytes, --max-age or --drift"
+        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     chosen = options.configuration(config)  # for the same reason
@@ -115,10 +128,8 @@ def run(
     ).run()
 
 
-def _rules(
-    cron: str | None, new_rows: int | None, new_bytes: int | None, max_age: float | None
-) -> "list[Rule]":
-    """Return what makes a run due beside the clock."""
+def _rules(new_rows: int | None, new_bytes: int | None, max_age: float | None) -> "list[Rule]":
+    """Return what of the corpora makes a run due."""
     from bonafide.training.schedule.triggers import Age, NewData
 
     rules: list[Rule] = []
@@ -126,9 +137,6 @@ def _rules(
         rules.append(NewData(new_rows, new_bytes))
     if max_age:
         rules.append(Age(timedelta(days=max_age)))
-    if cron is None and not rules:
-        named = "--cron, --new-rows, --new-bytes or --max-age"
-        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
     return rules
 
 

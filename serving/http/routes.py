@@ -29,6 +29,7 @@ from serving.http.headers import label_log
 from serving.http.metrics import Metrics, serve_metrics
 from serving.http.openapi import HEALTH, document
 from serving.http.page import PAGE
+from serving.http.recorder import Recorder
 from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
 from serving.workers.counters import Counters
@@ -98,6 +99,8 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     timings = {"receive": received_s, **notes["timings"]}
     call.verdict = notes["verdict"]
     state.metrics.scored(name, call.verdict, timings)
+    if state.recorder:
+        state.recorder.add(call.request_id, reply.body)
     return Response(reply.body, media_type="application/json")
 
 
@@ -198,6 +201,11 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             opened.callback(gate.close)
             following = asyncio.create_task(supervise("following the keys", partial(_follow, gate)))
             opened.callback(following.cancel)
+        app.state.recorder = Recorder(Path(settings.record)) if settings.record else None
+        if recorder := app.state.recorder:
+            opened.callback(recorder.close)
+            keeping = asyncio.create_task(supervise("the record", recorder.keep))
+            opened.callback(keeping.cancel)
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))
         await app.state.scoring.start()

@@ -1,0 +1,240 @@
+"""Whether what is answered lately differs from what was: tests with a controlled rate of alarms.
+
+Answers are cut into windows of one size. Each is held against a reference, statistic by statistic:
+scores and lengths by the test of Kolmogorov and Smirnov, channels and verdicts by the chi-squared
+test, what the base models say by the energy distance (Szekely and Rizzo, 2004). The p-values are
+corrected for their number (Holm, 1979), so that a window without drift alarms with a probability of
+at most ``false_alarm``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.errors import BonafideError
+from bonafide.monitoring.record import REFERENCE_ROWS, Answered
+
+WINDOW_ROWS, LAST = 100, 20
+FALSE_ALARM = 1 / 2000  # of a window without drift
+PERMUTATIONS = 300
+MOST_DISTANT = 1000  # rows of a side that distances are taken between
+NEAREST = 1e-4  # to 0 and 1, that a p_spoof counts
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One statistic of a window, held against the reference.
+
+    Parameters
+    ----------
+    name : str
+        What it is of.
+    size : float
+        How far apart they are: the largest difference of the distribution functions, the population
+        stability index (PSI), or the energy distance.
+    measure : str
+        Which of these.
+    p : float
+        Probability of such a distance or more without drift, in [0, 1].
+    alarms : bool
+        Whether it does, after Holm's correction.
+    """
+
+    name: str
+    size: float
+    measure: str
+    p: float
+    alarms: bool = False
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a window of answers looks like beside the reference.
+
+    Parameters
+    ----------
+    start, end : float
+        Seconds since 1970 of its first and last answer.
+    rows : int
+        Number of answers.
+    statistics : tuple of Moved
+        Each statistic.
+    undecided : float
+        Share of answers that are inconclusive, in [0, 1].
+    """
+
+    start: float
+    end: float
+    rows: int
+    statistics: tuple[Moved, ...]
+    undecided: float
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Names of the statistics that alarm."""
+        return tuple(each.name for each in self.statistics if each.alarms)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"alarms": list(self.alarms)}
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Holds answers against a reference.
+
+    Parameters
+    ----------
+    reference : sequence of Answered
+        Answers of the same bundle, from before.
+    false_alarm : float
+        Probability of an alarm in a window without drift, in (0, 1).
+    """
+
+    reference: Sequence[Answered]
+    false_alarm: float = FALSE_ALARM
+
+    def compare(self, window: Sequence[Answered]) -> Window:
+        """Hold a window against the reference.
+
+        Parameters
+        ----------
+        window : sequence of Answered
+            At least one answer.
+
+        Returns
+        -------
+        Window
+        """
+        sides = (self.reference, window)
+        found = [
+            _ks("scores", *([each.llr for each in side] for side in sides)),
+            _ks("lengths", *([each.duration_s for each in side] for side in sides)),
+            _mix("channels", *([each.channel for each in side] for side in sides)),
+            _mix("verdicts", *([each.verdict for each in side] for side in sides)),
+            _energy("base models", *_said(self.reference, window)),
+        ]
+        return Window(
+            *(window[0].time, window[-1].time, len(window), tuple(_holm(found, self.false_alarm))),
+            sum(each.verdict == "inconclusive" for each in window) / len(window),
+        )
+
+
+def windows(
+    answers: Sequence[Answered],
+    *,
+    window_rows: int = WINDOW_ROWS,
+    last: int = LAST,
+    false_alarm: float = FALSE_ALARM,
+) -> list[Window]:
+    """Cut answers of one bundle into a reference and windows, and hold each against it.
+
+    Parameters
+    ----------
+    answers : sequence of Answered
+        Of one bundle, in the order of time.
+        The first `REFERENCE_ROWS` are the reference.
+    window_rows : int
+        Answers in a window, counted from the end; what fills none is left out.
+    last : int
+        How many windows, the newest ones.
+    false_alarm : float
+        As in `Monitor`.
+
+    Returns
+    -------
+    list of Window
+        In the order of time; empty while there are too few answers.
+
+    Raises
+    ------
+    BonafideError
+        ``two_bundles`` if the answers are not of one bundle.
+    """
+    if len(bundles := {each.bundle for each in answers}) > 1:
+        raise BonafideError("two_bundles", f"answers of {len(bundles)} bundles: must be of one")
+    monitor, later = Monitor(answers[:REFERENCE_ROWS], false_alarm), answers[REFERENCE_ROWS:]
+    whole = min(last, len(later) // window_rows)
+    starts = range(len(later) - whole * window_rows, len(later), window_rows)
+    return [monitor.compare(later[start : start + window_rows]) for start in starts]
+
+
+def _said(*sides: Sequence[Answered]) -> Iterator[NDArray[np.float64]]:
+    """Yield the log odds that base models gave, 0 where one was not asked, (n, n_models) a side."""
+    names = sorted({name for side in sides for each in side for name in each.models})
+    for side in sides:
+        step = -(-len(side) // MOST_DISTANT)
+        values = [[each.models.get(name) for name in names] for each in side[::step]]
+        p = np.array(values, dtype=np.float64).clip(NEAREST, 1 - NEAREST)
+        yield np.nan_to_num(np.log(p) - np.log1p(-p))
+
+
+def _ks(name: str, reference: Sequence[float], window: Sequence[float]) -> Moved:
+    from scipy.stats import ks_2samp
+
+    found = ks_2samp(reference, window)
+    return Moved(name, float(found.statistic), "KS", float(found.pvalue))
+
+
+def _mix(name: str, reference: Sequence[str], window: Sequence[str]) -> Moved:
+    """Compare shares of names; those too rare for the chi-squared test count together."""
+    from scipy.stats import chi2_contingency
+
+    names = sorted({*reference, *window})
+    table = np.array([[side.count(each) for each in names] for side in (reference, window)])
+    shares = (table + 0.5) / (table + 0.5).sum(axis=1, keepdims=True)
+    psi = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+    pooled = _without_rare(table)
+    p = float(chi2_contingency(pooled).pvalue) if pooled.shape[1] > 1 else 1.0
+    return Moved(name, psi, "PSI", p)
+
+
+def _without_rare(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Put the columns together of which the window would hold under five."""
+    expected = table.sum(axis=0) * table[1].sum() / table.sum()
+    rare = expected < 5
+    columns = [table[:, ~rare]] + (
+        [table[:, rare].sum(axis=1, keepdims=True)] if rare.any() else []
+    )
+    return np.hstack(columns)
+
+
+def _energy(name: str, reference: NDArray[np.float64], window: NDArray[np.float64]) -> Moved:
+    """Compare clouds; p by permutations, its tail by a gamma law (Gretton et al., 2009)."""
+    from scipy.spatial.distance import cdist
+    from scipy.stats import gamma
+
+    both = np.vstack([reference, window])
+    distances = cdist(both, both)
+    m, n = len(reference), len(window)
+    rng = np.random.default_rng(SEED)
+    own = np.zeros((m + n, 1 + PERMUTATIONS))
+    own[m:, 0] = 1.0
+    for column in own[:, 1:].T:
+        column[rng.permutation(m + n)[:n]] = 1.0
+    of_window = distances @ own
+    within, total = np.sum(own * of_window, axis=0), of_window.sum(axis=0)
+    across = total - within
+    rest = distances.sum() - within - 2 * across
+    seen, *null = 2 * across / (m * n) - within / n**2 - rest / m**2
+    mean, variance = float(np.mean(null)), float(np.var(null))
+    p = float(gamma.sf(float(seen), mean**2 / variance, scale=variance / mean)) if variance else 1.0
+    return Moved(name, float(seen), "energy distance", p)
+
+
+def _holm(found: Sequence[Moved], level: float) -> list[Moved]:
+    """Have those alarm that Holm's step-down procedure rejects at a level."""
+    order = np.argsort([each.p for each in found], kind="stable")
+    rejected = set()
+    for rank, place in enumerate(order):
+        if found[place].p > level / (len(found) - rank):
+            break
+        rejected.add(int(place))
+    return [
+        Moved(each.name, each.size, each.measure, each.p, place in rejected)
+        for place, each in enumerate(found)
+    ]

@@ -1,0 +1,90 @@
+"""Answers on their way into the record: held in memory, and written in the background."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from bonafide.errors import ConfigError, StorageError
+from bonafide.monitoring.record import Answered, Record
+from serving.workers.supervise import TEND_S
+
+log = logging.getLogger("bonafide.serve")
+MOST_WAITING = 1000  # answers; more come only where the disk does not keep up
+
+
+class Recorder:
+    """Takes answers at once, and writes them later.
+
+    Parameters
+    ----------
+    path : Path
+        The record, made where it is not there.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_setting`` if it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            (record := Record(path)).add([])
+        except StorageError as error:
+            raise ConfigError("bad_setting", f"BONAFIDE_RECORD={error.message}") from error
+        self._record, self._lost = record, False
+        self._waiting = SimpleQueue[tuple[float, str, bytes]]()
+
+    def add(self, request_id: str, body: bytes) -> None:
+        """Take an answer; where writing lags far behind it is left out, and the log says so.
+
+        Parameters
+        ----------
+        request_id : str
+            Of the request.
+        body : bytes
+            The answer, JSON.
+        """
+        lost = self._waiting.qsize() >= MOST_WAITING
+        if not lost:
+            self._waiting.put((time.time(), request_id, body))
+        elif not self._lost:
+            log.error("the record misses answers: %s is not written to", self._record.path)
+        self._lost = lost
+
+    async def keep(self) -> None:
+        """Write what waits, again and again."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            await asyncio.to_thread(self.write)
+
+    def close(self) -> None:
+        """Write what waits; where that fails, the log says so."""
+        try:
+            self.write()
+        except StorageError as error:
+            log.error("the record misses answers: %s", error)
+
+    def write(self) -> None:
+        """Write what waits; what cannot be written waits on.
+
+        Raises
+        ------
+        StorageError
+            ``unwritable``.
+        """
+        taken = []
+        with contextlib.suppress(Empty):
+            while True:
+                taken.append(self._waiting.get_nowait())
+        answers = [Answered.of(at, request, json.loads(body)) for at, request, body in taken]
+        try:
+            if found := [each for each in answers if each is not None]:
+                self._record.add(found)
+        except BaseException:
+            for each in taken:
+                self._waiting.put(each)
+            raise

@@ -1,0 +1,219 @@
+"""The record of what a service answered, and alarms where that drifts."""
+
+import json
+import sqlite3
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bonafide.bundle import Bundle
+from bonafide.cli import main
+from bonafide.errors import BonafideError, StorageError
+from bonafide.monitoring import record as recording
+from bonafide.monitoring.drift import windows
+from bonafide.monitoring.feedback import measured
+from bonafide.monitoring.record import RECORD, REFERENCE_ROWS, Answered, Record
+from bonafide.registry import promote
+from bonafide.training.schedule.drift import Drift
+from bonafide.training.schedule.history import BLANK
+from bonafide.training.schedule.triggers import Size
+from tests.helpers.lineages import files_of, keep_with_lineage
+
+CHANNELS = ("clean", "telephone", "noise", "opus", "codec")
+MIX, TELEPHONES = (0.6, 0.1, 0.1, 0.1, 0.1), (0.0, 1.0, 0.0, 0.0, 0.0)
+MODELS = ("cnn", "gru", "xgboost", "speech")
+SEEDS, QUIET_ROWS = 20, 2000
+
+
+def answers(
+    seed: int, n: int, mix: tuple[float, ...] = MIX, spoof_llr: float = -2.0, bundle: str = "b"
+) -> list[Answered]:
+    """Draw answers as of a detector that hears less through channels."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(n):
+        channel = CHANNELS[rng.choice(len(CHANNELS), p=mix)]
+        mean = 2.0 if rng.random() < 0.6 else spoof_llr
+        llr = mean * (1.0 if channel == "clean" else 0.4) + rng.normal() * 1.2
+        p = 1 / (1 + np.exp(llr + rng.normal(size=len(MODELS)) * 0.7))
+        models: dict[str, float | None] = dict(zip(MODELS, p.tolist(), strict=True))
+        if channel == "clean" and abs(llr) > 2:
+            models["speech"] = None
+        verdict = "bonafide" if llr > 1.7 else "spoof" if llr < -1.7 else "inconclusive"
+        length_s = float(rng.lognormal(2.0, 1.0))
+        made = (f"r{seed}-{number}", bundle, channel, 0.9, float(llr), verdict, length_s, models)
+        found.append(Answered(float(number), *made))
+    return found
+
+
+class TestRecord:
+    def test_what_is_written_is_read(self, tmp_path: Path) -> None:
+        record, written = Record(tmp_path / RECORD), answers(1, 50)
+        assert record.read() == []
+        record.add(written[:20])
+        record.add(written[20:])
+        assert record.read() == record.read("b") == written
+        assert record.read("other") == []
+        assert record.read(since=30.0) == written[30:]
+
+    def test_the_newest_stay_and_the_first_of_each_bundle(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recording, "REFERENCE_ROWS", 10)
+        record = Record(tmp_path / RECORD, most_rows=30)
+        first, second = answers(1, 100), answers(2, 50, bundle="c")
+        for each in (*first, *second):
+            record.add([each])
+        assert record.read("b") == first[:10]
+        assert record.read("c") == second[:10] + second[20:]
+
+    def test_many_workers_at_once(self, tmp_path: Path) -> None:
+        def write(seed: int) -> None:
+            for each in answers(seed, 25):
+                Record(tmp_path / RECORD).add([each])
+
+        threads = [threading.Thread(target=write, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(Record(tmp_path / RECORD).read()) == 100
+
+    def test_what_is_no_record(self, tmp_path: Path) -> None:
+        (tmp_path / RECORD).write_bytes(b"no database at all" * 99)
+        with pytest.raises(StorageError, match=r"record\.sqlite: cannot be used") as caught:
+            Record(tmp_path / RECORD).add([])
+        assert caught.value.code == "unwritable"
+
+    def test_no_audio_and_no_name_is_in_it(self, tmp_path: Path) -> None:
+        Record(tmp_path / RECORD).add(answers(1, 1))
+        with sqlite3.connect(tmp_path / RECORD) as database:
+            names = {row[1] for row in database.execute("PRAGMA table_info(answers)")}
+        assert names == {*recording.COLUMNS, "number", "rank"}
+        database.close()
+
+    def test_answers_of_other_endpoints_are_none(self) -> None:
+        assert Answered.of(0.0, "r", {"peak": 0.5}) is None
+
+
+class TestDrift:
+    def test_quiet_traffic_raises_at_most_one_alarm(self) -> None:
+        drawn = (answers(seed, REFERENCE_ROWS + QUIET_ROWS) for seed in range(SEEDS))
+        found = [window for each in drawn for window in windows(each)]
+        assert len(found) == SEEDS * QUIET_ROWS // 100
+        assert sum(bool(window.alarms) for window in found) <= 1
+
+    @pytest.mark.parametrize(
+        ("moved", "named"),
+        [({"mix": TELEPHONES}, "channels"), ({"spoof_llr": 2.0}, "scores")],
+        ids=["a telephone", "a generator that is not heard"],
+    )
+    def test_a_shift_alarms_within_200_answers(self, moved: dict, named: str) -> None:
+        before = answers(1, REFERENCE_ROWS)
+        found = windows([*before, *answers(2, 200, **moved)])
+        assert len(found) == 2 and all(named in window.alarms for window in found)
+
+    def test_windows_are_counted_from_the_end(self) -> None:
+        drawn = answers(3, REFERENCE_ROWS + 250)
+        assert [(w.start, w.end) for w in windows(drawn)] == [(1050, 1149), (1150, 1249)]
+        assert [w.rows for w in windows(drawn, last=1, window_rows=30)] == [30]
+        assert windows(drawn[:1050]) == []
+
+    def test_one_bundle_at_a_time(self) -> None:
+        with pytest.raises(BonafideError, match="answers of 2 bundles"):
+            windows([*answers(1, 2), *answers(1, 2, bundle="c")])
+
+
+class TestFeedback:
+    def test_wrong_verdicts_are_counted(self, tmp_path: Path) -> None:
+        record, drawn = Record(tmp_path / RECORD), answers(1, 400)
+        record.add(drawn)
+        assert measured(record.read()) is None
+        for each in drawn[:200]:
+            record.label(each.request_id, "bonafide")
+        record.label(drawn[0].request_id, "spoof")
+        found = measured(record.read())
+        assert found is not None and found.labelled == 200
+        of_spoof = [each.verdict == "bonafide" for each in drawn[:1]]
+        wrong = sum(each.verdict == "spoof" for each in drawn[1:200]) + sum(of_spoof)
+        assert found.wrong == wrong and found.low < wrong / found.decided < found.high
+        assert f"Of {found.decided} verdicts that people judged, {wrong} were wrong" in (
+            found.in_words()
+        )
+
+    @pytest.mark.parametrize(
+        ("request_id", "label", "code"),
+        [("gone", "spoof", "unknown_request"), ("r1-0", "fake", "bad_label")],
+    )
+    def test_what_cannot_be_noted(
+        self, request_id: str, label: str, code: str, tmp_path: Path
+    ) -> None:
+        record = Record(tmp_path / RECORD)
+        record.add(answers(1, 1))
+        with pytest.raises(BonafideError) as caught:
+            record.label(request_id, label)
+        assert caught.value.code == code and record.read()[0].label == ""
+
+    def test_undecided_answers_tell_nothing(self) -> None:
+        (only,) = answers(1, 1)
+        found = measured([replace(only, verdict="inconclusive", label="spoof")])
+        assert found is not None
+        assert found.in_words() == "1 answers were judged by people; none of them had a verdict."
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("BONAFIDE_RECORD", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def bundle(home: Path, tmp_path: Path) -> Bundle:
+    made = keep_with_lineage(home, tmp_path / "made", files_of(tmp_path / "corpus", 6))
+    promote(home, made, override="a test")
+    return made
+
+
+class TestRule:
+    def test_drift_makes_one_run_due(self, home: Path, bundle: Bundle) -> None:
+        rule, size = Drift(home / RECORD, home), Size(0, 0)
+        now, record = datetime.now(UTC), Record(home / RECORD)
+        assert rule.due([], now, size) == ""
+        record.add(answers(1, REFERENCE_ROWS + 100, bundle=bundle.digest()))
+        assert rule.due([], now, size) == ""
+        record.add(answers(2, 100, TELEPHONES, bundle=bundle.digest()))
+        why = rule.due([], now, size)
+        assert why.startswith("drift from mine:1") and "channels" in why
+        assert rule.due([BLANK | {"why": why}], now, size) == ""
+        assert rule.due([BLANK | {"why": "drift from other:1: channels"}], now, size) == why
+
+
+class TestCommands:
+    def test_it_says_what_moved(
+        self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record = Record(home / RECORD)
+        assert main(["monitor"]) == 0
+        assert "0 answers of this bundle; 1100 are needed" in capsys.readouterr().out
+        record.add(answers(1, REFERENCE_ROWS + 100, bundle=bundle.digest()))
+        record.add(answers(2, 100, TELEPHONES, bundle=bundle.digest()))
+        assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 0
+        assert main(["monitor"]) == 0
+        said = capsys.readouterr().out
+        lines = [line.rstrip() for line in said.splitlines() if line.startswith("1970-")]
+        assert len(lines) == 2 and lines[0].endswith("-") and "channels (PSI " in lines[1]
+        assert main(["monitor", "--json", "--last", "1"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["answers"] == REFERENCE_ROWS + 200 and len(told["windows"]) == 1
+        assert "channels" in told["windows"][0]["alarms"] and told["error"]["labelled"] == 1
+
+    def test_feedback_on_nothing_is_an_error(
+        self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 2
+        assert capsys.readouterr().err.startswith("bonafide: unknown_request: ")
