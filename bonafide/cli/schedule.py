@@ -91,7 +91,7 @@ def run(
     verify: bool,
     keep: int,
 ) -> None:
-    """Train by the clock, by new data, by age or where answers drift, until stopped.
+    """Train by the clock, new data, age or drift, until stopped.
 
     Where nothing changed since the last run, none is started, and the history says so. Stopping it,
     however it is stopped, also stops the training that is going on.

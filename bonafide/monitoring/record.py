@@ -1,6 +1,7 @@
 """The record of what a service answered: SQLite, no audio, and the newest answers alone."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -200,8 +201,9 @@ class Record:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as database:
                 database.executescript(TABLES)
                 yield database
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StorageError("unwritable", f"{self.path}: cannot be used: {error}") from error

@@ -88,6 +88,7 @@ class TestHelp:
                 "dashboard",
                 "prune",
             ),
+            *("monitor", "feedback", "feedback add"),
         }
 
     @pytest.mark.parametrize("words", EVERY, ids=" ".join)

@@ -1,0 +1,65 @@
+"""The record that a service writes: a row an answer, off the request's path."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sounds import encode, speech
+from bonafide.errors import ConfigError
+from bonafide.monitoring.record import Record
+from serving.http import recorder as recording
+from serving.http.recorder import Recorder
+from tests.helpers.servers import server, wait_for
+
+SOUND = encode(speech(5.0), "flac")
+ANSWER = {
+    "llr": 1.5,
+    "verdict": "bonafide",
+    "duration_s": 5.0,
+    "models": {"cnn": 0.2, "speech": None},
+    "channel": {"name": "opus", "p": 0.9},
+    "bundle": {"name": "default", "version": "8", "sha256": "1" * 64},
+}
+
+
+def test_each_answer_of_every_worker_is_in_it(bundle_home: Path, tmp_path: Path) -> None:
+    record = Record(tmp_path / "answers.sqlite")
+    with server(bundle_home, record=record.path, workers=2) as running:
+        answers = [running.detect(SOUND) for _ in range(6)]
+        assert running.detect(b"no audio").status_code == 415
+        wait_for(lambda: len(record.read()) == 6, "all are written")
+        assert running.get("/v1/model").status_code == 200
+        last = running.detect(SOUND)
+    rows = record.read()  # what waited was written at the end
+    assert [row.request_id for row in rows[-1:]] == [last.headers["X-Request-Id"]]
+    by_id = {row.request_id: row for row in rows}
+    for answer in (*answers, last):
+        row, told = by_id.pop(answer.headers["X-Request-Id"]), answer.json()
+        assert (row.llr, row.verdict, row.models) == (told["llr"], told["verdict"], told["models"])
+        assert (row.bundle, row.channel) == (told["bundle"]["sha256"], told["channel"]["name"])
+    assert not by_id
+    assert record.path.stat().st_mode & 0o077 == 0
+
+
+def test_a_record_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"BONAFIDE_RECORD=.*: cannot be used") as caught:
+        Recorder(tmp_path / "missing" / "record.sqlite")
+    assert caught.value.code == "bad_setting"
+
+
+def test_where_the_disk_fails_answers_wait_and_the_log_says_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "MOST_WAITING", 3)
+    path = tmp_path / "record.sqlite"
+    recorder, body = Recorder(path), json.dumps(ANSWER).encode()
+    path.unlink()
+    path.mkdir()
+    for number in range(5):
+        recorder.add(f"r{number}", body)
+    recorder.close()
+    assert caplog.text.count("the record misses answers") == 2  # two came too many; none is written
+    path.rmdir()
+    recorder.close()
+    assert [row.request_id for row in Record(path).read()] == ["r0", "r1", "r2"]
