@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.sounds import Samples, encode
 from bonafide.detector import Detector
+from bonafide.monitoring.record import Answered, Record
 from tests.conftest import REPOSITORY
 from tests.helpers.servers import private_home, server
 from tests.unit.test_trust import key_pair
@@ -119,6 +120,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "keys list": ["{folder}/keys.json"],
     "keys revoke": ["{folder}/keys.json", "ana"],
     "adapt": ["--corpus", "{corpus}"],
+    "feedback add": ["r1", "--label", "spoof", "--record", "{folder}/record.sqlite"],
     "models encoder": ["{corpus}/real/0.flac"],
     "models diff": ["default", "fast"],
     "models hold": ["default"],
@@ -143,6 +145,8 @@ def test_every_command_works_or_says_what_it_lacks(
         for number in range(2):
             (tmp_path / "corpus" / label / f"{number}.flac").symlink_to(clip)
     key_pair(tmp_path, "mine")
+    answered = Answered(0.0, "r1", "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1})
+    Record(tmp_path / "record.sqlite").add([answered])
     worked = set()
     for words in every_command(python, installed):
         if words == ["serve"]:  # below
@@ -168,7 +172,7 @@ def test_every_command_works_or_says_what_it_lacks(
                 continue
             assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
             assert "is missing: pip install 'bonafide[" in said
-    assert {"models sign", "models verify"} <= worked
+    assert {"models sign", "models verify", "feedback add"} <= worked
     assert {"score", "evaluate", "models list", "models show", "corpus inspect"} <= worked
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["counts"]["rows"] == 4
