@@ -1,0 +1,75 @@
+"""What the record of answers costs: two services, one of them with a record, asked in turn.
+
+    python -m benchmarks.recording --requests 2000
+
+Each has one worker; one client asks both by turns, with the same 4 s of FLAC. Prints the median of
+each in milliseconds, and the ratio of the two with a 95 % interval (bootstrap over blocks of 50).
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.sounds import encode, speech
+from bonafide.monitoring.record import Record
+from bonafide.process.service import running_service
+
+CLIP_S, WARM, BLOCK, RESAMPLES = 4.0, 50, 50, 2000
+
+
+def asked(http: httpx.Client, url: str, clip: bytes) -> float:
+    """Return the seconds that one answer took."""
+    start = time.perf_counter()
+    http.post(f"{url}/v1/detect", content=clip).raise_for_status()
+    return time.perf_counter() - start
+
+
+def ratios(times: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the ratio of medians of two columns, and its 95 % interval."""
+    blocks = times[: len(times) // BLOCK * BLOCK].reshape(-1, BLOCK, 2)
+    rng = np.random.default_rng(1)
+    drawn = [
+        np.divide(*np.median(blocks[rng.integers(len(blocks), size=len(blocks))], axis=(0, 1)))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(np.divide(*np.median(times, axis=0))), float(low), float(high)
+
+
+def main() -> None:
+    """Measure, and print the medians and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=2000, help="of each service")
+    arguments = parser.parse_args()
+    clip = encode(speech(CLIP_S), "flac")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        record = Path(folder) / "record.sqlite"
+        urls = []
+        for environment in ({"BONAFIDE_RECORD": str(record)}, {}):
+            own = {**os.environ, **environment, "BONAFIDE_HOME": str(Path(folder) / "home")}
+            service = running_service("--workers", "1", environment=own)
+            urls.append(opened.enter_context(service).url)
+        http = opened.enter_context(httpx.Client(trust_env=False, timeout=60))
+        for _ in range(WARM):
+            for url in urls:
+                asked(http, url, clip)
+        times = np.array(
+            [[asked(http, url, clip) for url in urls] for _ in range(arguments.requests)]
+        )
+        time.sleep(2.0)  # what waits is written
+        rows = len(Record(record).read())
+    recorded, plain = np.median(times, axis=0) * 1000
+    ratio, low, high = ratios(times)
+    print(f"with a record {recorded:.2f} ms, without {plain:.2f} ms, rows written {rows}")
+    print(f"ratio {ratio:.3f} [{low:.3f}, {high:.3f}]")
+
+
+if __name__ == "__main__":
+    main()
