@@ -83,45 +83,36 @@ class Window:
         return asdict(self) | {"alarms": list(self.alarms)}
 
 
-@dataclass(frozen=True)
-class Monitor:
-    """Holds answers against a reference.
+def compare(
+    reference: Sequence[Answered], window: Sequence[Answered], false_alarm: float = FALSE_ALARM
+) -> Window:
+    """Hold a window of answers against a reference.
 
     Parameters
     ----------
     reference : sequence of Answered
         Answers of the same bundle, from before.
+    window : sequence of Answered
+        At least one answer.
     false_alarm : float
-        Probability of an alarm in a window without drift, in (0, 1).
+        Probability of an alarm without drift, in (0, 1).
+
+    Returns
+    -------
+    Window
     """
-
-    reference: Sequence[Answered]
-    false_alarm: float = FALSE_ALARM
-
-    def compare(self, window: Sequence[Answered]) -> Window:
-        """Hold a window against the reference.
-
-        Parameters
-        ----------
-        window : sequence of Answered
-            At least one answer.
-
-        Returns
-        -------
-        Window
-        """
-        sides = (self.reference, window)
-        found = [
-            _ks("scores", *([each.llr for each in side] for side in sides)),
-            _ks("lengths", *([each.duration_s for each in side] for side in sides)),
-            _mix("channels", *([each.channel for each in side] for side in sides)),
-            _mix("verdicts", *([each.verdict for each in side] for side in sides)),
-            _energy("base models", *_said(self.reference, window)),
-        ]
-        return Window(
-            *(window[0].time, window[-1].time, len(window), tuple(_holm(found, self.false_alarm))),
-            sum(each.verdict == "inconclusive" for each in window) / len(window),
-        )
+    sides = (reference, window)
+    found = [
+        _ks("scores", *([each.llr for each in side] for side in sides)),
+        _ks("lengths", *([each.duration_s for each in side] for side in sides)),
+        _mix("channels", *([each.channel for each in side] for side in sides)),
+        _mix("verdicts", *([each.verdict for each in side] for side in sides)),
+        _energy("base models", *_said(*sides)),
+    ]
+    return Window(
+        *(window[0].time, window[-1].time, len(window), tuple(_holm(found, false_alarm))),
+        sum(each.verdict == "inconclusive" for each in window) / len(window),
+    )
 
 
 def windows(
@@ -143,7 +134,7 @@ def windows(
     last : int
         How many windows, the newest ones.
     false_alarm : float
-        As in `Monitor`.
+        As in `compare`.
 
     Returns
     -------
@@ -157,10 +148,10 @@ def windows(
     """
     if len(bundles := {each.bundle for each in answers}) > 1:
         raise BonafideError("two_bundles", f"answers of {len(bundles)} bundles: must be of one")
-    monitor, later = Monitor(answers[:REFERENCE_ROWS], false_alarm), answers[REFERENCE_ROWS:]
+    reference, later = answers[:REFERENCE_ROWS], answers[REFERENCE_ROWS:]
     whole = min(last, len(later) // window_rows)
     starts = range(len(later) - whole * window_rows, len(later), window_rows)
-    return [monitor.compare(later[start : start + window_rows]) for start in starts]
+    return [compare(reference, later[start : start + window_rows], false_alarm) for start in starts]
 
 
 def _said(*sides: Sequence[Answered]) -> Iterator[NDArray[np.float64]]:
@@ -197,10 +188,8 @@ def _without_rare(table: NDArray[np.int64]) -> NDArray[np.int64]:
     """Put the columns together of which the window would hold under five."""
     expected = table.sum(axis=0) * table[1].sum() / table.sum()
     rare = expected < 5
-    columns = [table[:, ~rare]] + (
-        [table[:, rare].sum(axis=1, keepdims=True)] if rare.any() else []
-    )
-    return np.hstack(columns)
+    together = table[:, rare].sum(axis=1, keepdims=True)
+    return np.hstack([table[:, ~rare], together]) if rare.any() else table
 
 
 def _energy(name: str, reference: NDArray[np.float64], window: NDArray[np.float64]) -> Moved:
