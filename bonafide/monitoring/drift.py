@@ -127,8 +127,7 @@ def windows(
     Parameters
     ----------
     answers : sequence of Answered
-        Of one bundle, in the order of time.
-        The first `REFERENCE_ROWS` are the reference.
+        Of one bundle, in the order of time; the first `REFERENCE_ROWS` are the reference.
     window_rows : int
         Answers in a window, counted from the end; what fills none is left out.
     last : int
