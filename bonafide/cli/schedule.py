@@ -98,17 +98,12 @@ def run(
     """
     from bonafide.home import home
     from bonafide.monitoring.record import RECORD
-    from bonafide.training.schedule.drift import Drift
     from bonafide.training.schedule.notices import Notices
     from bonafide.training.schedule.runner import Schedule, train_command
     from bonafide.training.schedule.triggers import Watched, cron_trigger
 
-    rules = _rules(new_rows, new_bytes, max_age)
-    if drift:
-        rules.append(Drift(record_file or home() / RECORD, home()))
-    if cron is None and not rules:
-        named = "--cron, --new-rows, --new-bytes, --max-age or --drift"
-        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
+    record = (record_file or home() / RECORD) if drift else None
+    rules = _rules(cron, new_rows, new_bytes, max_age, record)
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     chosen = options.configuration(config)  # for the same reason
@@ -128,8 +123,16 @@ def run(
     ).run()
 
 
-def _rules(new_rows: int | None, new_bytes: int | None, max_age: float | None) -> "list[Rule]":
-    """Return what of the corpora makes a run due."""
+def _rules(
+    cron: str | None,
+    new_rows: int | None,
+    new_bytes: int | None,
+    max_age: float | None,
+    record: Path | None,
+) -> "list[Rule]":
+    """Return what makes a run due beside the clock."""
+    from bonafide.home import home
+    from bonafide.training.schedule.drift import Drift
     from bonafide.training.schedule.triggers import Age, NewData
 
     rules: list[Rule] = []
@@ -137,6 +140,11 @@ def _rules(new_rows: int | None, new_bytes: int | None, max_age: float | None) -
         rules.append(NewData(new_rows, new_bytes))
     if max_age:
         rules.append(Age(timedelta(days=max_age)))
+    if record:
+        rules.append(Drift(record, home()))
+    if cron is None and not rules:
+        named = "--cron, --new-rows, --new-bytes, --max-age or --drift"
+        raise ConfigError("no_trigger", f"nothing says when to train; must be given {named}")
     return rules
 
 

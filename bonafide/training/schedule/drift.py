@@ -28,13 +28,7 @@ class Drift:
     root: Path
 
     def due(self, runs: Sequence[Entry], now: datetime, size: Size) -> str:
-        """Return what moved; see `bonafide.training.schedule.triggers.Rule.due`.
-
-        Raises
-        ------
-        StorageError
-            ``unwritable`` if the record cannot be read.
-        """
+        """Return what moved; see `bonafide.training.schedule.triggers.Rule.due`."""
         production = registry_of(self.root).production()
         if production is None:
             return ""
