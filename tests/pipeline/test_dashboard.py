@@ -28,6 +28,7 @@ def started(home: Home) -> "Iterator[tuple[subprocess.Popen[str], int]]":
         env=home.environment | {"TMPDIR": str(home.folder)},
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job's may be ignored
     ) as process:
         assert process.stdout
         line = process.stdout.readline()
