@@ -129,7 +129,7 @@ def windows(
     answers : sequence of Answered
         Of one bundle, in the order of time; the first `REFERENCE_ROWS` are the reference.
     window_rows : int
-        Answers in a window, counted from the end; what fills none is left out.
+        Answers in a window; each answer is in one for good, and what fills none is left out.
     last : int
         How many windows, the newest ones.
     false_alarm : float
@@ -147,10 +147,12 @@ def windows(
     """
     if len(bundles := {each.bundle for each in answers}) > 1:
         raise BonafideError("two_bundles", f"answers of {len(bundles)} bundles: must be of one")
-    reference, later = answers[:REFERENCE_ROWS], answers[REFERENCE_ROWS:]
-    whole = min(last, len(later) // window_rows)
-    starts = range(len(later) - whole * window_rows, len(later), window_rows)
-    return [compare(reference, later[start : start + window_rows], false_alarm) for start in starts]
+    reference = [each for each in answers if each.rank <= REFERENCE_ROWS]
+    cut: dict[int, list[Answered]] = {}
+    for each in answers[len(reference) :]:
+        cut.setdefault((each.rank - REFERENCE_ROWS - 1) // window_rows, []).append(each)
+    whole = [window for window in cut.values() if len(window) == window_rows]
+    return [compare(reference, window, false_alarm) for window in whole[-last:]]
 
 
 def _said(*sides: Sequence[Answered]) -> Iterator[NDArray[np.float64]]:

@@ -54,6 +54,8 @@ class Answered:
         p_spoof of each base model; None for those that were not asked.
     label : str
         What a person said later: ``bonafide`` or ``spoof``; empty for nothing.
+    rank : int
+        Which answer of its bundle it is, from 1, once it is in a record.
     """
 
     time: float
@@ -66,6 +68,7 @@ class Answered:
     duration_s: float
     models: Mapping[str, float | None]
     label: str = ""
+    rank: int = 0
 
     @classmethod
     def of(cls, time: float, request_id: str, answer: Mapping[str, Any]) -> "Answered | None":
@@ -98,7 +101,7 @@ COLUMNS = tuple(each.name for each in fields(Answered))
 NAMES = ", ".join(COLUMNS)
 COUNT = "INSERT INTO bundles VALUES (?, 1) ON CONFLICT (bundle) DO UPDATE SET answers = answers + 1"
 ADD = (
-    f"INSERT INTO answers ({NAMES}, rank) VALUES ({'?, ' * len(COLUMNS)}"  # noqa: S608  # ours
+    f"INSERT INTO answers ({NAMES}) VALUES ({'?, ' * (len(COLUMNS) - 1)}"  # noqa: S608  # ours
     "(SELECT answers FROM bundles WHERE bundle = ?))"
 )
 FORGET = "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ? AND rank > ?"
@@ -133,9 +136,10 @@ class Record:
         """
         with self._open() as database, database:
             for each in answers:
-                values = {**vars(each), "models": json.dumps(each.models)}
+                # the rank is looked up, by the bundle
+                values = {**vars(each), "models": json.dumps(each.models), "rank": each.bundle}
                 database.execute(COUNT, (each.bundle,))
-                database.execute(ADD, (*values.values(), each.bundle))
+                database.execute(ADD, tuple(values.values()))
             database.execute(FORGET, (self._most_rows, REFERENCE_ROWS))
 
     def read(self, bundle: str | None = None, since: float = 0.0) -> list[Answered]:

@@ -30,7 +30,12 @@ SEEDS, QUIET_ROWS = 20, 2000
 
 
 def answers(
-    seed: int, n: int, mix: tuple[float, ...] = MIX, spoof_llr: float = -2.0, bundle: str = "b"
+    seed: int,
+    n: int,
+    mix: tuple[float, ...] = MIX,
+    spoof_llr: float = -2.0,
+    bundle: str = "b",
+    after: int = 0,
 ) -> list[Answered]:
     """Draw answers as of a detector that hears less through channels."""
     rng = np.random.default_rng(seed)
@@ -46,7 +51,7 @@ def answers(
         verdict = "bonafide" if llr > 1.7 else "spoof" if llr < -1.7 else "inconclusive"
         length_s = float(rng.lognormal(2.0, 1.0))
         made = (f"r{seed}-{number}", bundle, channel, 0.9, float(llr), verdict, length_s, models)
-        found.append(Answered(float(number), *made))
+        found.append(Answered(float(number), *made, "", after + number + 1))
     return found
 
 
@@ -57,6 +62,7 @@ class TestRecord:
         record.add(written[:20])
         record.add(written[20:])
         assert record.read() == record.read("b") == written
+        assert [each.rank for each in record.read()] == list(range(1, 51))
         assert record.read("other") == []
         assert record.read(since=30.0) == written[30:]
 
@@ -93,7 +99,7 @@ class TestRecord:
         Record(tmp_path / RECORD).add(answers(1, 1))
         with sqlite3.connect(tmp_path / RECORD) as database:
             names = {row[1] for row in database.execute("PRAGMA table_info(answers)")}
-        assert names == {*recording.COLUMNS, "number", "rank"}
+        assert names == {*recording.COLUMNS, "number"}
         database.close()
 
     def test_answers_of_other_endpoints_are_none(self) -> None:
@@ -114,13 +120,16 @@ class TestDrift:
     )
     def test_a_shift_alarms_within_200_answers(self, moved: dict, named: str) -> None:
         before = answers(1, REFERENCE_ROWS)
-        found = windows([*before, *answers(2, 200, **moved)])
+        found = windows([*before, *answers(2, 200, after=REFERENCE_ROWS, **moved)])
         assert len(found) == 2 and all(named in window.alarms for window in found)
 
-    def test_windows_are_counted_from_the_end(self) -> None:
+    def test_an_answer_stays_in_its_window(self) -> None:
         drawn = answers(3, REFERENCE_ROWS + 250)
-        assert [(w.start, w.end) for w in windows(drawn)] == [(1050, 1149), (1150, 1249)]
-        assert [w.rows for w in windows(drawn, last=1, window_rows=30)] == [30]
+        assert [(w.start, w.end) for w in windows(drawn)] == [(1000, 1099), (1100, 1199)]
+        (newest,) = windows(drawn, last=1, window_rows=30)
+        assert (newest.start, newest.rows) == (1210, 30)
+        forgotten = [*drawn[:REFERENCE_ROWS], *drawn[REFERENCE_ROWS + 40 :]]
+        assert windows(forgotten) == windows(drawn)[1:]
         assert windows(drawn[:1050]) == []
 
     def test_one_bundle_at_a_time(self) -> None:
