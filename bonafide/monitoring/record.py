@@ -13,9 +13,11 @@ from bonafide.errors import BonafideError, StorageError
 
 RECORD = "record.sqlite"  # its usual name, in the home folder
 MOST_ROWS = 100_000  # some 40 MB
-REFERENCE_ROWS = 1000  # the first ones of each bundle, which stay: what comes later is held to them
+REFERENCE_ROWS = 1000  # the first of each bundle, which stay: later ones are compared with them
+WINDOW_ROWS, LAST = 100, 20  # answers that are compared at a time, and how many times by default
 WAIT_S = 30.0  # for another worker that writes
 LABELS = ("bonafide", "spoof")
+NEEDED = {"llr", "verdict", "bundle", "models", "duration_s"}  # of an answer, to be kept
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -71,7 +73,7 @@ class Answered:
     rank: int = 0
 
     @classmethod
-    def of(cls, time: float, request_id: str, answer: Mapping[str, Any]) -> "Answered | None":
+    def of(cls, time: float, request_id: str, answer: Any) -> "Answered | None":
         """Return what is kept of an answer.
 
         Parameters
@@ -80,7 +82,7 @@ class Answered:
             Seconds since 1970.
         request_id : str
             Of the request.
-        answer : mapping
+        answer : Any
             JSON of any scoring endpoint.
 
         Returns
@@ -88,7 +90,7 @@ class Answered:
         Answered or None
             None for an answer that is no `bonafide.detection.Detection`.
         """
-        if not {"llr", "verdict", "bundle", "models", "duration_s"} <= answer.keys():
+        if not isinstance(answer, Mapping) or not answer.keys() >= NEEDED:
             return None
         channel = answer.get("channel") or {"name": "", "p": 0.0}
         return cls(

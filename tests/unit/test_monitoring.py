@@ -102,8 +102,9 @@ class TestRecord:
         assert names == {*recording.COLUMNS, "number"}
         database.close()
 
-    def test_answers_of_other_endpoints_are_none(self) -> None:
-        assert Answered.of(0.0, "r", {"peak": 0.5}) is None
+    @pytest.mark.parametrize("answer", [{"peak": 0.5}, 0.5, [0.5], None, "spoof"])
+    def test_answers_of_other_endpoints_are_none(self, answer: object) -> None:
+        assert Answered.of(0.0, "r", answer) is None
 
 
 class TestDrift:
