@@ -7,30 +7,35 @@ from typing import TYPE_CHECKING
 import click
 
 from bonafide.cli import options
+from bonafide.monitoring.record import LABELS, LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
 
 if TYPE_CHECKING:
     from bonafide.monitoring.drift import Window
-    from bonafide.monitoring.record import Record
 
 HEADINGS = ("from", "to", "answers", "undecided", "what moved")
 
 
 @click.command()
-@options.record_option
+@options.record
 @options.bundle
 @click.option(
-    "--window", type=options.Whole(min=20), default=100, metavar="N", help="answers in a window"
+    "--window",
+    type=options.Whole(min=20),
+    default=WINDOW_ROWS,
+    metavar="N",
+    help="answers in a window",
 )
 @click.option(
-    "--last", type=options.Whole(min=1), default=20, metavar="N", help="windows, the newest ones"
+    "--last", type=options.Whole(min=1), default=LAST, metavar="N", help="windows, the newest ones"
 )
 @options.as_json
 def monitor(
     record_file: Path | None, bundle: str | None, window: int, last: int, as_json: bool
 ) -> None:
-    """Say whether what the service answers has drifted.
+    """Compare the latest answers of a bundle with its first.
 
-    The first 1,000 answers of a bundle are what later ones are held against, a window at a time.
+    The first 1,000 answers of a bundle are the reference; later ones are compared with it, a window
+    at a time.
     """
     from bonafide.cli.extras import require
 
@@ -39,10 +44,9 @@ def monitor(
     from bonafide.home import home
     from bonafide.monitoring.drift import windows
     from bonafide.monitoring.feedback import measured
-    from bonafide.monitoring.record import REFERENCE_ROWS
     from bonafide.registry import find_bundle
 
-    answers = _record(record_file).read(find_bundle(home(), bundle).digest())
+    answers = Record(options.record_path(record_file)).read(find_bundle(home(), bundle).digest())
     found = windows(answers, window_rows=window, last=last)
     error = measured(answers)
     if as_json:
@@ -77,18 +81,9 @@ def feedback() -> None:
 
 @feedback.command()
 @click.argument("request_id")
-@click.option(
-    "--label", type=click.Choice(["bonafide", "spoof"]), required=True, help="what it was"
-)
-@options.record_option
+@click.option("--label", type=click.Choice(LABELS), required=True, help="what it was")
+@options.record
 def add(request_id: str, label: str, record_file: Path | None) -> None:
     """Note what a recording was, by the X-Request-Id of its answer."""
-    _record(record_file).label(request_id, label)
+    Record(options.record_path(record_file)).label(request_id, label)
     click.echo(f"{request_id}: {label}")
-
-
-def _record(path: Path | None) -> "Record":
-    from bonafide.home import home
-    from bonafide.monitoring.record import RECORD, Record
-
-    return Record(path or home() / RECORD)

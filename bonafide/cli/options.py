@@ -68,6 +68,14 @@ def configuration(path: Path | None) -> "Config":
     return read_config(path or configs_folder() / "demo.yaml")
 
 
+def record_path(path: Path | None) -> Path:
+    """Return the file of the record that is named; that of the home without one."""
+    from bonafide.home import home
+    from bonafide.monitoring.record import RECORD
+
+    return path or home() / RECORD
+
+
 class ConfigFile(click.Path):
     """A run configuration: a file, or the name of one that comes with bonafide."""
 
@@ -141,7 +149,7 @@ corpus_format = click.option(
 verify = click.option(
     "--verify", is_flag=True, help="read every file again, though its size and times are the same"
 )
-record_option = click.option(
+record = click.option(
     "--record",
     "record_file",
     type=PATH,

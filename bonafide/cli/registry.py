@@ -126,7 +126,7 @@ def _switched(entry: "Entry") -> str:
 @model
 @why
 def hold(model: str | None, why: str) -> None:
-    """Hold a bundle, by default that in production.
+    """Hold a bundle, by default the one in production.
 
     Until it is released, no promotion replaces it, or puts it into production.
     """

@@ -55,7 +55,7 @@ def schedule() -> None:
 @click.option(
     "--drift", is_flag=True, help="train once what a bundle answers drifts; see bonafide monitor"
 )
-@options.record_option
+@options.record
 @click.option(
     "--look-every",
     type=click.FloatRange(0.1),
@@ -97,12 +97,11 @@ def run(
     however it is stopped, also stops the training that is going on.
     """
     from bonafide.home import home
-    from bonafide.monitoring.record import RECORD
     from bonafide.training.schedule.notices import Notices
     from bonafide.training.schedule.runner import Schedule, train_command
     from bonafide.training.schedule.triggers import Watched, cron_trigger
 
-    record = (record_file or home() / RECORD) if drift else None
+    record = options.record_path(record_file) if drift else None
     rules = _rules(cron, new_rows, new_bytes, max_age, record)
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning

@@ -1,6 +1,6 @@
 """Whether what is answered lately differs from what was: tests with a controlled rate of alarms.
 
-Answers are cut into windows of one size. Each is held against a reference, statistic by statistic:
+Answers are cut into windows of one size. Each is compared with a reference, statistic by statistic:
 scores and lengths by the test of Kolmogorov and Smirnov, channels and verdicts by the chi-squared
 test, what the base models say by the energy distance (Szekely and Rizzo, 2004). The p-values are
 corrected for their number (Holm, 1979), so that a window without drift alarms with a probability of
@@ -8,16 +8,15 @@ at most ``false_alarm``.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.errors import BonafideError
-from bonafide.monitoring.record import REFERENCE_ROWS, Answered
+from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Answered
 
-WINDOW_ROWS, LAST = 100, 20
 FALSE_ALARM = 1 / 2000  # of a window without drift
 PERMUTATIONS = 300
 MOST_DISTANT = 1000  # rows of a side that distances are taken between
@@ -27,7 +26,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Moved:
-    """One statistic of a window, held against the reference.
+    """One statistic of a window, compared with the reference.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ class Window:
 def compare(
     reference: Sequence[Answered], window: Sequence[Answered], false_alarm: float = FALSE_ALARM
 ) -> Window:
-    """Hold a window of answers against a reference.
+    """Compare a window of answers with a reference.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def windows(
     last: int = LAST,
     false_alarm: float = FALSE_ALARM,
 ) -> list[Window]:
-    """Cut answers of one bundle into a reference and windows, and hold each against it.
+    """Cut answers of one bundle into a reference and windows, and compare each with it.
 
     Parameters
     ----------
@@ -224,7 +223,4 @@ def _holm(found: Sequence[Moved], level: float) -> list[Moved]:
         if found[place].p > level / (len(found) - rank):
             break
         rejected.add(int(place))
-    return [
-        Moved(each.name, each.size, each.measure, each.p, place in rejected)
-        for place, each in enumerate(found)
-    ]
+    return [replace(each, alarms=place in rejected) for place, each in enumerate(found)]
