@@ -63,14 +63,6 @@ class GoldenSet:
         """Return which recordings have to be held out, since it holds them."""
         return GoldenRows(self.sha256, np.flatnonzero(self.holds(recordings)).tolist())
 
-    def unheard(self, trained_on: Recordings) -> NDArray[np.intp]:
-        """Return the rows whose sound, source and speaker are not among those trained on."""
-        heard = np.isin(self.sounds, trained_on.sha256)
-        for name in ("source", "speaker"):
-            known = set(trained_on.corpus.column(name).tolist()) - {UNKNOWN}
-            heard |= np.isin(self.corpus.column(name), sorted(known))
-        return np.flatnonzero(~heard)
-
 
 def golden_set(root: Path, golden: str | None) -> GoldenSet | None:
     """Return the golden set to judge on.

@@ -1,21 +1,24 @@
 """The gate: what may replace the bundle in production, and what is said where it may not."""
 
+import hashlib
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
-from bonafide.bundle import Bundle, write_bundle
+from bonafide.bundle import PARENT, ROWS, Bundle, write_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.corpora.simulated import simulated_rows
 from bonafide.evaluation.evaluate import SIMULATED_NOTE, simulated_note
 from bonafide.evaluation.metrics import Interval, difference, eer
 from bonafide.home import DEMO, SHIPPED
+from bonafide.lineage.rows import HELD_OUT, TRAINING, hide, schema, write_rows
 from bonafide.registry import keep, promote
 from bonafide.simulation.corpus import _write_clip, plan
 from bonafide.training.gate import Decision, incumbent_of
@@ -194,6 +197,86 @@ class TestIncumbent:
         assert "(shipped) on its held-out rows" in worse.reasons[0]
         assert "what is in production cannot be read (" in worse.compared
         assert case.decided(corpus, llr_of(corpus, 2.0)).reasons == []
+
+
+class TestHeard:
+    """What the incumbent was trained on would favour it, and is left out on both sides."""
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    @pytest.mark.parametrize("held_out", [False, True])
+    @pytest.mark.parametrize("prefix", ["", PARENT])
+    @pytest.mark.parametrize("by", ["source", "speaker", "sound"])
+    def test_what_it_heard_does_not_count(
+        self, case: Case, by: str, prefix: str, held_out: bool, hidden: bool
+    ) -> None:
+        corpus = corpus_of()
+        heard = [row for row in corpus if row.source in {f"s{number}" for number in range(25)}]
+        if by == "speaker":
+            corpus = Corpus(corpus.root, [replace(r, source="-", speaker=r.source) for r in corpus])
+            heard = [replace(row, source="-", speaker=row.source) for row in heard]
+        if by == "sound":
+            heard = [replace(row, source="elsewhere", speaker="-") for row in heard]
+        case.sound_of = sound_of
+        in_production(case, heard, prefix=prefix, hidden=hidden)
+        case.theirs = lambda c: llr_of(c, 1.0 if len(c) == 90 else 9.0)  # it knows those by heart
+        found = case.decided(corpus, llr_of(corpus, 2.0), held_out=held_out)
+        assert found.reasons == []
+        assert "without the 150 recordings that mine:1 heard, 90 recordings" in found.compared
+
+    def test_what_was_held_out_from_it_counts(self, case: Case) -> None:
+        corpus = corpus_of()
+        case.sound_of = sound_of
+        in_production(case, list(corpus), use=HELD_OUT)
+        assert "of mine:1 on its held-out rows, 240 recordings" in (
+            case.decided(corpus, llr_of(corpus, 1.0)).compared
+        )
+
+    def test_nothing_is_left(self, case: Case) -> None:
+        corpus = corpus_of()
+        in_production(case, list(corpus))
+        found = case.decided(corpus, llr_of(corpus, 1.0), held_out=False)
+        assert refused(found) == ["rows"] and case.asked == []
+        assert (
+            "out of fold without the 240 recordings that mine:1 heard: 0 recordings"
+            in found.reasons[0]
+        )
+        assert "name a golden set that neither heard (gate.golden)" in found.reasons[0]
+
+    def test_where_it_is_not_known(self, case: Case) -> None:
+        corpus = corpus_of()
+        in_production(case, None)
+        found = case.decided(corpus, llr_of(corpus, 1.0))
+        assert found.promotes and "on its held-out rows, 240 recordings" in found.compared
+        assert found.compared.endswith("is not recorded, and may favour it")
+
+
+def sound_of(row: Row) -> str:
+    return hashlib.sha256(row.path.encode()).hexdigest()
+
+
+def in_production(
+    case: Case,
+    heard: list[Row] | None,
+    *,
+    prefix: str = "",
+    hidden: bool = False,
+    use: str = TRAINING,
+) -> None:
+    """Put a bundle into production, for another to replace: trained on some rows, or on unknown."""
+    manifest = {**case.bundle.manifest, "parent": {"name": "first", "version": "1"}}
+    folder = shutil.copytree(case.bundle.folder, case.root / "heard")
+    for stale in (ROWS, f"{PARENT}{ROWS}"):
+        (folder / stale).unlink(missing_ok=True)
+    if heard is not None:
+        rows = [
+            {**asdict(row), "row": n, "use": use, "sound_sha256": bytes.fromhex(sound_of(row))}
+            for n, row in enumerate(heard)
+        ]
+        table = pa.Table.from_pylist(rows, schema())
+        write_rows(hide(table) if hidden else table, folder / f"{prefix}{ROWS}")
+    promote(case.root, keep(case.root, write_bundle(folder, manifest), {}, "c"), override="a test")
+    replaces = shutil.copytree(folder, case.root / "next")
+    case.bundle = write_bundle(replaces, {**manifest, "version": "2"})
 
 
 MARKS = [

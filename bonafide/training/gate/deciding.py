@@ -22,6 +22,7 @@ from bonafide.training.gate.incumbent import Incumbent, incumbent_of
 from bonafide.training.gate.paired import Pair
 from bonafide.training.gate_config import GateConfig
 from bonafide.training.golden import GoldenSet, golden_set
+from bonafide.training.heard import Heard
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.served import Answers, answer_recordings, score_recordings
@@ -177,32 +178,47 @@ class _Beside:
         return [*rulings, *few, *costs]
 
     def _on_golden(self) -> Comparison | Ruling | None:
-        """Compare on the golden set's rows of which the candidate heard nothing."""
+        """Compare on the golden set's rows of which neither bundle heard anything."""
         if self.golden is None:
             return None
+        corpus, sounds, where = self.golden.corpus, self.golden.sounds, self.golden.name
         trained_on = self.recordings.take(np.flatnonzero(self.judgement.trained))
-        corpus = self.golden.corpus.take(self.golden.unheard(trained_on))
-        where = self.golden.name
-        if left_out := len(self.golden.corpus) - len(corpus):
+        rows = np.flatnonzero(~Heard.of_recordings(trained_on).among(corpus, sounds))
+        if left_out := len(corpus) - len(rows):
             where += f" without the {left_out} recordings that it heard"
-        return self._answered(corpus, where, leads=True)
+        rows, where = self._without_theirs(rows, corpus, sounds, where)
+        return self._answered(corpus.take(rows), where, leads=True)
 
     def _on_own_rows(self) -> Comparison | Ruling | None:
         """Compare on the candidate's own rows that count, but for those of the golden set."""
         rows, leads = self.judgement.rows, self.golden is None
         if self.golden is not None:
             rows = rows[~self.golden.holds(self.recordings)[rows]]
-        corpus = self.recordings.corpus.take(rows)
-        if self.judgement.outcome.held_out:
-            return self._answered(corpus, "its held-out rows", leads=leads)
+        held_out = self.judgement.outcome.held_out
+        where = "its held-out rows" if held_out else "rows of its corpus, out of fold"
+        everything, sounds = self.recordings.corpus, self.recordings.sha256
+        rows, where = self._without_theirs(rows, everything, sounds, where)
+        corpus = everything.take(rows)
+        if held_out:
+            return self._answered(corpus, where, leads=leads)
         ours = Answers.of_scores(self.judgement.llr[rows])
-        where = "rows of its corpus, out of fold"
         if few := self._too_few(corpus, where, leads):
             return few
         theirs, _, _ = score_recordings(
             self.incumbent.bundle, corpus, middle=True, progress=reporter("compare")
         )
         return self._compared(ours, Answers.of_scores(theirs), corpus, where, leads)
+
+    def _without_theirs(
+        self, rows: NDArray[np.intp], corpus: Corpus, sounds: NDArray[np.str_], where: str
+    ) -> tuple[NDArray[np.intp], str]:
+        """Leave out the rows that the incumbent was trained on, and say so of where they lie."""
+        if self.incumbent.heard is None:
+            return rows, where
+        heard = self.incumbent.heard.among(corpus.take(rows), sounds[rows])
+        if count := int(heard.sum()):
+            where += f" without the {count} recordings that {self.incumbent.name} heard"
+        return rows[~heard], where
 
     def _answered(self, corpus: Corpus, where: str, *, leads: bool) -> Comparison | Ruling:
         if few := self._too_few(corpus, where, leads):
@@ -239,8 +255,8 @@ class _Beside:
         )
         if leads:
             words += (
-                ": name sources and speakers, add some, or have every row judged out of fold "
-                "(folds.test_share: 0)"
+                ": name sources and speakers, add some, have every row judged out of fold "
+                "(folds.test_share: 0), or name a golden set that neither heard (gate.golden)"
             )
         return Ruling("rows", False if leads else None, words)
 

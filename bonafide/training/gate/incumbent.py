@@ -1,6 +1,7 @@
 """What a candidate would replace: the bundle in production, or the shipped one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bonafide.bundle import Bundle
@@ -8,6 +9,7 @@ from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.home import SHIPPED
 from bonafide.registry import production_folder
+from bonafide.training.heard import Heard
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,14 @@ class Incumbent:
     @property
     def note(self) -> str:
         """What must be said of it after a comparison; mostly nothing."""
-        return f"; what is in production cannot be read ({self.damage})" if self.damage else ""
+        unread = f"; what is in production cannot be read ({self.damage})" if self.damage else ""
+        unknown = "; what it was trained on is not recorded, and may favour it"
+        return unread + (unknown if self.heard is None else "")
+
+    @cached_property
+    def heard(self) -> Heard | None:
+        """What it was trained on; None where that is not known."""
+        return Heard.of_bundle(self.bundle)
 
 
 def incumbent_of(root: Path) -> Incumbent:

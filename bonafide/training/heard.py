@@ -1,0 +1,86 @@
+"""What a bundle was trained on, to leave it out wherever bundles are compared."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.bundle import PARENT, ROWS, Bundle
+from bonafide.corpora.schema import UNKNOWN, Corpus
+from bonafide.lineage.rows import TRAINING, hide_name, read_rows
+from bonafide.training.recordings import Recordings
+from bonafide.types import Mask
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a bundle was trained on.
+
+    Parameters
+    ----------
+    sounds : frozenset of str
+        Hashes of the decoded sounds, as in `Recordings`.
+    sources, speakers : frozenset of str
+        Those that are known: names or, of a bundle that hides them, their hashes.
+    """
+
+    sounds: frozenset[str]
+    sources: frozenset[str]
+    speakers: frozenset[str]
+
+    @classmethod
+    def of_recordings(cls, trained_on: Recordings) -> Self:
+        """Return what is heard of recordings by what is trained on them."""
+        corpus = trained_on.corpus
+        return cls(
+            frozenset(trained_on.sha256.tolist()),
+            _known(corpus.column("source").tolist()),
+            _known(corpus.column("speaker").tolist()),
+        )
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Self | None:
+        """Return what a bundle was trained on, and its parent; None where its rows are not kept."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        columns = ["use", "sound_sha256", "source", "speaker"]
+        tables = [
+            read_rows(bundle, columns, prefix)
+            for prefix in ("", PARENT)
+            if (bundle.folder / f"{prefix}{ROWS}").is_file()
+        ]
+        if not tables:
+            return None
+        rows = pa.concat_tables(tables)
+        rows = rows.filter(pc.equal(rows["use"], TRAINING))
+        sounds = (sound.hex() for sound in rows["sound_sha256"].to_pylist() if sound)
+        sources, speakers = (_known(rows[name].to_pylist()) for name in ("source", "speaker"))
+        return cls(frozenset(sounds), sources, speakers)
+
+    def among(self, corpus: Corpus, sounds: NDArray[np.str_]) -> Mask:
+        """Find rows whose sound, source or speaker was heard.
+
+        Parameters
+        ----------
+        corpus : Corpus
+            With names as they are.
+        sounds : ndarray of str, shape (n_rows,)
+            Hash of each decoded sound.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+        """
+        heard = np.isin(sounds, sorted(self.sounds))
+        for column, known in (("source", self.sources), ("speaker", self.speakers)):
+            names = corpus.column(column)
+            seen = [name for name in set(names.tolist()) if {name, hide_name(name)} & known]
+            heard |= np.isin(names, seen)
+        return heard
+
+
+def _known(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names) - {UNKNOWN}
