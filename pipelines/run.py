@@ -3,7 +3,8 @@
 import signal
 import threading
 import traceback
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 from zenml.client import Client
 from zenml.enums import ExecutionMode
+from zenml.orchestrators.signal_handler import SignalHandler
 
 from bonafide.bundle import Bundle
 from bonafide.errors import BonafideError, storing
@@ -62,11 +64,21 @@ def _stop(_signal: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def _stoppable() -> AbstractContextManager[None]:
+@contextmanager
+def _stoppable() -> Iterator[None]:
     """Let Ctrl-C stop the run, at once or as soon as ZenML is done with its database."""
     if threading.current_thread() is not threading.main_thread():
-        return nullcontext()  # signals are the main thread's
-    return interruptible(_stop)
+        yield  # signals are the main thread's
+        return
+    registers = SignalHandler.register
+    # ZenML's own handler logs and asks its database wherever it interrupts a step: there it may
+    # wait for ever for a lock that the interrupted code holds.
+    SignalHandler.register = lambda handler: handler
+    try:
+        with interruptible(_stop):
+            yield
+    finally:
+        SignalHandler.register = registers
 
 
 def run_training(

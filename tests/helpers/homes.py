@@ -97,6 +97,7 @@ class Home:
                 return process.wait(timeout=60)
             finally:
                 process.kill()
+                process.wait()
 
     def processes(self) -> list[str]:
         """Return the command lines of what runs with this home in its environment."""

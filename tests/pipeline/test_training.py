@@ -121,6 +121,8 @@ def test_interrupt_stops_cleanly(trained: Trained, fresh_home: FreshHome) -> Non
 IN_A_TRANSACTION = """
 import os, signal, time
 from pipelines.run import _stoppable
+from zenml.enums import ExecutionMode
+from zenml.orchestrators.signal_handler import SignalHandler
 
 COMMIT = '''
 def commit():
@@ -131,7 +133,7 @@ def commit():
 database = {"__name__": "sqlalchemy.engine", "os": os, "signal": signal, "time": time}
 exec(COMMIT, database)
 try:
-    with _stoppable():
+    with _stoppable(), SignalHandler(None, ExecutionMode.FAIL_FAST):  # ZenML's, of each step
         database["commit"]()
         time.sleep(60)
 except KeyboardInterrupt:
