@@ -58,7 +58,8 @@ def train(
     corpora : Corpus, path, or sequence of these
         Corpora, or the manifests and folders that `bonafide.read_corpus` reads.
     root : str, Path or None
-        Where bundles, features and reports are kept; None for `bonafide.home.home`.
+        Where bundles, features and reports are kept; None for `bonafide.home.home`. An encoder
+        that the configuration names as a file was kept in the latter when it was read.
     progress : callable
         Called with the name of a part; returns what to call with its (done, total).
 

@@ -22,6 +22,8 @@ from tests.helpers.processes import alive
 from tests.helpers.servers import Server, server, wait_for
 
 SOUND = encode(speech(2.0), "flac")
+# With BONAFIDE_MOMENTS=all fifty, which takes some minutes: workers, scorers, and the whole server.
+EACH, WHOLE = (20, 10) if os.environ.get("BONAFIDE_MOMENTS") == "all" else (5, 3)
 LONGEST_S = 1.2  # a scorer takes about so long to start
 LIMIT_S = 60.0
 
@@ -68,7 +70,7 @@ def test_a_worker_or_scorer_that_is_killed_meanwhile(
     service: Server, pair: tuple[Path, list[Bundle]], what: str
 ) -> None:
     before, rng = files(service.home), random.Random(what)
-    for _ in range(5):
+    for _ in range(EACH):
         promote_other(pair)
         time.sleep(rng.uniform(0, LONGEST_S))
         with contextlib.suppress(psutil.NoSuchProcess, IndexError):
@@ -106,7 +108,8 @@ def temp() -> Iterator[Path]:
 def test_a_server_that_is_killed_meanwhile(pair: tuple[Path, list[Bundle]], temp: Path) -> None:
     home, rng = pair[0], random.Random("server")
     before = files(home)
-    for everything in (False, True, True):  # the first process alone; all, as when power fails
+    for moment in range(WHOLE):
+        everything = moment % 3 > 0  # all, as when power fails; or the first process alone
         with started(home, temp) as running:
             wait_for(lambda: answers(running), "the promoted one", limit_s=LIMIT_S)
             assert len(list(temp.glob("bonafide-*"))) == 1  # what was left behind is gone
