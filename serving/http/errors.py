@@ -8,9 +8,9 @@ from starlette.responses import JSONResponse
 STATUS = {
     **dict.fromkeys(("bad_request", "empty", "no_audio_field", "bad_multipart"), 400),
     "upload_too_slow": 400,
-    **dict.fromkeys(("unauthorized",), 401),
+    "unauthorized": 401,
     **dict.fromkeys(("keys_required", "bad_host", "cross_site"), 403),
-    "not_found": 404,
+    **dict.fromkeys(("not_found", "no_record", "unknown_request"), 404),
     "method_not_allowed": 405,
     "request_too_slow": 408,
     "too_large": 413,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import bonafide
+from serving.http import feedback
 from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
 from serving.http.uploads import FIELD
@@ -64,6 +65,7 @@ def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
         endpoint.path: {endpoint.method.lower(): _call(name, endpoint, schemas[name], errors)}
         for name, endpoint in endpoints.items()
     }
+    paths[feedback.PATH] = {"post": _feedback(errors)}
     general = {status: errors[status] for status in OF_ANY_PATH}
     for path, text in HEALTH.items():
         answer = _response(text, {"type": "string"}, "text/plain")
@@ -111,6 +113,23 @@ def _call(
     answer = _response("the answer", schema, "application/json")
     responses = {"200": answer, **{status: errors[status] for status in statuses}}
     return {**call, "responses": responses}
+
+
+def _feedback(errors: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": feedback.SCHEMA}}
+    own = {
+        "200": _response("noted", feedback.SCHEMA, "application/json"),
+        "400": {**errors["400"], "description": "the body is not what it must be"},
+        "404": {**errors["404"], "description": "no record is kept, or it holds no such answer"},
+    }
+    others = {status: errors[status] for status in ("408", "413", *OF_ANY_PATH)}
+    return {
+        "operationId": "feedback",
+        "summary": "Say what a recording was that the service has answered.",
+        **GUARDED,
+        "requestBody": {"required": True, "content": content},
+        "responses": {**own, **others},
+    }
 
 
 def _response(text: str, schema: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from bonafide.errors import ConfigError, StorageError
+from bonafide.errors import BonafideError, ConfigError, StorageError
 from bonafide.monitoring.record import Answered, Record
 from serving.workers.supervise import TEND_S
 
@@ -54,6 +54,30 @@ class Recorder:
         elif not self._lost:
             log.error("the record misses answers: %s is not written to", self._record.path)
         self._lost = lost
+
+    async def label(self, request_id: str, label: str) -> None:
+        """Note what a person says of an answer, which may be on its way into the record.
+
+        Parameters
+        ----------
+        request_id : str
+            Of the request.
+        label : {"bonafide", "spoof"}
+            What the recording is.
+
+        Raises
+        ------
+        BonafideError
+            As in `Record.label`.
+        """
+        await asyncio.to_thread(self.write)
+        try:
+            await asyncio.to_thread(self._record.label, request_id, label)
+        except BonafideError as error:
+            if error.code != "unknown_request":
+                raise
+            await asyncio.sleep(2 * TEND_S)  # another worker may have it
+            await asyncio.to_thread(self._record.label, request_id, label)
 
     async def keep(self) -> None:
         """Write what waits, again and again."""

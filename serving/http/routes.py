@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
+from serving.http import feedback
 from serving.http.audit import Audit
 from serving.http.call import Call
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
@@ -232,6 +233,7 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
     routes += [
         Route("/", page, methods=["GET"]),
         Route("/docs.json", docs, methods=["GET"]),
+        Route(feedback.PATH, feedback.feedback, methods=["POST"]),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.state.endpoints = dict(endpoints)

@@ -105,6 +105,9 @@ class Server:
     def get(self, path: str, **more: Any) -> httpx.Response:
         return httpx.get(self.url + path, timeout=60, trust_env=False, **more)
 
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return httpx.post(self.url + path, timeout=60, trust_env=False, **more)
+
     def raw(self, *pieces: bytes | Iterator[bytes]) -> tuple[int, dict[str, Any]]:
         """Send bytes as they are until an answer comes; return its status and JSON."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:

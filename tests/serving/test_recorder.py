@@ -10,7 +10,7 @@ from bonafide.errors import ConfigError
 from bonafide.monitoring.record import Record
 from serving.http import recorder as recording
 from serving.http.recorder import Recorder
-from tests.helpers.servers import server, wait_for
+from tests.helpers.servers import Server, server, wait_for
 
 SOUND = encode(speech(5.0), "flac")
 ANSWER = {
@@ -21,6 +21,19 @@ ANSWER = {
     "channel": {"name": "opus", "p": 0.9},
     "bundle": {"name": "default", "version": "8", "sha256": "1" * 64},
 }
+REFUSED = [
+    (400, b""),
+    (400, b"[]"),
+    (400, b"[" * 4000),
+    (400, b"\xff"),
+    (400, b'{"request_id": "one"}'),
+    (400, b'{"request_id": "one", "label": "fake"}'),
+    (400, b'{"request_id": 1, "label": "spoof"}'),
+    (400, b'{"request_id": "two words", "label": "spoof"}'),
+    (400, b'{"request_id": "\\ud800", "label": "spoof"}'),
+    (400, b'{"request_id": "one", "label": "spoof", "more": "one"}'),
+    (413, b" " * 5000),
+]
 
 
 def test_each_answer_of_every_worker_is_in_it(bundle_home: Path, tmp_path: Path) -> None:
@@ -40,6 +53,33 @@ def test_each_answer_of_every_worker_is_in_it(bundle_home: Path, tmp_path: Path)
         assert (row.bundle, row.channel) == (told["bundle"]["sha256"], told["channel"]["name"])
     assert not by_id
     assert record.path.stat().st_mode & 0o077 == 0
+
+
+def test_what_a_person_says_of_an_answer(tmp_path: Path) -> None:
+    record = Record(tmp_path / "answers.sqlite")
+    with server(tmp_path, record=record.path, workers=2) as running:
+        asked = [running.detect(SOUND).headers["X-Request-Id"] for _ in range(4)]
+        for request_id in asked:  # at once, from whichever worker: the answer is on its way yet
+            said = {"request_id": request_id, "label": "spoof"}
+            answer = running.post("/v1/feedback", json=said)
+            assert (answer.status_code, answer.json()) == (200, said)
+        again = running.post("/v1/feedback", json={"request_id": asked[0], "label": "bonafide"})
+        assert again.status_code == 200
+        labels = {row.request_id: row.label for row in record.read()}
+        assert labels == dict.fromkeys(asked, "spoof") | {asked[0]: "bonafide"}
+        unknown = running.post("/v1/feedback", json={"request_id": "other", "label": "spoof"})
+        assert unknown.status_code == 404
+        assert unknown.json()["error"]["code"] == "unknown_request"
+        assert str(tmp_path) not in unknown.text
+        for status, body in REFUSED:
+            refused = running.post("/v1/feedback", content=body)
+            assert refused.status_code == status, (body[:80], refused.text)
+        assert "Traceback" not in running.log
+
+
+def test_feedback_without_a_record(service: Server) -> None:
+    answer = service.post("/v1/feedback", json={"request_id": "one", "label": "spoof"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_record")
 
 
 def test_a_record_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
