@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from bonafide.manifest import complete, errors_of, format_of
 MANIFEST = "manifest.json"
 SIGNATURE = f"{MANIFEST}.minisig"  # see `bonafide.registry.trust`
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
+# Folders and files are named after a bundle: nothing else may be a name or a version.
+NAME, VERSION = re.compile("[a-z0-9][a-z0-9_-]{0,40}"), re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 LINEAGE, ROWS = "lineage.json", "rows.parquet"  # see `bonafide.lineage`
@@ -45,6 +48,28 @@ def content_sha256(manifest: Mapping[str, Any]) -> str:
     True
     """
     return hashlib.sha256(json.dumps(content_of(manifest), sort_keys=True).encode()).hexdigest()
+
+
+def require_names(name: Any, version: Any) -> None:
+    """Require that a bundle's name and version are such that folders can be named after them.
+
+    Parameters
+    ----------
+    name, version : Any
+        As a manifest or a journal has them.
+
+    Raises
+    ------
+    ValueError
+        For anything that does not match `NAME` and `VERSION`.
+    """
+    for what, value, pattern in (("name", name, NAME), ("version", version, VERSION)):
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{what} {value!r}: must match {pattern.pattern}")
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
 
 
 def content_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,8 +205,9 @@ def bundle_facts(manifest: bytes) -> dict[str, str]:
     try:
         read = json.loads(manifest)
         facts = {key: str(read[key]) for key in ("name", "version", "sha256")}
+        require_names(read["name"], read["version"])
         return {**facts, "created": str(read.get("created", "-"))}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -234,8 +260,9 @@ def read_bundle(folder: Path) -> Bundle:
     if not path.is_file():
         raise BundleError("no_bundle", f"{folder}: no bundle is here ({MANIFEST} is missing)")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         files = dict(manifest["files"])
+        require_names(manifest["name"], manifest["version"])
         bundle = Bundle(folder, complete(manifest))
         names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -29,7 +29,8 @@ def home() -> Path:
     Raises
     ------
     ConfigError
-        ``no_home`` if the user has no home folder and none is named; ``bad_home`` if it is a file.
+        ``no_home`` if the user has no home folder and none is named; ``bad_home`` if it is a file,
+        or links that lead nowhere but to each other.
     """
     root = _named_home()
     if os.path.exists(root) and not os.path.isdir(root):  # noqa: PTH110, PTH112  # never raise
@@ -38,10 +39,14 @@ def home() -> Path:
 
 
 def _named_home() -> Path:
-    if chosen := os.environ.get("BONAFIDE_HOME"):
-        return Path(chosen).resolve()
-    if data := os.environ.get("XDG_DATA_HOME"):
-        return Path(data).resolve() / "bonafide"
+    named = {name: os.environ.get(name) for name in ("BONAFIDE_HOME", "XDG_DATA_HOME")}
+    for name, chosen in named.items():
+        if chosen:
+            try:
+                root = Path(chosen).resolve()
+            except (RuntimeError, OSError) as error:
+                raise ConfigError("bad_home", f"{name}={chosen}: {error}") from error
+            return root if name == "BONAFIDE_HOME" else root / "bonafide"
     try:
         return Path.home().resolve() / ".local" / "share" / "bonafide"
     except RuntimeError as error:

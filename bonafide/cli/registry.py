@@ -7,6 +7,7 @@ import click
 from bonafide.cli import options
 
 if TYPE_CHECKING:
+    from bonafide.bundle import Bundle
     from bonafide.registry import Entry, Registry
 
 COLUMNS = ("name", "version", "stage", "held", "created", "sha256")
@@ -79,6 +80,7 @@ def show(model: str | None, as_json: bool) -> None:
     Where none is in production, it is the shipped default.
     """
     from bonafide.cli.terminal import show_json, show_values
+    from bonafide.errors import printable
     from bonafide.registry import Version
 
     registry = _registry()
@@ -90,7 +92,10 @@ def show(model: str | None, as_json: bool) -> None:
     if as_json:
         show_json({**manifest, "journal": [entry.to_json() for entry in entries]})
         return
-    switches = {each.at: f"{each.action} by {each.by}: {_plain(each)['why']}" for each in entries}
+    switches = {
+        printable(each.at): printable(f"{each.action} by {each.by}: {_plain(each)['why']}")
+        for each in entries
+    }
     show_values(f"bundle {version}", {**manifest, **({"journal": switches} if switches else {})})
 
 
@@ -186,7 +191,8 @@ def push(model: str | None, url: str) -> None:
 
     By default it is the one in production.
     """
-    _copy(_registry(), _other(url), model)
+    registry = _registry()
+    _copy(registry, _other(url), registry.read(model))
 
 
 @click.command("pull")
@@ -197,7 +203,14 @@ def pull(model: str | None, url: str) -> None:
 
     By default it is the one that is in production there.
     """
-    _copy(_other(url), _registry(), model)
+    from bonafide.errors import RegistryError
+
+    source = _other(url)
+    bundle = source.read(model or _served(source))
+    if not source.keeps(bundle):
+        message = f"{model}: is not kept in {source.url} (bonafide models list names what is)"
+        raise RegistryError("not_kept", message)
+    _copy(source, _registry(), bundle)
 
 
 def _other(url: str) -> "Registry":
@@ -207,11 +220,10 @@ def _other(url: str) -> "Registry":
     return Registry(url, home())
 
 
-def _copy(source: "Registry", target: "Registry", model: str | None) -> None:
+def _copy(source: "Registry", target: "Registry", bundle: "Bundle") -> None:
     from bonafide.bundle import SIGNATURE
     from bonafide.registry import Version
 
-    bundle = source.read(model)
     kept = source.copy_to(target, bundle)
     click.echo(f"{Version.of(bundle)}: kept in {target.url} as {Version.of(kept)}")
     if (bundle.folder / SIGNATURE).is_file() and not (kept.folder / SIGNATURE).is_file():

@@ -11,7 +11,8 @@ from typing import Any
 
 from bonafide.bundle import Bundle
 from bonafide.registry.journal import Entry, State, Version
-from bonafide.registry.registry import REPORTS, Registry
+from bonafide.registry.registry import Registry
+from bonafide.registry.reports import SUFFIXES
 
 __all__ = [
     "Entry",
@@ -92,7 +93,7 @@ def promote(root: Path, bundle: Bundle, *, why: str = "", override: str = "") ->
     registry = registry_of(root)
     if registry.url != str(root):
         name = f"{bundle.identity['name']}-{bundle.identity['version']}"
-        for suffix in REPORTS:
+        for suffix in SUFFIXES:
             if (report := root / "reports" / f"{name}{suffix}").is_file():
                 registry.add_report(bundle, suffix, report.read_bytes())
     registry.promote(bundle, why=why, override=override)

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from bonafide.bundle import Bundle
+from bonafide.bundle import Bundle, require_names
 
 Action = Literal["promote", "rollback", "hold", "release", "refused"]
 Stage = Literal["staging", "production", "archived"]
@@ -31,11 +31,22 @@ class Version:
         Of the bundle.
     sha256 : str
         Of its content.
+
+    Raises
+    ------
+    ValueError
+        For a name or version that no folder may have, or a hash that is no text.
     """
 
     name: str
     version: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Check them: what is read and written lies in a folder of that name."""
+        require_names(self.name, self.version)
+        if not isinstance(self.sha256, str):
+            raise ValueError(f"sha256 {self.sha256!r}: must be text")
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Version":
@@ -106,8 +117,12 @@ class Entry:
         """Read what `to_bytes` wrote; anything else raises a ValueError, TypeError or KeyError."""
         read = json.loads(content)
         del read["id"]
-        if read["number"] != number:
+        if type(read["number"]) is not int or read["number"] != number:
             raise ValueError(f"it says that it is number {read['number']}")
+        if read["action"] not in get_args(Action) or type(read.get("override")) is not bool:
+            raise ValueError("its action or override is none")
+        if not all(isinstance(read[key], str) for key in ("why", "by", "at")):
+            raise ValueError("why, by and at must be text")
         bundle, before, after = (read.pop(key) for key in ("bundle", "from", "to"))
         return cls(**read, bundle=Version(**bundle), before=_version(before), after=_version(after))
 
@@ -177,7 +192,7 @@ class State:
         if entry.action == "hold":
             holds[entry.bundle] = entry
         if entry.action == "release":
-            del holds[entry.bundle]
+            holds.pop(entry.bundle, None)
         if entry.action == "rollback":
             holds = {key: value for key, value in holds.items() if key != entry.before}
             holds[entry.bundle] = entry

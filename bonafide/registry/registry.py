@@ -12,13 +12,12 @@ from bonafide.bundle import MANIFEST, SIGNATURE, Bundle, read_bundle
 from bonafide.errors import BundleError, RegistryError
 from bonafide.home import SHIPPED, SHIPPED_NAMES, home, shipped_bundles, shipped_folder
 from bonafide.registry.journal import Entry, State, Version
+from bonafide.registry.reports import DAMAGED, SUFFIXES, report_path, require_gate
 from bonafide.registry.stores import open_store
 from bonafide.registry.trust import require_trusted
 from bonafide.registry.versions import Versions
 
 NOTE = "production.json"  # what versions of this package without a journal left
-REPORTS = (".html", ".gate.json")
-DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)  # of read JSON
 _HASH = re.compile("[0-9a-f]{8,64}")
 
 
@@ -146,12 +145,14 @@ class Registry:
         Raises
         ------
         RegistryError
-            ``not_gated`` without a report of the gate that lets it pass, ``held`` if it or what is
-            in production is held, ``overtaken`` if another switch came between.
+            ``not_kept`` if it is none of this registry's, ``not_gated`` without a report of the
+            gate that lets it pass, ``held`` if it or what is in production is held, ``overtaken``
+            if another switch came between.
         BundleError
             As in `bonafide.registry.trust.require_trusted`.
         """
         require_trusted(bundle)
+        self._require_kept(bundle)
         version, seen = Version.of(bundle), seen or self.state()
 
         def decide(state: State) -> Entry | None:
@@ -164,7 +165,7 @@ class Registry:
                 if each is not None and each in state.holds:
                     raise _held(each, state.holds[each])
             if not override:
-                self._require_gate(version, state)
+                require_gate(self._store, version, state)
             return Entry(
                 *(state.number + 1, "promote", version, now, version, override or why),
                 override=bool(override),
@@ -172,25 +173,23 @@ class Registry:
 
         return _accepted(self._append(decide))
 
-    def _require_gate(self, version: Version, state: State) -> None:
-        """Check that the gate let a version pass against what is in production."""
-        path = _report(version, ".gate.json")
+    def keeps(self, bundle: Bundle) -> bool:
+        """Return whether a bundle is kept here, under its version and with its content."""
+        kept = self.versions.fetch(Version.of(bundle).folder)
+        if kept.resolve() == bundle.folder.resolve():
+            return True
         try:
-            report = json.loads(self._store.read(path))
-            reasons, champion = report["reasons"], report.get("champion")
-        except (*DAMAGED, FileNotFoundError) as error:
-            reasons, champion = [f"no report of the gate can be read ({path}: {error!r})"], None
-        against = state.production.sha256 if state.production else shipped_bundles()[0]["sha256"]
-        if not reasons and champion is not None and champion.get("sha256") != against:
-            reasons = [
-                "the gate compared it with {name}:{version}, not with ".format(**champion)
-                + str(state.production or "the shipped default")
-            ]
-        if reasons:
+            return read_bundle(kept).digest() == bundle.digest()
+        except BundleError:
+            return False
+
+    def _require_kept(self, bundle: Bundle) -> None:
+        if not self.keeps(bundle):
+            version = Version.of(bundle)
             raise RegistryError(
-                "not_gated",
-                f"{version}: {'; '.join(reasons)}; promote --override REASON goes past the gate, "
-                "and the journal says so",
+                "not_kept",
+                f"{version} ({bundle.folder}): is not kept in {self.url}; keep it first: bonafide "
+                f"models push {bundle.folder} --to {self.url}",
             )
 
     def rollback(self, ref: str | None = None, *, why: str = "") -> Entry:
@@ -238,7 +237,9 @@ class Registry:
         if state.production is None:
             raise RegistryError("no_earlier", f"{self.url}: nothing is in production")
         if len(state.line) > 1:
-            return self._read(state.line[-2])
+            earlier = self._read(state.line[-2])
+            require_trusted(earlier)
+            return earlier
         shipped = read_bundle(SHIPPED)  # it answered before the first promotion
         return self.versions.keep(shipped, version=shipped.identity["version"])
 
@@ -278,6 +279,8 @@ class Registry:
 
     def _mark(self, what: Literal["hold", "release"], bundle: Bundle, why: str) -> Entry | None:
         """Hold a bundle, or release it; production stays as it is."""
+        if what == "hold":
+            self._require_kept(bundle)
         version = Version.of(bundle)
 
         def decide(state: State) -> Entry | None:
@@ -450,19 +453,17 @@ class Registry:
         manifests = {(each.folder / MANIFEST).read_bytes() for each in (bundle, kept)}
         if (signature := bundle.folder / SIGNATURE).is_file() and len(manifests) == 1:
             other.versions.sign(kept, signature.read_bytes())
-        for suffix in REPORTS:
+        for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                content = self._store.read(_report(Version.of(bundle), suffix))
-                other.add_report(kept, suffix, content)
+                content = self._store.read(report_path(Version.of(bundle), suffix))
+                other._store.create(
+                    report_path(Version.of(kept), suffix), content
+                )  # over none there
         return kept
 
     def add_report(self, bundle: Bundle, suffix: str, content: bytes) -> None:
         """Write a report of a bundle: ``.html``, or ``.gate.json`` with what the gate decided."""
-        self._store.write(_report(Version.of(bundle), suffix), content)
-
-
-def _report(version: Version, suffix: str) -> str:
-    return f"reports/{version.name}-{version.version}{suffix}"
+        self._store.write(report_path(Version.of(bundle), suffix), content)
 
 
 def _full_name(facts: Mapping[str, str]) -> str:

@@ -79,8 +79,11 @@ def open_store(url: str | Path) -> Store:
     Raises
     ------
     ConfigError
-        ``unsupported_store`` for another protocol; ``not_installed`` if its library is missing.
+        ``unsupported_store`` for another protocol, or an empty text; ``not_installed`` if its
+        library is missing.
     """
+    if not str(url):
+        raise ConfigError("unsupported_store", "a registry's folder or URL must not be empty")
     protocol, separator, rest = str(url).partition("://")
     if not separator or protocol == "file":
         return LocalStore(Path(rest or protocol).resolve())
@@ -157,9 +160,9 @@ class LocalStore:
         """See `Store`; no other changes the registry meanwhile."""
         parent = self.root / folder
         with storing(self.root), self._changing():
-            for left in (path for path in parent.glob(".*") if path.is_dir()):
-                shutil.rmtree(left)  # by a run that was killed: no other holds the lock
             draft = parent / ".draft"
+            if draft.exists():  # left by a run that was killed: no other holds the lock
+                shutil.rmtree(draft)
             try:
                 yield draft
             finally:

@@ -57,8 +57,8 @@ class Versions:
         entries = {**candidate.manifest, **(manifest or {})}
         with self._store.drafting(folder) as draft:
             draft.mkdir(parents=True)
-            for source in candidate.folder.iterdir():
-                (draft / source.name).write_bytes(source.read_bytes())
+            for name in (*candidate.manifest["files"], MANIFEST):  # and nothing that lies beside
+                (draft / name).write_bytes((candidate.folder / name).read_bytes())
             if card is not None:
                 (draft / "card.md").write_text(card, encoding="utf-8")
             sha256 = write_bundle(draft, entries).digest()

@@ -140,7 +140,7 @@ class Config(Section):
         Bootstrap resamples of every interval.
     """
 
-    name: str = Field("bonafide", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
+    name: str = Field("bonafide", pattern=f"^{NAME.pattern}$")
     seed: int = Field(1, ge=0, lt=2**31)
     resamples: int = Field(1000, ge=50, le=100_000)
     features: dict[str, Any] = Field(default_factory=dict)

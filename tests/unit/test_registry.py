@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -303,6 +304,39 @@ def test_a_damaged_journal_is_an_error(damage: Callable[[Path], None], tmp_path:
         assert error.value.code == "bad_journal"
 
 
+ODD: dict[str, dict[str, Any]] = {
+    "an action that is none": {"action": "zzz"},
+    "no reason": {"why": None},
+    "nobody": {"by": 5},
+    "a number that is none": {"number": 2.0},
+    "an override that is none": {"override": "no"},
+    "a name that is none": {"bundle": {"name": ["x"], "version": "1", "sha256": "0" * 64}},
+    "a name that leads elsewhere": {"to": {"name": "../../x", "version": "1", "sha256": "0" * 64}},
+    "a version that leads elsewhere": {"to": {"name": "mine", "version": "..", "sha256": "0"}},
+    "a hash that is none": {"to": {"name": "mine", "version": "1", "sha256": {}}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_entry_that_is_json_but_none_of_the_journal(odd: str, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promote(registry, *(kept(registry, tmp_path, salt) for salt in "ab"))
+    path = tmp_path / "journal/00000002.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | ODD[odd]))
+    with pytest.raises(RegistryError, match=r"journal/00000002\.json: not an entry") as caught:
+        registry_of(tmp_path).state()
+    assert caught.value.code == "bad_journal"
+
+
+def test_the_end_of_a_hold_that_is_none_changes_nothing(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    promote(registry, kept(registry, tmp_path, "a"))
+    registry.hold(registry.find())
+    path = tmp_path / "journal/00000002.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"action": "release"}))
+    assert registry_of(tmp_path).state().holds == {}
+
+
 def test_another_bundle_in_its_place_is_not_served(tmp_path: Path) -> None:
     registry = Registry(tmp_path / "home")
     first, second = (kept(registry, tmp_path, salt) for salt in "ab")
@@ -382,6 +416,88 @@ def test_push_and_pull(registry: Registry, bundles: list[Bundle], tmp_path: Path
     assert len(registry.versions.kept()) == 4
 
 
+def test_a_report_that_is_there_is_not_replaced(registry: Registry, bundles: list[Bundle]) -> None:
+    """Or whoever can write a registry could lift a refusal of another."""
+    refusal = json.dumps({"reasons": ["worse"]}).encode()
+    registry.add_report(bundles[0], ".gate.json", refusal)
+    other = Registry(f"memory://{uuid4().hex}/models")
+    there = registry.copy_to(other, bundles[0])
+    other.add_report(there, ".gate.json", PASSED)
+    other.copy_to(registry, there)
+    with pytest.raises(RegistryError, match="worse"):
+        registry.promote(bundles[0])
+
+
+def test_what_lies_beside_a_bundle_is_none_of_it(
+    registry: Registry, bundles: list[Bundle], tmp_path: Path
+) -> None:
+    (bundles[0].folder / ".DS_Store").write_bytes(b"x")
+    (bundles[0].folder / "notes").mkdir()
+    there = registry.copy_to(Registry(tmp_path / "other"), read_bundle(bundles[0].folder))
+    assert there.identity == bundles[0].identity
+    assert not (there.folder / ".DS_Store").exists()
+
+
+@pytest.mark.parametrize("name", ["../../victim", "..", "a/b", "", "A", 5, None, ["a"], "x" * 50])
+def test_a_name_that_leads_elsewhere_is_no_name(name: Any, tmp_path: Path) -> None:
+    """A registry of others may name anything; what is read and written lies in folders of it."""
+    folder = tmp_path / "other/bundles/mine/1"
+    make(folder, name=name)
+    with pytest.raises(BundleError, match=r"name .*: must match") as caught:
+        read_bundle(folder)
+    assert caught.value.code == "bad_manifest"
+    assert Registry(tmp_path / "other").versions.kept() == []
+
+
+def test_nothing_is_removed_but_drafts_of_ours(registry: Registry, tmp_path: Path) -> None:
+    for name in (".ssh", ".draft"):
+        (tmp_path / "home/bundles/mine" / name).mkdir(parents=True)
+    first = kept(registry, tmp_path, "a")
+    assert first.identity["version"] == "1"
+    if registry.url == str(tmp_path / "home"):
+        assert sorted(path.name for path in (tmp_path / "home/bundles/mine").iterdir()) == [
+            *(".ssh", "1"),
+        ]
+
+
+@pytest.mark.parametrize("what", ["shipped", "elsewhere", "another of its name"])
+def test_only_what_is_kept_is_promoted_or_held(
+    registry: Registry, tmp_path: Path, what: str
+) -> None:
+    there = tmp_path / "elsewhere"
+    if what == "shipped":
+        bundle = registry.find("fast")
+    elif what == "elsewhere":
+        bundle = make(there, name="mine", version="1")
+    else:
+        mine = kept(registry, tmp_path, "a")
+        registry.add_report(mine, ".gate.json", PASSED)
+        bundle = make(there, "b", name="mine", version="1")
+    for switch in (lambda: registry.promote(bundle, override="x"), lambda: registry.hold(bundle)):
+        with pytest.raises(RegistryError, match="keep it first: bonafide models push") as caught:
+            switch()
+        assert caught.value.code == "not_kept"
+    assert registry.journal() == []
+    registry.promote(registry.copy_to(registry, bundle), override="x")
+    assert registry.find().digest() == bundle.digest()
+
+
+REPORTS: list[Any] = [
+    *({"reasons": None}, {"reasons": ""}, {"reasons": 5}, {"reasons": [1]}, {}, [], None),
+    *({"reasons": [], "champion": each} for each in ([], "x", {}, {"sha256": 5})),
+]
+
+
+@pytest.mark.parametrize("report", REPORTS, ids=json.dumps)
+def test_what_is_no_report_of_the_gate_lets_nothing_pass(report: Any, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "home")
+    mine = kept(registry, tmp_path, "a")
+    registry.add_report(mine, ".gate.json", json.dumps(report).encode())
+    with pytest.raises(RegistryError, match="no report of the gate can be read") as caught:
+        registry.promote(mine)
+    assert caught.value.code == "not_gated"
+
+
 def test_a_version_that_is_taken_becomes_the_next(registry: Registry, tmp_path: Path) -> None:
     mine = kept(registry, tmp_path, "a")
     other = Registry(tmp_path / "other")
@@ -438,5 +554,9 @@ def test_the_commands(
     assert run("push", "mine:2", "--to", url) == (0, f"mine:2: kept in {url} as mine:2\n")
     assert run("pull", "mine", "--from", url)[1].endswith("home as mine:2\n")
     assert run("pull", "--from", "ftp://x")[1].startswith("bonafide: unsupported_store: ftp://x")
+    assert run("push", "mine:2", "--to", "")[1].startswith("bonafide: unsupported_store: ")
+    nowhere = str(tmp_path / "nowhere")
+    assert run("pull", "--from", nowhere)[1].startswith(f"bonafide: none_served: {nowhere}: ")
+    assert run("pull", "fast", "--from", nowhere)[1].startswith("bonafide: not_kept: fast: is not")
     with pytest.raises(BonafideError, match="no bundle"):
         registry.find("gone")

@@ -180,6 +180,26 @@ class TestWhereKeysAreTrusted:
         assert code(lambda: unpromoted.promote(there, override="a test")) == wanted
         assert main(["score", str(kept.folder), "--bundle", "fast:1"]) == 2
 
+    def test_the_way_back_leads_to_what_is_trusted_alone(
+        self, signed: tuple[Bundle, Path], root: Path
+    ) -> None:
+        kept, key = signed
+        made = keep(root, kept, {"note": "new"}, "a card\n")
+        registry = registry_of(root)
+        registry.versions.sign(made, sign(made, key, str))
+        registry.promote(made, override="a test")
+        (kept.folder / SIGNATURE).unlink()
+        for ref in (None, "fast:1"):
+            assert code(lambda ref=ref: registry.rollback(ref)) == "unsigned"
+        assert registry.production() == Version.of(made)
+
+    def test_what_ships_is_trusted_where_it_is_kept_too(
+        self, signed: tuple[Bundle, Path], root: Path
+    ) -> None:
+        registry = registry_of(root)
+        registry.rollback()
+        assert registry.find().digest() == read_bundle(SHIPPED).digest()
+
     def test_what_was_read_is_what_was_signed(self, signed: tuple[Bundle, Path]) -> None:
         kept, _ = signed
         require_trusted(kept)
