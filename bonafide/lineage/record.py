@@ -113,11 +113,29 @@ def read_lineage(bundle: Bundle, prefix: str = "") -> Lineage | None:
     require_unaltered(bundle, path.name)
     try:
         lineage = Lineage.from_json(json.loads(path.read_text(encoding="utf-8")))
+        _require_shape(lineage)
     except (ValueError, RecursionError) as error:  # pydantic's is a ValueError
         raise BundleError("bad_lineage", f"{path}: not a record of a run: {error}") from error
     if lineage.format != FORMAT:
         raise BundleError("bad_lineage", f"{path}: format {lineage.format}: must be {FORMAT}")
     return lineage
+
+
+def _require_shape(lineage: Lineage) -> None:
+    """Raise a ValueError for a record that lacks what is read of every one."""
+    corpus, code = lineage.corpus, lineage.code
+    texts = {"corpus.rows_sha256": corpus.get("rows_sha256")}
+    texts |= {"code.sha256": code.get("sha256"), "code.commit": code.get("commit", "")}
+    if not lineage.is_hidden:
+        texts["corpus.root"] = corpus.get("root")
+    if lineage.config:
+        texts["config.name"] = lineage.config.get("name")
+    tables = {"corpus.use": corpus.get("use", {}), "code.packages": code.get("packages", {})}
+    tables["environment.packages"] = lineage.environment.get("packages", {})
+    wrong = [name for name, value in texts.items() if not isinstance(value, str)]
+    wrong += [name for name, value in tables.items() if not isinstance(value, dict)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: missing, or of another kind")
 
 
 def require_unaltered(bundle: Bundle, name: str) -> None:
@@ -133,9 +151,12 @@ def require_unaltered(bundle: Bundle, name: str) -> None:
     Raises
     ------
     BundleError
-        ``altered`` if it is not.
+        ``altered`` if it is not; ``bad_manifest`` where the manifest lists no files.
     """
-    path, expected = bundle.folder / name, bundle.manifest["files"].get(name)
+    path, files = bundle.folder / name, bundle.manifest.get("files")
+    if not isinstance(files, dict):
+        raise BundleError("bad_manifest", f"{bundle.folder / MANIFEST}: lists no files")
+    expected = files.get(name)
     if (seen := file_sha256(path)) != expected:
         raise BundleError("altered", f"{path}: its sha256 is {seen}; the manifest says {expected}")
 

@@ -64,10 +64,23 @@ def read_rows(bundle: Bundle, columns: list[str] | None = None, prefix: str = ""
     Returns
     -------
     pyarrow.Table
+
+    Raises
+    ------
+    BundleError
+        ``bad_rows`` for a file that is no such table.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(bundle.folder / f"{prefix}{ROWS}", columns=columns, use_threads=False)
+    path, known = bundle.folder / f"{prefix}{ROWS}", schema()
+    expected = pa.schema([known.field(name) for name in columns or known.names])
+    try:
+        table = pq.read_table(path, columns=expected.names, use_threads=False)
+        return table.select(expected.names).cast(expected)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BundleError("bad_rows", f"{path}: not the rows of a corpus: {reason}") from error
 
 
 def hide_name(name: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHA256 = re.compile("[0-9a-f]{64}")
 DIGITS = re.compile("[0-9a-f]{8,64}")  # as for bundles
 SHOWN = ("row", "path", "label", "source", "speaker", "use", "reason")
+NOT_HERE = "is not here, so that it is looked for by its path alone"
 Wanted: TypeAlias = Callable[[Lineage], Mapping[str, list[str]]]
 
 
@@ -51,7 +52,7 @@ def made_from_recording(root: Path, recording: str) -> Node:
         columns = {"file_sha256": [recording], "sound_sha256": [recording]}
         return _forward(f"recording {recording}", {}, root, lambda _: columns, SHOWN, _rows_of)
     content = {"file_sha256": [file_sha256(path)]} if is_there else {}
-    facts = {"sha256": content["file_sha256"][0]} if content else {}
+    facts = {"sha256": content["file_sha256"][0]} if content else {"file": NOT_HERE}
 
     def named(lineage: Lineage) -> Mapping[str, list[str]]:
         return {**content, "path": _names(path, recording, lineage)}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bonafide.bundle import PARENT, ROWS, Bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus
+from bonafide.errors import BundleError
 from bonafide.lineage.rows import TRAINING, hide_name, read_rows
 from bonafide.training.recordings import Recordings
 from bonafide.types import Mask
@@ -41,22 +42,40 @@ class Heard:
         )
 
     @classmethod
-    def of_bundle(cls, bundle: Bundle) -> Self | None:
-        """Return what a bundle was trained on, and its parent; None where its rows are not kept."""
+    def of_bundle(cls, bundle: Bundle) -> Self:
+        """Return what a bundle was trained on, and its parent.
+
+        Parameters
+        ----------
+        bundle : Bundle
+            Its hashes verified.
+
+        Returns
+        -------
+        Heard
+
+        Raises
+        ------
+        BundleError
+            ``no_rows`` where it does not hold them all; ``bad_rows`` as in `read_rows`.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         columns = ["use", "sound_sha256", "source", "speaker"]
-        tables = [
-            read_rows(bundle, columns, prefix)
-            for prefix in ("", PARENT)
-            if (bundle.folder / f"{prefix}{ROWS}").is_file()
-        ]
-        if not tables:
-            return None
+        tables = []
+        for prefix in ("", PARENT) if bundle.is_adapted else ("",):
+            if (
+                f"{prefix}{ROWS}" not in bundle.manifest["files"]
+            ):  # what lies beside is not believed
+                raise _untold(bundle, f"{prefix}{ROWS} is missing")
+            rows = read_rows(bundle, columns, prefix)
+            rows = rows.filter(pc.equal(rows["use"], TRAINING))
+            if not len(rows) or rows["sound_sha256"].null_count:
+                raise _untold(bundle, f"{prefix}{ROWS} names no sound that was learned from")
+            tables.append(rows)
         rows = pa.concat_tables(tables)
-        rows = rows.filter(pc.equal(rows["use"], TRAINING))
-        sounds = (sound.hex() for sound in rows["sound_sha256"].to_pylist() if sound)
+        sounds = (sound.hex() for sound in rows["sound_sha256"].to_pylist())
         sources, speakers = (_known(rows[name].to_pylist()) for name in ("source", "speaker"))
         return cls(frozenset(sounds), sources, speakers)
 
@@ -82,5 +101,9 @@ class Heard:
         return heard
 
 
-def _known(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(names) - {UNKNOWN}
+def _known(names: Iterable[str | None]) -> frozenset[str]:
+    return frozenset(name for name in names if name and name != UNKNOWN)
+
+
+def _untold(bundle: Bundle, why: str) -> BundleError:
+    return BundleError("no_rows", f"{bundle.folder}: does not tell what it heard: {why}")

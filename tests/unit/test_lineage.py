@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -140,6 +141,27 @@ def test_what_was_altered_is_not_believed(root: Path, bundle: Bundle, name: str)
         with pytest.raises(BundleError, match=rf"{name}: its sha256 is") as error:
             look()
         assert error.value.code == "altered"
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        *(("corpus", values) for values in ({}, {"root": 5}, {"rows_sha256": None}, {"use": []})),
+        ("config", {"name": None}),
+        *(("code", values) for values in ({"commit": 5}, {"packages": []}, {"sha256": 1})),
+        *(("environment", {"packages": value}) for value in ([], 5)),
+    ],
+)
+def test_a_record_of_another_shape_is_an_error(
+    bundle: Bundle, part: str, values: dict[str, Any]
+) -> None:
+    told = json.loads((bundle.folder / LINEAGE).read_text())
+    told[part] = told[part] | values if values else {}
+    (bundle.folder / LINEAGE).write_text(json.dumps(told))
+    broken = write_bundle(bundle.folder, bundle.manifest)
+    with pytest.raises(BundleError, match=rf"{part}\..*missing, or of another kind") as error:
+        read_lineage(broken)
+    assert error.value.code == "bad_lineage"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "{}", '{"format": 2}'])

@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -199,6 +201,33 @@ class TestIncumbent:
         assert case.decided(corpus, llr_of(corpus, 2.0)).reasons == []
 
 
+def nulls(table: pa.Table) -> pa.Table:
+    """Forget every sound."""
+    empty = pa.nulls(len(table), pa.binary(32))
+    return table.set_column(table.column_names.index("sound_sha256"), "sound_sha256", empty)
+
+
+def texts(table: pa.Table) -> pa.Table:
+    """Hold sounds as text."""
+    index = table.column_names.index("sound_sha256")
+    return table.set_column(index, "sound_sha256", pa.array(["sound"] * len(table)))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no table": lambda path: path.write_bytes(b"x" * 500),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:700]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a column less": lambda path: write(pq.read_table(path).drop_columns(["speaker"]), path),
+    "no row": lambda path: write(pq.read_table(path)[:0], path),
+    "no sound": lambda path: write(nulls(pq.read_table(path)), path),
+    "sounds as text": lambda path: write(texts(pq.read_table(path)), path),
+}
+
+
+def write(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path)
+
+
 class TestHeard:
     """What the incumbent was trained on would favour it, and is left out on both sides."""
 
@@ -247,7 +276,26 @@ class TestHeard:
         in_production(case, None)
         found = case.decided(corpus, llr_of(corpus, 1.0))
         assert found.promotes and "on its held-out rows, 240 recordings" in found.compared
-        assert found.compared.endswith("is not recorded, and may favour it")
+        assert "; what it was trained on is not known, and may favour it (" in found.compared
+
+    def test_a_parent_that_does_not_tell(self, case: Case) -> None:
+        in_production(case, list(corpus_of(5)), adapted=True)
+        found = case.decided(corpus_of(), llr_of(corpus_of(), 1.0))
+        assert found.promotes and "parent_rows.parquet is missing)" in found.compared
+
+    @pytest.mark.parametrize("damage", DAMAGE)
+    def test_rows_that_tell_nothing(self, case: Case, damage: str) -> None:
+        in_production(case, list(corpus_of()), damage=DAMAGE[damage])
+        found = case.decided(corpus_of(), llr_of(corpus_of(), 1.0))
+        assert found.promotes and "may favour it (" in found.compared
+
+    def test_rows_that_the_manifest_does_not_list(self, case: Case) -> None:
+        """Somebody put them there: they are none of the bundle's, and lead nobody astray."""
+        in_production(case, None)
+        folder = incumbent_of(case.root).bundle.folder
+        write_rows(table_of(list(corpus_of()), TRAINING), folder / ROWS)
+        found = case.decided(corpus_of(), llr_of(corpus_of(), 1.0))
+        assert found.promotes and f"{ROWS} is missing)" in found.compared
 
 
 def sound_of(row: Row) -> str:
@@ -261,22 +309,37 @@ def in_production(
     prefix: str = "",
     hidden: bool = False,
     use: str = TRAINING,
+    adapted: bool = False,
+    damage: Callable[[Path], object] | None = None,
 ) -> None:
     """Put a bundle into production, for another to replace: trained on some rows, or on unknown."""
-    manifest = {**case.bundle.manifest, "parent": {"name": "first", "version": "1"}}
+    manifest = dict(case.bundle.manifest)
+    if adapted or prefix:
+        manifest |= {"parent": {"name": "first", "version": "1"}, "adaptation": {}}
     folder = shutil.copytree(case.bundle.folder, case.root / "heard")
     for stale in (ROWS, f"{PARENT}{ROWS}"):
         (folder / stale).unlink(missing_ok=True)
+    if "adaptation" in manifest:
+        shutil.copyfile(folder / "scaler.onnx", folder / "adapter.onnx")
     if heard is not None:
-        rows = [
-            {**asdict(row), "row": n, "use": use, "sound_sha256": bytes.fromhex(sound_of(row))}
-            for n, row in enumerate(heard)
-        ]
-        table = pa.Table.from_pylist(rows, schema())
+        table = table_of(heard, use)
         write_rows(hide(table) if hidden else table, folder / f"{prefix}{ROWS}")
+        if prefix:  # it was adapted on a clip of its own
+            write_rows(table_of([Row("own.wav", "spoof")], use), folder / ROWS)
+    if damage:
+        damage(folder / ROWS)
     promote(case.root, keep(case.root, write_bundle(folder, manifest), {}, "c"), override="a test")
     replaces = shutil.copytree(folder, case.root / "next")
     case.bundle = write_bundle(replaces, {**manifest, "version": "2"})
+
+
+def table_of(rows: list[Row], use: str) -> pa.Table:
+    """Return rows as a bundle keeps them."""
+    kept = [
+        {**asdict(row), "row": n, "use": use, "sound_sha256": bytes.fromhex(sound_of(row))}
+        for n, row in enumerate(rows)
+    ]
+    return pa.Table.from_pylist(kept, schema())
 
 
 MARKS = [

@@ -254,10 +254,10 @@ class _Beside:
             f"{gate.min_groups} groups and {gate.min_rows} recordings of each label are needed"
         )
         if leads:
-            words += (
-                ": name sources and speakers, add some, have every row judged out of fold "
-                "(folds.test_share: 0), or name a golden set that neither heard (gate.golden)"
-            )
+            advice = [": name sources and speakers", "add some"]
+            if self.judgement.outcome.held_out:
+                advice.append("have every row judged out of fold (folds.test_share: 0)")
+            words += ", ".join([*advice, "or name a golden set that neither heard (gate.golden)"])
         return Ruling("rows", False if leads else None, words)
 
 

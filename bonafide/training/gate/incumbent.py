@@ -38,13 +38,21 @@ class Incumbent:
     def note(self) -> str:
         """What must be said of it after a comparison; mostly nothing."""
         unread = f"; what is in production cannot be read ({self.damage})" if self.damage else ""
-        unknown = "; what it was trained on is not recorded, and may favour it"
+        unknown = f"; what it was trained on is not known, and may favour it ({self._told[1]})"
         return unread + (unknown if self.heard is None else "")
 
-    @cached_property
+    @property
     def heard(self) -> Heard | None:
         """What it was trained on; None where that is not known."""
-        return Heard.of_bundle(self.bundle)
+        return self._told[0]
+
+    @cached_property
+    def _told(self) -> tuple[Heard | None, str]:
+        """What it was trained on, or why that is not known."""
+        try:
+            return Heard.of_bundle(self.bundle), ""
+        except BundleError as error:
+            return None, error.message
 
 
 def incumbent_of(root: Path) -> Incumbent:
