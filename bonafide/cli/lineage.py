@@ -66,7 +66,12 @@ def lineage(
         html.write_text(lineage_page(tree, drawing), encoding="utf-8")
     from bonafide.cli.terminal import show_json, show_tree
 
-    return show_json(tree.to_json()) if as_json else show_tree(tree.to_json())
+    if as_json:
+        return show_json(tree.to_json())
+    show_tree(tree.to_json())
+    if chosen and not any(each.name != "missing" for each in tree.children):
+        click.echo("No bundle that is kept here, or ships, was made from it.", err=True)
+    return None
 
 
 def _back(ref: str | None, zenml: bool) -> "tuple[Node, Drawing]":

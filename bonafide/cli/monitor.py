@@ -46,7 +46,7 @@ def monitor(
     from bonafide.monitoring.feedback import measured
     from bonafide.registry import find_bundle
 
-    answers = Record(options.record_path(record_file)).read(find_bundle(home(), bundle).digest())
+    answers = Record(options.require_record(record_file)).read(find_bundle(home(), bundle).digest())
     found = windows(answers, window_rows=window, last=last)
     error = measured(answers)
     if as_json:
@@ -85,5 +85,5 @@ def feedback() -> None:
 @options.record
 def add(request_id: str, label: str, record_file: Path | None) -> None:
     """Note what a recording was, by the X-Request-Id of its answer."""
-    Record(options.record_path(record_file)).label(request_id, label)
+    Record(options.require_record(record_file)).label(request_id, label)
     click.echo(f"{request_id}: {label}")

@@ -76,6 +76,19 @@ def record_path(path: Path | None) -> Path:
     return path or home() / RECORD
 
 
+def require_record(path: Path | None) -> Path:
+    """Return the file of the record that is named or the home's; raise ``no_record`` without it."""
+    from bonafide.errors import BonafideError
+
+    if not (found := record_path(path)).exists():
+        raise BonafideError(
+            "no_record",
+            f"{found}: no record of answers is here; a service writes one where it is started with "
+            "BONAFIDE_RECORD=FILE, and --record or the same variable names it",
+        )
+    return found
+
+
 class ConfigFile(click.Path):
     """A run configuration: a file, or the name of one that comes with bonafide."""
 
@@ -107,7 +120,7 @@ def require_corpora(command: str, corpora: Sequence[str]) -> None:
     Raises
     ------
     CorpusError
-        ``no_corpus``; the message says what to type.
+        ``no_corpus`` where none is named, with what to type, or one is not there.
     """
     if not corpora:
         raise CorpusError(
@@ -116,6 +129,9 @@ def require_corpora(command: str, corpora: Sequence[str]) -> None:
             "simulated ones: bonafide corpus simulate simulated && bonafide train --corpus "
             "simulated/manifest.csv, or make demo in a checkout",
         )
+    for path in corpora:
+        if not Path(path).exists():
+            raise CorpusError("no_corpus", f"{path}: no such file or folder")
 
 
 class Whole(click.IntRange):

@@ -58,5 +58,5 @@ def _in_words(found: "Pruned", dry_run: bool) -> str:
         f"folders of features: {len(found.features)}",
         f"logs: {len(found.logs)}",
     ]
-    done = "Would go" if dry_run else f"Pruned, and {found.freed_bytes / MB:.1f} MB are free"
+    done = "Would go" if dry_run else f"Pruned, which freed {found.freed_bytes / MB:.1f} MB"
     return f"{done}: {', '.join(parts)}"

@@ -1,5 +1,6 @@
 """`bonafide schedule`."""
 
+import os
 import signal
 import sys
 from datetime import timedelta
@@ -102,6 +103,8 @@ def run(
     from bonafide.training.schedule.triggers import Watched, cron_trigger
 
     record = options.record_path(record_file) if drift else None
+    if record and not record.exists():  # the service may be started later
+        click.echo(f"no answers are recorded yet: {record} (BONAFIDE_RECORD)", err=True)
     rules = _rules(cron, new_rows, new_bytes, max_age, record)
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
@@ -200,5 +203,8 @@ def emit(
     _, _, _, *words = train_command(config, corpora, verify, keep)  # python -m bonafide.cli
     program = Path(sys.executable).with_name("bonafide")
     named = [str(Path(path).resolve()) for path in corpora]
-    job = Job(cron, timezone, [str(program), *words], home().resolve(), settings, named, image)
+    places = {"BONAFIDE_HOME": str(home())}
+    if store := os.environ.get("ZENML_CONFIG_PATH"):
+        places["ZENML_CONFIG_PATH"] = str(Path(store).resolve())
+    job = Job(cron, timezone, [str(program), *words], places, settings, named, image)
     click.echo(TARGETS[target](job), nl=False)

@@ -208,6 +208,10 @@ class TestCommands:
         self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
     ) -> None:
         record = Record(home / RECORD)
+        assert main(["monitor"]) == 2
+        said = capsys.readouterr().err
+        assert f"no_record: {record.path}: " in said and "BONAFIDE_RECORD" in said
+        record.add([])
         assert main(["monitor"]) == 0
         assert "0 answers of this bundle; 1100 are needed" in capsys.readouterr().out
         record.add(answers(1, REFERENCE_ROWS + 100, bundle=bundle.digest()))
@@ -225,5 +229,9 @@ class TestCommands:
     def test_feedback_on_nothing_is_an_error(
         self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 2
+        assert capsys.readouterr().err.startswith("bonafide: no_record: ")
+        assert not (home / RECORD).exists()
+        Record(home / RECORD).add([])
         assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 2
         assert capsys.readouterr().err.startswith("bonafide: unknown_request: ")

@@ -262,7 +262,7 @@ class TestScheduler:
             "triggers.cron_trigger = lambda *_: IntervalTrigger(seconds=0.1)\n"
             f"runner.train_command = lambda *_: {command(traces, seconds=60)!r}\n"
             f"{before}\n"
-            "sys.exit(main(['schedule', 'run', '--cron', '* * * * *', '--corpus', 'c']))"
+            "sys.exit(main(['schedule', 'run', '--cron', '* * * * *', '--corpus', '.']))"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", script],

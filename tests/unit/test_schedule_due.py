@@ -18,7 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from bonafide.cli.root import cli
-from bonafide.errors import ConfigError
+from bonafide.errors import ConfigError, CorpusError
 from bonafide.registry import promote
 from bonafide.training.schedule import history
 from bonafide.training.schedule.history import BLANK, note, outcome, read_history
@@ -354,6 +354,24 @@ class TestEmit:
         assert words[1:] == ["train", "--quiet", "--corpus", str(corpus), "--keep", "30"]
         assert Path(words[0]).name == "bonafide"
 
+    def test_every_target_names_where_the_records_of_zenml_lie(
+        self, corpus: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ZENML_CONFIG_PATH", str(corpus.parent / "100 %"))
+        zenml_at = f"ZENML_CONFIG_PATH={corpus.parent}/100 %"
+        assert shlex.quote(zenml_at).replace("%", r"\%") in self.emit(corpus, "cron")
+        assert f'"{zenml_at}%"' in self.emit(corpus, "systemd")
+        job = yaml.safe_load(self.emit(corpus, "kubernetes"))
+        (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        assert {each["name"] for each in container["env"]} == {"BONAFIDE_HOME", "ZENML_CONFIG_PATH"}
+
+    def test_a_corpus_that_is_not_there_is_said_now(self, corpus: Path) -> None:
+        missing = str(corpus.parent / "nowhere")
+        for words in (("run",), ("emit", "--target", "cron")):
+            given = ["schedule", *words, "--cron", "5 3 * * 1", "--corpus", missing]
+            done = CliRunner().invoke(cli, given)
+            assert isinstance(done.exception, CorpusError) and missing in str(done.exception)
+
     def test_systemd(self, corpus: Path) -> None:
         unit = self.emit(corpus, "systemd")
         (started,) = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)
@@ -382,7 +400,7 @@ class TestEmit:
 
     def test_zenml_knows_no_time_zones(self, corpus: Path) -> None:
         with pytest.raises(ConfigError, match=r"--timezone Asia/Tokyo: .* must be UTC") as caught:
-            zenml(Job("5 3 * * 1", "Asia/Tokyo", [], corpus, {}, [], ""))
+            zenml(Job("5 3 * * 1", "Asia/Tokyo", [], {}, {}, [], ""))
         assert caught.value.code == "bad_timezone"
 
 

@@ -22,8 +22,9 @@ class Job:
         Such as ``Europe/Berlin``.
     command : sequence of str
         ``bonafide train`` and its options, with absolute paths.
-    home : Path
-        The home folder, absolute.
+    places : dict of str to str
+        Variables that name folders, absolute: ``BONAFIDE_HOME`` and, where it is set,
+        ``ZENML_CONFIG_PATH``.
     settings : dict
         The configuration, as JSON.
     corpora : sequence of str
@@ -35,7 +36,7 @@ class Job:
     cron: str
     timezone: str
     command: Sequence[str]
-    home: Path
+    places: dict[str, str]
     settings: dict[str, object]
     corpora: Sequence[str]
     image: str
@@ -44,7 +45,8 @@ class Job:
 def crontab(job: Job) -> str:
     """Return lines for ``crontab -e``; where cron knows no CRON_TZ, its times are the machine's."""
     # cron takes % for the end of the line
-    command = shlex.join(["env", f"BONAFIDE_HOME={job.home}", *job.command]).replace("%", r"\%")
+    variables = [f"{name}={value}" for name, value in job.places.items()]
+    command = shlex.join(["env", *variables, *job.command]).replace("%", r"\%")
     return f"CRON_TZ={job.timezone}\n{job.cron} {command}\n"
 
 
@@ -54,12 +56,13 @@ def systemd(job: Job) -> str:
     at = ["schedule", "run", "--cron", job.cron, "--timezone", job.timezone]
     # systemd takes % and $ for its own
     quoted = " ".join(f'"{word}"' if " " in word else word for word in [program, *at, *words])
+    variables = " ".join(f'"{name}={value}"' for name, value in job.places.items())
     return (
         "[Unit]\n"
         "Description=Bonafide retrains by the clock\n"
         "After=network-online.target\n\n"
         "[Service]\n"
-        f'Environment="BONAFIDE_HOME={job.home}"\n'
+        f"Environment={variables.replace('%', '%%')}\n"
         f"ExecStart={quoted.replace('%', '%%').replace('$', '$$')}\n"
         "Restart=on-failure\n"
         "TimeoutStopSec=90\n\n"
@@ -70,14 +73,18 @@ def systemd(job: Job) -> str:
 
 def kubernetes(job: Job) -> str:
     """Return a CronJob; home and corpora are on a volume, at the paths that they have here."""
+    folders = {*job.places.values(), *(str(_folder(path)) for path in job.corpora)}
+    within = {
+        each for each in folders if any(Path(each).is_relative_to(o) for o in folders - {each})
+    }
     container = {
         "name": "train",
         "image": job.image,
         "command": ["bonafide", *job.command[1:]],
-        "env": [{"name": "BONAFIDE_HOME", "value": str(job.home)}],
+        "env": [{"name": name, "value": value} for name, value in job.places.items()],
         "volumeMounts": [
             {"name": "data", "mountPath": path, "subPath": path.strip("/")}
-            for path in sorted({str(job.home), *(str(_folder(path)) for path in job.corpora)})
+            for path in sorted(folders - within)
         ],
     }
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "bonafide"}}
