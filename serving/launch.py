@@ -72,6 +72,8 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         Audit(Path(settings.audit))
     if settings.record:
         Recorder(Path(settings.record))
+    if settings.shadow:
+        find_bundle(home(), settings.shadow)
     return find_bundle(home(), settings.bundle or None)
 
 
@@ -168,6 +170,8 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as BentoML answers it
     if settings.bundle:  # by whatever name, it is the one that was checked
         settings = replace(settings, bundle=str(bundle.folder))
+    if settings.shadow:
+        settings = replace(settings, shadow=str(find_bundle(home(), settings.shadow).folder))
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the folder would be removed again
     folder = make_run_folder()
     try:

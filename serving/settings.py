@@ -28,6 +28,9 @@ class Settings:
     bundle : str
         A bundle, named as `bonafide.registry.bundle_folder` takes it; empty to follow the one in
         production: a promotion is picked up without a restart.
+    shadow : str
+        Another bundle, named alike, that scores what was answered once more, without answering
+        (`serving.workers.shadow`); empty for none.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     audit : str
@@ -76,6 +79,7 @@ class Settings:
     """
 
     bundle: str = ""
+    shadow: str = ""
     keys: str = ""
     audit: str = ""
     record: str = ""

@@ -35,7 +35,7 @@ def monitor(
     """Compare the latest answers of a bundle with its first.
 
     The first 1,000 answers of a bundle are the reference; later ones are compared with it, a window
-    at a time.
+    at a time. What a shadow said to the same requests is told, too.
     """
     from bonafide.cli.extras import require
 
@@ -44,14 +44,19 @@ def monitor(
     from bonafide.home import home
     from bonafide.monitoring.drift import windows
     from bonafide.monitoring.feedback import measured
+    from bonafide.monitoring.pairs import disagreements
     from bonafide.registry import find_bundle
 
-    answers = Record(options.require_record(record_file)).read(find_bundle(home(), bundle).digest())
+    chosen = find_bundle(home(), bundle).digest()
+    everything = Record(options.require_record(record_file)).read()
+    answers = [each for each in everything if each.bundle == chosen]
+    others = disagreements(everything, chosen)
     found = windows(answers, window_rows=window, last=last)
     error = measured(answers)
     if as_json:
         told = {"answers": len(answers), "windows": [each.to_json() for each in found]}
-        show_json(told | {"error": error.to_json() if error else None})
+        told |= {"error": error.to_json() if error else None}
+        show_json(told | {"others": [each.to_json() for each in others]})
         return
     show_table(HEADINGS, [_row(each) for each in found], justify="left")
     needed = REFERENCE_ROWS + window
@@ -59,6 +64,8 @@ def monitor(
         click.echo(f"{len(answers)} answers of this bundle; {needed} are needed to compare.")
     if error:
         click.echo(error.in_words())
+    for other in others:
+        click.echo(other.in_words())
 
 
 def _row(window: "Window") -> list[str]:

@@ -60,12 +60,24 @@ def measured(answers: Sequence[Answered]) -> Measured | None:
         return None
     decided = [each for each in labelled if each.verdict != "inconclusive"]
     wrong = sum(each.verdict in WRONG[each.label] for each in decided)
-    low, high = _wilson(wrong, len(decided)) if decided else (0.0, 1.0)
+    low, high = wilson(wrong, len(decided)) if decided else (0.0, 1.0)
     return Measured(len(labelled), len(decided), wrong, low, high)
 
 
-def _wilson(wrong: int, decided: int) -> tuple[float, float]:
+def wilson(found: int, of: int) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a share (Wilson, by scipy).
+
+    Parameters
+    ----------
+    found, of : int
+        The share is the former of the latter, which is above 0.
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1].
+    """
     from scipy.stats import binomtest
 
-    found = binomtest(wrong, decided).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(found, of).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

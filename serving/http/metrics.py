@@ -42,6 +42,11 @@ class Metrics:
         self._verdicts = Counter(
             "bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]
         )
+        self._shadow = Counter(
+            "bonafide_shadow",
+            "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
+            ["endpoint", "outcome"],
+        )
         self._stages = Histogram(
             "bonafide_stage_seconds",
             "Seconds that a request spent in a stage, by endpoint",
@@ -82,6 +87,10 @@ class Metrics:
             self._verdicts.labels(endpoint, verdict).inc()
         for stage, seconds in timings.items():
             self._stage(endpoint, stage).observe(seconds)
+
+    def shadowed(self, endpoint: str, outcome: str) -> None:
+        """Count what came of the shadow's hearing."""
+        self._shadow.labels(endpoint, outcome).inc()
 
     def queued(self) -> contextlib.AbstractContextManager[None]:
         """Count a request as in the queue until the block is left."""

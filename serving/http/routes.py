@@ -34,8 +34,10 @@ from serving.http.recorder import Recorder
 from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
 from serving.workers.counters import Counters
+from serving.workers.exchange import Reply
 from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
+from serving.workers.shadow import Shadow
 from serving.workers.supervise import TEND_S, supervise
 from serving.workers.supervisor import SERVER
 
@@ -89,7 +91,10 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
                 await read_upload(request, scoring.settings, upload)
             received_s, call.size = time.perf_counter() - start, upload.size
             with state.metrics.queued(), _charged(state, call, upload) as work:
-                reply = await scoring.score(name, upload, entitled=entitled)
+                with _shadowed(state, name, call, upload) as answers:
+                    reply = await scoring.score(name, upload, entitled=entitled)
+                    if "error" not in reply.notes:
+                        answers.append(reply)
                 work.append(reply.notes["work_s"])
     finally:
         upload.close()
@@ -131,6 +136,15 @@ def _counted(counts: Counter[str], call: Call) -> Iterator[None]:
         counts[name] -= 1
         if not counts[name]:
             del counts[name]
+
+
+def _shadowed(
+    state: State, name: str, call: Call, upload: Upload
+) -> contextlib.AbstractContextManager[list[Reply]]:
+    if state.shadow is None:
+        return contextlib.nullcontext([])
+    shadow: Shadow = state.shadow
+    return shadow.beside(name, call.request_id, upload)
 
 
 @contextlib.contextmanager
@@ -207,6 +221,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             opened.callback(recorder.close)
             keeping = asyncio.create_task(supervise("the record", recorder.keep))
             opened.callback(keeping.cancel)
+        app.state.shadow = None
+        if settings.shadow:
+            recorder = app.state.recorder
+            app.state.shadow = Shadow(settings, home(), app.state.metrics, recorder)
+            opened.push_async_callback(app.state.shadow.close)
+            app.state.shadow.start()
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))
         await app.state.scoring.start()

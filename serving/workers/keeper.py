@@ -31,7 +31,7 @@ GOOD, MOST_GOOD = "good", 4  # in the run folder: the bundles that scorers start
 
 
 async def start_scorer(
-    folder: Path, bundle: Bundle, settings: Settings
+    folder: Path, bundle: Bundle, settings: Settings, niceness: int = 0
 ) -> asyncio.subprocess.Process:
     """Start a scorer and wait until it takes tickets.
 
@@ -43,6 +43,8 @@ async def start_scorer(
         The one to score with.
     settings : Settings
         The limits on recordings and memory.
+    niceness : int
+        From 0 to 19: how much it leaves to others.
 
     Returns
     -------
@@ -63,7 +65,7 @@ async def start_scorer(
     return await start_confined(
         "serving.workers.scorer",
         *(str(folder), str(bundle.folder)),
-        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6))),
+        *(json.dumps(asdict(limits)), str(round(settings.scorer_mb * 1e6)), str(niceness)),
         limit_s=START_S,
     )
 
@@ -79,10 +81,12 @@ class Keeper:
         Its registry tells what is in production, unless the settings name a bundle.
     settings : Settings
         Of the service.
+    niceness : int
+        Of the scorer, from 0 to 19.
     """
 
-    def __init__(self, folder: Path, home: Path, settings: Settings) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, home: Path, settings: Settings, niceness: int = 0) -> None:
+        self._folder, self._settings, self._niceness = folder, settings, niceness
         self._registry = registry_of(home)
         self._watch_s, self._look_at = settings.watches_every_s(self._registry.url), 0.0
         self.bundle: Bundle | None = None  # what the scorer scores with
@@ -168,7 +172,7 @@ class Keeper:
 
     async def _start(self, bundle: Bundle) -> None:
         """Start a scorer; the one before finishes its request first."""
-        fresh = await start_scorer(self._folder, bundle, self._settings)
+        fresh = await start_scorer(self._folder, bundle, self._settings, self._niceness)
         old, self._scorer, self._started = self._scorer, fresh, time.monotonic()
         self._end = asyncio.create_task(fresh.wait())
         if old is not None and old.returncode is None:

@@ -150,7 +150,7 @@ class Scorer:
 
 
 def main() -> None:
-    """Load the bundle, report ready, and serve: arguments are folder, bundle, limits, memory."""
+    """Load the bundle, report ready, and serve: arguments are those of `_load`."""
     try:
         scorer = _load(*sys.argv[1:])
     except Exception as error:  # whatever it is: the worker says why no scorer starts
@@ -160,7 +160,8 @@ def main() -> None:
     scorer.run()
 
 
-def _load(folder: str, bundle: str, limits: str, memory_bytes: str) -> Scorer:
+def _load(folder: str, bundle: str, limits: str, memory_bytes: str, niceness: str) -> Scorer:
+    os.nice(int(niceness))
     endpoints = find_endpoints(Settings.from_environment().endpoint_names)
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))

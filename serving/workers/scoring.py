@@ -15,9 +15,9 @@ from serving.http.metrics import Metrics
 from serving.http.uploads import Upload
 from serving.settings import Settings
 from serving.workers.counters import Counters
-from serving.workers.exchange import Exchange, Reply
+from serving.workers.exchange import Reply
 from serving.workers.folder import leave, run_folder, sweep
-from serving.workers.keeper import Keeper
+from serving.workers.lane import Lane
 from serving.workers.supervise import TEND_S, supervise
 
 log = logging.getLogger("bonafide.serve")
@@ -40,19 +40,16 @@ class Scoring:
     def __init__(self, settings: Settings, home: Path, metrics: Metrics) -> None:
         self.settings, self._metrics = settings, metrics
         self._folder = run_folder()
-        self._exchange = Exchange(self._folder)
-        self._keeper = Keeper(self._folder, home, settings)
+        self._lane = Lane(self._folder, home, settings)
         self._service_s = 0.01  # seconds a request takes, smoothed
         self._tasks: list[asyncio.Task[None]] = []
-        self._tried, self._is_open = asyncio.Event(), False
-        self.trouble = "it is starting"  # why requests may not be answered; empty as a rule
 
     async def start(self) -> None:
         """Open the queue and start the scorer; return when it runs, or has failed once."""
         self._server = os.getppid()
-        self._in_background("the scorer", self._keep_scoring)
+        self._in_background("the scorer", self._lane.keep)
         self._in_background("the metrics", self._keep_metrics)
-        await self._tried.wait()
+        await self._lane.tried.wait()
         sweep(self._folder.parent)  # the port is ours now
 
     async def close(self) -> None:
@@ -60,9 +57,13 @@ class Scoring:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._keeper.drop()
-        self._exchange.close()
+        await self._lane.close()
         leave(self._folder, os.getpid(), server_is_gone=os.getppid() != self._server)
+
+    @property
+    def trouble(self) -> str:
+        """Why requests may not be answered; empty as a rule."""
+        return self._lane.trouble
 
     @property
     def bundle(self) -> Bundle:
@@ -73,19 +74,19 @@ class Scoring:
         ApiError
             ``not_ready`` if there is none yet.
         """
-        if self._keeper.bundle is None:
+        if self._lane.keeper.bundle is None:
             raise not_ready(self.trouble)
-        return self._keeper.bundle
+        return self._lane.keeper.bundle
 
     @property
     def stale(self) -> str:
         """Why the bundle in production is not the one that answers; empty as a rule."""
-        return self._keeper.stale
+        return self._lane.keeper.stale
 
     @property
     def waiting(self) -> int:
         """Number of requests in the queue or with a scorer."""
-        return self._exchange.waiting
+        return self._lane.exchange.waiting
 
     async def check_ready(self) -> None:
         """Check that a request would be answered now.
@@ -95,14 +96,14 @@ class Scoring:
         ApiError
             ``not_ready``, with the reason.
         """
-        if not (self._is_open and self._exchange.is_intact()):
+        if not self._lane.is_open:
             raise not_ready(self.trouble or "the run folder is damaged")
-        if not self._keeper.has_bundle():
+        if not self._lane.keeper.has_bundle():
             raise not_ready(self.trouble or f"the bundle is gone from {self.bundle.folder}")
         try:
-            if not self._exchange.has_room():
+            if not self._lane.exchange.has_room():
                 raise not_ready("no room is left for uploads")
-            heard = await self._exchange.is_heard(HEARD_S)
+            heard = await self._lane.exchange.is_heard(HEARD_S)
         except OSError as error:  # no descriptor is left even to look
             raise not_ready(self.trouble or str(error)) from error
         if not heard:
@@ -124,7 +125,7 @@ class Scoring:
 
     def new_upload(self) -> Upload:
         """Return a place for the audio of a new request."""
-        return self._exchange.new_upload()
+        return self._lane.exchange.new_upload()
 
     async def score(self, endpoint: str, upload: Upload, *, entitled: bool = False) -> Reply:
         """Have an upload scored.
@@ -152,7 +153,7 @@ class Scoring:
         start = time.monotonic()
         try:
             async with asyncio.timeout(self.settings.deadline_s):
-                reply = await self._exchange.answer(endpoint, upload)
+                reply = await self._lane.exchange.answer(endpoint, upload)
         except TimeoutError as error:
             message = f"scoring took longer than the {self.settings.deadline_s:g} s limit"
             raise ApiError("deadline", message) from error
@@ -163,36 +164,10 @@ class Scoring:
     def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(supervise(name, work)))
 
-    async def _keep_scoring(self) -> None:
-        """Have the queue open and a scorer running, with what is in production."""
-        while True:
-            try:
-                if not (self._is_open and self._exchange.is_intact()):
-                    await self._reopen()
-                await self._keeper.tend()
-            except Exception as error:
-                self.trouble = str(error)
-                raise
-            else:
-                self.trouble = ""
-            finally:
-                self._tried.set()
-            await self._keeper.wait(TEND_S)
-
-    async def _reopen(self) -> None:
-        """Open the queue anew; the scorer, which reads the one that is gone, goes with it."""
-        if self._is_open:
-            log.error("the run folder was damaged, it is made anew: %s", self._folder)
-            self._is_open = False
-            self._exchange.close()
-            await self._keeper.drop()
-        await self._exchange.open()
-        self._is_open = True
-
     async def _keep_metrics(self) -> None:
         """Show what is served; drop the gauges of workers that are gone."""
         counters = Counters.of_environment()
-        await self._tried.wait()
+        await self._lane.tried.wait()
         while True:
             counters.tend()
             ready = False

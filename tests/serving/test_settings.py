@@ -12,7 +12,17 @@ from serving.settings import FILES, PREFIX, Settings, is_loopback
 
 def test_settings_travel_in_the_environment() -> None:
     changed = Settings(
-        *("/bundles/a b", "keys.json", "calls.jsonl", "record.sqlite", "[::1]:9464", True, 3, 1.5),
+        *(
+            "/bundles/a b",
+            "fast",
+            "keys.json",
+            "calls.jsonl",
+            "record.sqlite",
+            "[::1]:9464",
+            True,
+            3,
+            1.5,
+        ),
         *(60.25, 48_000, 2, 7, 0, 12.5, 3.25, 1_500.0, 0.5, "detect"),
     )
     names = [item.name for item in fields(Settings)]

@@ -1,0 +1,46 @@
+"""What two bundles said to the same requests."""
+
+import pytest
+
+from bonafide.monitoring.pairs import disagreements
+from bonafide.monitoring.record import Answered
+
+
+def said(request_id: str, bundle: str, verdict: str, llr: float) -> Answered:
+    return Answered(0.0, request_id, bundle, "clean", 1.0, llr, verdict, 4.0, {})
+
+
+ANSWERS = [
+    said("one", "a", "bonafide", 2.0),
+    said("one", "b", "spoof", -1.0),
+    said("two", "a", "inconclusive", 0.5),
+    said("two", "b", "bonafide", 1.0),
+    said("three", "b", "spoof", -3.0),
+    said("three", "a", "spoof", -3.5),
+    said("four", "a", "partly_spoof", -1.0),
+    said("four", "b", "bonafide", 3.0),
+    said("five", "a", "spoof", -1.0),
+    said("six", "b", "spoof", -1.0),
+    said("seven", "c", "spoof", -1.0),
+]
+
+
+def test_only_the_same_requests_count() -> None:
+    (found,) = disagreements(ANSWERS, "a")
+    assert (found.bundle, found.requests, found.differ, found.opposite) == ("b", 4, 3, 2)
+    assert found.llr == 1.75
+    assert (found.low, found.high) == pytest.approx((0.3006, 0.9544), abs=1e-3)  # Wilson's 3 of 4
+    assert found.in_words() == (
+        "Bundle b gave another verdict to 3 of the same 4 requests: 75.0% [30.1%, 95.4%], the "
+        "opposite one to 2; scores differ by 1.75 nats in the median."
+    )
+    assert found.to_json()["differ"] == 3
+
+
+def test_from_the_other_side_it_is_the_same() -> None:
+    (there,), (back,) = disagreements(ANSWERS, "a"), disagreements(ANSWERS, "b")
+    assert (there.differ, there.opposite, there.llr) == (back.differ, back.opposite, back.llr)
+
+
+def test_nobody_else_answered() -> None:
+    assert disagreements(ANSWERS, "c") == [] == disagreements([], "a")
