@@ -1,15 +1,17 @@
-"""What the record of answers costs: two services, one of them with a record, asked in turn.
+"""What work beside the answers costs: two services, one of them with a record or a shadow.
 
-    python -m benchmarks.recording --requests 2000
+    python -m benchmarks.beside --requests 2000 [--shadow REF]
 
-Each has one worker; one client asks both by turns, with the same 4 s of FLAC. Prints the median of
-each in milliseconds, and the ratio of the two with a 95 % interval (bootstrap over blocks of 50).
+Each has one worker; one client asks them in turn, fifty requests at a time, with the same 4 s of
+FLAC. Prints the median of each in milliseconds, and the ratio of the two with a 95 % interval
+(bootstrap over these blocks).
 """
 
 import argparse
 import os
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from benchmarks.sounds import encode, speech
 from bonafide.monitoring.record import Record
 from bonafide.process.service import running_service
 
-CLIP_S, WARM, BLOCK, RESAMPLES = 4.0, 50, 50, 2000
+CLIP_S, WARM, BLOCK, RESAMPLES, PAUSE_S = 4.0, 50, 50, 2000, 1.5
 
 
 def asked(http: httpx.Client, url: str, clip: bytes) -> float:
@@ -47,27 +49,32 @@ def main() -> None:
     """Measure, and print the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000, help="of each service")
+    parser.add_argument("--shadow", metavar="REF", default="", help="a bundle; else a record")
     arguments = parser.parse_args()
     clip = encode(speech(CLIP_S), "flac")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         record = Path(folder) / "record.sqlite"
+        beside = {"BONAFIDE_RECORD": str(record), "BONAFIDE_SHADOW": arguments.shadow}
         urls = []
-        for environment in ({"BONAFIDE_RECORD": str(record)}, {}):
+        for environment in (beside, {}):
             own = {**os.environ, **environment, "BONAFIDE_HOME": str(Path(folder) / "home")}
             service = running_service("--workers", "1", environment=own)
             urls.append(opened.enter_context(service).url)
         http = opened.enter_context(httpx.Client(trust_env=False, timeout=60))
-        for _ in range(WARM):
-            for url in urls:
-                asked(http, url, clip)
-        times = np.array(
-            [[asked(http, url, clip) for url in urls] for _ in range(arguments.requests)]
-        )
-        time.sleep(2.0)  # what waits is written
-        rows = len(Record(record).read())
-    recorded, plain = np.median(times, axis=0) * 1000
+        for url in urls * WARM:
+            asked(http, url, clip)
+        columns: list[list[float]] = [[], []]
+        for _ in range(arguments.requests // BLOCK):
+            for column, url in zip(columns, urls, strict=True):
+                column.extend(asked(http, url, clip) for _ in range(BLOCK))
+                time.sleep(PAUSE_S)  # what is beside one is done before the other is asked
+        times = np.array(columns).T
+        rows = Counter(each.bundle[:8] for each in Record(record).read())
+    name = f"shadow {arguments.shadow}" if arguments.shadow else "record"
+    with_it, plain = np.median(times, axis=0) * 1000
     ratio, low, high = ratios(times)
-    print(f"with a record {recorded:.2f} ms, without {plain:.2f} ms, rows written {rows}")
+    told = ", ".join(f"{count} by {bundle}" for bundle, count in rows.items())
+    print(f"with a {name} {with_it:.2f} ms, without {plain:.2f} ms; answers recorded: {told}")
     print(f"ratio {ratio:.3f} [{low:.3f}, {high:.3f}]")
 
 
