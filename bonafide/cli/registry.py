@@ -203,14 +203,8 @@ def pull(model: str | None, url: str) -> None:
 
     By default it is the one that is in production there.
     """
-    from bonafide.errors import RegistryError
-
     source = _other(url)
-    bundle = source.read(model or _served(source))
-    if not source.keeps(bundle):
-        message = f"{model}: is not kept in {source.url} (bonafide models list names what is)"
-        raise RegistryError("not_kept", message)
-    _copy(source, _registry(), bundle)
+    _copy(source, _registry(), _kept_there(source, model))
 
 
 def _other(url: str) -> "Registry":
@@ -218,6 +212,16 @@ def _other(url: str) -> "Registry":
     from bonafide.registry import Registry
 
     return Registry(url, home())
+
+
+def _kept_there(source: "Registry", model: str | None) -> "Bundle":
+    """Read a bundle that another registry keeps; what ships is kept in none."""
+    from bonafide.errors import RegistryError
+
+    bundle = source.read(model or _served(source))
+    if not source.keeps(bundle):
+        raise RegistryError("not_kept", f"{model}: is not kept in {source.url}")
+    return bundle
 
 
 def _copy(source: "Registry", target: "Registry", bundle: "Bundle") -> None:

@@ -68,11 +68,12 @@ class Heard:
             if (
                 f"{prefix}{ROWS}" not in bundle.manifest["files"]
             ):  # what lies beside is not believed
-                raise _untold(bundle, f"{prefix}{ROWS} is missing")
+                raise BundleError("no_rows", f"{bundle.folder}: {prefix}{ROWS} is missing")
             rows = read_rows(bundle, columns, prefix)
             rows = rows.filter(pc.equal(rows["use"], TRAINING))
             if not len(rows) or rows["sound_sha256"].null_count:
-                raise _untold(bundle, f"{prefix}{ROWS} names no sound that was learned from")
+                untold = f"{bundle.folder}: {prefix}{ROWS} does not tell what it learned from"
+                raise BundleError("no_rows", untold)
             tables.append(rows)
         rows = pa.concat_tables(tables)
         sounds = (sound.hex() for sound in rows["sound_sha256"].to_pylist())
@@ -103,7 +104,3 @@ class Heard:
 
 def _known(names: Iterable[str | None]) -> frozenset[str]:
     return frozenset(name for name in names if name and name != UNKNOWN)
-
-
-def _untold(bundle: Bundle, why: str) -> BundleError:
-    return BundleError("no_rows", f"{bundle.folder}: does not tell what it heard: {why}")

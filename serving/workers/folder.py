@@ -21,7 +21,7 @@ from bonafide.process.lifetime import process_is_gone
 
 VARIABLE = "BONAFIDE_RUN_FOLDER"  # the folder of the server that this process belongs to
 PREFIX = "bonafide-"
-SHADOW = "shadow"  # the folder in it of `serving.workers.shadow`
+SHADOW = "s"  # the folder in it of `serving.workers.shadow`: a socket's path must be short
 SOCKET_BYTES = 107 if sys.platform == "linux" else 103  # longest path of a socket
 
 

@@ -30,8 +30,9 @@ from serving.workers.queue import (
 
 HOLD = """
 import sys
-from serving.workers.folder import make_run_folder
-print(make_run_folder(), flush=True)
+from serving.workers import folder
+folder.SOCKET_BYTES = 200
+print(folder.make_run_folder(), flush=True)
 sys.stdin.read()
 """
 
@@ -57,7 +58,9 @@ def held(temp: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", HOLD], text=True, **pipes) as process:
         assert process.stdout is not None
-        yield Path(process.stdout.readline().strip()), process
+        line = process.stdout.readline().strip()
+        assert Path(line).parent == temp, line  # tests remove what is in it
+        yield Path(line), process
         process.kill()
 
 
