@@ -15,6 +15,7 @@ from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
+from bonafide.lineage.heard import heard_note
 from bonafide.piped import opened
 from bonafide.words import (
     by_reason,
@@ -313,6 +314,7 @@ def evaluate_corpus(
             *(f"Channel, {said}" for said in channels_in_words(results[row] for row in kept)),
             *left_out_note(left_out, len(corpus)),
             *simulated_note(corpus),
+            *heard_note(detector.bundle, scored),
         ),
     )
     labels = left_out.column("label").tolist()

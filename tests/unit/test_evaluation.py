@@ -654,7 +654,8 @@ CAUTIONS = (Caution("too_short", "under a second"), Caution("damaged", "low, lev
 
 class FakeBundle:
     identity = {"name": "fake", "version": "3", "sha256": "abc"}  # noqa: RUF012
-    manifest = {"prior_spoof": 0.5}  # noqa: RUF012
+    manifest = {"prior_spoof": 0.5, "files": {}}  # noqa: RUF012
+    folder, is_adapted = Path("fake"), False
 
 
 class FakeDetector:
@@ -830,6 +831,8 @@ class TestEvaluateCorpus:
         left_out = "Left out: 2 of 18 recordings (0 bona fide, 2 spoof) could not be scored"
         assert any(note.startswith(left_out) for note in found.evaluation.notes)
         assert found.evaluation.title == "Bundle fake on corpus"
+        (unknown,) = [note for note in found.evaluation.notes if note.startswith("Whether it was")]
+        assert unknown.endswith("is not known: fake: rows.parquet is missing.")
 
     def test_parts_that_sound_generated_are_a_verdict(self) -> None:
         class Partly(FakeDetector):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from bonafide.lineage.code import (
     whole_sha256,
 )
 from bonafide.lineage.graph import graph_of, lay_out, tree_graph
+from bonafide.lineage.heard import heard_note
 from bonafide.lineage.page import lineage_page
 from bonafide.lineage.record import hand_down, publish, read_lineage
 from bonafide.lineage.rows import PERSONAL, every_row, hide_name, read_rows, schema
@@ -80,6 +82,16 @@ def mine(tree: Node) -> list[Node]:
 def child(tree: Node, name: str) -> Node:
     (found,) = (each for each in tree.children if each.name.startswith(name))
     return found
+
+
+def test_what_it_was_trained_on_is_said_where_it_is_judged(bundle: Bundle, corpus: Corpus) -> None:
+    (note,) = heard_note(bundle, corpus)
+    assert note.startswith(f"{N_ROWS} of the {N_ROWS} recordings are of sources or speakers that")
+    others = [replace(row, source="other", speaker="Bob") for row in corpus]
+    assert heard_note(bundle, Corpus(corpus.root, others)) == ()
+    known = Corpus(corpus.root, [*others[:-2], *corpus.rows[-2:]])
+    assert heard_note(bundle, known)[0].startswith(f"2 of the {N_ROWS} recordings")
+    assert heard_note(Bundle(bundle.folder, publish(bundle).manifest), corpus) == (note,)
 
 
 # --- what is written ------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import DECISION, percent
 from bonafide.export.parity import MAX_DIFFERENCE
 from bonafide.home import is_demo
+from bonafide.lineage.heard import Heard
 from bonafide.training.config import Config
 from bonafide.training.gate import data
 from bonafide.training.gate.comparison import Comparison, compare, rule_on
@@ -22,7 +23,6 @@ from bonafide.training.gate.incumbent import Incumbent, incumbent_of
 from bonafide.training.gate.paired import Pair
 from bonafide.training.gate_config import GateConfig
 from bonafide.training.golden import GoldenSet, golden_set
-from bonafide.training.heard import Heard
 from bonafide.training.judgement import Judgement, Outcome
 from bonafide.training.recordings import Quarantine, Recordings
 from bonafide.training.served import Answers, answer_recordings, score_recordings
@@ -183,7 +183,8 @@ class _Beside:
             return None
         corpus, sounds, where = self.golden.corpus, self.golden.sounds, self.golden.name
         trained_on = self.recordings.take(np.flatnonzero(self.judgement.trained))
-        rows = np.flatnonzero(~Heard.of_recordings(trained_on).among(corpus, sounds))
+        heard = Heard.of_corpus(trained_on.corpus, trained_on.sha256)
+        rows = np.flatnonzero(~heard.among(corpus, sounds))
         if left_out := len(corpus) - len(rows):
             where += f" without the {left_out} recordings that it heard"
         rows, where = self._without_theirs(rows, corpus, sounds, where)

@@ -8,8 +8,8 @@ from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.home import SHIPPED
+from bonafide.lineage.heard import Heard
 from bonafide.registry import production_folder
-from bonafide.training.heard import Heard
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a bundle was trained on, to leave it out wherever bundles are compared."""
+"""What a bundle was trained on: no number on that says how it does on anything else."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from bonafide.bundle import PARENT, ROWS, Bundle
 from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.errors import BundleError
 from bonafide.lineage.rows import TRAINING, hide_name, read_rows
-from bonafide.training.recordings import Recordings
 from bonafide.types import Mask
 
 
@@ -22,7 +21,7 @@ class Heard:
     Parameters
     ----------
     sounds : frozenset of str
-        Hashes of the decoded sounds, as in `Recordings`.
+        Hashes of the decoded sounds: at 16 kHz, rounded to 16 bits.
     sources, speakers : frozenset of str
         Those that are known: names or, of a bundle that hides them, their hashes.
     """
@@ -32,11 +31,10 @@ class Heard:
     speakers: frozenset[str]
 
     @classmethod
-    def of_recordings(cls, trained_on: Recordings) -> Self:
-        """Return what is heard of recordings by what is trained on them."""
-        corpus = trained_on.corpus
+    def of_corpus(cls, corpus: Corpus, sounds: NDArray[np.str_]) -> Self:
+        """Return what is heard by what is trained on some rows; as in `among`."""
         return cls(
-            frozenset(trained_on.sha256.tolist()),
+            frozenset(sounds.tolist()),
             _known(corpus.column("source").tolist()),
             _known(corpus.column("speaker").tolist()),
         )
@@ -88,7 +86,7 @@ class Heard:
         corpus : Corpus
             With names as they are.
         sounds : ndarray of str, shape (n_rows,)
-            Hash of each decoded sound.
+            Hash of each decoded sound; empty where it is not known.
 
         Returns
         -------
@@ -100,6 +98,33 @@ class Heard:
             seen = [name for name in set(names.tolist()) if {name, hide_name(name)} & known]
             heard |= np.isin(names, seen)
         return heard
+
+
+def heard_note(bundle: Bundle, corpus: Corpus) -> tuple[str, ...]:
+    """Return the note on rows that a bundle knows by their sources or speakers.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The one that is judged.
+    corpus : Corpus
+        What it is judged on.
+
+    Returns
+    -------
+    tuple of str
+        Empty where it was trained on none of these.
+    """
+    try:
+        heard = Heard.of_bundle(bundle).among(corpus, np.full(len(corpus), "", dtype=np.str_))
+    except (BundleError, ModuleNotFoundError) as error:
+        return (f"Whether it was trained on any of these is not known: {error}.",)
+    if not (count := int(heard.sum())):
+        return ()
+    return (
+        f"{count} of the {len(corpus)} recordings are of sources or speakers that it was trained "
+        "on: on others it errs more than these numbers say.",
+    )
 
 
 def _known(names: Iterable[str | None]) -> frozenset[str]:
