@@ -176,7 +176,12 @@ def history(as_json: bool) -> None:
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="NAME", help="such as Europe/Berlin"
 )
-@click.option("--image", default="bonafide", show_default=True, help="for Kubernetes")
+@click.option(
+    "--image",
+    default="bonafide",
+    show_default=True,
+    help="for Kubernetes: with bonafide[train] in it",
+)
 @options.config
 @options.corpora
 @options.verify

@@ -147,6 +147,18 @@ def test_every_command_works_or_says_what_it_lacks(
     key_pair(tmp_path, "mine")
     answered = Answered(0.0, "r1", "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1})
     Record(tmp_path / "record.sqlite").add([answered])
+
+    def type_in(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [python, "-m", "bonafide.cli", *words],
+            cwd="/",
+            env={**os.environ, **installed, "BONAFIDE_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+        )
+
+    for shipped in ("default", "fast"):  # only what is kept can be held or promoted
+        assert type_in("models", "push", shipped, "--to", str(tmp_path / "home")).returncode == 0
     worked = set()
     for words in every_command(python, installed):
         if words == ["serve"]:  # below
@@ -155,13 +167,7 @@ def test_every_command_works_or_says_what_it_lacks(
             word.format(corpus=tmp_path / "corpus", folder=tmp_path)
             for word in NEEDED.get(" ".join(words), [])
         ]
-        done = subprocess.run(
-            [python, "-m", "bonafide.cli", *words, *given],
-            cwd="/",
-            env={**os.environ, **installed, "BONAFIDE_HOME": str(tmp_path / "home")},
-            capture_output=True,
-            text=True,
-        )
+        done = type_in(*words, *given)
         if done.returncode == 0:
             worked.add(" ".join(words))
         else:

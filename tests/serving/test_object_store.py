@@ -66,7 +66,7 @@ def test_promotions_are_followed_and_a_store_that_is_gone_is_done_without(
                 registry.promote(human, override="unheard of")
                 assert [verdict() for _ in range(5)] == ["spoof"] * 5
                 assert running.get("/readyz").status_code == 200
-                assert f"{URL}/journal: " in running.log
+                assert f"the last good one is: {URL}" in running.log
                 line.mend()
                 wait_for(lambda: verdict() == "bonafide", "it follows again", limit_s=90)
                 wait_for(lambda: running.metric("bonafide_stale") == 0, "it says so")
