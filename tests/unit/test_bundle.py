@@ -22,7 +22,7 @@ from bonafide.bundle import (
     write_bundle,
 )
 from bonafide.detector import Detector
-from bonafide.errors import BundleError, StorageError
+from bonafide.errors import BundleError, ConfigError, StorageError
 from bonafide.features.spec import FeatureSpec
 from bonafide.home import SHIPPED, clean_work, home, work_folder
 from bonafide.registry import find_bundle, keep, production_folder, promote
@@ -567,3 +567,26 @@ def test_clean_work_touches_nothing_else(tmp_path: Path) -> None:
     work_folder(tmp_path)
     clean_work(tmp_path)
     assert find_bundle(tmp_path) == kept
+
+
+def test_links_that_lead_to_each_other_are_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for variable in ("BONAFIDE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv("BONAFIDE_HOME", raising=False)
+        monkeypatch.setenv(variable, str(tmp_path / "one"))
+        with pytest.raises(ConfigError, match=f"{variable}=") as caught:
+            home()
+        assert caught.value.code == "bad_home"
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_manifest_with_what_json_lacks_is_none(tmp_path: Path, value: str) -> None:
+    bundle = make(tmp_path / "bundle", note="here")
+    path = bundle.folder / MANIFEST
+    path.write_text(path.read_text().replace('"note": "here"', f'"note": {value}'))
+    with pytest.raises(BundleError, match=f"{value} is no JSON") as caught:
+        read_bundle(bundle.folder)
+    assert caught.value.code == "bad_manifest"

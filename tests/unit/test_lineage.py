@@ -84,6 +84,17 @@ def child(tree: Node, name: str) -> Node:
     return found
 
 
+def test_a_recording_that_nobody_heard_is_said(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "lineage", "--recording", "nosuch.wav"]) == 0
+    out, error = capsys.readouterr()
+    assert "is not here, so that it is looked for by its path alone" in out
+    assert "No bundle that is kept here, or ships, was made from it." in error
+    assert main(["models", "lineage", "--recording", "0.wav"]) == 0
+    assert "No bundle" not in capsys.readouterr().err
+
+
 def test_what_it_was_trained_on_is_said_where_it_is_judged(bundle: Bundle, corpus: Corpus) -> None:
     (note,) = heard_note(bundle, corpus)
     assert note.startswith(f"{N_ROWS} of the {N_ROWS} recordings are of sources or speakers that")

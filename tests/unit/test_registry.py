@@ -554,6 +554,9 @@ def test_the_commands(
     assert run("push", "mine:2", "--to", url) == (0, f"mine:2: kept in {url} as mine:2\n")
     assert run("pull", "mine", "--from", url)[1].endswith("home as mine:2\n")
     assert run("pull", "--from", "ftp://x")[1].startswith("bonafide: unsupported_store: ftp://x")
+    run("release", "mine:2", "--why", "calm\x1b[2J\nagain")
+    shown = run("show", "mine:2")[1]
+    assert "\x1b" not in shown and "calm\\x1b[2J\\nagain" in shown
     assert run("push", "mine:2", "--to", "")[1].startswith("bonafide: unsupported_store: ")
     nowhere = str(tmp_path / "nowhere")
     assert run("pull", "--from", nowhere)[1].startswith(f"bonafide: none_served: {nowhere}: ")
