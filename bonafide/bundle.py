@@ -20,7 +20,8 @@ MANIFEST = "manifest.json"
 SIGNATURE = f"{MANIFEST}.minisig"  # see `bonafide.registry.trust`
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Folders and files are named after a bundle: nothing else may be a name or a version.
-NAME, VERSION = re.compile("[a-z0-9][a-z0-9_-]{0,40}"), re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
+BUNDLE_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,40}")
+BUNDLE_VERSION = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
 # Entries that may differ between two runs that produced the same detector.
 CIRCUMSTANCES = frozenset(("version", "created", "code", "zenml", "sha256"))
 LINEAGE, ROWS = "lineage.json", "rows.parquet"  # see `bonafide.lineage`
@@ -61,9 +62,10 @@ def require_names(name: Any, version: Any) -> None:
     Raises
     ------
     ValueError
-        For anything that does not match `NAME` and `VERSION`.
+        For anything that does not match `BUNDLE_NAME` and `BUNDLE_VERSION`.
     """
-    for what, value, pattern in (("name", name, NAME), ("version", version, VERSION)):
+    checks = (("name", name, BUNDLE_NAME), ("version", version, BUNDLE_VERSION))
+    for what, value, pattern in checks:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(f"{what} {value!r}: must match {pattern.pattern}")
 

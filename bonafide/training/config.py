@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from bonafide.bundle import BUNDLE_NAME
 from bonafide.channel import CLEAN
 from bonafide.errors import ConfigError
 from bonafide.features.encoder import HASH, SHIPPED_ENCODER, find_encoder, is_kept
@@ -140,7 +141,7 @@ class Config(Section):
         Bootstrap resamples of every interval.
     """
 
-    name: str = Field("bonafide", pattern=f"^{NAME.pattern}$")
+    name: str = Field("bonafide", pattern=f"^{BUNDLE_NAME.pattern}$")
     seed: int = Field(1, ge=0, lt=2**31)
     resamples: int = Field(1000, ge=50, le=100_000)
     features: dict[str, Any] = Field(default_factory=dict)

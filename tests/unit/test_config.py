@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bonafide.bundle import require_names
 from bonafide.errors import ConfigError
 from bonafide.features.encoder import read_encoder
 from bonafide.models.config import FitConfig
@@ -209,3 +210,17 @@ def test_an_encoder_in_a_file_is_tried_before_it_is_kept(
     with pytest.raises(ConfigError, match="it moves beside a loud window"):
         parse_config({"features": {"encoder": str(path)}}, "x")
     assert tried and not list((tmp_path / "home").rglob("*.onnx"))
+
+
+@pytest.mark.parametrize("name", ["site", "2nd", "a-b_c", "a" * 41])
+def test_a_name_is_one_that_a_bundle_may_have(name: str) -> None:
+    assert parse_config({"name": name}, "c").name == name
+    require_names(name, "1")
+
+
+@pytest.mark.parametrize("name", ["Site", "-a", "a b", "", "a" * 42, "../a", "a\n"])
+def test_a_name_that_no_bundle_may_have_is_refused_before_anything_is_trained(name: str) -> None:
+    with pytest.raises(ConfigError, match="name: "):
+        parse_config({"name": name}, "c")
+    with pytest.raises(ValueError, match="must match"):
+        require_names(name, "1")
