@@ -39,14 +39,12 @@ def home() -> Path:
 
 
 def _named_home() -> Path:
-    named = {name: os.environ.get(name) for name in ("BONAFIDE_HOME", "XDG_DATA_HOME")}
-    for name, chosen in named.items():
-        if chosen:
+    for name, below in (("BONAFIDE_HOME", ""), ("XDG_DATA_HOME", "bonafide")):
+        if chosen := os.environ.get(name):
             try:
-                root = Path(chosen).resolve()
+                return Path(chosen).resolve() / below
             except (RuntimeError, OSError) as error:
                 raise ConfigError("bad_home", f"{name}={chosen}: {error}") from error
-            return root if name == "BONAFIDE_HOME" else root / "bonafide"
     try:
         return Path.home().resolve() / ".local" / "share" / "bonafide"
     except RuntimeError as error:

@@ -15,7 +15,7 @@ from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, CorpusError, printable
 from bonafide.evaluation.evaluate import DECISION, Evaluation, evaluate, simulated_note
-from bonafide.lineage.heard import heard_note
+from bonafide.lineage.trained_on import heard_note
 from bonafide.piped import opened
 from bonafide.words import (
     by_reason,

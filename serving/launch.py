@@ -14,7 +14,7 @@ from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import home
 from bonafide.process.confine import ConfinedError, end
-from bonafide.registry import find_bundle
+from bonafide.registry import bundle_folder, find_bundle
 from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
@@ -171,7 +171,7 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
     if settings.bundle:  # by whatever name, it is the one that was checked
         settings = replace(settings, bundle=str(bundle.folder))
     if settings.shadow:
-        settings = replace(settings, shadow=str(find_bundle(home(), settings.shadow).folder))
+        settings = replace(settings, shadow=str(bundle_folder(home(), settings.shadow)))
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the folder would be removed again
     folder = make_run_folder()
     try:

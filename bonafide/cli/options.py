@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bonafide
-from bonafide.errors import ConfigError, CorpusError
+from bonafide.errors import BonafideError, ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from bonafide.training.config import Config
@@ -78,8 +78,6 @@ def record_path(path: Path | None) -> Path:
 
 def require_record(path: Path | None) -> Path:
     """Return the file of the record that is named or the home's; raise ``no_record`` without it."""
-    from bonafide.errors import BonafideError
-
     if not (found := record_path(path)).exists():
         raise BonafideError(
             "no_record",

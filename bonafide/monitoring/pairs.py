@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from bonafide.monitoring.feedback import wilson
+from bonafide.monitoring.feedback import WRONG, wilson
 from bonafide.monitoring.record import Answered
 
-OPPOSITE = {"bonafide": ("spoof", "partly_spoof"), "spoof": ("bonafide",)}
-OPPOSITE |= {"partly_spoof": OPPOSITE["spoof"]}
+OPPOSITE = {**WRONG, "partly_spoof": WRONG["spoof"]}
 
 
 @dataclass(frozen=True)

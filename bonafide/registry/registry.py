@@ -456,9 +456,8 @@ class Registry:
         for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 content = self._store.read(report_path(Version.of(bundle), suffix))
-                other._store.create(
-                    report_path(Version.of(kept), suffix), content
-                )  # over none there
+                # never over one that is there, which may refuse
+                other._store.create(report_path(Version.of(kept), suffix), content)
         return kept
 
     def add_report(self, bundle: Bundle, suffix: str, content: bytes) -> None:

@@ -55,7 +55,7 @@ class Store(Protocol):
         """Return a folder of this machine that holds the objects of `folder`."""
 
     def drafting(self, folder: str) -> contextlib.AbstractContextManager[Path]:
-        """Give a place to prepare a folder in, which is not made yet; leave nothing behind."""
+        """Yield a path on which to make and fill a folder; what is left there is removed."""
 
     def content(self, folder: str) -> str | None:
         """Return the content hash that a version was claimed with; None where that is not said."""

@@ -13,6 +13,7 @@ from bonafide.monitoring.record import LABELS
 from serving.http.errors import ApiError
 from serving.http.headers import SANE_ID
 from serving.http.recorder import Recorder
+from serving.http.uploads import limited_body
 
 log = logging.getLogger("bonafide.serve")
 PATH = "/v1/feedback"
@@ -60,14 +61,9 @@ async def _note(recorder: Recorder, request_id: str, label: str) -> None:
 
 async def _read(request: Request) -> dict[str, str]:
     """Read the body: an object with two texts."""
-    body = b""
     try:
         async with asyncio.timeout(LONGEST_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    message = f"the body is longer than {MOST_BYTES} bytes"
-                    raise ApiError("too_large", message, close=True)
+            body = b"".join([piece async for piece in limited_body(request, MOST_BYTES)])
     except TimeoutError as error:
         message = f"the body took longer than {LONGEST_S:g} s"
         raise ApiError("request_too_slow", message, close=True) from error

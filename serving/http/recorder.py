@@ -56,20 +56,7 @@ class Recorder:
         self._lost = lost
 
     async def label(self, request_id: str, label: str) -> None:
-        """Note what a person says of an answer, which may be on its way into the record.
-
-        Parameters
-        ----------
-        request_id : str
-            Of the request.
-        label : {"bonafide", "spoof"}
-            What the recording is.
-
-        Raises
-        ------
-        BonafideError
-            As in `Record.label`.
-        """
+        """Do as `Record.label` does, for an answer that may still be on its way there."""
         await asyncio.to_thread(self.write)
         try:
             await asyncio.to_thread(self._record.label, request_id, label)

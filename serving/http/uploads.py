@@ -80,7 +80,7 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
             "bad_encoding", "the body is compressed; it must be sent uncompressed", close=True
         )
     kind, options = parse_options_header(request.headers.get("content-type"))
-    pieces = _limited(request, settings.max_body_bytes)
+    pieces = limited_body(request, settings.max_body_bytes)
     try:
         async with asyncio.timeout(settings.upload_s):
             if kind == b"multipart/form-data":
@@ -105,8 +105,25 @@ def _is_plain(encodings: list[str]) -> bool:
     return all(name in ("", "identity") for name in named)
 
 
-async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
-    """Yield the body; raise as soon as it is larger than allowed."""
+async def limited_body(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield the body of a request in pieces.
+
+    Parameters
+    ----------
+    request : Request
+        Its body is not read yet.
+    most : int
+        Bytes that are allowed.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    ApiError
+        ``too_large`` as soon as it is larger.
+    """
     message = f"the body is larger than the {most} bytes allowed"
     promised = request.headers.get("content-length", "0")
     if promised.isdecimal() and int(promised) > most:

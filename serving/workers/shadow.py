@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +17,6 @@ from serving.workers.folder import SHADOW, run_folder
 from serving.workers.lane import Lane
 from serving.workers.supervise import supervise
 
-log = logging.getLogger("bonafide.serve")
 MOST_WAITING = 8  # recordings that a worker keeps for it; it hears no more until it has caught up
 NICENESS = 19  # its scorers take what those that answer leave over
 
@@ -83,14 +81,12 @@ class Shadow:
         try:
             yield answers
         finally:
-            if heard is not None:
-                if answers:
-                    hearing = self._hear(endpoint, request_id, heard, answers[0])
-                    task = asyncio.create_task(hearing)
-                    self._hearing.add(task)
-                    task.add_done_callback(self._hearing.discard)
-                else:
-                    heard.close()
+            if heard and answers:
+                task = asyncio.create_task(self._hear(endpoint, request_id, heard, answers[0]))
+                self._hearing.add(task)
+                task.add_done_callback(self._hearing.discard)
+            elif heard:
+                heard.close()
 
     def _link(self, endpoint: str, upload: Upload) -> Upload | None:
         """Give the upload another name, which outlives its answer; None if it is not heard."""

@@ -12,7 +12,7 @@ from benchmarks.sounds import speech
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.errors import CorpusError
-from bonafide.lineage.heard import Heard
+from bonafide.lineage.trained_on import TrainedOn
 from bonafide.training.folds import GoldenRows, make_folds
 from bonafide.training.golden import (
     FOLDER,
@@ -147,7 +147,9 @@ class TestHeldOut:
         sounds = np.array([recordings.sha256[0], *("f" * 64, "e" * 64, "d" * 64)])
         trained = Recordings(Corpus(corpus.root, rows), sounds, np.zeros((4, len(MEASURES))))
         heard = {0, *range(8, 12), *range(20, 24)}
-        found = Heard.of_corpus(trained.corpus, trained.sha256).among(golden.corpus, golden.sounds)
+        found = TrainedOn.of_corpus(trained.corpus, trained.sha256).among(
+            golden.corpus, golden.sounds
+        )
         assert set(np.flatnonzero(found)) == heard
 
 

@@ -31,11 +31,11 @@ from bonafide.lineage.code import (
     whole_sha256,
 )
 from bonafide.lineage.graph import graph_of, lay_out, tree_graph
-from bonafide.lineage.heard import heard_note
 from bonafide.lineage.page import lineage_page
 from bonafide.lineage.record import hand_down, publish, read_lineage
 from bonafide.lineage.rows import PERSONAL, every_row, hide_name, read_rows, schema
 from bonafide.lineage.search import made_from_artifact, made_from_files, made_from_recording
+from bonafide.lineage.trained_on import heard_note
 from bonafide.lineage.tree import Node, bundle_tree
 from bonafide.registry import find_bundle
 from bonafide.training.recordings import Rejected

@@ -13,7 +13,7 @@ from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import DECISION, percent
 from bonafide.export.parity import MAX_DIFFERENCE
 from bonafide.home import is_demo
-from bonafide.lineage.heard import Heard
+from bonafide.lineage.trained_on import TrainedOn
 from bonafide.training.config import Config
 from bonafide.training.gate import data
 from bonafide.training.gate.comparison import Comparison, compare, rule_on
@@ -183,11 +183,10 @@ class _Beside:
             return None
         corpus, sounds, where = self.golden.corpus, self.golden.sounds, self.golden.name
         trained_on = self.recordings.take(np.flatnonzero(self.judgement.trained))
-        heard = Heard.of_corpus(trained_on.corpus, trained_on.sha256)
-        rows = np.flatnonzero(~heard.among(corpus, sounds))
-        if left_out := len(corpus) - len(rows):
-            where += f" without the {left_out} recordings that it heard"
-        rows, where = self._without_theirs(rows, corpus, sounds, where)
+        ours = TrainedOn.of_corpus(trained_on.corpus, trained_on.sha256)
+        rows, where = _without(ours, "it", np.arange(len(corpus)), corpus, sounds, where)
+        theirs = self.incumbent
+        rows, where = _without(theirs.heard, theirs.name, rows, corpus, sounds, where)
         return self._answered(corpus.take(rows), where, leads=True)
 
     def _on_own_rows(self) -> Comparison | Ruling | None:
@@ -198,28 +197,18 @@ class _Beside:
         held_out = self.judgement.outcome.held_out
         where = "its held-out rows" if held_out else "rows of its corpus, out of fold"
         everything, sounds = self.recordings.corpus, self.recordings.sha256
-        rows, where = self._without_theirs(rows, everything, sounds, where)
+        theirs = self.incumbent
+        rows, where = _without(theirs.heard, theirs.name, rows, everything, sounds, where)
         corpus = everything.take(rows)
         if held_out:
             return self._answered(corpus, where, leads=leads)
         ours = Answers.of_scores(self.judgement.llr[rows])
         if few := self._too_few(corpus, where, leads):
             return few
-        theirs, _, _ = score_recordings(
-            self.incumbent.bundle, corpus, middle=True, progress=reporter("compare")
+        llr, _, _ = score_recordings(
+            theirs.bundle, corpus, middle=True, progress=reporter("compare")
         )
-        return self._compared(ours, Answers.of_scores(theirs), corpus, where, leads)
-
-    def _without_theirs(
-        self, rows: NDArray[np.intp], corpus: Corpus, sounds: NDArray[np.str_], where: str
-    ) -> tuple[NDArray[np.intp], str]:
-        """Leave out the rows that the incumbent was trained on, and say so of where they lie."""
-        if self.incumbent.heard is None:
-            return rows, where
-        heard = self.incumbent.heard.among(corpus.take(rows), sounds[rows])
-        if count := int(heard.sum()):
-            where += f" without the {count} recordings that {self.incumbent.name} heard"
-        return rows[~heard], where
+        return self._compared(ours, Answers.of_scores(llr), corpus, where, leads)
 
     def _answered(self, corpus: Corpus, where: str, *, leads: bool) -> Comparison | Ruling:
         if few := self._too_few(corpus, where, leads):
@@ -260,6 +249,23 @@ class _Beside:
                 advice.append("have every row judged out of fold (folds.test_share: 0)")
             words += ", ".join([*advice, "or name a golden set that neither heard (gate.golden)"])
         return Ruling("rows", False if leads else None, words)
+
+
+def _without(
+    heard: TrainedOn | None,
+    who: str,
+    rows: NDArray[np.intp],
+    corpus: Corpus,
+    sounds: NDArray[np.str_],
+    where: str,
+) -> tuple[NDArray[np.intp], str]:
+    """Leave out the rows that a bundle was trained on, where that is known, and say so."""
+    if heard is None:
+        return rows, where
+    known = heard.among(corpus.take(rows), sounds[rows])
+    if count := int(known.sum()):
+        where += f" without the {count} recordings that {who} heard"
+    return rows[~known], where
 
 
 def rows_to_freeze(

@@ -8,7 +8,7 @@ from bonafide.bundle import Bundle
 from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.home import SHIPPED
-from bonafide.lineage.heard import Heard
+from bonafide.lineage.trained_on import TrainedOn
 from bonafide.registry import production_folder
 
 
@@ -42,15 +42,15 @@ class Incumbent:
         return unread + (unknown if self.heard is None else "")
 
     @property
-    def heard(self) -> Heard | None:
+    def heard(self) -> TrainedOn | None:
         """What it was trained on; None where that is not known."""
         return self._told[0]
 
     @cached_property
-    def _told(self) -> tuple[Heard | None, str]:
+    def _told(self) -> tuple[TrainedOn | None, str]:
         """What it was trained on, or why that is not known."""
         try:
-            return Heard.of_bundle(self.bundle), ""
+            return TrainedOn.of_bundle(self.bundle), ""
         except BundleError as error:
             return None, error.message
 

@@ -74,9 +74,8 @@ def systemd(job: Job) -> str:
 def kubernetes(job: Job) -> str:
     """Return a CronJob; home and corpora are on a volume, at the paths that they have here."""
     folders = {*job.places.values(), *(str(_folder(path)) for path in job.corpora)}
-    within = {
-        each for each in folders if any(Path(each).is_relative_to(o) for o in folders - {each})
-    }
+    # what lies in another of them is mounted with it
+    outer = [each for each in folders if not folders & set(map(str, Path(each).parents))]
     container = {
         "name": "train",
         "image": job.image,
@@ -84,7 +83,7 @@ def kubernetes(job: Job) -> str:
         "env": [{"name": name, "value": value} for name, value in job.places.items()],
         "volumeMounts": [
             {"name": "data", "mountPath": path, "subPath": path.strip("/")}
-            for path in sorted(folders - within)
+            for path in sorted(outer)
         ],
     }
     volume = {"name": "data", "persistentVolumeClaim": {"claimName": "bonafide"}}

@@ -15,7 +15,7 @@ from bonafide.types import Mask
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrainedOn:
     """What a bundle was trained on.
 
     Parameters
@@ -50,7 +50,7 @@ class Heard:
 
         Returns
         -------
-        Heard
+        TrainedOn
 
         Raises
         ------
@@ -63,15 +63,13 @@ class Heard:
         columns = ["use", "sound_sha256", "source", "speaker"]
         tables = []
         for prefix in ("", PARENT) if bundle.is_adapted else ("",):
-            if (
-                f"{prefix}{ROWS}" not in bundle.manifest["files"]
-            ):  # what lies beside is not believed
-                raise BundleError("no_rows", f"{bundle.folder}: {prefix}{ROWS} is missing")
+            path = bundle.folder / f"{prefix}{ROWS}"
+            if path.name not in bundle.manifest["files"]:  # what lies beside is not believed
+                raise BundleError("no_rows", f"{bundle.folder}: {path.name} is missing")
             rows = read_rows(bundle, columns, prefix)
             rows = rows.filter(pc.equal(rows["use"], TRAINING))
             if not len(rows) or rows["sound_sha256"].null_count:
-                untold = f"{bundle.folder}: {prefix}{ROWS} does not tell what it learned from"
-                raise BundleError("no_rows", untold)
+                raise BundleError("no_rows", f"{path}: does not tell what it learned from")
             tables.append(rows)
         rows = pa.concat_tables(tables)
         sounds = (sound.hex() for sound in rows["sound_sha256"].to_pylist())
@@ -116,7 +114,7 @@ def heard_note(bundle: Bundle, corpus: Corpus) -> tuple[str, ...]:
         Empty where it was trained on none of these.
     """
     try:
-        heard = Heard.of_bundle(bundle).among(corpus, np.full(len(corpus), "", dtype=np.str_))
+        heard = TrainedOn.of_bundle(bundle).among(corpus, np.full(len(corpus), "", dtype=np.str_))
     except (BundleError, ModuleNotFoundError) as error:
         return (f"Whether it was trained on any of these is not known: {error}.",)
     if not (count := int(heard.sum())):
