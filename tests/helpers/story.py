@@ -1,4 +1,4 @@
-"""A small corpus whose spoofs are told by their sound alone, and a caller that never pauses.
+"""A small corpus whose spoofs are told by their sound alone, a caller that never pauses, nights.
 
 Nothing marks the corpus as simulated, so that the gate judges what learned from it like any other.
 It is promoted only in homes of tests, which are demo homes.
@@ -6,8 +6,10 @@ It is promoted only in homes of tests, which are demo homes.
 
 import csv
 import shutil
+import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import httpx
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.sounds import speech
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.training.schedule.history import read_history
+from tests.helpers.homes import LIMIT_S, Home
 from tests.helpers.servers import Server, wait_for
 
 COLUMNS = ("path", "label", "speaker", "source", "system")
@@ -136,3 +140,55 @@ class Caller:
         """Wait until it was answered three times more."""
         asked = len(self.versions)
         wait_for(lambda: len(self.versions) >= asked + 3, "more answers", limit_s=60)
+
+
+class Nights:
+    """`bonafide schedule run`, while a block lasts, and what it comes to.
+
+    Parameters
+    ----------
+    home : Home
+        Whose history it is.
+    *words : str or Path
+        What follows the command.
+    """
+
+    def __init__(self, home: Home, *words: str | Path) -> None:
+        self._home, self._seen = home, len(self._ended())
+        self._log = (home.folder.parent / "nights.log").open("a")
+        self._process = subprocess.Popen(
+            home.command("schedule", "run", *words),
+            env=home.environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def _ended(self) -> list[dict[str, Any]]:
+        return [run for run in read_history(self._home.folder) if run["ended"] != "-"]
+
+    def __enter__(self) -> "Nights":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        assert self._process.wait(timeout=60) == 0
+        self._log.close()
+
+    def next(self, *statuses: str) -> dict[str, Any]:
+        """Wait for the next run, or the next skip, that ended so; others in between are passed."""
+
+        def found() -> dict[str, Any] | None:
+            assert self._process.poll() is None
+            runs = self._ended()
+            while self._seen < len(runs):
+                self._seen += 1
+                if (run := runs[self._seen - 1])["status"] in statuses:
+                    return run
+            return None
+
+        run: dict[str, Any] = wait_for(found, f"a run that is {statuses}", limit_s=LIMIT_S)
+        return run
+
+    def more(self) -> list[str]:
+        """Return how the runs ended that nobody waited for."""
+        return [run["status"] for run in self._ended()[self._seen :]]

@@ -1,4 +1,7 @@
-"""kill -9 and a full disk in each step of a run: nothing is lost, and the next run goes on."""
+"""kill -9 and a full disk in each step of a run: nothing is lost, and the next run goes on.
+
+In the end it makes the very bundle that `bonafide.train` makes, without an orchestrator.
+"""
 
 import json
 import os
@@ -8,21 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bonafide.bundle import read_bundle
+from bonafide.lineage.record import read_lineage
 from bonafide.registry import Registry
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home, Trained, demo_home
 from tests.helpers.servers import wait_for
 
+EXAMPLE = REPOSITORY / "examples" / "train_on_your_corpus.py"
 SEED = "23"
+MODELS = ("rnn", "xgboost", "speech")  # of each kind one
 # What the command line sets before ZenML is imported.
 QUIET = {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_LOGGING_VERBOSITY": "CRITICAL"}
 # Finished steps are not done again, so that all steps together cost little more than one run.
 # With BONAFIDE_MOMENTS=all every step is disturbed, which takes some minutes.
 SOME = ("killed:ingest", "killed:train_rnn", "full:export", "killed:evaluate", "killed:promote")
 EVERY = (
-    *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_gru"),
+    *("killed:ingest", "killed:split", "full:extract", "killed:extract", "full:train_speech"),
     *("killed:train_rnn", "killed:audit", "killed:scale", "killed:route", "killed:stack"),
     *("killed:calibrate", "full:export", "killed:export", "killed:evaluate", "full:promote"),
     *("killed:promote", "killed:promote"),
@@ -60,13 +67,25 @@ def require_whole(home: Home, earlier: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def config(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of `trained` with fewer base models."""
+    values = yaml.safe_load(trained.config.read_text())
+    values["models"] = {name: values["models"][name] for name in MODELS}
+    path = tmp_path_factory.mktemp("fewer") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def story(
+    trained: Trained, config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """Disturb one run after another in one home, each a little further; let the last one end."""
     home = demo_home(tmp_path_factory.mktemp("killed") / "home")
     command = [sys.executable, "-m", "tests.helpers.killed"]
     ended, journal = [], []
     with subprocess.Popen(
-        [*command, trained.config, str(trained.corpus), SEED, *MOMENTS],
+        [*command, str(config), str(trained.corpus), SEED, *MOMENTS],
         cwd=REPOSITORY,
         env=home.environment | QUIET,
         stdin=subprocess.PIPE,
@@ -91,17 +110,45 @@ def story(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return {"home": home, "ended": ended, **json.loads(asked.stdout.splitlines()[-1])}
 
 
-def test_the_last_run_ends_in_the_very_bundle(story: dict[str, Any], trained: Trained) -> None:
-    """After all of that, one step after another or side by side: the same hash."""
+def test_the_last_run_ends(story: dict[str, Any]) -> None:
     last, home = story["ended"][-1], story["home"]
     assert last["status"] == 0
-    bundles = [
-        read_bundle(each / "bundles" / "tiny" / "1") for each in (home.folder, trained.home.folder)
-    ]
-    assert bundles[0].manifest["sha256"] == bundles[1].manifest["sha256"]
     assert [path.name for path in (home.folder / "bundles" / "tiny").iterdir()] == ["1"]
     promotions = [entry for entry in Registry(home.folder).journal() if entry.action == "promote"]
     assert len(promotions) == 1
+
+
+def test_without_an_orchestrator_the_same_comes_of_it(
+    story: dict[str, Any], trained: Trained, config: Path, tmp_path: Path
+) -> None:
+    """Models side by side, by the example that trains: hash for hash the bundle of the runs."""
+    home = demo_home(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, trained.corpus, config],
+        env={**os.environ, "BONAFIDE_HOME": str(home.folder)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.splitlines()[0])
+    assert folder == home.folder / "bundles" / "tiny" / "1"
+    assert f"base models: {', '.join(MODELS)}\nEER " in done.stdout
+    ours = read_bundle(folder)
+    theirs = read_bundle(story["home"].folder / "bundles" / "tiny" / "1")
+    made, piped = ours.manifest, theirs.manifest
+    assert made["files"] == piped["files"] | {"lineage.json": made["files"]["lineage.json"]}
+    assert made["sha256"] == piped["sha256"]
+    lineages = [read_lineage(each) for each in (ours, theirs)]
+    assert lineages[0] and lineages[1]
+    assert lineages[0].run.keys() == {"ended"} < lineages[1].run.keys()
+    outputs, inputs = (
+        [{step.name: read(step) for step in each.steps} for each in lineages if each]
+        for read in (lambda step: step.outputs, lambda step: set(step.inputs))
+    )
+    assert outputs[0] == outputs[1] and inputs[0] == inputs[1]
+    assert not list((home.folder / "work").glob("*"))
+    assert (home.folder / "journal" / "00000001.json").is_file()
 
 
 def test_every_moment_was_one(story: dict[str, Any]) -> None:

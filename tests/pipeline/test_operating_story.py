@@ -1,7 +1,8 @@
 """A detector's life in operation, while a service that is asked all the time follows it.
 
-The first model, a better one, two that the gate refuses, the way back, and a run that changes
-nothing. Then docs/operating.md, every command of it, in the home that this left.
+A schedule trains the first model, and a better one when there are new data; does nothing where
+nothing changed; and the gate refuses what learned from poisoned data. Then the way back, and what
+drifts. Then docs/operating.md, every command of it, in the home that this left.
 """
 
 import json
@@ -20,12 +21,14 @@ import pytest
 
 from bonafide import read_config, train
 from bonafide.cli.root import cli
+from bonafide.monitoring.record import REFERENCE_ROWS, Record
 from bonafide.registry import registry_of
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home, demo_home
 from tests.helpers.runbook import Block, Reader, blocks
 from tests.helpers.servers import server, wait_for
-from tests.helpers.story import LATE, Caller, Corpora
+from tests.helpers.story import LATE, Caller, Corpora, Nights
+from tests.helpers.traffic import TELEPHONES, answers
 
 CONFIG = """
 name: story
@@ -46,17 +49,17 @@ class Story:
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, demo_home(folder / "home")
         self.corpora = Corpora(folder / "corpus")
+        self.watched = folder / "corpus" / "watched.csv"
         for name, trees in (("weak", 1), ("site", 40)):
             self.config(name).write_text(CONFIG.replace("TREES", str(trees)))
 
     def config(self, name: str) -> Path:
         return self.folder / f"{name}.yaml"
 
-    def run(self, config: str, corpus: Path) -> tuple[int, str]:
-        """Train as a user does; return the exit code and what it printed."""
-        done = self.home.run("train", "--config", self.config(config), "--corpus", corpus)
-        assert done.returncode in (0, 1), done.stderr
-        return done.returncode, done.stdout
+    def nights(self, config: str, *words: str | Path) -> Nights:
+        """Train by a schedule, on what is watched."""
+        own = ("--config", self.config(config), "--corpus", self.watched)
+        return Nights(self.home, *words, *own, "--look-every", "1")
 
     def refusal(self, corpus: Path) -> list[str]:
         """Train without the orchestrator; return why the gate refuses what comes of it."""
@@ -76,21 +79,37 @@ def production(home: Home) -> str:
 
 
 def test_from_the_first_model_to_the_way_back(story: Story) -> None:
-    corpora = story.corpora
-    status, said = story.run("weak", corpora.early)
-    assert status == 0 and re.search(r"of default:\d+ \(shipped\) on its held-out rows", said), said
+    corpora, watched = story.corpora, story.watched
+    record = story.folder / "record.sqlite"
+    watched.write_bytes(corpora.early.read_bytes())
+    with story.nights("weak", "--new-rows", "1") as nights:
+        first = nights.next("ok", "refused", "failed")
+    assert (first["status"], first["version"]) == ("ok", "story:1"), first
+    said = Path(first["log"]).read_text()
+    assert re.search(r"of default:\d+ \(shipped\) on its held-out rows", said), said
     clip = next(corpora.early.parent.glob("*.flac"))
-    with server(story.home.folder, workers=1) as service, Caller(service, clip) as caller:
+    with (
+        server(story.home.folder, workers=1, record=record) as service,
+        Caller(service, clip) as caller,
+    ):
         caller.wait_for("story:1")
-        status, said = story.run("site", corpora.grown)
-        assert status == 0 and "of story:1 on golden set 1" in said, said
-        caller.wait_for("story:2")
+        with story.nights("site", "--new-rows", "8", "--cron", "* * * * *") as nights:
+            watched.write_bytes(corpora.grown.read_bytes())
+            better = nights.next("ok", "refused", "failed")
+            assert (better["status"], better["version"]) == ("ok", "story:2"), better
+            assert "of story:1 on golden set 1" in Path(better["log"]).read_text()
+            caller.wait_for("story:2")
 
-        (reason,) = story.refusal(corpora.exchanged)
-        assert reason.startswith(f"{LATE[2]} (16 recordings, AUC 0.0")
-        assert "as if its labels were exchanged" in reason
+            unchanged = nights.next("skipped")
+            assert unchanged["reason"] == f"nothing changed since the run of {better['started']}"
+
+            watched.write_bytes(corpora.exchanged.read_bytes())
+            poisoned = nights.next("ok", "refused", "failed")
+        assert poisoned["status"] == "refused", poisoned
+        assert f"{LATE[2]} (16 recordings, AUC 0.0" in poisoned["reason"]
+        assert "as if its labels were exchanged" in poisoned["reason"]
         (reason,) = story.refusal(corpora.doubled)
-        assert f"source copied repeats {LATE[2]}: 16 of 16 recordings sound the same" in reason
+        assert reason.startswith("copied (16 recordings) says what") and f" of {LATE[2]};" in reason
         caller.wait_more()
         assert caller.versions[-1] == production(story.home) == "story:2"
 
@@ -101,9 +120,21 @@ def test_from_the_first_model_to_the_way_back(story: Story) -> None:
         took_s = time.monotonic() - start
         print(f"the old bundle answered {took_s:.2f} s after the command's start")  # noqa: T201
 
-        status, said = story.run("site", corpora.grown)
-        assert status == 1 and re.search(r"story:1: held since .* \(a complaint\)", said), said
-        caller.wait_more()
+        watched.write_bytes(corpora.grown.read_bytes())
+        with story.nights("site", "--drift", "--record", record) as nights:
+            caller.wait_more()
+            assert nights.more() == []  # all is quiet
+            answered = registry_of(story.home.folder).production()
+            assert answered is not None
+            ordinary = answers(1, REFERENCE_ROWS, bundle=answered.sha256)
+            Record(record).add(ordinary)
+            Record(record).add(answers(2, 200, TELEPHONES, bundle=answered.sha256))
+            drifted = nights.next("ok", "refused", "failed", "skipped")
+            assert drifted["why"].startswith("drift from story:1: "), drifted
+            assert drifted["status"] == "refused"
+            assert re.search(r"story:1: held since .* \(a complaint\)", drifted["reason"]), drifted
+            caller.wait_more()
+            assert nights.more() == []  # once alone
     assert production(story.home) == "story:1"
     assert caller.failures == []
     assert [each for each, _ in groupby(caller.versions)] == ["story:1", "story:2", "story:1"]
