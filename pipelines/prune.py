@@ -23,7 +23,8 @@ from bonafide.training.config import AugmentationConfig
 from pipelines.records import alone, is_of
 from pipelines.store import prepare_store
 
-PIPELINES = ("training", "static_training", "tuning")
+FITTING = ("training", "static_training", "tuning")  # they extract features
+PIPELINES = (*FITTING, "monitoring")
 PAGE = 200
 PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
 
@@ -183,10 +184,11 @@ def _pages(listing: Callable[..., Any], **wanted: Any) -> Iterator[Any]:
 
 def _old_features(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:
     """Return the families of features that no kept run was made with; none if that is not known."""
-    extracted = [run.steps["extract"] for run in kept if "extract" in run.steps]
+    fitted = [run for run in kept if run.pipeline and run.pipeline.name in FITTING]
+    extracted = [run.steps["extract"] for run in fitted if "extract" in run.steps]
     outputs = (several for step in extracted for several in step.outputs.values())
     made = [artifact.run_metadata for several in outputs for artifact in several]
-    if len(made) < len(kept) or not all("augmentation" in facts for facts in made):
+    if len(made) < len(fitted) or not all("augmentation" in facts for facts in made):
         return []
     used = {
         family_name(

@@ -169,9 +169,7 @@ def run_wired(
     Raises
     ------
     BonafideError
-        What the steps raise; ``step_failed`` if a step fails otherwise, even before its own code;
-        ``run_elsewhere`` if the stack runs the pipeline elsewhere; ``bad_zenml`` for a YAML file
-        that cannot be applied.
+        As in `run_pipeline`; ``bad_zenml`` for a YAML file that cannot be applied.
     KeyboardInterrupt
         After ending every process that trains; finished steps are kept.
     """
@@ -188,17 +186,38 @@ def run_wired(
     # The first failure ends the run, and is the one that is reported.
     wired = wiring.with_options(execution_mode=ExecutionMode.FAIL_FAST)
     try:
-        return _run(wired, settings | {"fingerprint": seen})
+        return run_pipeline(wired, settings | {"fingerprint": seen})
     except BonafideError as error:
         if not is_change(error):
             raise
     # What follows the space makes it another fingerprint: no earlier ingestion is taken for it.
     again = f"{fingerprint(corpora, corpus_format, True)} {uuid4().hex}"
-    return _run(wired, settings | {"fingerprint": again})
+    return run_pipeline(wired, settings | {"fingerprint": again})
 
 
-def _run(wired: Any, settings: dict[str, Any]) -> str:
-    """Run a pipeline and return the run's id; raise what a step raised."""
+def run_pipeline(wired: Any, settings: dict[str, Any]) -> str:
+    """Run a pipeline on the active ZenML stack, whose store was prepared.
+
+    Parameters
+    ----------
+    wired : ZenML pipeline
+        What to run.
+    settings : dict
+        What it takes.
+
+    Returns
+    -------
+    str
+        The id of the run.
+
+    Raises
+    ------
+    BonafideError
+        What a step raised; ``step_failed`` if one failed otherwise, even before its own code;
+        ``run_elsewhere`` if the stack runs the pipeline elsewhere.
+    KeyboardInterrupt
+        After ending every process that trains; finished steps are kept.
+    """
     _interrupted.clear()
     begin_anew()  # a run that was interrupted in this process, as in a notebook, is over
     try:

@@ -1,18 +1,12 @@
 """`bonafide monitor` and `bonafide feedback`."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
-from bonafide.monitoring.record import LABELS, LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
-
-if TYPE_CHECKING:
-    from bonafide.monitoring.drift import Window
-
-HEADINGS = ("from", "to", "answers", "undecided", "what moved")
+from bonafide.cli.orchestrator import prepare_zenml
+from bonafide.monitoring.record import LABELS, LAST, WINDOW_ROWS, Record
 
 
 @click.command()
@@ -28,9 +22,21 @@ HEADINGS = ("from", "to", "answers", "undecided", "what moved")
 @click.option(
     "--last", type=options.Whole(min=1), default=LAST, metavar="N", help="windows, the newest ones"
 )
+@click.option(
+    "--report", type=options.OutputFile(), metavar="FILE.html", help="draw it into an HTML page"
+)
+@click.option("--check", is_flag=True, help="exit with 1 if the newest window alarms")
+@click.option("--pipeline", is_flag=True, help="look as a run of ZenML's, which keeps what it saw")
 @options.as_json
 def monitor(
-    record_file: Path | None, bundle: str | None, window: int, last: int, as_json: bool
+    record_file: Path | None,
+    bundle: str | None,
+    window: int,
+    last: int,
+    report: Path | None,
+    check: bool,
+    pipeline: bool,
+    as_json: bool,
 ) -> None:
     """Compare the latest answers of a bundle with its first.
 
@@ -39,46 +45,31 @@ def monitor(
     """
     from bonafide.cli.extras import require
 
-    require("scipy")
+    require("scipy", *["zenml"] * pipeline, *["matplotlib"] * (pipeline or report is not None))
     from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
-    from bonafide.monitoring.drift import windows
-    from bonafide.monitoring.feedback import measured
-    from bonafide.monitoring.pairs import disagreements
+    from bonafide.monitoring.watch import HEADINGS, Watch
     from bonafide.registry import find_bundle
 
     chosen = find_bundle(home(), bundle).digest()
-    everything = Record(options.require_record(record_file)).read()
-    answers = [each for each in everything if each.bundle == chosen]
-    others = disagreements(everything, chosen)
-    found = windows(answers, window_rows=window, last=last)
-    error = measured(answers)
+    record = options.require_record(record_file)
+    if pipeline:
+        prepare_zenml()
+        from pipelines.monitoring import run_monitoring
+
+        seen = run_monitoring(record, chosen, window_rows=window, last=last)
+    else:
+        seen = Watch.of(Record(record), chosen, window_rows=window, last=last)
+    if report:
+        report.write_text(seen.page(), encoding="utf-8")
     if as_json:
-        told = {"answers": len(answers), "windows": [each.to_json() for each in found]}
-        told |= {"error": error.to_json() if error else None}
-        show_json(told | {"others": [each.to_json() for each in others]})
-        return
-    show_table(HEADINGS, [_row(each) for each in found], justify="left")
-    needed = REFERENCE_ROWS + window
-    if not found:
-        click.echo(f"{len(answers)} answers of this bundle; {needed} are needed to compare.")
-    if error:
-        click.echo(error.in_words())
-    for other in others:
-        click.echo(other.in_words())
-
-
-def _row(window: "Window") -> list[str]:
-    moved = [
-        f"{each.name} ({each.measure} {each.size:.2f}, p {each.p:.1g})"
-        for each in window.statistics
-        if each.alarms
-    ]
-    times = [
-        datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-        for at in (window.start, window.end)
-    ]
-    return [*times, str(window.rows), f"{window.undecided:.0%}", ", ".join(moved) or "-"]
+        show_json({name: each for name, each in seen.to_json().items() if name != "bundle"})
+    else:
+        show_table(HEADINGS, list(seen.rows()), justify="left")
+        for remark in seen.remarks():
+            click.echo(remark)
+    if check and seen.alarms:
+        click.get_current_context().exit(1)
 
 
 @click.group()

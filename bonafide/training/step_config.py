@@ -52,3 +52,12 @@ class TuneConfig(Section):
     config: Config
     model: str
     trials: int
+
+
+class MonitorConfig(Section):
+    """A look at a service's answers: the record, whose answers, how many a window, and how many."""
+
+    record: str
+    bundle: str
+    window_rows: int
+    last: int

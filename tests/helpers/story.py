@@ -154,7 +154,8 @@ class Nights:
     """
 
     def __init__(self, home: Home, *words: str | Path) -> None:
-        self._home, self._seen = home, len(self._ended())
+        self._home = home
+        self._seen = len(self._ended())
         self._log = (home.folder.parent / "nights.log").open("a")
         self._process = subprocess.Popen(
             home.command("schedule", "run", *words),

@@ -196,6 +196,19 @@ class TestCommands:
         told = json.loads(capsys.readouterr().out)
         assert told["answers"] == REFERENCE_ROWS + 200 and len(told["windows"]) == 1
         assert "channels" in told["windows"][0]["alarms"] and told["error"]["labelled"] == 1
+        assert main(["monitor", "--check"]) == 1
+        assert main(["monitor", "--check", "--window", "200"]) == 1
+        record.add(answers(3, 100, bundle=bundle.digest()))
+        assert main(["monitor", "--check"]) == 0  # the newest is quiet
+
+    def test_it_is_drawn(self, home: Path, bundle: Bundle, tmp_path: Path) -> None:
+        page = tmp_path / "drift.html"
+        Record(home / RECORD).add(answers(1, REFERENCE_ROWS, bundle=bundle.digest()))
+        assert main(["monitor", "--report", str(page)]) == 0
+        assert "<svg" not in page.read_text() and "1100 are needed" in page.read_text()
+        Record(home / RECORD).add(answers(2, 200, TELEPHONES, bundle=bundle.digest()))
+        assert main(["monitor", "--report", str(page)]) == 0
+        assert page.read_text().count("<svg") == 1 and "1100 are needed" not in page.read_text()
 
     def test_feedback_on_nothing_is_an_error(
         self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]

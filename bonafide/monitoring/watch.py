@@ -1,0 +1,138 @@
+"""What is seen of a bundle that is in service: told, kept and drawn."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+from bonafide.artifact import JSON, JsonArtifact
+from bonafide.monitoring.drift import Window, windows
+from bonafide.monitoring.feedback import Measured, measured
+from bonafide.monitoring.pairs import Disagreement, disagreements
+from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
+
+HEADINGS = ("from (UTC)", "to (UTC)", "answers", "undecided", "what moved")
+
+
+@dataclass(frozen=True)
+class Watch(JsonArtifact):
+    """What is seen of one bundle.
+
+    Parameters
+    ----------
+    bundle : str
+        Its content hash.
+    answers, needed : int
+        Answers of it that are on record, and how many the first window takes.
+    windows : tuple of Window
+        The newest ones, in the order of time, each compared with the first answers.
+    error : Measured or None
+        On the answers that people judged; None where they judged none.
+    others : tuple of Disagreement
+        What other bundles said to the same requests.
+    """
+
+    FILE: ClassVar[str] = "watch.json"
+
+    bundle: str
+    answers: int
+    needed: int
+    windows: tuple[Window, ...]
+    error: Measured | None
+    others: tuple[Disagreement, ...]
+
+    @classmethod
+    def of(
+        cls, record: Record, bundle: str, *, window_rows: int = WINDOW_ROWS, last: int = LAST
+    ) -> Self:
+        """Look at a record.
+
+        Parameters
+        ----------
+        record : Record
+            Of a service.
+        bundle : str
+            Content hash.
+        window_rows : int
+            Answers in a window.
+        last : int
+            How many windows, the newest ones.
+
+        Returns
+        -------
+        Self
+
+        Raises
+        ------
+        StorageError
+            ``unwritable`` for what is no record.
+        """
+        everything = record.read()
+        answers = [each for each in everything if each.bundle == bundle]
+        found = windows(answers, window_rows=window_rows, last=last)
+        others = tuple(disagreements(everything, bundle))
+        needed = REFERENCE_ROWS + window_rows
+        return cls(bundle, len(answers), needed, tuple(found), measured(answers), others)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Names of what moved in the newest window."""
+        return self.windows[-1].alarms if self.windows else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; windows name what alarms."""
+        return {**asdict(self), "windows": [each.to_json() for each in self.windows]}
+
+    def rows(self) -> Iterator[list[str]]:
+        """Yield the cells of each window, below `HEADINGS`."""
+        for window in self.windows:
+            times = [
+                f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+                for at in (window.start, window.end)
+            ]
+            moved = [
+                f"{each.name} ({each.measure} {each.size:.2f}, p {each.p:.1g})"
+                for each in window.statistics
+                if each.alarms
+            ]
+            undecided = f"{window.undecided:.0%}"
+            yield [*times, str(window.rows), undecided, ", ".join(moved) or "-"]
+
+    def remarks(self) -> Iterator[str]:
+        """Yield sentences on what the windows do not tell."""
+        if not self.windows:
+            yield f"{self.answers} answers of this bundle; {self.needed} are needed to compare."
+        if self.error:
+            yield self.error.in_words()
+        for other in self.others:
+            yield other.in_words()
+
+    def facts(self) -> Mapping[str, JSON]:
+        """Return the bundle, how many answers and windows there are, and what moved."""
+        alarmed = sum(bool(window.alarms) for window in self.windows)
+        return {
+            "bundle": self.bundle,
+            "answers": self.answers,
+            "windows": len(self.windows),
+            "windows_that_alarm": alarmed,
+            "moved": list(self.alarms),
+            "error": self.error.to_json() if self.error else None,
+        }
+
+    def page(self) -> str:
+        """Return an HTML page: the statistics over time, the windows, and what else is said."""
+        from bonafide.evaluation.report import render
+        from bonafide.monitoring.figures import drift_figure
+
+        return render(
+            "watch.html.j2",
+            title=f"Drift of bundle {self.bundle[:8]}",
+            headings=HEADINGS,
+            rows=list(self.rows()),
+            svg=drift_figure(self.windows) if self.windows else "",
+            remarks=list(self.remarks()),
+        )
+
+    def pages(self) -> dict[str, str]:
+        """Show what moved."""
+        return {"drift.html": self.page()}
