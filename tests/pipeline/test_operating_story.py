@@ -93,23 +93,24 @@ def test_from_the_first_model_to_the_way_back(story: Story) -> None:
         Caller(service, clip) as caller,
     ):
         caller.wait_for("story:1")
-        with story.nights("site", "--new-rows", "8", "--cron", "* * * * *") as nights:
+        with story.nights("site", "--new-rows", "8") as nights:
             watched.write_bytes(corpora.grown.read_bytes())
             better = nights.next("ok", "refused", "failed")
-            assert (better["status"], better["version"]) == ("ok", "story:2"), better
-            assert "of story:1 on golden set 1" in Path(better["log"]).read_text()
-            caller.wait_for("story:2")
+        assert (better["status"], better["version"]) == ("ok", "story:2"), better
+        assert better["why"] == "64 new rows"
+        assert "of story:1 on golden set 1" in Path(better["log"]).read_text()
+        caller.wait_for("story:2")
 
+        with story.nights("site", "--cron", "* * * * *") as nights:
             unchanged = nights.next("skipped")
             assert unchanged["reason"] == f"nothing changed since the run of {better['started']}"
-
             watched.write_bytes(corpora.exchanged.read_bytes())
             poisoned = nights.next("ok", "refused", "failed")
         assert poisoned["status"] == "refused", poisoned
         assert f"{LATE[2]} (16 recordings, AUC 0.0" in poisoned["reason"]
         assert "as if its labels were exchanged" in poisoned["reason"]
         (reason,) = story.refusal(corpora.doubled)
-        assert reason.startswith("copied (16 recordings) says what") and f" of {LATE[2]};" in reason
+        assert f"source copied repeats {LATE[2]}: 16 of 16 recordings sound the same" in reason
         caller.wait_more()
         assert caller.versions[-1] == production(story.home) == "story:2"
 
