@@ -1,6 +1,7 @@
 """Pruning: what no kept run needs goes, and nothing else does."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -15,6 +16,7 @@ from bonafide.simulation.corpus import simulate
 from pipelines.records import FOLDER
 from tests.helpers.homes import Home, demo_home
 
+KILLS = 10 if os.environ.get("BONAFIDE_MOMENTS") == "all" else 1
 CONFIG = """
 name: small
 resamples: RESAMPLES
@@ -75,7 +77,8 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     assert refused.stderr.startswith("bonafide: busy: ")
     assert families == {path for path in families if path.exists()}
-    _kill_in_the_midst(home)
+    for _ in range(KILLS):
+        _kill_in_the_midst(home)
     found = pruned(home)
     assert found["artifacts"] <= would["artifacts"]  # of one cut short the record may be left
     left = {path for path in families if path.exists()}
