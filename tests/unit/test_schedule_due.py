@@ -150,6 +150,15 @@ class TestSkips:
         assert second["reason"] == f"nothing changed since the run of {first['started']}"
         assert said == ["run ended: ok", f"no run: {second['reason']}"]
 
+    def test_people_hear_of_a_drift_that_nothing_new_can_mend(self, corpus: Path) -> None:
+        told: list[dict[str, Any]] = []
+        nightly, _ = schedule(corpus, trains(), tell=told.append)
+        nightly.start()
+        nightly.start()
+        nightly.start("drift from site:3: channels", by_rule=True)
+        assert [run["status"] for run in told] == ["ok", "skipped"]
+        assert told[1] == read_history(nightly.root)[-1]
+
     def test_a_refusal_is_not_asked_for_again(self, corpus: Path) -> None:
         nightly, _ = schedule(corpus, trains("worse than site:2", "too slow"))
         nightly.start()

@@ -7,7 +7,11 @@ from apprise import Apprise, NotifyType
 from bonafide.errors import ConfigError
 from bonafide.training.schedule.history import Entry
 
-KINDS = {"ok": NotifyType.SUCCESS, "refused": NotifyType.WARNING}
+KINDS = {
+    "ok": NotifyType.SUCCESS,
+    "refused": NotifyType.WARNING,
+    "skipped": NotifyType.WARNING,
+}
 
 
 class Notices:

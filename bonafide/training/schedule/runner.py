@@ -91,7 +91,8 @@ class Schedule:
     look_every_s : float
         In seconds. New data counts once it looks the same twice.
     tell : callable
-        Called with what is noted of each run that ended.
+        Called with what is noted of each run that ended, and of one that a rule made due where
+        nothing changed.
     """
 
     def __init__(
@@ -156,26 +157,29 @@ class Schedule:
             self.say(f"cannot look: {error.code}: {error.message}")
             return
         if why and settled:
-            self.start(why)
+            self.start(why, by_rule=True)
 
-    def start(self, why: str = CLOCK) -> None:
+    def start(self, why: str = CLOCK, *, by_rule: bool = False) -> None:
         """Run the command once, wait for its end, and note it in the history.
 
         Parameters
         ----------
         why : str
             What made it due.
+        by_rule : bool
+            Whether people are told, too, where nothing changed and no run is started: of a drift,
+            say. By the clock there are such nights all the time.
         """
         try:
             with open_lock(self.root / LOCK) as lock:
-                self._run_alone(lock, why)
+                self._run_alone(lock, why, by_rule)
         except OSError as error:
             known = storage_error(error, self.root)
             self.say(f"no run: {known.code}: {known.message}" if known else f"no run: {error}")
         if not self._stopping.is_set():
             self._say_next()
 
-    def _run_alone(self, lock: IO[bytes], why: str) -> None:
+    def _run_alone(self, lock: IO[bytes], why: str, by_rule: bool) -> None:
         if not try_lock(lock):
             self.say("waiting: another run is going on")
             while not try_lock(lock):
@@ -187,6 +191,8 @@ class Schedule:
             self.say(f"no run: {reason}")
             skipped = {"ended": _stamp(), "status": "skipped", "reason": reason}
             history.note(self.root, entry | skipped)
+            if by_rule:
+                self.tell(BLANK | entry | skipped)
             return
         with tempfile.TemporaryDirectory(prefix="bonafide-") as folder:
             result, log = Path(folder) / "result.json", _log(self.root, entry["started"])
