@@ -39,6 +39,11 @@ class Metrics:
             "Requests to endpoints that score, by endpoint, status and code",
             ["endpoint", "status", "code"],
         )
+        self._rejected = Counter(
+            "bonafide_rejected",
+            "Requests rejected before an endpoint had them, or failed, by status and code",
+            ["status", "code"],
+        )
         self._verdicts = Counter(
             "bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]
         )
@@ -80,6 +85,10 @@ class Metrics:
         """Count an answer."""
         self._requests.labels(endpoint, str(status), code).inc()
         self._total.labels(endpoint).observe(total_s)
+
+    def rejected(self, status: int, code: str) -> None:
+        """Count a request that no endpoint answered; codes are a closed list."""
+        self._rejected.labels(str(status), code).inc()
 
     def scored(self, endpoint: str, verdict: str | None, timings: Mapping[str, float]) -> None:
         """Count the verdict, if the answer has one, and observe the time of each stage."""
