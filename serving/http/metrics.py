@@ -34,19 +34,7 @@ class Metrics:
     def __init__(self) -> None:
         from bentoml.metrics import Counter, Gauge, Histogram
 
-        self._requests = Counter(
-            "bonafide_requests",
-            "Requests to endpoints that score, by endpoint, status and code",
-            ["endpoint", "status", "code"],
-        )
-        self._rejected = Counter(
-            "bonafide_rejected",
-            "Requests rejected before an endpoint had them, or failed, by status and code",
-            ["status", "code"],
-        )
-        self._verdicts = Counter(
-            "bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]
-        )
+        self._requests, self._rejected, self._verdicts = _answers()
         self._shadow = Counter(
             "bonafide_shadow",
             "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
@@ -119,6 +107,25 @@ class Metrics:
         """Show whether requests can be answered, and with what is in production."""
         self._ready.set(ready)
         self._stale.set(stale)
+
+
+def _answers() -> tuple[Any, Any, Any]:
+    """Return what counts answers: of endpoints that score, of none, and their verdicts."""
+    from bentoml.metrics import Counter
+
+    return (
+        Counter(
+            "bonafide_requests",
+            "Requests to endpoints that score, by endpoint, status and code",
+            ["endpoint", "status", "code"],
+        ),
+        Counter(
+            "bonafide_rejected",
+            "Requests rejected before an endpoint had them, or failed, by status and code",
+            ["status", "code"],
+        ),
+        Counter("bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -54,6 +54,10 @@ def test_prometheus_takes_configuration_and_rules() -> None:
 # --- alerts ---------------------------------------------------------------------------------------
 
 
+LONG_M = 10  # the step of what takes a day, in minutes
+MOVED_M = 24 * 60 + 80
+
+
 def counted(name: str, per_minute: str, **labels: str) -> dict[str, str]:
     """A series by the minute, in promtool's notation, beside what the scrape adds to it."""
     labels = {"instance": "a:9464", "job": "bonafide", **labels}
@@ -70,20 +74,20 @@ def rejected(code: str, per_minute: str) -> dict[str, str]:
     return counted("bonafide_rejected_total", per_minute, status=str(STATUS[code]), code=code)
 
 
-def verdicts(before: int, after: int) -> list[dict[str, str]]:
-    """A day in which some of ten verdicts a minute are spoof, and an hour with other ones."""
-    minutes = 24 * 60
-    return [
+def verdicts(before: int, after: int, *, of: int = 100) -> list[dict[str, str]]:
+    """What is spoof every `LONG_M` minutes, through a day, and in the hours that follow."""
+    steps = 24 * 60 // LONG_M
+    kinds = (("spoof", before, after), ("bonafide", of - before, of - after))
+    series = [
         counted(
             "bonafide_verdicts_total",
-            f"0+{day}x{minutes} {minutes * day}+{hour}x90",
+            f"0+{day}x{steps} {steps * day}+{later}x9",
+            endpoint="detect",
             verdict=verdict,
         )
-        for verdict, day, hour in (
-            ("spoof", before, after),
-            ("bonafide", 10 - before, 10 - after),
-        )
+        for verdict, day, later in kinds
     ]
+    return [counted("up", f"1x{steps + 9}"), *series]
 
 
 def shadow(differed: int) -> list[dict[str, str]]:
@@ -101,65 +105,66 @@ def slow(le: str, of_ten: int) -> list[dict[str, str]]:
 
 
 UP, READY = counted("up", "1x2000"), counted("bonafide_ready", "1x2000")
-GOOD = requests("ok", 200, "0+60x2000")
+GOOD, FEW = requests("ok", 200, "0+60x2000"), requests("ok", 200, "0+2x2000")
 ALL_WELL = [UP, READY, counted("bonafide_stale", "0x2000"), GOOD]
 # What is seen, after how many minutes, and which alerts fire then.
 SEEN: dict[str, tuple[list[dict[str, str]], int, set[str]]] = {
     "all is well": (ALL_WELL, 30, set()),
     "it is down": ([counted("up", "1x5 0x20")], 8, {"BonafideDown"}),
-    "it is down for half a scrape": ([counted("up", "1x5 0 1x20")], 8, set()),
+    "one scrape is missed": ([counted("up", "1x5 0 1x20")], 6, set()),
     "nobody scrapes it": ([], 5, {"BonafideDown"}),
     "no scorer": ([UP, counted("bonafide_ready", "1x5 0x20")], 8, {"BonafideNotReady"}),
     "a damaged bundle": ([UP, counted("bonafide_stale", "0x5 1x30")], 20, {"BonafideStale"}),
-    "a bundle on its way": ([UP, counted("bonafide_stale", "0x5 1x5 0x30")], 12, set()),
+    "a bundle on its way": ([UP, counted("bonafide_stale", "0x5 1x9 0x30")], 14, set()),
     "failures": ([*ALL_WELL, requests("deadline", 504, "0+5x60")], 30, {"BonafideErrors"}),
     "failures outside of scoring": (
         [*ALL_WELL, rejected("no_room", "0+5x60")],
         30,
         {"BonafideErrors"},
     ),
-    "one failure": ([*ALL_WELL, requests("deadline", 504, "0x10 1x60")], 14, set()),
+    "one failure of few": ([UP, FEW, requests("deadline", 504, "0x10 1x60")], 15, set()),
     "the callers' errors": ([*ALL_WELL, requests("not_audio", 415, "0+60x60")], 30, set()),
     "a full queue": ([*ALL_WELL, requests("busy", 429, "0+10x60")], 30, {"BonafideBusy"}),
-    "a burst": ([*ALL_WELL, requests("busy", 429, "0x10 0+10x2 20x60")], 30, set()),
+    "a burst": ([*ALL_WELL, requests("busy", 429, "0x10 0+10x3 30x60")], 16, set()),
     "slow answers": ([*ALL_WELL, *slow("5.0", 5)], 30, {"BonafideSlow"}),
     "quick answers": ([*ALL_WELL, *slow("0.1", 10)], 30, set()),
     "wrong keys": ([*ALL_WELL, rejected("unauthorized", "0+120x60")], 30, {"BonafideRejects"}),
     "paths that are not there": ([*ALL_WELL, rejected("not_found", "0+600x60")], 30, set()),
-    "other verdicts": ([*ALL_WELL, *verdicts(2, 6)], 24 * 60 + 75, {"BonafideVerdictsMoved"}),
-    "verdicts as ever": ([*ALL_WELL, *verdicts(2, 3)], 24 * 60 + 75, set()),
-    "few verdicts": (
-        [*ALL_WELL, counted("bonafide_verdicts_total", "0x1440 0+1x80", verdict="spoof")],
-        24 * 60 + 75,
-        set(),
-    ),
+    "other verdicts": (verdicts(20, 60), MOVED_M, {"BonafideVerdictsMoved"}),
+    "verdicts much as ever": (verdicts(20, 30), MOVED_M, set()),
+    "few verdicts": (verdicts(0, 1, of=1), MOVED_M, set()),
     "another mind": ([*ALL_WELL, *shadow(20)], 90, {"BonafideShadowDiffers"}),
     "one mind": ([*ALL_WELL, *shadow(5)], 90, set()),
 }
 
 
+def expected(name: str, step_m: int) -> dict[str, Any]:
+    """A test of promtool: what was seen, and the alerts that fire then."""
+    series, minutes, fire = SEEN[name]
+    asked = {
+        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+        "eval_time": f"{minutes}m",
+        "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in fire],
+    }
+    return {
+        "name": name,
+        "interval": f"{step_m}m",
+        "input_series": series,
+        "promql_expr_test": [asked],
+    }
+
+
 def test_every_alert_fires_and_none_without_need(tmp_path: Path) -> None:
-    tests = [
-        {
-            "name": name,
-            "interval": "1m",
-            "input_series": series,
-            "promql_expr_test": [
-                {
-                    "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                    "eval_time": f"{minutes}m",
-                    "exp_samples": [
-                        {"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in fire
-                    ],
-                }
-            ],
-        }
-        for name, (series, minutes, fire) in SEEN.items()
-    ]
     assert set.union(*(fire for *_, fire in SEEN.values())) == ALERTS.keys()
-    suite = {"rule_files": [str(DEPLOY / "alerts.yml")], "tests": tests}
-    (tmp_path / "tests.yml").write_text(json.dumps(suite))
-    promtool("test", "rules", tmp_path / "tests.yml")
+    long = {name for name, (_, minutes, _) in SEEN.items() if minutes == MOVED_M}
+    for step_m, names in ((1, SEEN.keys() - long), (LONG_M, long)):
+        suite = {
+            "rule_files": [str(DEPLOY / "alerts.yml")],
+            "evaluation_interval": f"{step_m}m",
+            "tests": [expected(name, step_m) for name in sorted(names)],
+        }
+        (tmp_path / f"{step_m}.yml").write_text(json.dumps(suite))
+        promtool("test", "rules", tmp_path / f"{step_m}.yml")
 
 
 def test_alerts_say_what_to_do() -> None:
