@@ -221,7 +221,7 @@ def test_what_it_shows_does_not_hang_on_one_grafana() -> None:
 def expressions() -> dict[str, str]:
     """Every expression of the dashboard and of the alerts, ready for a Prometheus."""
     (promotions,) = DASHBOARD["annotations"]["list"]
-    found = {"promotions": promotions["expr"]}
+    found = {"promotions": promotions["target"]["expr"]}
     for title, panel in PANELS.items():
         found |= {f"{title} {each['refId']}": each["expr"] for each in panel["targets"]}
     ready = {"$__rate_interval": "10s", "$instance": ".*"}
