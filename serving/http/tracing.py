@@ -7,6 +7,8 @@ from opentelemetry.trace import get_current_span
 
 from serving.http.call import CALL, Call
 
+WHOLE = "bonafide.scope"  # where the scope that is traced has the one that it was made of
+
 
 class TraceKnown(asgi.OpenTelemetryMiddleware):  # type: ignore[misc]
     """OpenTelemetry's middleware as BentoML sets it up: one span a request, for some paths alone.
@@ -31,9 +33,9 @@ class TraceKnown(asgi.OpenTelemetryMiddleware):  # type: ignore[misc]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Trace a request, or let it pass."""
-        if scope.get("path") in self.paths:  # without the caller's address, and what no path reads
-            scope = {**scope, "query_string": b"", "client": None}
-            await super().__call__(scope, receive, send)
+        if scope.get("path") in self.paths:
+            told = {**scope, "query_string": b"", "client": None, WHOLE: scope}
+            await super().__call__(told, receive, send)
         else:
             await self._untraced(scope, receive, send)
 
@@ -41,8 +43,8 @@ class TraceKnown(asgi.OpenTelemetryMiddleware):  # type: ignore[misc]
 def _described(app: Any) -> Any:
     """Have the span of a request say what is known of it when its answer begins."""
 
-    async def traced(scope: Any, receive: Any, send: Any) -> None:
-        span = get_current_span()
+    async def traced(told: Any, receive: Any, send: Any) -> None:
+        scope, span = told[WHOLE], get_current_span()
 
         async def describing(message: Any) -> None:
             if message["type"] == "http.response.start" and CALL in scope:

@@ -1,5 +1,6 @@
 """Traces: what a receiver of OpenTelemetry's protocol gets, and that nobody gets anything else."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -14,12 +15,17 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from benchmarks.sounds import Samples, encode
 from bonafide.detector import Detector
 from bonafide.errors import ConfigError
 from serving import traces
+from serving.http.call import CALL, Call
 from serving.http.keys import add_key
+from serving.http.tracing import TraceKnown
 from tests.helpers.servers import private_home, server, wait_for
 
 SECRET = "not-to-be-told"
@@ -149,6 +155,33 @@ def test_a_span_for_each_request(
     unsaid = [SECRET, headers["x-api-key"], "net.peer", "http.request.header"]
     assert [text for text in unsaid if text.encode() in everything] == []
     assert sent[:64] not in everything and len(everything) < 10_000
+
+
+def test_the_application_is_told_what_the_span_is_not() -> None:
+    seen: dict[str, Any] = {}
+
+    async def application(scope: Any, _: Any, send: Any) -> None:
+        seen.update(scope)
+        scope[CALL] = Call("call-1", code="busy")
+        await send({"type": "http.response.start", "status": 429, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(_: Any) -> None:
+        pass
+
+    class Traced(TraceKnown):
+        paths = frozenset({"/v1/detect"})
+
+    kept, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    scope = {"type": "http", "method": "POST", "path": "/v1/detect", "headers": []}
+    scope |= {"client": ("192.0.2.7", 5), "query_string": b"a=1", "server": ("127.0.0.1", 3000)}
+    asyncio.run(Traced(application, tracer_provider=provider)(scope, None, send))
+    assert (seen["client"], seen["query_string"]) == (("192.0.2.7", 5), b"a=1")
+    (span,) = kept.get_finished_spans()
+    told = dict(span.attributes or {})
+    assert (told["bonafide.request_id"], told["bonafide.code"]) == ("call-1", "busy")
+    assert not [text for text in map(str, told.values()) if "192.0.2.7" in text or "a=1" in text]
 
 
 def test_without_a_receiver_nothing_is_sent_and_nothing_is_needed(
