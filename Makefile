@@ -77,8 +77,9 @@ picture: $(READY) ## take the README's picture of the page again; needs chromium
 	$(BIN)/python docs/picture.py
 
 lock: ## resolve every version anew; needs uv
-	$(COMPILE) --extra train --extra app --extra dashboard --extra docs --extra dev --output-file requirements.lock
-	$(COMPILE) --constraint requirements.lock --output-file requirements-serving.lock
+	$(COMPILE) --extra train --extra app --extra dashboard --extra traces --extra docs --extra dev \
+		--output-file requirements.lock
+	$(COMPILE) --extra traces --constraint requirements.lock --output-file requirements-serving.lock
 	@for python in $(PYTHONS); do for platform in $(PLATFORMS); do for lock in requirements requirements-serving; do \
 		echo "$$lock.lock: wheels for Python $$python on $$platform"; \
 		$(INSTALLS) --python-version $$python --python-platform $$platform --requirement $$lock.lock || exit 1; \

@@ -20,6 +20,7 @@ from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.http.recorder import Recorder
 from serving.settings import Settings, is_loopback
+from serving.traces import tracing
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
 from serving.workers.keeper import start_scorer
 from serving.workers.supervisor import STOPPING
@@ -48,7 +49,8 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
     ------
     ConfigError
         ``keys_required`` for an address that other machines can reach, without keys; ``bad_keys``;
-        ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``; ``bad_setting``.
+        ``bad_endpoint``; ``bad_tmpdir``; ``bad_host``; ``port_taken``; ``bad_setting``;
+        ``not_installed`` for traces without their extra.
     BundleError
         What `bonafide.registry.find_bundle` raises.
     """
@@ -62,6 +64,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
             "(bonafide keys add), or pass --anonymous",
         )
     temporary_folder()
+    tracing(os.environ)
     check_port(_address(host), port)
     if settings.metrics_address:
         named = f"BONAFIDE_METRICS={settings.metrics}"

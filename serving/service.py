@@ -4,22 +4,28 @@ These are an ASGI application and not BentoML methods, which read a whole body i
 any limit applies, and fetch a URL that is sent in place of a file (docs/decisions/service.md).
 """
 
+import os
 from typing import Any
 
 import bentoml
 import uvicorn.config
 from bentoml._internal.server.http import instruments
+from opentelemetry.instrumentation import asgi
 
 from serving.http.endpoints import find_endpoints
 from serving.http.guard import Guard
+from serving.http.openapi import HEALTH
 from serving.http.routes import application, scoring_paths
+from serving.http.tracing import TraceKnown
 from serving.settings import Settings
+from serving.traces import tracing
 from serving.workers.supervisor import prepare
 
 SETTINGS = Settings.from_environment()
 ENDPOINTS = find_endpoints(SETTINGS.endpoint_names)
 ROUTES = application(ENDPOINTS)
 PATHS = {*("/", "/livez", "/readyz"), *(route.path for route in ROUTES.routes)}
+TRACING = tracing(os.environ)
 
 
 class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
@@ -31,7 +37,10 @@ class CountKnown(instruments.RunnerTrafficMetricsMiddleware):
         await (super().__call__ if known else self.app)(scope, receive, send)
 
 
+if TRACING:
+    TraceKnown.paths = frozenset((PATHS | scoring_paths(ENDPOINTS).keys()) - HEALTH.keys())
 instruments.RunnerTrafficMetricsMiddleware = CountKnown
+asgi.OpenTelemetryMiddleware = TraceKnown
 uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.http.protocol:LimitedProtocol"
 
 
@@ -43,7 +52,7 @@ uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.http.protocol:LimitedProtocol"
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
     # An access log would keep what clients write into a path; the metrics count requests.
     logging={"access": {"enabled": False}},
-    tracing={"excluded_urls": ",".join(path.lstrip("/") for path in scoring_paths(ENDPOINTS))},
+    tracing=TRACING,
 )
 @bentoml.asgi_app(ROUTES, path="/")
 class Bonafide:

@@ -1,13 +1,17 @@
 """What is known of a call while it is answered."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from bonafide.bundle import Bundle
 from serving.http.keys import Key
+
+CALL = "bonafide.call"  # where the scope of a request has its call
 
 
 @dataclass
 class Call:
-    """A call of the API: for its limits, the log and the audit log.
+    """A call of the API: for its limits, the log, the audit log and its trace.
 
     Parameters
     ----------
@@ -23,6 +27,12 @@ class Call:
         The answer's, if it has one.
     size : int
         Bytes of audio.
+    endpoint : str
+        Name of the endpoint that scores; empty for other calls.
+    bundle : Bundle or None
+        The one that scores.
+    timings : mapping of str to float
+        Seconds that each stage took.
     """
 
     request_id: str
@@ -31,3 +41,6 @@ class Call:
     code: str = "ok"
     verdict: str | None = None
     size: int = 0
+    endpoint: str = ""
+    bundle: Bundle | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import Request
 
-from serving.http.call import Call
+from serving.http.call import CALL, Call
 from serving.http.errors import ApiError, error_response
 from serving.http.gate import Gate
 from serving.http.headers import (
@@ -65,6 +65,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         call = Call(request_id(scope["headers"]))
+        scope[CALL] = call
         in_hand.set(call.request_id)
         answer = _Answer(scope["path"], call, send)
         start = time.perf_counter()
@@ -91,11 +92,13 @@ class Guard:
                 raise ApiError("not_found", "not found")
         except ApiError as api_error:
             call.code = api_error.code
+            self._state.metrics.rejected(api_error.status, call.code)
             await api_error.response()(scope, receive, answer.send)
         except Exception as error:  # the log keeps the trace; the answer has none
             log.exception("a request failed")
             short = isinstance(error, OSError) and error.errno in SHORTAGES
             call.code = "not_ready" if short else "internal"
+            self._state.metrics.rejected(503 if short else 500, call.code)
             if answer.started:
                 raise
             internal = (500, "internal", "an error of the service; see its log")

@@ -34,14 +34,7 @@ class Metrics:
     def __init__(self) -> None:
         from bentoml.metrics import Counter, Gauge, Histogram
 
-        self._requests = Counter(
-            "bonafide_requests",
-            "Requests to endpoints that score, by endpoint, status and code",
-            ["endpoint", "status", "code"],
-        )
-        self._verdicts = Counter(
-            "bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]
-        )
+        self._requests, self._rejected, self._verdicts = _answers()
         self._shadow = Counter(
             "bonafide_shadow",
             "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
@@ -81,6 +74,10 @@ class Metrics:
         self._requests.labels(endpoint, str(status), code).inc()
         self._total.labels(endpoint).observe(total_s)
 
+    def rejected(self, status: int, code: str) -> None:
+        """Count a request that no endpoint answered; codes are a closed list."""
+        self._rejected.labels(str(status), code).inc()
+
     def scored(self, endpoint: str, verdict: str | None, timings: Mapping[str, float]) -> None:
         """Count the verdict, if the answer has one, and observe the time of each stage."""
         if verdict is not None:
@@ -110,6 +107,25 @@ class Metrics:
         """Show whether requests can be answered, and with what is in production."""
         self._ready.set(ready)
         self._stale.set(stale)
+
+
+def _answers() -> tuple[Any, Any, Any]:
+    """Return what counts answers: of endpoints that score, of none, and their verdicts."""
+    from bentoml.metrics import Counter
+
+    return (
+        Counter(
+            "bonafide_requests",
+            "Requests to endpoints that score, by endpoint, status and code",
+            ["endpoint", "status", "code"],
+        ),
+        Counter(
+            "bonafide_rejected",
+            "Requests rejected before an endpoint had them, or failed, by status and code",
+            ["status", "code"],
+        ),
+        Counter("bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -63,6 +63,7 @@ async def score(name: str, request: Request, state: State, call: Call) -> Respon
     Response
     """
     metrics: Metrics = state.metrics
+    call.endpoint = name
     start = time.perf_counter()
     try:
         response = await _score(name, request, state, call)
@@ -76,7 +77,7 @@ async def score(name: str, request: Request, state: State, call: Call) -> Respon
 
 async def _score(name: str, request: Request, state: State, call: Call) -> Response:
     scoring: Scoring = state.scoring
-    bundle = scoring.bundle
+    bundle = call.bundle = scoring.bundle
     if scoring.trouble:
         await scoring.check_ready()
     entitled = _is_entitled(state, call)
@@ -102,7 +103,7 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     notes = reply.notes
     if error := notes.get("error"):
         raise ApiError(error["code"], error["message"])
-    timings = {"receive": received_s, **notes["timings"]}
+    timings = call.timings = {"receive": received_s, **notes["timings"]}
     call.verdict = notes["verdict"]
     state.metrics.scored(name, call.verdict, timings)
     if state.recorder:

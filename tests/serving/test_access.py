@@ -212,9 +212,11 @@ def test_metrics_may_have_an_address_of_their_own(bundle_home: Path, tmp_path: P
     address = f"127.0.0.1:{port}"
     with server(home, "--keys", str(path), workers=2, metrics=address) as running:
         running.detect(SOUND, headers=headers)
+        running.detect(SOUND, headers={"x-api-key": "wrong"})
         found = httpx.get(f"http://{address}/metrics")
         line = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"} 1.0'
         assert found.status_code == 200 and line in found.text
+        assert 'bonafide_rejected_total{code="unauthorized",status="401"} 1.0' in found.text
         assert httpx.get(f"http://{address}/v1/model").json()["error"]["code"] == "not_found"
         elsewhere = httpx.get(f"http://{address}/metrics", headers={"host": "evil.example"})
         assert elsewhere.json()["error"]["code"] == "bad_host"

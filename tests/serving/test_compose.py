@@ -15,6 +15,7 @@ from bonafide.cli.root import cli
 from bonafide.cli.serve import serve
 from bonafide.process.service import START_S, STOP_S
 from serving.settings import PREFIX, Settings
+from serving.traces import ENDPOINTS, tracing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "data/compose-spec.json").read_text())
@@ -22,6 +23,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((REPOSITORY / "compose.yaml").read_text
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVICE = SERVICES["service"]
+OBSERVE = {name: each for name, each in SERVICES.items() if each.get("profiles") == ["observe"]}
 
 
 def seconds(text: str) -> float:
@@ -46,7 +48,10 @@ def test_nothing_has_more_rights_than_it_needs(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"] and "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["user"].split(":")[0] == re.search(r"useradd --uid (\d+)", DOCKERFILE)[1] != "0"
+    user = service["user"].split(":")[0]
+    assert int(user) > 0
+    assert name in OBSERVE or user == re.search(r"useradd --uid (\d+)", DOCKERFILE)[1]
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
     assert not service.get("privileged") and "devices" not in service
 
 
@@ -56,7 +61,12 @@ def test_only_volumes_and_memory_are_written_to() -> None:
         "read_only"
     )
     assert {volume["type"] for volume in SERVICE["volumes"]} == {"volume"}
-    assert {volume["source"] for volume in SERVICE["volumes"]} == set(COMPOSE["volumes"])
+    mounts = [volume for each in SERVICES.values() for volume in each.get("volumes", ())]
+    assert {each["source"] for each in mounts if each["type"] == "volume"} == set(
+        COMPOSE["volumes"]
+    )
+    for bound in (each for each in mounts if each["type"] == "bind"):
+        assert bound["read_only"] and (REPOSITORY / bound["source"]).exists()
     (memory,) = SERVICE["tmpfs"]
     assert memory.partition(":")[0] == SERVICE["environment"]["TMPDIR"]
     assert {"noexec", "nosuid", "nodev"} <= set(memory.partition(":")[2].split(","))
@@ -82,9 +92,11 @@ def test_ports_and_settings_are_those_of_the_service() -> None:
     assert SERVICE["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"EXPOSE {port}" in DOCKERFILE
     settings = Settings.from_environment(SERVICE["environment"])
+    traced = SERVICE["environment"][ENDPOINTS[1]]
+    assert traced == f"${{{ENDPOINTS[1]}:-}}" and tracing({ENDPOINTS[1]: ""}) == {}
     assert settings.metrics_address == ("0.0.0.0", int(SERVICE["expose"][0]))
     known = {PREFIX + item.name.upper() for item in fields(Settings)} | {"BONAFIDE_HOME", "TMPDIR"}
-    assert set(SERVICE["environment"]) <= known
+    assert set(SERVICE["environment"]) <= known | {ENDPOINTS[1]}
 
 
 def test_the_health_check_is_the_images_own() -> None:
@@ -100,3 +112,49 @@ def test_a_body_fits_into_the_memory_for_uploads() -> None:
     settings = Settings()
     assert int(size[1]) * 1e9 > settings.max_body_bytes * (settings.queue + 2) * 2
     assert int(SERVICE["mem_limit"].removesuffix("g")) > int(size[1])
+
+
+def test_what_observes_finds_what_it_observes() -> None:
+    assert set(OBSERVE) == {"prometheus", "grafana", "jaeger"}
+    assert all(re.search(r":v?\d+\.\d+\.\d+$", each["image"]) for each in OBSERVE.values())
+    published = [port for each in SERVICES.values() for port in each.get("ports", ())]
+    assert len({port.split(":")[1] for port in published}) == len(published) == 4
+    scraping = yaml.safe_load((REPOSITORY / "deploy/prometheus.yml").read_text())
+    (job,) = scraping["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"service:{SERVICE['expose'][0]}"]}]
+    folder = mounted("prometheus")["/etc/prometheus/prometheus.yml"]["target"].rpartition("/")[0]
+    assert {f"{folder}/{name}" for name in scraping["rule_files"]} <= mounted("prometheus").keys()
+    assert (
+        f"--storage.tsdb.path={mounted('prometheus').popitem()[0]}"
+        in OBSERVE["prometheus"]["command"]
+    )
+
+
+def test_grafana_is_given_its_source_and_its_dashboard() -> None:
+    grafana, provisioning = OBSERVE["grafana"], REPOSITORY / "deploy/grafana"
+    assert mounted("grafana").keys() == {"/etc/grafana/provisioning"}
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
+        "datasources"
+    ]
+    port = OBSERVE["prometheus"]["ports"][0].rpartition(":")[2]
+    assert (source["type"], source["url"]) == ("prometheus", f"http://prometheus:{port}")
+    (provider,) = yaml.safe_load((provisioning / "dashboards/provider.yml").read_text())[
+        "providers"
+    ]
+    folder = provider["options"]["path"]
+    assert folder == "/etc/grafana/provisioning/dashboards"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (provisioning / Path(home).relative_to("/etc/grafana/provisioning")).is_file()
+    # Nobody has a password there; that is no account to take over.
+    assert grafana["environment"]["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
+def test_traces_go_where_the_first_lines_say() -> None:
+    text = (REPOSITORY / "compose.yaml").read_text()
+    (named,) = re.findall(rf"{ENDPOINTS[1]}=(\S+) docker compose --profile observe up", text)
+    assert named == f"http://jaeger:{OBSERVE['jaeger']['expose'][0]}"
+    assert tracing({ENDPOINTS[1]: named})["otlp"]["endpoint"] == f"{named}/v1/traces"
+    for page in re.findall(r"http://127\.0\.0\.1:(\d+)", text.partition("name:")[0]):
+        published = [each["ports"][0].split(":")[1] for each in OBSERVE.values()]
+        assert page in published

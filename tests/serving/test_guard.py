@@ -30,15 +30,27 @@ class Audit:
         self.lines.append(entry)
 
 
+class Rejected:
+    """Metrics that keep what was rejected."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[int, str]] = []
+
+    def rejected(self, status: int, code: str) -> None:
+        self.counted.append((status, code))
+
+
+REJECTED = Rejected()
+
+
 def ask(app: Any, path: str, audit: Audit, **headers: str) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    state = State(
-        {"endpoints": {}, "paths": {path}, "gate": None, "anonymous": True, "audit": audit}
-    )
+    given = {"endpoints": {}, "paths": {path}, "gate": None, "anonymous": True, "audit": audit}
+    state = State({**given, "metrics": REJECTED})
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "path": path, "method": "GET", "headers": raw}
     asyncio.run(Guard(app, state)(scope, None, send))  # type: ignore[arg-type]
@@ -82,7 +94,8 @@ def test_a_shortage_is_no_fault_of_the_service() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     audit = Audit()
+    REJECTED.counted.clear()
     start, body = ask(fails, "/v1/model", audit)
-    assert start["status"] == 503
+    assert start["status"] == 503 and REJECTED.counted == [(503, "not_ready")]
     assert json.loads(body["body"])["error"]["code"] == "not_ready"
     assert audit.lines[0]["code"] == "not_ready"

@@ -59,10 +59,13 @@ def test_metrics_count(service: Server, detector: Detector, voice: Samples) -> N
 def test_paths_that_do_not_exist_leave_no_trace(service: Server) -> None:
     served = 'bentoml_service_request_total{endpoint="/v1/model",http_response_code="200",'
     service.get("/v1/model")
+    line = 'bonafide_rejected_total{code="not_found",status="404"}'
+    before = service.metric(line)
     for path in ("/made-up", "/v1/made-up", "/v1/model/made-up", "/static_content/made-up"):
         assert service.get(path).status_code == 404
     metrics = service.get("/metrics").text
     assert served in metrics and "made-up" not in metrics
+    assert service.metric(line) == before + 4
 
 
 OTHER = {
