@@ -173,6 +173,16 @@ class TestRule:
         assert rule.due([BLANK | {"why": why}], now, size) == ""
         assert rule.due([BLANK | {"why": "drift from other:1: channels"}], now, size) == why
 
+    def test_what_passed_between_two_looks_is_seen(self, home: Path, bundle: Bundle) -> None:
+        rule, record = Drift(home / RECORD, home), Record(home / RECORD)
+        record.add(answers(1, REFERENCE_ROWS + 90, bundle=bundle.digest()))
+        assert rule.due([], datetime.now(UTC), Size(0, 0)) == ""
+        record.add(answers(2, 210, TELEPHONES, bundle=bundle.digest()))
+        record.add(answers(3, 300, bundle=bundle.digest()))
+        why = rule.due([], datetime.now(UTC), Size(0, 0))
+        assert why.startswith("drift from mine:1")
+        assert rule.due([], datetime.now(UTC), Size(0, 0)) == why  # until a run comes of it
+
 
 class TestCommands:
     def test_it_says_what_moved(

@@ -1,20 +1,20 @@
 """When to train: what the service answers drifts from what it answered at first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from bonafide.monitoring.drift import windows
-from bonafide.monitoring.record import Record
+from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
 from bonafide.registry import registry_of
 from bonafide.training.schedule.history import Entry
 from bonafide.training.schedule.triggers import Size
 
 
-@dataclass(frozen=True)
 class Drift:
-    """A run is due once the newest window of answers alarms, and once alone a bundle.
+    """A run is due once a window of answers alarms, and once alone a bundle.
+
+    Each window is looked at once: those that ended since the last look, of the newest `LAST`.
 
     Parameters
     ----------
@@ -24,8 +24,10 @@ class Drift:
         The home folder, whose bundle in production answers.
     """
 
-    record: Path
-    root: Path
+    def __init__(self, record: Path, root: Path) -> None:
+        self.record, self.root = record, root
+        self._looked: dict[str, int] = {}  # how many windows of each bundle
+        self._moved: dict[str, tuple[str, ...]] = {}
 
     def due(self, runs: Sequence[Entry], now: datetime, size: Size) -> str:
         """Return what moved; see `bonafide.training.schedule.triggers.Rule.due`."""
@@ -35,5 +37,17 @@ class Drift:
         why = f"drift from {production}: "
         if any(str(run["why"]).startswith(why) for run in runs):
             return ""
-        newest = windows(Record(self.record).read(production.sha256), last=1)
-        return why + ", ".join(newest[0].alarms) if newest and newest[0].alarms else ""
+        moved = self._moved.get(production.sha256) or self._look(production.sha256)
+        return why + ", ".join(moved) if moved else ""
+
+    def _look(self, bundle: str) -> tuple[str, ...]:
+        """Return what moved in the first window that alarms, of those nobody looked at."""
+        answers = Record(self.record).read(bundle)
+        ended = (answers[-1].rank - REFERENCE_ROWS) // WINDOW_ROWS if answers else 0
+        new = min(ended - self._looked.get(bundle, 0), LAST)
+        if new < 1:
+            return ()
+        self._looked[bundle] = ended
+        alarms = (window.alarms for window in windows(answers, last=new))
+        self._moved[bundle] = next(filter(None, alarms), ())
+        return self._moved[bundle]
