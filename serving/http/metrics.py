@@ -42,11 +42,7 @@ class Metrics:
         self._verdicts = Counter(
             "bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]
         )
-        self._shadow = Counter(
-            "bonafide_shadow",
-            "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
-            ["endpoint", "outcome"],
-        )
+        self._shadow, self._canary, self._returns, self._share = _beside()
         self._stages = Histogram(
             "bonafide_stage_seconds",
             "Seconds that a request spent in a stage, by endpoint",
@@ -92,6 +88,18 @@ class Metrics:
         """Count what came of the shadow's hearing."""
         self._shadow.labels(endpoint, outcome).inc()
 
+    def canaried(self, endpoint: str, outcome: str) -> None:
+        """Count what came of a request of the canary's clients."""
+        self._canary.labels(endpoint, outcome).inc()
+
+    def returned(self, criterion: str) -> None:
+        """Count a canary that is stopped."""
+        self._returns.labels(criterion).inc()
+
+    def gives(self, share: float) -> None:
+        """Show the share of clients that the canary answers."""
+        self._share.set(share)
+
     def queued(self) -> contextlib.AbstractContextManager[None]:
         """Count a request as in the queue until the block is left."""
         tracked: contextlib.AbstractContextManager[None] = self._queue.track_inprogress()
@@ -110,6 +118,33 @@ class Metrics:
         """Show whether requests can be answered, and with what is in production."""
         self._ready.set(ready)
         self._stale.set(stale)
+
+
+def _beside() -> tuple[Any, Any, Any, Any]:
+    """Return what counts the bundles beside the one in production."""
+    from bentoml.metrics import Counter, Gauge
+
+    return (
+        Counter(
+            "bonafide_shadow",
+            "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
+            ["endpoint", "outcome"],
+        ),
+        Counter(
+            "bonafide_canary",
+            "Requests of the canary's clients, by endpoint and what came of them: answered, failed "
+            "and skipped (production answered); answered and scored by both: agreed, differed",
+            ["endpoint", "outcome"],
+        ),
+        Counter(
+            "bonafide_canary_returns", "Canaries stopped, by what passed its bound", ["criterion"]
+        ),
+        Gauge(
+            "bonafide_canary_share",
+            "Share of clients that the canary answers; 0 while there is none",
+            multiprocess_mode="livemax",
+        ),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bonafide.bundle import Bundle
+from bonafide.registry import State
 from serving.http.errors import ApiError
 from serving.http.metrics import Metrics
 from serving.http.uploads import Upload
@@ -84,6 +85,11 @@ class Scoring:
         return self._lane.keeper.stale
 
     @property
+    def journal(self) -> State | None:
+        """What the registry's journal said last; None until then, and where it is not followed."""
+        return self._lane.keeper.journal
+
+    @property
     def waiting(self) -> int:
         """Number of requests in the queue or with a scorer."""
         return self._lane.exchange.waiting
@@ -126,6 +132,10 @@ class Scoring:
     def new_upload(self) -> Upload:
         """Return a place for the audio of a new request."""
         return self._lane.exchange.new_upload()
+
+    def again(self, upload: Upload) -> Upload | None:
+        """Give an upload another name, for another `score`; see `Lane.again`."""
+        return self._lane.again(upload)
 
     async def score(self, endpoint: str, upload: Upload, *, entitled: bool = False) -> Reply:
         """Have an upload scored.

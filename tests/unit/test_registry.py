@@ -349,16 +349,16 @@ def test_another_bundle_in_its_place_is_not_served(tmp_path: Path) -> None:
 
 
 def test_what_a_running_reader_sees(registry: Registry, bundles: list[Bundle]) -> None:
-    other, seen = Registry(registry.url), [registry.stamp()]
+    other, seen = Registry(registry.url), [registry.sound().stamp]
     for act in (
         lambda: promote(other, bundles[0]),
         lambda: promote(other, bundles[1]),
         other.rollback,
     ):
         act()
-        seen.append(registry.stamp())
+        seen.append(registry.sound().stamp)
     other.release(bundles[0])
-    assert len(set(seen)) == 4 and registry.stamp() == seen[-1]
+    assert len(set(seen)) == 4 and registry.sound().stamp == seen[-1]
 
 
 def test_an_object_store_in_place_of_the_home(
