@@ -17,6 +17,9 @@ from serving.workers.watch import Watch
 
 log = logging.getLogger("bonafide.serve")
 DEADLINE_SHARE = 0.5  # of the time for an answer; production has all of it afterwards
+AWAY = (
+    0.25  # how much a request counts that comes while its scorer starts again, as one killed does
+)
 MOST = 0.5  # of recordings may take it too long: the median counts
 
 
@@ -127,7 +130,8 @@ class Canary:
         if not lane.tried.is_set() or lane.exchange.waiting > self._settings.queue:
             self._metrics.canaried(endpoint, "skipped")
             return await self._production.score(endpoint, upload, entitled=entitled)
-        if reply := await self._ask(endpoint, upload):
+        is_away = not (lane.keeper.is_running or lane.trouble)
+        if not is_away and (reply := await self._ask(endpoint, upload)):
             self._metrics.canaried(endpoint, "answered")
             self._judge("errors", False)
             self._compare(endpoint, request_id, upload, reply)
@@ -135,7 +139,7 @@ class Canary:
         reply = await self._production.score(endpoint, upload, entitled=True)
         if "error" not in reply.notes:  # else the upload is to blame
             self._metrics.canaried(endpoint, "failed")
-            self._judge("errors", True)
+            self._judge("errors", True, AWAY if is_away else 1.0)
         return reply
 
     async def _ask(self, endpoint: str, upload: Upload) -> Reply | None:
@@ -177,8 +181,8 @@ class Canary:
         self._judge("disagreement", differs)
         self._judge("latency", _took_s(reply) > self._settings.canary_slower * _took_s(theirs))
 
-    def _judge(self, criterion: str, bad: bool) -> None:
-        if self.watch.add(criterion, bad):
+    def _judge(self, criterion: str, bad: bool, weight: float = 1.0) -> None:
+        if self.watch.add(criterion, bad, weight):
             log.error("the canary %s is stopped: %s", self.name, self.watch.why)
             self._metrics.returned(criterion)
 

@@ -31,22 +31,27 @@ _ALARM_AT = _SUM.size * len(WORDS)
 _SIZE = _ALARM_AT + _ALARM.size
 
 
-def gain(bad: bool, allowed: float) -> float:
-    """Return what an observation adds to its sum.
+def added(total: float, bad: bool, allowed: float, weight: float = 1.0) -> float:
+    """Return a sum after one more observation.
 
     Parameters
     ----------
+    total : float
+        The sum before, at least 0.
     bad : bool
         What was observed.
     allowed : float
         The share of bad ones that is allowed, above 0 and at most 1; at 1 no sum ever grows.
+    weight : float
+        Of a bad one, above 0 and at most 1.
 
     Returns
     -------
     float
+        At least 0; `LIMIT` and more alarm.
     """
     scale = 1 + (ODDS - 1) * allowed
-    return math.log(ODDS / scale) if bad else -math.log(scale)
+    return max(0.0, total + (weight * math.log(ODDS / scale) if bad else -math.log(scale)))
 
 
 class Watch:
@@ -85,7 +90,7 @@ class Watch:
         allowed = percent(self._allowed[self.alarm])
         return f"{bad} of its last {seen} {WORDS[self.alarm]}; {allowed} may"
 
-    def add(self, criterion: str, bad: bool) -> bool:
+    def add(self, criterion: str, bad: bool, weight: float = 1.0) -> bool:
         """Add an observation.
 
         Parameters
@@ -94,6 +99,8 @@ class Watch:
             A name of `WORDS`.
         bad : bool
             What was observed.
+        weight : float
+            Of a bad one, as in `added`.
 
         Returns
         -------
@@ -106,8 +113,8 @@ class Watch:
             if self.alarm:
                 return False
             total, n_bad, n_seen = _SUM.unpack_from(self._seen, place)
-            total += gain(bad, self._allowed[criterion])
-            now = (total, n_bad + bad, n_seen + 1) if total > 0 else (0.0, 0, 0)
+            total = added(total, bad, self._allowed[criterion], weight)
+            now = (total, n_bad + bad, n_seen + 1) if total else (total, 0, 0)
             _SUM.pack_into(self._seen, place, *now)
             if total >= LIMIT:
                 _ALARM.pack_into(self._seen, _ALARM_AT, number + 1)
