@@ -17,7 +17,7 @@ off = click.option("--off", is_flag=True, help="have none any more")
 @off
 @why
 def shadow(model: str | None, off: bool, why: str) -> None:
-    """Let a kept bundle listen to what is answered, or no bundle any more.
+    """Have a kept bundle listen to what is answered.
 
     Services that follow the registry have it score what was answered once more; nobody gets that.
     """
@@ -29,7 +29,7 @@ def shadow(model: str | None, off: bool, why: str) -> None:
 @off
 @why
 def canary(model: str | None, off: bool, why: str) -> None:
-    """Let a kept bundle answer a share of the clients, or no bundle any more.
+    """Have a kept bundle answer a share of the clients.
 
     Services that follow the registry stop it where it does worse than it may, which the journal
     says then.

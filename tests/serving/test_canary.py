@@ -16,6 +16,7 @@ from bonafide.errors import BundleError
 from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.monitoring.record import Record
 from bonafide.registry import keep, promote, registry_of
+from bonafide.registry.beside import begin
 from serving.http.keys import add_key
 from serving.launch import check
 from serving.settings import Settings
@@ -263,7 +264,8 @@ def test_the_registry_switches_what_is_beside_production(
 def test_one_that_errs_returns_within_fifty_of_its_requests(tmp_path: Path) -> None:
     home = tmp_path / "home"
     promote(home, kept(home, "bonafide"), override="a test")
-    bad = kept(home, "none")
+    bad, other = kept(home, "none"), kept(home, "spoof")
+    begin(registry_of(home), "canary", other, share=0.9)  # this server has one of its own
     theirs = [n for n in range(1, 20) if is_chosen(f"address 127.0.1.{n}", 0.5)]
     others = [n for n in range(1, 20) if n not in theirs]
     with server(home, "--canary", "fast:2:50%", workers=2) as running:
@@ -297,7 +299,7 @@ def test_one_that_errs_returns_within_fifty_of_its_requests(tmp_path: Path) -> N
         wait_for(lambda: len(running.workers()) == 2 and len(running.scorers()) == 2, "a new one")
         assert {version(each, NOISY) for each in theirs} == {"fast:1"}
         assert not of_bundle(running, bad)
-    assert len(registry_of(home).journal()) == 1  # what a server is told is its own matter
+    assert len(registry_of(home).journal()) == 2  # what a server is told is its own matter
 
 
 def test_a_canary_that_is_not_there_is_said_at_the_start() -> None:
