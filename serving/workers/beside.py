@@ -81,6 +81,7 @@ class Beside:
 
     def start(self) -> None:
         """Start them in the background: nobody waits for them."""
+        self._metrics.gives(0)
         for name, work in (("shadow", self._keep_shadow), ("canary", self._keep_canary)):
             self._tasks.append(asyncio.create_task(supervise(f"following the {name}", work)))
 

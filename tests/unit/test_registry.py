@@ -653,6 +653,7 @@ def test_the_commands(
     )
     for words in (["canary"], ["shadow"], ["shadow", "mine:2", "--off"]):
         assert "usage: name a bundle, or give --off\n" in run(*words)[1]
+    registry.hold(registry.find("mine:2"))
     url = str(tmp_path / "other")
     assert run("push", "mine:2", "--to", url) == (0, f"mine:2: kept in {url} as mine:2\n")
     assert run("pull", "mine", "--from", url)[1].endswith("home as mine:2\n")
