@@ -66,7 +66,7 @@ def answer(bundle: str, asked: Asked) -> Answered:
     """Return what a bundle that ships answers to a request."""
     sound = CHANGES[asked.change](decode(asked.path), np.random.default_rng(asked.row))
     detection = _detector(bundle).score(sound.astype(np.float32))
-    found = Answered.of(0.0, f"{asked.change} {asked.row}", detection.to_json())
+    found = Answered.of(0.0, f"{asked.change} {asked.row}", "", detection.to_json())
     assert found is not None
     return found
 

@@ -15,6 +15,7 @@ from bonafide.errors import ConfigError
 from bonafide.home import home
 from bonafide.process.confine import ConfinedError, end
 from bonafide.registry import bundle_folder, find_bundle
+from bonafide.registry.beside import percent, split_share
 from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
@@ -77,6 +78,8 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         Recorder(Path(settings.record))
     if settings.shadow:
         find_bundle(home(), settings.shadow)
+    if settings.canary:
+        find_bundle(home(), split_share(settings.canary)[0])
     return find_bundle(home(), settings.bundle or None)
 
 
@@ -175,6 +178,9 @@ def serve(settings: Settings, bundle: Bundle, host: str, port: int) -> None:
         settings = replace(settings, bundle=str(bundle.folder))
     if settings.shadow:
         settings = replace(settings, shadow=str(bundle_folder(home(), settings.shadow)))
+    if settings.canary:
+        ref, share = split_share(settings.canary)
+        settings = replace(settings, canary=f"{bundle_folder(home(), ref)}:{percent(share)}")
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # until the folder would be removed again
     folder = make_run_folder()
     try:

@@ -19,6 +19,7 @@ from serving.http.routes import application, scoring_paths
 from serving.http.tracing import TraceKnown
 from serving.settings import Settings
 from serving.traces import tracing
+from serving.workers.canary import DEADLINE_SHARE
 from serving.workers.supervisor import prepare
 
 SETTINGS = Settings.from_environment()
@@ -47,8 +48,8 @@ uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.http.protocol:LimitedProtocol"
 @bentoml.service(
     name="bonafide",
     workers=SETTINGS.n_workers,
-    # Longer than our own limits: BentoML stops waiting, but lets the work go on.
-    traffic={"timeout": SETTINGS.upload_s + SETTINGS.deadline_s + 5},
+    # Longer than our own limits, a canary's too: BentoML stops waiting, but lets the work go on.
+    traffic={"timeout": SETTINGS.upload_s + (1 + DEADLINE_SHARE) * SETTINGS.deadline_s + 5},
     http={"host": "127.0.0.1", "port": 3000, "cors": {"enabled": False}},
     # An access log would keep what clients write into a path; the metrics count requests.
     logging={"access": {"enabled": False}},

@@ -12,10 +12,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from bonafide.errors import ConfigError
+from bonafide.registry.beside import split_share
 
 PREFIX = "BONAFIDE_"
 FILES = ("keys", "audit", "record")  # settings that name a file
 MAY_BE_ZERO = ("workers", "queue", "watch_s")
+SHARES = ("canary_errors", "canary_differ")  # settings that are at most 1
 FOLDER_WATCH_S, STORE_WATCH_S = 0.2, 5.0
 
 
@@ -30,7 +32,16 @@ class Settings:
         production: a promotion is picked up without a restart.
     shadow : str
         Another bundle, named alike, that scores what was answered once more, without answering
-        (`serving.workers.shadow`); empty for none.
+        (`serving.workers.shadow`); empty to follow the registry's, unless `bundle` is named.
+    canary : str
+        ``REF:SHARE%``: another bundle that answers a share of the clients
+        (`serving.workers.canary`); empty to follow the registry's, unless `bundle` is named.
+    canary_errors : float
+        The share of its requests that a canary may fail, at most 1, before it is stopped.
+    canary_slower : float
+        How many times as long as the bundle in production a canary may take for most recordings.
+    canary_differ : float
+        The share of recordings of which a canary may give another verdict, at most 1.
     keys : str
         File of API keys (`serving.http.keys`); empty for a service without keys.
     audit : str
@@ -80,6 +91,10 @@ class Settings:
 
     bundle: str = ""
     shadow: str = ""
+    canary: str = ""
+    canary_errors: float = 0.01
+    canary_slower: float = 2.0
+    canary_differ: float = 0.1
     keys: str = ""
     audit: str = ""
     record: str = ""
@@ -99,7 +114,7 @@ class Settings:
     endpoints: str = ""
 
     def __post_init__(self) -> None:
-        """Reject numbers out of range."""
+        """Reject what is out of range."""
         for item in fields(self):
             value, may_be_zero = getattr(self, item.name), item.name in MAY_BE_ZERO
             if isinstance(value, (str, bool)):
@@ -109,6 +124,15 @@ class Settings:
                 raise ConfigError(
                     "bad_setting", f"{PREFIX}{item.name.upper()}={value}: must be {allowed}"
                 )
+            if item.name in SHARES and value > 1:
+                raise ConfigError(
+                    "bad_setting", f"{PREFIX}{item.name.upper()}={value}: must be at most 1"
+                )
+        if self.canary:
+            try:
+                split_share(self.canary)
+            except ConfigError as error:
+                raise ConfigError("bad_setting", f"{PREFIX}CANARY={error.message}") from error
         if self.metrics:
             split_address(self.metrics)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bonafide.cli import options, registry, trust
+from bonafide.cli import beside, options, registry, trust
 from bonafide.cli.lineage import lineage, reproduce
 
 
@@ -17,7 +17,7 @@ def models() -> None:
     """
 
 
-for command in (*registry.COMMANDS, *trust.COMMANDS, lineage, reproduce):
+for command in (*registry.COMMANDS, *beside.COMMANDS, *trust.COMMANDS, lineage, reproduce):
     models.add_command(command)
 
 

@@ -78,10 +78,13 @@ def feedback() -> None:
 
 
 @feedback.command()
-@click.argument("request_id")
+@click.argument("answer")
 @click.option("--label", type=click.Choice(LABELS), required=True, help="what it was")
 @options.record
-def add(request_id: str, label: str, record_file: Path | None) -> None:
-    """Note what a recording was, by the X-Request-Id of its answer."""
-    Record(options.require_record(record_file)).label(request_id, label)
-    click.echo(f"{request_id}: {label}")
+def add(answer: str, label: str, record_file: Path | None) -> None:
+    """Note what a recording was.
+
+    ANSWER is the X-Request-Id of the answer, or the SHA-256 of the file.
+    """
+    Record(options.require_record(record_file)).label(answer, label)
+    click.echo(f"{answer}: {label}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bonafide.bundle import Bundle
     from bonafide.registry import Entry, Registry
 
-COLUMNS = ("name", "version", "stage", "held", "created", "sha256")
+COLUMNS = ("name", "version", "stage", "beside", "held", "created", "sha256")
 JOURNAL = ("number", "at", "by", "action", "bundle", "from", "to", "why")
 model = click.argument("model", required=False, metavar="[REF]")
 why = click.option("--why", metavar="TEXT", default="", help="what the journal says of it")
@@ -29,7 +29,8 @@ def _registry() -> "Registry":
 def list_(journal: bool, as_json: bool) -> None:
     """List what is kept, the newest first, and what is shipped.
 
-    Stages: staging, production, archived (it was in production), shipped.
+    Stages: staging, production, archived (it was in production), shipped. Beside the one in
+    production may be a shadow and a canary.
     """
     from bonafide.cli.terminal import show_records
     from bonafide.home import shipped_bundles
@@ -41,7 +42,8 @@ def list_(journal: bool, as_json: bool) -> None:
         show_records(rows, JOURNAL, as_json)
         return
     kept = _kept(registry)
-    shipped = [{**each, "stage": "shipped", "held": ""} for each in shipped_bundles()]
+    blank = {"stage": "shipped", "beside": "", "held": ""}
+    shipped = [{**each, **blank} for each in shipped_bundles()]
     listed = [{key: each[key] for key in COLUMNS} for each in (*kept, *shipped)]
     show_records(listed, COLUMNS, as_json)
     if not kept:
@@ -52,6 +54,7 @@ def list_(journal: bool, as_json: bool) -> None:
 
 def _kept(registry: "Registry") -> list[dict[str, str]]:
     from bonafide.registry import Version
+    from bonafide.registry.beside import percent
 
     state = registry.state()
     kept = []
@@ -59,15 +62,24 @@ def _kept(registry: "Registry") -> list[dict[str, str]]:
         version = Version(*(each[key] for key in ("name", "version", "sha256")))
         hold = state.holds.get(version)
         held = hold.why or f"since {hold.at}" if hold else ""
-        kept.append({**each, "stage": state.stage(version), "held": held})
+        beside = ", ".join(
+            f"{role} {percent(entry.share)}" if entry.share else role
+            for role, entry in state.beside.items()
+            if entry.bundle == version
+        )
+        kept.append({**each, "stage": state.stage(version), "beside": beside, "held": held})
     return kept
 
 
 def _plain(entry: "Entry") -> dict[str, Any]:
     """Return an entry of the journal as a row of a table."""
+    from bonafide.registry.beside import percent
+
     versions = {"bundle": entry.bundle, "from": entry.before, "to": entry.after}
     why = f"override: {entry.why}" if entry.override else entry.why
     plain = {key: str(version or "-") for key, version in versions.items()}
+    if entry.share:
+        plain["bundle"] += f":{percent(entry.share)}"
     return {**entry.to_json(), **plain, "why": why}
 
 

@@ -10,6 +10,7 @@ from bonafide.cli import options
 @click.command()
 @options.bundle
 @click.option("--shadow", metavar="REF", help="a bundle that scores too, unheard")
+@click.option("--canary", metavar="REF:SHARE%", help="a bundle that answers a share of the clients")
 @click.option("--host", default="127.0.0.1", metavar="HOST", help="address to listen on")
 @click.option("--port", type=options.PORT, default=3000, metavar="N", help="port to listen on")
 @click.option("--workers", type=options.Whole(min=1), metavar="N", help="default: one per core")

@@ -21,9 +21,9 @@ NEEDED = {"llr", "verdict", "bundle", "models", "duration_s"}  # of an answer, t
 TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    time REAL NOT NULL, request_id TEXT NOT NULL, bundle TEXT NOT NULL, channel TEXT NOT NULL,
-    channel_p REAL NOT NULL, llr REAL NOT NULL, verdict TEXT NOT NULL, duration_s REAL NOT NULL,
-    models TEXT NOT NULL, label TEXT NOT NULL, rank INTEGER NOT NULL
+    time REAL NOT NULL, request_id TEXT NOT NULL, file TEXT NOT NULL, bundle TEXT NOT NULL,
+    channel TEXT NOT NULL, channel_p REAL NOT NULL, llr REAL NOT NULL, verdict TEXT NOT NULL,
+    duration_s REAL NOT NULL, models TEXT NOT NULL, label TEXT NOT NULL, rank INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_request ON answers (request_id);
 CREATE TABLE IF NOT EXISTS bundles (bundle TEXT PRIMARY KEY, answers INTEGER NOT NULL);
@@ -40,6 +40,8 @@ class Answered:
         Seconds since 1970.
     request_id : str
         As the answer's header ``X-Request-Id`` had it.
+    file : str
+        SHA-256 of the file.
     bundle : str
         Content hash of the bundle that answered.
     channel : str
@@ -62,6 +64,7 @@ class Answered:
 
     time: float
     request_id: str
+    file: str
     bundle: str
     channel: str
     channel_p: float
@@ -73,7 +76,7 @@ class Answered:
     rank: int = 0
 
     @classmethod
-    def of(cls, time: float, request_id: str, answer: Any) -> "Answered | None":
+    def of(cls, time: float, request_id: str, file: str, answer: Any) -> "Answered | None":
         """Return what is kept of an answer.
 
         Parameters
@@ -82,6 +85,8 @@ class Answered:
             Seconds since 1970.
         request_id : str
             Of the request.
+        file : str
+            SHA-256 of the file.
         answer : Any
             JSON of any scoring endpoint.
 
@@ -94,7 +99,7 @@ class Answered:
             return None
         channel = answer.get("channel") or {"name": "", "p": 0.0}
         return cls(
-            *(time, request_id, answer["bundle"]["sha256"], channel["name"], channel["p"]),
+            *(time, request_id, file, answer["bundle"]["sha256"], channel["name"], channel["p"]),
             *(answer["llr"], answer["verdict"], answer["duration_s"], answer["models"]),
         )
 
@@ -175,13 +180,13 @@ class Record:
         named = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
         return [Answered(**{**each, "models": json.loads(each["models"])}) for each in named]
 
-    def label(self, request_id: str, label: str) -> None:
-        """Note what a person says of an answer; a later judgement replaces an earlier one.
+    def label(self, answer: str, label: str) -> None:
+        """Note what a person says of a recording; a later judgement replaces an earlier one.
 
         Parameters
         ----------
-        request_id : str
-            Of the request.
+        answer : str
+            The ID of a request, or the SHA-256 of the file: then all answers to it.
         label : {"bonafide", "spoof"}
             What the recording is.
 
@@ -196,12 +201,12 @@ class Record:
         if label not in LABELS:
             raise BonafideError("bad_label", f"{label!r}: must be {' or '.join(LABELS)}")
         with self._open() as database, database:
-            change = "UPDATE answers SET label = ? WHERE request_id = ?"
-            if not database.execute(change, (label, request_id)).rowcount:
+            change = "UPDATE answers SET label = ? WHERE request_id = ? OR file = ?"
+            if not database.execute(change, (label, answer, answer.lower())).rowcount:
                 raise BonafideError(
                     "unknown_request",
-                    f"{self.path}: holds no answer to request {request_id!r}; it keeps the newest "
-                    f"{self._most_rows}",
+                    f"{self.path}: holds no answer to a request, or on a file, {answer!r}; it "
+                    f"keeps the newest {self._most_rows}",
                 )
 
     @contextmanager
@@ -210,6 +215,18 @@ class Record:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as database:
                 database.executescript(TABLES)
+                _add_file(database)
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise StorageError("unwritable", f"{self.path}: cannot be used: {error}") from error
+
+
+def _add_file(database: sqlite3.Connection) -> None:
+    """Add the column that records had not from the start, and its index."""
+    if "by_file" in {row[1] for row in database.execute("PRAGMA index_list(answers)")}:
+        return
+    with database:
+        database.execute("BEGIN IMMEDIATE")  # one worker alone
+        if "file" not in {row[1] for row in database.execute("PRAGMA table_info(answers)")}:
+            database.execute("ALTER TABLE answers ADD COLUMN file TEXT NOT NULL DEFAULT ''")
+        database.execute("CREATE INDEX IF NOT EXISTS by_file ON answers (file)")

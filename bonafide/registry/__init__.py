@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import Bundle
-from bonafide.registry.journal import Entry, State, Version
+from bonafide.registry.journal import Entry, Role, State, Version
 from bonafide.registry.registry import Registry
 from bonafide.registry.reports import SUFFIXES
 
 __all__ = [
     "Entry",
     "Registry",
+    "Role",
     "State",
     "Version",
     "bundle_folder",

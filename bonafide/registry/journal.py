@@ -9,15 +9,19 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 from uuid import uuid4
 
 from bonafide.bundle import Bundle, require_names
 
-Action = Literal["promote", "rollback", "hold", "release", "refused"]
+Role = Literal["shadow", "canary"]
+End = Literal["no_shadow", "no_canary", "returned"]
+Switch = Literal["promote", "rollback", "hold", "release", "refused"]
+Action = Literal[Switch, Role, End]
+ENDS: Mapping[End, Role] = {"no_shadow": "shadow", "no_canary": "canary", "returned": "canary"}
 Stage = Literal["staging", "production", "archived"]
 
 
@@ -71,8 +75,10 @@ class Entry:
     number : int
         From 1.
     action : str
-        ``promote``, ``rollback``, ``hold``, ``release``, or ``refused``: a promotion that another
-        switch overtook.
+        ``promote``, ``rollback``, ``hold``, ``release``; ``refused``: a promotion that another
+        switch overtook; ``shadow``, ``canary``: the bundle is one beside that in production since
+        then; ``no_shadow``, ``no_canary``: not any more; ``returned``: a service stopped the
+        canary.
     bundle : Version
         What it is about.
     before, after : Version or None
@@ -85,6 +91,8 @@ class Entry:
         The user and the machine.
     at : str
         The time, UTC, ISO 8601.
+    share : float
+        Of a canary: the share of clients that it answers, above 0 and below 1; else 0.
     """
 
     number: int
@@ -96,6 +104,7 @@ class Entry:
     override: bool = False
     by: str = field(default_factory=lambda: _who())
     at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    share: float = 0.0
 
     @property
     def path(self) -> str:
@@ -106,6 +115,8 @@ class Entry:
         """Return it with ``from`` and ``to`` as the names of what was and is in production."""
         entries = asdict(self)
         ends = {"from": entries.pop("before"), "to": entries.pop("after")}
+        if not self.share:
+            del entries["share"]
         return {**entries, **ends}
 
     def to_bytes(self) -> bytes:
@@ -123,6 +134,10 @@ class Entry:
             raise ValueError("its action or override is none")
         if not all(isinstance(read[key], str) for key in ("why", "by", "at")):
             raise ValueError("why, by and at must be text")
+        if (type(share := read.get("share", 0.0)) is not float) or (
+            not 0 < share < 1 if read["action"] == "canary" else share
+        ):
+            raise ValueError(f"share {share!r}: must be that of a canary, above 0 and below 1")
         bundle, before, after = (read.pop(key) for key in ("bundle", "from", "to"))
         return cls(**read, bundle=Version(**bundle), before=_version(before), after=_version(after))
 
@@ -155,6 +170,8 @@ class State:
         All that ever was in production.
     holds : dict of Version to Entry
         What is held, and since which entry.
+    beside : dict of str to Entry
+        Which bundle is the ``shadow`` and which the ``canary``, and since which entry.
     damage : str
         Why the note of an earlier version of this package, ``production.json``, cannot be read.
     """
@@ -164,12 +181,18 @@ class State:
     line: tuple[Version, ...] = ()
     served: frozenset[Version] = frozenset()
     holds: Mapping[Version, Entry] = field(default_factory=dict)
+    beside: Mapping[Role, Entry] = field(default_factory=dict)
     damage: str = ""
 
     @property
     def production(self) -> Version | None:
         """What is in production; None: nothing, the shipped bundle answers."""
         return self.line[-1] if self.line else None
+
+    @property
+    def stamp(self) -> str:
+        """Text that changes when what is in production does."""
+        return f"{self.switch} {self.production}"
 
     def stage(self, version: Version) -> Stage:
         """Return a version's stage."""
@@ -196,15 +219,20 @@ class State:
         if entry.action == "rollback":
             holds = {key: value for key, value in holds.items() if key != entry.before}
             holds[entry.bundle] = entry
+        beside = self._beside(entry)
+        then = replace(self, number=entry.number, holds=holds, beside=beside, damage="")
         if entry.before == entry.after or entry.after is None:
-            return State(entry.number, self.switch, self.line, self.served, holds)
-        return State(
-            entry.number,
-            entry.number,
-            self._line(entry, entry.after),
-            self.served | {entry.after},
-            holds,
-        )
+            return then
+        line, served = self._line(entry, entry.after), self.served | {entry.after}
+        return replace(then, switch=entry.number, line=line, served=served)
+
+    def _beside(self, entry: Entry) -> dict[Role, Entry]:
+        beside = dict(self.beside)
+        if entry.action in get_args(Role):
+            beside[cast(Role, entry.action)] = entry
+        if entry.action in ENDS:
+            beside.pop(ENDS[cast(End, entry.action)], None)
+        return {role: each for role, each in beside.items() if each.bundle != entry.after}
 
     def _line(self, entry: Entry, now: Version) -> tuple[Version, ...]:
         if entry.action == "promote":

@@ -108,8 +108,24 @@ class Registry:
             place = self._store.place(NOTE)
             return State.starting_with(None, f"{place}: does not name a bundle: {error!r}")
 
-    def _append(self, decide: Callable[[State], Entry | None]) -> Entry | None:
-        """Write the entry that is decided on; decide again if another one was written meanwhile."""
+    def append(self, decide: Callable[[State], Entry | None]) -> Entry | None:
+        """Write the entry that is decided on; decide again if another one was written meanwhile.
+
+        Parameters
+        ----------
+        decide : callable
+            Takes the state; returns the entry that follows, or None for none.
+
+        Returns
+        -------
+        Entry or None
+            What was written.
+
+        Raises
+        ------
+        RegistryError
+            As in `journal`; ``disk_full`` or ``unwritable`` if it cannot be written.
+        """
         while True:
             entry = decide(self.state())
             if entry is None:
@@ -152,7 +168,7 @@ class Registry:
             As in `bonafide.registry.trust.require_trusted`.
         """
         require_trusted(bundle)
-        self._require_kept(bundle)
+        self.require_kept(bundle)
         version, seen = Version.of(bundle), seen or self.state()
 
         def decide(state: State) -> Entry | None:
@@ -163,7 +179,7 @@ class Registry:
                 return _refused(state, version)
             for each in (now, version):
                 if each is not None and each in state.holds:
-                    raise _held(each, state.holds[each])
+                    raise held(each, state.holds[each])
             if not override:
                 require_gate(self._store, version, state)
             return Entry(
@@ -171,7 +187,7 @@ class Registry:
                 override=bool(override),
             )
 
-        return _accepted(self._append(decide))
+        return _accepted(self.append(decide))
 
     def keeps(self, bundle: Bundle) -> bool:
         """Return whether a bundle is kept here, under its version and with its content."""
@@ -183,7 +199,8 @@ class Registry:
         except BundleError:
             return False
 
-    def _require_kept(self, bundle: Bundle) -> None:
+    def require_kept(self, bundle: Bundle) -> None:
+        """Raise ``not_kept`` for a bundle that is not kept here."""
         if not self.keeps(bundle):
             version = Version.of(bundle)
             raise RegistryError(
@@ -229,7 +246,7 @@ class Registry:
                 return _refused(state, version)
             return Entry(state.number + 1, "rollback", version, now, version, why)
 
-        entry = _accepted(self._append(decide))
+        entry = _accepted(self.append(decide))
         assert entry is not None
         return entry
 
@@ -280,7 +297,7 @@ class Registry:
     def _mark(self, what: Literal["hold", "release"], bundle: Bundle, why: str) -> Entry | None:
         """Hold a bundle, or release it; production stays as it is."""
         if what == "hold":
-            self._require_kept(bundle)
+            self.require_kept(bundle)
         version = Version.of(bundle)
 
         def decide(state: State) -> Entry | None:
@@ -289,7 +306,7 @@ class Registry:
             now = state.production
             return Entry(state.number + 1, what, version, now, now, why)
 
-        return self._append(decide)
+        return self.append(decide)
 
     # --- names ------------------------------------------------------------------------------------
 
@@ -308,18 +325,14 @@ class Registry:
         RegistryError
             As in `journal`.
         """
-        return self._sound().production
+        return self.sound().production
 
-    def _sound(self) -> State:
+    def sound(self) -> State:
+        """Return the state, or raise as `production` does."""
         state = self.state()
         if state.damage:
             raise BundleError("bad_production", f"{state.damage}; train or promote again")
         return state
-
-    def stamp(self) -> str:
-        """Return text that changes when what is in production does; see `production`."""
-        state = self._sound()
-        return f"{state.switch} {state.production}"
 
     def find(self, ref: Path | str | None = None) -> Bundle:
         """Load the named bundle, else the one in production, else the shipped ``default``.
@@ -469,7 +482,8 @@ def _full_name(facts: Mapping[str, str]) -> str:
     return f"{facts['name']}:{facts['version']}"
 
 
-def _held(version: Version, hold: Entry) -> RegistryError:
+def held(version: Version, hold: Entry) -> RegistryError:
+    """Return the error that a bundle is held."""
     why = f" ({hold.why})" if hold.why else ""
     return RegistryError(
         "held",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bonafide.bundle import Bundle
 from serving.http.keys import Key
 
 CALL = "bonafide.call"  # where the scope of a request has its call
@@ -29,8 +28,8 @@ class Call:
         Bytes of audio.
     endpoint : str
         Name of the endpoint that scores; empty for other calls.
-    bundle : Bundle or None
-        The one that scores.
+    bundle : str
+        Name and version of the one that answered; of the one in production until then.
     timings : mapping of str to float
         Seconds that each stage took.
     """
@@ -42,5 +41,5 @@ class Call:
     verdict: str | None = None
     size: int = 0
     endpoint: str = ""
-    bundle: Bundle | None = None
+    bundle: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -18,9 +19,11 @@ from serving.http.uploads import limited_body
 log = logging.getLogger("bonafide.serve")
 PATH = "/v1/feedback"
 MOST_BYTES, LONGEST_S = 4096, 10.0  # of a body, and for it to arrive
+# What an answer may be named by, and what such a name looks like.
+NAMES = {"request_id": SANE_ID, "sha256": re.compile(rb"[0-9a-f]{64}")}
 SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["request_id", "label"],
+    "required": ["label"],
     "additionalProperties": False,
     "properties": {
         "request_id": {
@@ -28,34 +31,44 @@ SCHEMA: dict[str, Any] = {
             "pattern": f"^{SANE_ID.pattern.decode()}$",
             "description": "The X-Request-Id of the answer.",
         },
+        "sha256": {
+            "type": "string",
+            "pattern": f"^{NAMES['sha256'].pattern.decode()}$",
+            "description": "The SHA-256 of the file: all answers to it.",
+        },
         "label": {"enum": list(LABELS), "description": "What the recording is."},
     },
+    "oneOf": [{"required": [name]} for name in NAMES],
 }
 
 
 async def feedback(request: Request) -> Response:
-    """Note the label of an answer, ``{"request_id": ..., "label": ...}``, and return both."""
+    """Note the label of an answer, ``{"request_id": ..., "label": ...}``, and return both.
+
+    ``sha256`` in place of ``request_id`` names the file, and with it all answers to it.
+    """
     recorder: Recorder | None = request.app.state.recorder
     try:
         if recorder is None:
             message = "this service keeps no record of its answers (BONAFIDE_RECORD)"
             raise ApiError("no_record", message)
         given = await _read(request)
-        await _note(recorder, given["request_id"], given["label"])
+        (answer,) = (given[name] for name in NAMES if name in given)
+        await _note(recorder, answer, given["label"])
     except ApiError as api_error:
         return api_error.response()
     return JSONResponse(given)
 
 
-async def _note(recorder: Recorder, request_id: str, label: str) -> None:
+async def _note(recorder: Recorder, answer: str, label: str) -> None:
     try:
-        await recorder.label(request_id, label)
+        await recorder.label(answer, label)
     except StorageError as error:
         log.error("feedback is not kept: %s", error)
         message = "the record cannot be written now; the service's log says why"
         raise ApiError("not_ready", message, retry_after_s=1) from error
     except BonafideError as error:
-        message = f"the record holds no answer to request {request_id!r} (any more)"
+        message = f"the record holds no answer to a request, or on a file, {answer!r} (any more)"
         raise ApiError("unknown_request", message) from error
 
 
@@ -73,16 +86,15 @@ async def _read(request: Request) -> dict[str, str]:
         given = None
     if not _is_sound(given):
         labels = '" or "'.join(LABELS)
-        message = f'the body must be {{"request_id": "...", "label": "{labels}"}}'
+        message = f'the body must be {{"request_id" or "sha256": "...", "label": "{labels}"}}'
         raise ApiError("bad_request", message)
     return given
 
 
 def _is_sound(given: Any) -> bool:
-    return (
-        isinstance(given, dict)
-        and given.keys() == SCHEMA["properties"].keys()
-        and all(isinstance(value, str) for value in given.values())
-        and given["label"] in LABELS
-        and SANE_ID.fullmatch(given["request_id"].encode(errors="replace")) is not None
+    if not isinstance(given, dict) or not all(isinstance(each, str) for each in given.values()):
+        return False
+    return given.get("label") in LABELS and any(
+        given.keys() == {name, "label"} and looks.fullmatch(given[name].encode(errors="replace"))
+        for name, looks in NAMES.items()
     )

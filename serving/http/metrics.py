@@ -13,6 +13,7 @@ from bonafide.bundle import Bundle
 from serving.http.errors import ApiError
 from serving.http.headers import API_HEADERS, REQUEST_ID, named_host, request_id
 from serving.settings import is_loopback
+from serving.workers.watch import WORDS
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 HEALTH = (
@@ -32,14 +33,10 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        from bentoml.metrics import Counter, Gauge, Histogram
+        from bentoml.metrics import Gauge, Histogram
 
         self._requests, self._rejected, self._verdicts = _answers()
-        self._shadow = Counter(
-            "bonafide_shadow",
-            "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
-            ["endpoint", "outcome"],
-        )
+        self._shadow, self._canary, self._returns, self._share = _beside()
         self._stages = Histogram(
             "bonafide_stage_seconds",
             "Seconds that a request spent in a stage, by endpoint",
@@ -89,6 +86,18 @@ class Metrics:
         """Count what came of the shadow's hearing."""
         self._shadow.labels(endpoint, outcome).inc()
 
+    def canaried(self, endpoint: str, outcome: str) -> None:
+        """Count what came of a request of the canary's clients."""
+        self._canary.labels(endpoint, outcome).inc()
+
+    def returned(self, criterion: str) -> None:
+        """Count a canary that is stopped."""
+        self._returns.labels(criterion).inc()
+
+    def gives(self, share: float) -> None:
+        """Show the share of clients that the canary answers."""
+        self._share.set(share)
+
     def queued(self) -> contextlib.AbstractContextManager[None]:
         """Count a request as in the queue until the block is left."""
         tracked: contextlib.AbstractContextManager[None] = self._queue.track_inprogress()
@@ -125,6 +134,36 @@ def _answers() -> tuple[Any, Any, Any]:
             ["status", "code"],
         ),
         Counter("bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]),
+    )
+
+
+def _beside() -> tuple[Any, Any, Any, Any]:
+    """Return what counts the bundles beside the one in production."""
+    from bentoml.metrics import Counter, Gauge
+
+    returns = Counter(
+        "bonafide_canary_returns", "Canaries stopped, by what passed its bound", ["criterion"]
+    )
+    for criterion in WORDS:  # an increase is seen only of a metric that was there before
+        returns.labels(criterion)
+    return (
+        Counter(
+            "bonafide_shadow",
+            "What came of the shadow's hearing, by endpoint: agreed, differed, failed, skipped",
+            ["endpoint", "outcome"],
+        ),
+        Counter(
+            "bonafide_canary",
+            "Requests of the canary's clients, by endpoint and what came of them: answered, failed "
+            "and skipped (production answered); answered and scored by both: agreed, differed",
+            ["endpoint", "outcome"],
+        ),
+        returns,
+        Gauge(
+            "bonafide_canary_share",
+            "Share of clients that the canary answers; 0 while there is none",
+            multiprocess_mode="livemax",
+        ),
     )
 
 

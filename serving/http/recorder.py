@@ -36,35 +36,37 @@ class Recorder:
         except StorageError as error:
             raise ConfigError("bad_setting", f"BONAFIDE_RECORD={error.message}") from error
         self._record, self._lost = record, False
-        self._waiting = SimpleQueue[tuple[float, str, bytes]]()
+        self._waiting = SimpleQueue[tuple[float, str, str, bytes]]()
 
-    def add(self, request_id: str, body: bytes) -> None:
+    def add(self, request_id: str, sha256: str, body: bytes) -> None:
         """Take an answer; where writing lags far behind it is left out, and the log says so.
 
         Parameters
         ----------
         request_id : str
             Of the request.
+        sha256 : str
+            Of the file that it was about.
         body : bytes
             The answer, JSON.
         """
         lost = self._waiting.qsize() >= MOST_WAITING
         if not lost:
-            self._waiting.put((time.time(), request_id, body))
+            self._waiting.put((time.time(), request_id, sha256, body))
         elif not self._lost:
             log.error("the record misses answers: %s is not written to", self._record.path)
         self._lost = lost
 
-    async def label(self, request_id: str, label: str) -> None:
+    async def label(self, answer: str, label: str) -> None:
         """Do as `Record.label` does, for an answer that may still be on its way there."""
         await asyncio.to_thread(self.write)
         try:
-            await asyncio.to_thread(self._record.label, request_id, label)
+            await asyncio.to_thread(self._record.label, answer, label)
         except BonafideError as error:
             if error.code != "unknown_request":
                 raise
             await asyncio.sleep(2 * TEND_S)  # another worker may have it
-            await asyncio.to_thread(self._record.label, request_id, label)
+            await asyncio.to_thread(self._record.label, answer, label)
 
     async def keep(self) -> None:
         """Write what waits, again and again."""
@@ -91,7 +93,7 @@ class Recorder:
         with contextlib.suppress(Empty):
             while True:
                 taken.append(self._waiting.get_nowait())
-        answers = [Answered.of(at, request, json.loads(body)) for at, request, body in taken]
+        answers = [Answered.of(*given, json.loads(body)) for *given, body in taken]
         try:
             if found := [each for each in answers if each is not None]:
                 self._record.add(found)

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
+from bonafide.registry import Version
 from serving.http import feedback
 from serving.http.audit import Audit
 from serving.http.call import Call
@@ -33,11 +34,10 @@ from serving.http.page import PAGE
 from serving.http.recorder import Recorder
 from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
+from serving.workers.beside import Beside
 from serving.workers.counters import Counters
-from serving.workers.exchange import Reply
 from serving.workers.folder import run_folder
 from serving.workers.scoring import Scoring
-from serving.workers.shadow import Shadow
 from serving.workers.supervise import TEND_S, supervise
 from serving.workers.supervisor import SERVER
 
@@ -77,7 +77,9 @@ async def score(name: str, request: Request, state: State, call: Call) -> Respon
 
 async def _score(name: str, request: Request, state: State, call: Call) -> Response:
     scoring: Scoring = state.scoring
-    bundle = call.bundle = scoring.bundle
+    beside: Beside = state.beside
+    bundle = scoring.bundle
+    call.bundle = str(Version.of(bundle))
     if scoring.trouble:
         await scoring.check_ready()
     entitled = _is_entitled(state, call)
@@ -92,10 +94,8 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
                 await read_upload(request, scoring.settings, upload)
             received_s, call.size = time.perf_counter() - start, upload.size
             with state.metrics.queued(), _charged(state, call, upload) as work:
-                with _shadowed(state, name, call, upload) as answers:
-                    reply = await scoring.score(name, upload, entitled=entitled)
-                    if "error" not in reply.notes:
-                        answers.append(reply)
+                client = _client(request, call)
+                reply = await beside.score(name, call.request_id, client, upload, entitled=entitled)
                 work.append(reply.notes["work_s"])
     finally:
         upload.close()
@@ -104,10 +104,10 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     if error := notes.get("error"):
         raise ApiError(error["code"], error["message"])
     timings = call.timings = {"receive": received_s, **notes["timings"]}
-    call.verdict = notes["verdict"]
+    call.verdict, call.bundle = notes["verdict"], notes["bundle"]
     state.metrics.scored(name, call.verdict, timings)
     if state.recorder:
-        state.recorder.add(call.request_id, reply.body)
+        state.recorder.add(call.request_id, notes["sha256"], reply.body)
     return Response(reply.body, media_type="application/json")
 
 
@@ -139,13 +139,11 @@ def _counted(counts: Counter[str], call: Call) -> Iterator[None]:
             del counts[name]
 
 
-def _shadowed(
-    state: State, name: str, call: Call, upload: Upload
-) -> contextlib.AbstractContextManager[list[Reply]]:
-    if state.shadow is None:
-        return contextlib.nullcontext([])
-    shadow: Shadow = state.shadow
-    return shadow.beside(name, call.request_id, upload)
+def _client(request: Request, call: Call) -> str:
+    """Return whose request it is: that of a key, else of an address."""
+    if call.key is not None:
+        return f"key {call.key.name}"
+    return f"address {request.client.host if request.client else ''}"
 
 
 @contextlib.contextmanager
@@ -222,15 +220,14 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             opened.callback(recorder.close)
             keeping = asyncio.create_task(supervise("the record", recorder.keep))
             opened.callback(keeping.cancel)
-        app.state.shadow = None
-        if settings.shadow:
-            recorder = app.state.recorder
-            app.state.shadow = Shadow(settings, home(), app.state.metrics, recorder)
-            opened.push_async_callback(app.state.shadow.close)
-            app.state.shadow.start()
+        app.state.beside = Beside(
+            settings, home(), app.state.scoring, app.state.metrics, app.state.recorder
+        )
+        opened.push_async_callback(app.state.beside.close)
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))
         await app.state.scoring.start()
+        app.state.beside.start()
         gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
 

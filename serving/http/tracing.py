@@ -57,8 +57,7 @@ def _described(app: Any) -> Any:
 
 
 def _attributes(call: Call) -> dict[str, Any]:
-    known = {"request_id": call.request_id, "code": call.code, "endpoint": call.endpoint}
-    if call.bundle is not None:
-        known["bundle"] = "{name}:{version}".format(**call.bundle.identity)
+    names = ("request_id", "code", "endpoint", "bundle")
+    known = {name: getattr(call, name) for name in names}
     known = {f"bonafide.{name}": text for name, text in known.items() if text}
     return known | {f"bonafide.{stage}_s": seconds for stage, seconds in call.timings.items()}

@@ -113,8 +113,8 @@ class Exchange:
         self._numbers += 1
         return Upload(audio_path(self.folder, self._worker, self._numbers))
 
-    async def answer(self, endpoint: str, upload: Upload) -> Reply:
-        """Ask a scorer, and once more if it ends meanwhile: the upload may not be to blame.
+    async def answer(self, endpoint: str, upload: Upload, *, attempts: int = ATTEMPTS) -> Reply:
+        """Ask a scorer, and another if it ends meanwhile: the upload may not be to blame.
 
         Parameters
         ----------
@@ -122,6 +122,8 @@ class Exchange:
             Name of the endpoint that the upload was sent to.
         upload : Upload
             From `new_upload`.
+        attempts : int
+            How many scorers may end over it, at least 1.
 
         Returns
         -------
@@ -130,12 +132,12 @@ class Exchange:
         Raises
         ------
         ApiError
-            ``decoder_crashed`` if two scorers end; ``not_ready`` if the upload is not there.
+            ``decoder_crashed`` if so many scorers end; ``not_ready`` if the upload is not there.
         asyncio.CancelledError
             If the caller is cancelled; a scorer that works on it is killed first.
         """
         number = int(upload.path.stem.partition("-")[2])
-        for _ in range(ATTEMPTS):
+        for _ in range(attempts):
             if not upload.path.exists():
                 raise lost()
             waiter = self._requests[number] = asyncio.get_running_loop().create_future()

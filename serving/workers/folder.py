@@ -21,7 +21,7 @@ from bonafide.process.lifetime import process_is_gone
 
 VARIABLE = "BONAFIDE_RUN_FOLDER"  # the folder of the server that this process belongs to
 PREFIX = "bonafide-"
-SHADOW = "s"  # the folder in it of `serving.workers.shadow`: a socket's path must be short
+BESIDE = "c123456"  # the longest name of a folder in it: a socket's path must be short
 SOCKET_BYTES = 107 if sys.platform == "linux" else 103  # longest path of a socket
 
 
@@ -41,7 +41,7 @@ def temporary_folder() -> Path:
     folder = Path(os.environ.get("TMPDIR") or "/tmp").absolute()  # noqa: S108
     if not folder.is_dir():
         raise ConfigError("bad_tmpdir", f"TMPDIR={folder}: must be a folder that is there")
-    longest = f"/{PREFIX}{os.getuid()}-12345678/{SHADOW}/4194304.sock"
+    longest = f"/{PREFIX}{os.getuid()}-12345678/{BESIDE}/4194304.sock"
     size, most = len(os.fsencode(folder)), SOCKET_BYTES - len(longest)
     if size > most:
         message = f"TMPDIR={folder}: its {size} bytes leave no room for a socket's name; must be at"

@@ -16,7 +16,7 @@ from bonafide.bundle import MANIFEST, Bundle
 from bonafide.errors import BonafideError, BundleError, RegistryError
 from bonafide.home import SHIPPED
 from bonafide.process.confine import end, start_confined
-from bonafide.registry import registry_of
+from bonafide.registry import State, registry_of
 from bonafide.registry.trust import load_bundle
 from serving.settings import Settings
 
@@ -27,6 +27,7 @@ START_S = 60.0
 ANSWER_S = 10.0  # that a registry may take to answer before what is served goes on without it
 PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+PROMOTED = "the promoted bundle is not served, the last good one is"
 GOOD, MOST_GOOD = "good", 4  # in the run folder: the bundles that scorers started with last
 
 
@@ -90,6 +91,7 @@ class Keeper:
         self._registry = registry_of(home)
         self._watch_s, self._look_at = settings.watches_every_s(self._registry.url), 0.0
         self.bundle: Bundle | None = None  # what the scorer scores with
+        self.journal: State | None = None  # as last read; None where the settings name a bundle
         self.stale = ""  # why what is in production is not what is served
         self._scorer: asyncio.subprocess.Process | None = None
         self._end: asyncio.Task[int] | None = None
@@ -153,7 +155,10 @@ class Keeper:
 
     def _stamp(self) -> str:
         """Return text that changes when another bundle is to be served."""
-        return "chosen" if self._settings.bundle else self._registry.stamp()
+        if self._settings.bundle:
+            return "chosen"
+        self.journal = self._registry.sound()
+        return self.journal.stamp
 
     def _promoted(self) -> Bundle:
         bundle = self._registry.find(self._settings.bundle or None)
@@ -165,7 +170,8 @@ class Keeper:
     def _refuse(self, stamp: str, why: str) -> None:
         again = stamp == self._refused
         if not again or why != self.stale:
-            log.error("the promoted bundle is not served, the last good one is: %s", why)
+            chosen = "the bundle is not served" if self._settings.bundle else PROMOTED
+            log.error("%s: %s", chosen, why)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S) if again else PAUSE_S
         self._refused, self.stale = stamp, why
         self._retry_at = time.monotonic() + self._pause_s

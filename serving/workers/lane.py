@@ -1,9 +1,12 @@
 """A lane: a queue of requests, and the scorer of this worker that takes them."""
 
 import asyncio
+import contextlib
 import logging
+import os
 from pathlib import Path
 
+from serving.http.uploads import Upload
 from serving.settings import Settings
 from serving.workers.exchange import Exchange
 from serving.workers.keeper import Keeper
@@ -38,6 +41,20 @@ class Lane:
     def is_open(self) -> bool:
         """Whether requests can be put into the queue."""
         return self._has_opened and self.exchange.is_intact()
+
+    def again(self, upload: Upload) -> Upload | None:
+        """Give an upload another name, in this queue, which outlives its own; None if none can be.
+
+        Parameters
+        ----------
+        upload : Upload
+            Whole; of any queue of this server.
+        """
+        named = self.exchange.new_upload()
+        with contextlib.suppress(OSError):
+            os.link(upload.path, named.path)
+            return named
+        return None
 
     async def keep(self) -> None:
         """Have the queue open and a scorer running, again and again."""

@@ -8,6 +8,7 @@ On SIGTERM it finishes the request that it works on, and ends.
 """
 
 import gc
+import hashlib
 import json
 import os
 import select
@@ -26,6 +27,7 @@ from bonafide.detection import rounded
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.process.confine import READY, confine
+from bonafide.registry import Version
 from serving.http.endpoints import Endpoint, find_endpoints, plain
 from serving.settings import Settings
 from serving.workers.queue import (
@@ -142,7 +144,10 @@ class Scorer:
         endpoint = self._endpoints[name.rstrip(b"\0").decode()]
         wait_s = time.monotonic() - written
         start = time.process_time()
-        notes, body = answer(endpoint, self._detector, taken.read_bytes(), self._limits)
+        content = taken.read_bytes()
+        notes, body = answer(endpoint, self._detector, content, self._limits)
+        notes["bundle"] = str(Version.of(self._detector.bundle))
+        notes["sha256"] = hashlib.sha256(content).hexdigest()
         notes["work_s"] = time.process_time() - start
         notes.setdefault("timings", {})["wait"] = wait_s
         parts = json.dumps(notes).encode(), body

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bonafide.bundle import Bundle
+from bonafide.registry import State
 from serving.http.errors import ApiError
 from serving.http.metrics import Metrics
 from serving.http.uploads import Upload
@@ -41,6 +42,7 @@ class Scoring:
         self.settings, self._metrics = settings, metrics
         self._folder = run_folder()
         self._lane = Lane(self._folder, home, settings)
+        self._aside = 0  # of those in the queue, the ones that nobody waits for
         self._service_s = 0.01  # seconds a request takes, smoothed
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,9 +86,14 @@ class Scoring:
         return self._lane.keeper.stale
 
     @property
+    def journal(self) -> State | None:
+        """What the registry's journal said last; None until then, and where it is not followed."""
+        return self._lane.keeper.journal
+
+    @property
     def waiting(self) -> int:
         """Number of requests in the queue or with a scorer."""
-        return self._lane.exchange.waiting
+        return self._lane.exchange.waiting - self._aside
 
     async def check_ready(self) -> None:
         """Check that a request would be answered now.
@@ -127,6 +134,10 @@ class Scoring:
         """Return a place for the audio of a new request."""
         return self._lane.exchange.new_upload()
 
+    def again(self, upload: Upload) -> Upload | None:
+        """Give an upload another name, for another `score`; see `Lane.again`."""
+        return self._lane.again(upload)
+
     async def score(self, endpoint: str, upload: Upload, *, entitled: bool = False) -> Reply:
         """Have an upload scored.
 
@@ -160,6 +171,14 @@ class Scoring:
         took_s = time.monotonic() - start - reply.notes["timings"]["wait"]
         self._service_s += 0.1 * (took_s - self._service_s)
         return reply
+
+    async def score_aside(self, endpoint: str, upload: Upload) -> Reply:
+        """Do as `score` does for an upload that nobody waits for: it takes no other's place."""
+        self._aside += 1
+        try:
+            return await self.score(endpoint, upload, entitled=True)
+        finally:
+            self._aside -= 1
 
     def _in_background(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.append(asyncio.create_task(supervise(name, work)))

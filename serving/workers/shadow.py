@@ -2,20 +2,14 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 from serving.http.errors import ApiError
 from serving.http.metrics import Metrics
 from serving.http.recorder import Recorder
 from serving.http.uploads import Upload
-from serving.settings import Settings
 from serving.workers.exchange import Reply
-from serving.workers.folder import SHADOW, run_folder
 from serving.workers.lane import Lane
-from serving.workers.supervise import supervise
 
 MOST_WAITING = 8  # recordings that a worker keeps for it; it hears no more until it has caught up
 NICENESS = 19  # its scorers take what those that answer leave over
@@ -26,10 +20,10 @@ class Shadow:
 
     Parameters
     ----------
-    settings : Settings
-        Of the service; ``shadow`` names the bundle.
-    home : Path
-        The home folder.
+    lane : Lane
+        Its own, in which somebody keeps a scorer running.
+    deadline_s : float
+        Longest time for scoring.
     metrics : Metrics
         Count what comes of it.
     recorder : Recorder or None
@@ -37,26 +31,18 @@ class Shadow:
     """
 
     def __init__(
-        self, settings: Settings, home: Path, metrics: Metrics, recorder: Recorder | None
+        self, lane: Lane, deadline_s: float, metrics: Metrics, recorder: Recorder | None
     ) -> None:
-        self._deadline_s = settings.deadline_s
+        self._lane, self._deadline_s = lane, deadline_s
         self._metrics, self._recorder = metrics, recorder
-        own = replace(settings, bundle=settings.shadow)
-        self._lane = Lane(run_folder() / SHADOW, home, own, NICENESS)
-        self._keeping: asyncio.Task[None] | None = None
         self._hearing: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        """Start its scorer, in the background: nobody waits for a shadow."""
-        self._keeping = asyncio.create_task(supervise("the shadow", self._lane.keep))
-
     async def close(self) -> None:
-        """End its scorer, and what it hears."""
-        tasks = [*self._hearing, *([self._keeping] if self._keeping else [])]
+        """End what it hears."""
+        tasks = [*self._hearing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._lane.close()
 
     @contextlib.contextmanager
     def beside(self, endpoint: str, request_id: str, upload: Upload) -> Iterator[list[Reply]]:
@@ -90,11 +76,9 @@ class Shadow:
 
     def _link(self, endpoint: str, upload: Upload) -> Upload | None:
         """Give the upload another name, which outlives its answer; None if it is not heard."""
-        if self._lane.is_open and len(self._hearing) < MOST_WAITING:
-            heard = self._lane.exchange.new_upload()
-            with contextlib.suppress(OSError):
-                os.link(upload.path, heard.path)
-                return heard
+        can_hear = self._lane.is_open and len(self._hearing) < MOST_WAITING
+        if can_hear and (heard := self._lane.again(upload)):
+            return heard
         self._metrics.shadowed(endpoint, "skipped")
         return None
 
@@ -113,4 +97,4 @@ class Shadow:
         same = reply.notes["verdict"] == answer.notes["verdict"]
         self._metrics.shadowed(endpoint, "agreed" if same else "differed")
         if self._recorder:
-            self._recorder.add(request_id, reply.body)
+            self._recorder.add(request_id, reply.notes["sha256"], reply.body)

@@ -30,6 +30,16 @@ def answers(
             models["speech"] = None
         verdict = "bonafide" if llr > 1.7 else "spoof" if llr < -1.7 else "inconclusive"
         length_s = float(rng.lognormal(2.0, 1.0))
-        made = (f"r{seed}-{number}", bundle, channel, 0.9, float(llr), verdict, length_s, models)
+        made = (
+            f"r{seed}-{number}",
+            f"{number:064x}",
+            bundle,
+            channel,
+            0.9,
+            float(llr),
+            verdict,
+            length_s,
+            models,
+        )
         found.append(Answered(float(number), *made, "", after + number + 1))
     return found

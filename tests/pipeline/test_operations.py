@@ -14,7 +14,7 @@ def test_models_list_gives_the_contract_s_fields(trained: Trained) -> None:
     done = trained.home.run("models", "list", "--json")
     assert done.returncode == 0, done.stderr
     (model,) = (each for each in json.loads(done.stdout) if each["name"] == "tiny")
-    assert set(model) == {"name", "version", "stage", "created", "sha256", "held"}
+    assert set(model) == {"name", "version", "stage", "beside", "created", "sha256", "held"}
     assert (model["name"], model["version"], model["stage"]) == ("tiny", "1", "production")
 
 

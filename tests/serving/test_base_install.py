@@ -128,12 +128,14 @@ NEEDED = {  # what a command must be given to get as far as its work
     "adapt": ["--corpus", "{corpus}"],
     "feedback add": ["r1", "--label", "spoof", "--record", "{folder}/record.sqlite"],
     "models encoder": ["{corpus}/real/0.flac"],
+    "models canary": ["fast:5%"],
     "models diff": ["default", "fast"],
     "models hold": ["default"],
     "models promote": ["fast", "--override", "a test"],
     "models pull": ["fast", "--from", "{folder}/home"],
     "models push": ["fast", "--to", "{folder}/other"],
     "models release": ["default"],
+    "models shadow": ["--off"],
     "models sign": ["default", "--key", "{folder}/mine.key"],
     "models verify": ["default", "--key", "{folder}/mine.pub"],
     "corpus inspect": ["{corpus}"],
@@ -151,7 +153,9 @@ def test_every_command_works_or_says_what_it_lacks(
         for number in range(2):
             (tmp_path / "corpus" / label / f"{number}.flac").symlink_to(clip)
     key_pair(tmp_path, "mine")
-    answered = Answered(0.0, "r1", "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1})
+    answered = Answered(
+        0.0, "r1", "2" * 64, "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1}
+    )
     Record(tmp_path / "record.sqlite").add([answered])
 
     def type_in(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -132,6 +132,11 @@ SEEN: dict[str, tuple[list[dict[str, str]], int, set[str]]] = {
     "other verdicts": (verdicts(20, 60), MOVED_M, {"BonafideVerdictsMoved"}),
     "verdicts much as ever": (verdicts(20, 30), MOVED_M, set()),
     "few verdicts": (verdicts(0, 1, of=1), MOVED_M, set()),
+    "a canary that errs": (
+        [*ALL_WELL, counted("bonafide_canary_returns_total", "0x5 1x60", criterion="errors")],
+        20,
+        {"BonafideCanaryReturned"},
+    ),
     "another mind": ([*ALL_WELL, *shadow(20)], 90, {"BonafideShadowDiffers"}),
     "one mind": ([*ALL_WELL, *shadow(5)], 90, set()),
 }

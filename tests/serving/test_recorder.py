@@ -1,5 +1,6 @@
 """The record that a service writes: a row an answer, off the request's path."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -32,6 +33,8 @@ REFUSED = [
     (400, b'{"request_id": "two words", "label": "spoof"}'),
     (400, b'{"request_id": "\\ud800", "label": "spoof"}'),
     (400, b'{"request_id": "one", "label": "spoof", "more": "one"}'),
+    (400, b'{"sha256": "one", "label": "spoof"}'),
+    (400, b'{"sha256": "%s", "request_id": "one", "label": "spoof"}' % (b"0" * 64)),
     (413, b" " * 5000),
 ]
 
@@ -67,10 +70,15 @@ def test_what_a_person_says_of_an_answer(tmp_path: Path) -> None:
         assert again.status_code == 200
         labels = {row.request_id: row.label for row in record.read()}
         assert labels == dict.fromkeys(asked, "spoof") | {asked[0]: "bonafide"}
-        unknown = running.post("/v1/feedback", json={"request_id": "other", "label": "spoof"})
-        assert unknown.status_code == 404
-        assert unknown.json()["error"]["code"] == "unknown_request"
-        assert str(tmp_path) not in unknown.text
+        for name, other in (("request_id", "other"), ("sha256", "0" * 64)):
+            unknown = running.post("/v1/feedback", json={name: other, "label": "spoof"})
+            assert unknown.status_code == 404
+            assert unknown.json()["error"]["code"] == "unknown_request"
+            assert str(tmp_path) not in unknown.text
+        file = {"sha256": hashlib.sha256(SOUND).hexdigest(), "label": "bonafide"}
+        answer = running.post("/v1/feedback", json=file)
+        assert (answer.status_code, answer.json()) == (200, file)
+        assert {row.label for row in record.read()} == {"bonafide"}
         for status, body in REFUSED:
             refused = running.post("/v1/feedback", content=body)
             assert refused.status_code == status, (body[:80], refused.text)
@@ -97,7 +105,7 @@ def test_where_the_disk_fails_answers_wait_and_the_log_says_what_is_lost(
     path.unlink()
     path.mkdir()
     for number in range(5):
-        recorder.add(f"r{number}", body)
+        recorder.add(f"r{number}", "2" * 64, body)
     recorder.close()
     assert caplog.text.count("the record misses answers") == 2  # two came too many; none is written
     path.rmdir()

@@ -15,6 +15,10 @@ def test_settings_travel_in_the_environment() -> None:
         *(
             "/bundles/a b",
             "fast",
+            "fast:5%",
+            0.5,
+            1.25,
+            1.0,
             "keys.json",
             "calls.jsonl",
             "record.sqlite",
@@ -47,6 +51,12 @@ BAD = {
     "no port": ("METRICS", "127.0.0.1", "must be HOST:PORT, such as 127.0.0.1:9464"),
     "no host": ("METRICS", ":9464", "must be HOST:PORT"),
     "a port too high": ("METRICS", "127.0.0.1:65536", "must be HOST:PORT"),
+    "no share": ("CANARY", "mine:3", r"BONAFIDE_CANARY='mine:3': must be REF:SHARE%, such as"),
+    "nobody": ("CANARY", "mine:3:0%", "above 0 % and below 100 %"),
+    "everybody": ("CANARY", "mine:3:100%", "above 0 % and below 100 %"),
+    "no bundle": ("CANARY", ":5%", "must be REF:SHARE%"),
+    "more than all": ("CANARY_ERRORS", "1.5", "BONAFIDE_CANARY_ERRORS=1.5: must be at most 1"),
+    "no difference": ("CANARY_DIFFER", "0", "BONAFIDE_CANARY_DIFFER=0.0: must be above 0"),
     "empty": ("WATCH_S", "", "BONAFIDE_WATCH_S='': must be a number"),
 }
 

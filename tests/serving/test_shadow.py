@@ -13,7 +13,6 @@ from bonafide.monitoring.pairs import disagreements
 from bonafide.monitoring.record import Record
 from serving.launch import check
 from serving.settings import Settings
-from serving.workers.folder import SHADOW
 from tests.helpers.servers import Server, server, wait_for
 
 SOUND = encode(speech(5.0), "flac")
@@ -58,7 +57,7 @@ def test_it_hears_what_was_answered_and_says_nothing(tmp_path: Path) -> None:
             asked[answer.headers["X-Request-Id"]] = answer.json()
         assert running.detect(b"no audio").status_code == 415  # nobody hears that
         wait_for(lambda: heard(running) + outcomes(running)["skipped"] >= before + N, "all")
-        wait_for(lambda: not list((running.temp).glob(f"*/{SHADOW}/*-*")), "no sound is left")
+        wait_for(lambda: not list((running.temp).glob("*/s/*-*")), "no sound is left")
         (scorer,) = [each for each in running.scorers() if each.nice() == 19]
 
         scorer.kill()

@@ -80,6 +80,7 @@ class TestHelp:
             *("models promote", "models rollback", "models hold", "models release"),
             *("models diff", "models pull", "models push", "models encoder"),
             *("models sign", "models verify", "models sbom", "models card"),
+            *("models shadow", "models canary"),
             *(
                 "schedule",
                 "schedule run",
@@ -177,8 +178,20 @@ class TestCompletion:
         assert self.complete("bonafide ") == list(COMMANDS)
         assert self.complete("bonafide s") == ["score", "serve", "schedule"]
         assert self.complete("bonafide models ") == [
-            *("card", "diff", "encoder", "hold", "lineage", "list", "promote", "pull", "push"),
-            *("release", "reproduce", "rollback", "sbom", "show", "sign", "verify"),
+            *(
+                "canary",
+                "card",
+                "diff",
+                "encoder",
+                "hold",
+                "lineage",
+                "list",
+                "promote",
+                "pull",
+                "push",
+            ),
+            *("release", "reproduce", "rollback", "sbom", "shadow", "show", "sign"),
+            "verify",
         ]
 
     def test_options_and_their_values(self) -> None:

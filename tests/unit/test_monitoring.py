@@ -60,6 +60,22 @@ class TestRecord:
             thread.join()
         assert len(Record(tmp_path / RECORD).read()) == 100
 
+    def test_a_file_names_all_answers_to_it(self, tmp_path: Path) -> None:
+        record, (first, *others) = Record(tmp_path / RECORD), answers(1, 5)
+        record.add([first, *others, replace(first, request_id="again", bundle="c")])
+        record.label(first.file.upper(), "spoof")
+        assert [each.label for each in record.read()] == ["spoof", *[""] * 4, "spoof"]
+
+    def test_one_from_before_files_were_named_is_gone_on_with(self, tmp_path: Path) -> None:
+        record, drawn = Record(tmp_path / RECORD), answers(1, 6)
+        record.add(drawn[:3])
+        with sqlite3.connect(record.path) as database:
+            database.execute("DROP INDEX by_file")
+            database.execute("ALTER TABLE answers DROP COLUMN file")
+        database.close()
+        record.add(drawn[3:])
+        assert record.read() == [*(replace(each, file="") for each in drawn[:3]), *drawn[3:]]
+
     def test_what_is_no_record(self, tmp_path: Path) -> None:
         (tmp_path / RECORD).write_bytes(b"no database at all" * 99)
         with pytest.raises(StorageError, match=r"record\.sqlite: cannot be used") as caught:
@@ -75,7 +91,7 @@ class TestRecord:
 
     @pytest.mark.parametrize("answer", [{"peak": 0.5}, 0.5, [0.5], None, "spoof"])
     def test_answers_of_other_endpoints_are_none(self, answer: object) -> None:
-        assert Answered.of(0.0, "r", answer) is None
+        assert Answered.of(0.0, "r", "", answer) is None
 
 
 class TestDrift:

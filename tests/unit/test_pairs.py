@@ -7,7 +7,7 @@ from bonafide.monitoring.record import Answered
 
 
 def said(request_id: str, bundle: str, verdict: str, llr: float) -> Answered:
-    return Answered(0.0, request_id, bundle, "clean", 1.0, llr, verdict, 4.0, {})
+    return Answered(0.0, request_id, "", bundle, "clean", 1.0, llr, verdict, 4.0, {})
 
 
 ANSWERS = [

@@ -10,12 +10,15 @@ from uuid import uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minisign import KeyPair
 
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.cli import main
 from bonafide.errors import BonafideError, BundleError, ConfigError, RegistryError
 from bonafide.home import SHIPPED
-from bonafide.registry import Entry, Registry, State, Version, find_bundle, registry_of
+from bonafide.registry import Entry, Registry, Role, State, Version, find_bundle, registry_of
+from bonafide.registry.beside import begin, end, percent
+from bonafide.registry.trust import VARIABLE
 from tests.unit.test_bundle import make
 
 PASSED = json.dumps({"reasons": [], "compared": "it is better"}).encode()
@@ -224,6 +227,78 @@ def test_holds(registry: Registry, bundles: list[Bundle]) -> None:
     assert registry.production() == Version.of(bundles[1])
 
 
+# --- beside production ----------------------------------------------------------------------------
+
+
+def beside(registry: Registry) -> dict[str, str]:
+    """Return what the journal says is beside production."""
+    found = Registry(registry.url).state().beside
+    return {role: f"{entry.bundle}:{percent(entry.share)}" for role, entry in found.items()}
+
+
+def test_a_shadow_and_a_canary_leave_production_as_it_is(
+    registry: Registry, bundles: list[Bundle]
+) -> None:
+    promote(registry, bundles[0], bundles[1])
+    stamp = registry.sound().stamp
+    begin(registry, "shadow", bundles[2])
+    begin(registry, "canary", bundles[3], share=0.05, why="a trial")
+    assert beside(registry) == {"shadow": "mine:3:0%", "canary": "mine:4:5%"}
+    assert begin(registry, "canary", bundles[3], share=0.05) is None
+    begin(registry, "canary", bundles[3], share=0.2)
+    begin(registry, "canary", bundles[2], share=0.5)  # may be both
+    assert beside(registry) == {"shadow": "mine:3:0%", "canary": "mine:3:50%"}
+    assert registry.sound().stamp == stamp and stages(registry, bundles)[2:] == ["staging"] * 2
+    assert end(registry, "shadow") and end(registry, "shadow") is None
+    assert beside(registry) == {"canary": "mine:3:50%"}
+    assert registry.rollback().after == Version.of(bundles[0])
+    assert beside(registry) == {"canary": "mine:3:50%"}
+    registry.release(bundles[0])
+    promote(registry, bundles[2])
+    assert beside(registry) == {} and stages(registry, bundles)[2] == "production"
+    assert [entry.action for entry in registry.journal()[2:]] == [
+        *("shadow", "canary", "canary", "canary", "no_shadow", "rollback", "release", "promote"),
+    ]
+    assert [entry.share for entry in registry.journal()[2:6]] == [0.0, 0.05, 0.2, 0.5]
+    assert "share" not in registry.journal()[0].to_json()
+
+
+def test_a_canary_returns_once_and_no_other_in_its_place(
+    registry: Registry, bundles: list[Bundle]
+) -> None:
+    first = begin(registry, "canary", bundles[0], share=0.05)
+    again = begin(registry, "canary", bundles[0], share=0.2)
+    assert first and again
+    assert end(registry, "canary", why="it errs", returned=first.number) is None
+    returned = end(Registry(registry.url), "canary", why="it errs", returned=again.number)
+    assert returned and (returned.action, returned.why) == ("returned", "it errs")
+    assert end(registry, "canary", why="it errs", returned=again.number) is None
+    assert beside(registry) == {} and registry.production() is None
+
+
+def test_what_cannot_be_beside_production(
+    registry: Registry, bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(registry, bundles[0])
+    registry.hold(bundles[1], why="it is loud")
+    refused: list[tuple[Role, Bundle, str]] = [
+        ("shadow", bundles[0], "in_production"),
+        ("canary", bundles[0], "in_production"),
+        ("canary", bundles[1], "held"),
+        ("canary", read_bundle(SHIPPED), "not_kept"),
+        ("shadow", read_bundle(SHIPPED), "not_kept"),
+    ]
+    for role, bundle, code in refused:
+        with pytest.raises(RegistryError) as caught:
+            begin(registry, role, bundle, share=0.05 if role == "canary" else 0.0)
+        assert caught.value.code == code
+    begin(registry, "shadow", bundles[1])  # it may listen
+    monkeypatch.setenv(VARIABLE, KeyPair.generate().public_key.to_base64().decode())
+    with pytest.raises(BundleError) as unsigned:
+        begin(registry, "shadow", bundles[2])
+    assert unsigned.value.code == "unsigned" and beside(registry) == {"shadow": "mine:2:0%"}
+
+
 # --- any order of switches ------------------------------------------------------------------------
 
 KNOWN = [Version("mine", str(number), "0" * 64) for number in range(1, 4)]
@@ -310,6 +385,10 @@ ODD: dict[str, dict[str, Any]] = {
     "nobody": {"by": 5},
     "a number that is none": {"number": 2.0},
     "an override that is none": {"override": "no"},
+    "a share of a promotion": {"share": 0.5},
+    "a canary without a share": {"action": "canary"},
+    "a canary for all": {"action": "canary", "share": 1.0},
+    "a share that is none": {"action": "canary", "share": "5%"},
     "a name that is none": {"bundle": {"name": ["x"], "version": "1", "sha256": "0" * 64}},
     "a name that leads elsewhere": {"to": {"name": "../../x", "version": "1", "sha256": "0" * 64}},
     "a version that leads elsewhere": {"to": {"name": "mine", "version": "..", "sha256": "0"}},
@@ -349,16 +428,16 @@ def test_another_bundle_in_its_place_is_not_served(tmp_path: Path) -> None:
 
 
 def test_what_a_running_reader_sees(registry: Registry, bundles: list[Bundle]) -> None:
-    other, seen = Registry(registry.url), [registry.stamp()]
+    other, seen = Registry(registry.url), [registry.sound().stamp]
     for act in (
         lambda: promote(other, bundles[0]),
         lambda: promote(other, bundles[1]),
         other.rollback,
     ):
         act()
-        seen.append(registry.stamp())
+        seen.append(registry.sound().stamp)
     other.release(bundles[0])
-    assert len(set(seen)) == 4 and registry.stamp() == seen[-1]
+    assert len(set(seen)) == 4 and registry.sound().stamp == seen[-1]
 
 
 def test_an_object_store_in_place_of_the_home(
@@ -507,6 +586,13 @@ def test_a_version_that_is_taken_becomes_the_next(registry: Registry, tmp_path: 
     assert read_bundle(theirs.folder) == theirs
 
 
+def held(registry: Registry) -> str:
+    """Return how the last hold is told."""
+    entry = next(each for each in registry.journal()[::-1] if each.action == "hold")
+    said = f"{entry.at} by {entry.by} ({entry.why})"
+    return f"{said}; bonafide models release {entry.bundle} ends that\n"
+
+
 def test_the_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -550,6 +636,24 @@ def test_the_commands(
     difference = json.loads(run("diff", "mine:2", "--json")[1])
     assert {"entry": "version", "first": "2", "second": "1"} in difference
     assert "files.cnn.onnx" in {each["entry"] for each in difference}
+    assert run("canary", "mine:2:5%") == (2, "bonafide: held: mine:2: held since " + held(registry))
+    assert run("release", "mine:2") == (0, "mine:2: released\n")
+    assert run("canary", "mine:2:5%", "--why", "try") == (
+        *(0, "mine:2: the canary answers 5% of the clients now\n"),
+    )
+    assert run("canary", "mine:2:5%")[1] == "mine:2: answers 5% of the clients already\n"
+    assert run("shadow", "mine:2") == (0, "mine:2: the shadow listens now\n")
+    assert "mine:2:5%" in run("list", "--journal")[1]
+    assert "canary by" in run("show", "mine:2")[1]
+    assert json.loads(run("list", "--json")[1])[0]["beside"] == "canary 5%, shadow"
+    assert run("canary", "--off") == (0, "mine:2: no canary any more\n")
+    assert run("shadow", "--off")[0] == 0 and run("canary", "--off")[1] == "there is no canary\n"
+    assert run("canary", "mine:2")[1].startswith(
+        "bonafide: bad_share: 'mine:2': must be REF:SHARE%"
+    )
+    for words in (["canary"], ["shadow"], ["shadow", "mine:2", "--off"]):
+        assert "usage: name a bundle, or give --off\n" in run(*words)[1]
+    registry.hold(registry.find("mine:2"))
     url = str(tmp_path / "other")
     assert run("push", "mine:2", "--to", url) == (0, f"mine:2: kept in {url} as mine:2\n")
     assert run("pull", "mine", "--from", url)[1].endswith("home as mine:2\n")
