@@ -68,7 +68,7 @@ class ArtifactMaterializer(BaseMaterializer):
 
     @property
     def _store(self) -> str:
-        return str(self.artifact_store.path).rstrip("/")
+        return str(self.artifact_store.path)
 
     def save(self, data: Any) -> None:
         """Store the artifact."""

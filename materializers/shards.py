@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zenml.io import fileio
 
@@ -25,7 +24,7 @@ LIST = "shards.json"  # of an artifact: its shards
 PLACE = "bonafide-shards"  # in an artifact store: a folder for each home, which alone prunes it
 KEPT = "by-hash"  # among the features in the home
 CHUNK_BYTES = 1 << 22
-AGAIN = "have `extract` run again, as docs/zenml.md shows"
+AGAIN = "have the features stored again (docs/zenml.md): steps: {extract: {enable_cache: false}}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def kept_folder(root: Path) -> Path:
 
 def place_of(store: str, home: str) -> str:
     """Return where an artifact store keeps the shards of a home."""
-    return f"{store}/{PLACE}/{home}"
+    return f"{store.rstrip('/')}/{PLACE}/{home}"
 
 
 def store_shards(store: str, files: Mapping[str, Path]) -> bytes:
@@ -72,7 +71,7 @@ def store_shards(store: str, files: Mapping[str, Path]) -> bytes:
     bytes
         What its `LIST` holds.
     """
-    known = {entry.stat().st_ino: entry.name for entry in _kept_files()}
+    known = _kept()
     name, listed = home_name(home()), {}
     fileio.makedirs(place_of(store, name))
     for each, path in files.items():
@@ -123,12 +122,12 @@ def _size(url: str) -> int | None:
         return None
 
 
-def _kept_files() -> list[Any]:
-    """Return the entries of the shards that are kept in the home."""
+def _kept() -> dict[int, str]:
+    """Return the hashes of the shards that are kept in the home, by inode."""
     folder = kept_folder(home())
     folder.mkdir(parents=True, exist_ok=True)
     with os.scandir(folder) as entries:
-        return list(entries)
+        return {entry.inode(): entry.name for entry in entries}
 
 
 def _keep(path: Path) -> str:

@@ -14,12 +14,14 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pytest
+import yaml
 from zenml.enums import StackComponentType
 from zenml.integrations.s3.artifact_stores import S3ArtifactStore
 from zenml.integrations.s3.flavors import S3ArtifactStoreConfig
 
 from bonafide.errors import BonafideError
 from bonafide.features.spec import FeatureSpec, ViewSpec
+from bonafide.home import home_name
 from bonafide.simulation.corpus import simulate
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.store import AUGMENTATION, DONE, SPEC, FeatureStore, Join
@@ -176,7 +178,10 @@ def test_shards_that_are_lost_or_damaged(
     files = fsspec.filesystem("s3")
     (url,) = files.glob(f"{BUCKET}/artifacts/{PLACE}/*/{name}")
     files.pipe_file(url, b"x" * files.size(url))
-    for code, said in (("damaged_shard", "remove it, and have"), ("lost_shard", "is gone from")):
+    for code, said in (
+        ("damaged_shard", "remove it, and have the features"),
+        ("lost_shard", "is gone from"),
+    ):
         with pytest.raises(BonafideError, match=f"{name}: .*{said}") as caught:
             other.materializer("night").load(FeatureStore).view("mfcc")
         assert caught.value.code == code and other.kept() == set()
@@ -197,57 +202,57 @@ models: {xgboost: {trees: 10}}
 gate: {max_eer: 1.0}
 """
 STACK = """
+import sys
 from pipelines.store import prepare_store
 prepare_store()
 from zenml.client import Client
 from zenml.enums import StackComponentType as T
 client = Client()
-client.create_stack_component("objects", "s3", T.ARTIFACT_STORE, {"path": "STORE"})
+client.create_flavor("tests.helpers.here.HereFlavor", T.STEP_OPERATOR)
+client.create_stack_component("nearby", "here", T.STEP_OPERATOR, {})
+client.create_stack_component("objects", "s3", T.ARTIFACT_STORE, {"path": sys.argv[1]})
 parts = {kind: parts[0].id for kind, parts in client.active_stack_model.components.items()}
-client.create_stack("with_objects", {**parts, T.ARTIFACT_STORE: "objects"})
+parts |= {T.ARTIFACT_STORE: "objects", T.STEP_OPERATOR: "nearby"}
+client.create_stack("with_objects", parts)
 client.activate_stack("with_objects")
 """
 
 
 def test_a_run_fetches_each_file_that_it_reads_once(objects: Objects, tmp_path: Path) -> None:
-    """A search stores the features; then the home loses them, as on another machine; then a run."""
+    """One machine extracts the features, another does the rest."""
     corpus = simulate(tmp_path / "corpus", clips=48, speakers=6)
+    home, elsewhere = demo_home(tmp_path / "home"), tmp_path / "elsewhere"
     (tmp_path / "small.yaml").write_text(CONFIG)
-    (tmp_path / "zenml.yaml").write_text(
-        "enable_step_logs: false\nenable_artifact_visualization: false\n"
-    )
-    home = demo_home(tmp_path / "home")
     environment = home.environment | {"ZENML_CUSTOM_SOURCE_ROOT": str(REPOSITORY)}
-    script = STACK.replace("STORE", f"s3://{BUCKET}/run")
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-c", STACK, f"s3://{BUCKET}/run"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, cwd=REPOSITORY)
+    there = {"step_operator": "nearby", "environment": {"BONAFIDE_HOME": str(elsewhere)}}
+    settings = {"steps": {"extract": there}, "enable_step_logs": False}
+    (tmp_path / "zenml.yaml").write_text(yaml.safe_dump(settings))
     objects.log.write_text("")
 
     words = ("--config", tmp_path / "small.yaml", "--corpus", corpus)
-    done = home.run("tune", "--model", "xgboost", "--trials", "1", *words)
-    assert done.returncode == 0, done.stderr
-    stored = objects.asked("PUT")
-    assert stored and set(stored.values()) == {1} and not objects.asked("GET")
-    for path in kept_folder(home.folder).iterdir():
-        path.unlink()
     done = home.run("train", *words, "--zenml", tmp_path / "zenml.yaml")
     assert done.returncode == 0, done.stderr
-    assert "extract:" not in done.stderr
-    assert objects.asked("GET") == stored == objects.asked("PUT")  # each once
-    _prune_what_is_left(home)
+    stored = objects.asked("PUT")
+    assert set(stored) == {path.name for path in kept_folder(elsewhere).iterdir()}
+    assert objects.asked("GET") == stored and set(stored.values()) == {1}
+    _prune_what_is_left(home, elsewhere, list(stored))
 
 
-def _prune_what_is_left(home: Home) -> None:
+def _prune_what_is_left(home: Home, elsewhere: Path, stored: list[str]) -> None:
+    """What was cut short goes where this home stores, and nothing that another one stored."""
     files = fsspec.filesystem("s3")
-    files.invalidate_cache()
-    listed = files.glob(f"{BUCKET}/run/{PLACE}/*/*")
-    stray = f"{listed[0].rpartition('/')[0]}/{'0' * 64}"
-    files.pipe_file(stray, b"of an upload that was killed")
+    place, theirs = (f"{BUCKET}/run/{PLACE}/{home_name(each)}" for each in (home.folder, elsewhere))
+    for each in (place, theirs):
+        files.pipe_file(f"{each}/{'0' * 64}", b"of an upload that was killed")
     (kept_folder(home.folder) / "stray.draft").write_bytes(b"of a download that was killed")
     for words in (("--dry-run",), ()):
         done = home.run("prune", "--keep", "1", "--json", *words)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["shards"] == 1
     files.invalidate_cache()
-    assert sorted(files.glob(f"{BUCKET}/run/{PLACE}/*/*")) == sorted(listed)
-    names = {each.rpartition("/")[2] for each in listed}
-    assert {path.name for path in kept_folder(home.folder).iterdir()} == names
+    assert not files.exists(place)
+    left = {each.rpartition("/")[2] for each in files.ls(theirs)}
+    assert left == {*stored, "0" * 64}
+    assert {path.name for path in kept_folder(home.folder).iterdir()} == set(stored)
