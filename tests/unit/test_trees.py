@@ -20,7 +20,7 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     y = x[:, 0] + rng.standard_normal(300) > 0
     parameters = {"objective": "binary:logistic", "max_depth": 4, "nthread": 1}
     fitted = xgboost.train(parameters, xgboost.DMatrix(x, y), 50)
-    moved = halfway(fitted, x)
+    moved = halfway(fitted, [x[:200], x[200:]])
 
     def scores(booster: xgboost.Booster, rows: np.ndarray) -> np.ndarray:
         return booster.predict(xgboost.DMatrix(rows))
