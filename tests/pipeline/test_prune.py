@@ -113,7 +113,8 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     assert found["artifacts"] <= would["artifacts"]  # of one cut short the record may be left
     left = {path for path in families if path.exists()}
     assert left == families - {Path(would["features"][0])}
-    nothing = {"runs": [], "artifacts": 0, "features": [], "logs": [], "freed_bytes": 0}
+    counts = {"artifacts": 0, "shards": 0, "freed_bytes": 0}
+    nothing = {"runs": [], "features": [], "logs": [], **counts}
     assert pruned(home) == nothing
     assert kept_files(home) == before
     said = train(home, corpus, "--keep", "1", resamples=60)  # and all of it is there to take
