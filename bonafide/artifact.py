@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeAlias
@@ -76,6 +76,55 @@ class Artifact(ABC):
             File name -> content, of the kind that the suffix names.
         """
         return {}
+
+
+class Sharded(Artifact):
+    """An artifact with large files, its shards, that never change and may be another's too.
+
+    A store that is not on this machine's disks keeps each of them once, under its hash, and hands
+    out those alone that are read.
+    """
+
+    @abstractmethod
+    def shards(self) -> Mapping[str, Path]:
+        """Return the shards.
+
+        Returns
+        -------
+        mapping of str to Path
+            Name in the folder that `save` writes, such as ``shards/0/mfcc.npy`` -> file.
+        """
+
+    @abstractmethod
+    def save_rest(self, folder: Path) -> None:
+        """Write the files that are no shards.
+
+        Parameters
+        ----------
+        folder : Path
+            Exists and is empty.
+        """
+
+    @abstractmethod
+    def fetching(self, fetch: Callable[[Path], None]) -> Self:
+        """Have shards fetched before they are read.
+
+        Parameters
+        ----------
+        fetch : callable
+            Called with the path of a shard, which it brings there.
+
+        Returns
+        -------
+        Self
+            With the same content.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write the files that are no shards, and link or copy the shards."""
+        self.save_rest(folder)
+        for name, shard in self.shards().items():
+            link_or_copy(shard, folder / name)
 
 
 class Plain:
@@ -190,17 +239,20 @@ def file_sha256(path: Path) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a folder's files, or copy them where links are not possible.
+    """Hard-link a file, or all files of a folder; copy where links are not possible.
 
     Parameters
     ----------
     source : Path
-        Holds files that never change again.
+        A file that never changes again, or a folder of such files.
     target : Path
-        An existing folder.
+        Where the file is to be; an existing folder for those of a folder.
     """
-    for path in source.iterdir():
-        try:
-            os.link(path, target / path.name)
-        except OSError:
-            shutil.copyfile(path, target / path.name)
+    if source.is_dir():
+        for path in source.iterdir():
+            link_or_copy(path, target / path.name)
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -6,11 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 from bonafide.bundle import MANIFEST, bundle_facts
 from bonafide.errors import BundleError, ConfigError
 from bonafide.process.lifetime import process_is_gone
 
+NAME = "home.id"  # a file that names a home, wherever it lies
 DEMO = "demo-home"  # a file of this name makes a home the demo's own
 # The bundles that come with the package: the one that answers by default, and a faster one.
 SHIPPED_NAMES = ("default", "fast")
@@ -50,6 +52,17 @@ def _named_home() -> Path:
     except RuntimeError as error:
         message = "this user has no home folder: name one with BONAFIDE_HOME"
         raise ConfigError("no_home", message) from error
+
+
+def home_name(root: Path) -> str:
+    """Return the name of a home, which is given when it is first asked for: by its first run."""
+    path = root / NAME
+    if not path.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{NAME}")
+        draft.write_text(uuid4().hex)
+        draft.replace(path)
+    return path.read_text()
 
 
 def is_demo(root: Path) -> bool:

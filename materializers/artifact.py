@@ -13,7 +13,8 @@ from zenml.io import fileio
 from zenml.materializers.base_materializer import BaseMaterializer
 from zenml.metadata.metadata_types import MetadataType
 
-from bonafide.artifact import JSON, Artifact, sha256_of
+from bonafide.artifact import JSON, Artifact, Sharded, sha256_of
+from materializers.shards import LIST, fetcher, store_shards
 
 KINDS = {
     ".html": VisualizationType.HTML,
@@ -54,7 +55,8 @@ def _artifact(data: Artifact | NDArray[Any]) -> Artifact:
 class ArtifactMaterializer(BaseMaterializer):
     """Stores every `Artifact`, and NumPy arrays, as files in a folder.
 
-    A local artifact store is written and read in place, a remote one through a temporary folder.
+    A local artifact store is written and read in place, a remote one through a temporary folder:
+    but its shards, see `materializers.shards`, are stored once, and fetched as they are read.
     """
 
     ASSOCIATED_TYPES: ClassVar[tuple[type[Any], ...]] = (Artifact, np.ndarray)
@@ -64,6 +66,10 @@ class ArtifactMaterializer(BaseMaterializer):
     def _is_local(self) -> bool:
         return "://" not in self.uri
 
+    @property
+    def _store(self) -> str:
+        return str(self.artifact_store.path)
+
     def save(self, data: Any) -> None:
         """Store the artifact."""
         if self._is_local:
@@ -72,7 +78,13 @@ class ArtifactMaterializer(BaseMaterializer):
             _artifact(data).save(folder)
             return
         with self.get_temporary_directory(delete_at_exit=True) as name:
-            _artifact(data).save(Path(name))
+            artifact = _artifact(data)
+            if isinstance(artifact, Sharded):
+                artifact.save_rest(Path(name))
+                listed = store_shards(self._store, artifact.shards())
+                (Path(name) / LIST).write_bytes(listed)
+            else:
+                artifact.save(Path(name))
             for path in Path(name).rglob("*"):
                 if path.is_file():
                     target = f"{self.uri}/{path.relative_to(name).as_posix()}"
@@ -84,7 +96,10 @@ class ArtifactMaterializer(BaseMaterializer):
         with self._folder() as folder:
             if issubclass(data_type, np.ndarray):
                 return Array.load(folder).values
-            return data_type.load(folder)
+            loaded = data_type.load(folder)
+            if (folder / LIST).exists():
+                loaded = loaded.fetching(fetcher(self._store, folder))
+            return loaded
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

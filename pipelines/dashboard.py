@@ -8,13 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from zenml.client import Client
 from zenml.config.global_config import GlobalConfiguration
 from zenml.models import UserUpdate
+from zenml.zen_stores.sql_zen_store import SqlZenStoreConfiguration
 
 from bonafide.errors import BonafideError, ConfigError
 from bonafide.process.service import LOOPBACK, running_service
-from pipelines.store import prepare_store
+from pipelines.store import prepare_store, sql_config
+
+# Of ZenML's configuration of a database: where it is, and as whom to ask.
+REACHED_BY = (
+    *("url", "database", "username", "password", "auth_mode", "aws_region", "aws_rds_iam_role_arn"),
+    *("ssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_server_cert"),
+)
 
 
 def run_dashboard(port: int | None, opened: Callable[[str], None]) -> None:
@@ -32,7 +40,7 @@ def run_dashboard(port: int | None, opened: Callable[[str], None]) -> None:
     Raises
     ------
     ConfigError
-        ``no_dashboard`` if the store is a server's, which has its own, or no SQLite file.
+        ``no_dashboard`` if the store is a ZenML server's, which has its own.
     StartError
         ``no_service`` if it does not start.
     BonafideError
@@ -40,14 +48,15 @@ def run_dashboard(port: int | None, opened: Callable[[str], None]) -> None:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is running is ended
     prepare_store()
-    store = Client().zen_store
-    if not store.url.startswith("sqlite:"):
-        message = f"the active ZenML store is {store.url}: open the dashboard of that server"
+    config = sql_config()
+    if config is None:
+        where = Client().zen_store.url
+        message = f"the active ZenML store is {where}: open the dashboard of that server"
         raise ConfigError("no_dashboard", message)
     _answer_form()
     stores = str(GlobalConfiguration().local_stores_path)
     with tempfile.TemporaryDirectory() as folder:
-        environment = _environment(Path(folder), store.url, stores)
+        environment = _environment(Path(folder), config, stores)
         log = Path(folder) / "log"
         command = (sys.executable, "-m", "pipelines.dashboard")
         with running_service(
@@ -68,8 +77,10 @@ def _answer_form() -> None:
         Client().zen_store.update_user(user.id, answer)
 
 
-def _environment(folder: Path, url: str, stores: str) -> dict[str, str]:
+def _environment(folder: Path, config: SqlZenStoreConfiguration, stores: str) -> dict[str, str]:
     """Return the environment of a server that needs no account: as `zenml login --local` has it."""
+    found = {name: getattr(config, name) for name in REACHED_BY}
+    plain = {n: v.get_secret_value() if isinstance(v, SecretStr) else v for n, v in found.items()}
     return {
         **os.environ,
         "ZENML_SERVER": "true",
@@ -80,7 +91,7 @@ def _environment(folder: Path, url: str, stores: str) -> dict[str, str]:
         "ZENML_CONFIG_PATH": str(folder / "zenml"),  # the user's own stays as it is
         "ZENML_LOCAL_STORES_PATH": stores,
         "ZENML_STORE_TYPE": "sql",
-        "ZENML_STORE_URL": url,
+        **{f"ZENML_STORE_{name.upper()}": str(v) for name, v in plain.items() if v is not None},
         "ZENML_ANALYTICS_OPT_IN": "false",
         "ZENML_DISABLE_DATABASE_MIGRATION": "true",
     }

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -18,8 +18,11 @@ from zenml.models import PipelineRunResponse
 from bonafide.artifact import Plain
 from bonafide.errors import storing
 from bonafide.features.spec import FeatureSpec
+from bonafide.home import home_name
 from bonafide.training.caching import family_name, remove_family
 from bonafide.training.config import AugmentationConfig
+from bonafide.training.store import FeatureStore
+from materializers.shards import KEPT, LIST, kept_folder, place_of, read_list
 from pipelines.records import alone, is_of
 from pipelines.store import prepare_store
 
@@ -41,6 +44,9 @@ class Pruned(Plain):
         How many artifacts nothing needs any more.
     features : list of str
         Folders of features that no kept run was made with.
+    shards : int
+        How many files of features this home stored in a remote artifact store for artifacts that
+        are gone.
     logs : list of str
         Log files older than the oldest kept run.
     freed_bytes : int
@@ -50,6 +56,7 @@ class Pruned(Plain):
     runs: list[str] = field(default_factory=list)
     artifacts: int = 0
     features: list[str] = field(default_factory=list)
+    shards: int = 0
     logs: list[str] = field(default_factory=list)
     freed_bytes: int = 0
 
@@ -85,9 +92,10 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
         before = _size(root)
         features, logs = _old_features(root, kept), _old_logs(root, kept)
         if dry_run:
-            artifacts = len(_pending(root) | (_artifacts(old) - _artifacts(kept)))
+            going = _pending(root) | (_artifacts(old) - _artifacts(kept))
+            artifacts, shards = len(going), len(_unlisted(root, _listed(going)))
         else:
-            artifacts = _remove(root, old)
+            artifacts, shards = _remove(root, old), _remove_shards(root)
             features = [folder for folder in features if remove_family(folder)]
             for log in logs:
                 log.unlink(missing_ok=True)
@@ -95,6 +103,7 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
             [run.name for run in old],
             artifacts,
             [str(folder) for folder in features],
+            shards,
             [str(log) for log in logs],
             max(0, before - _size(root)),
         )
@@ -117,6 +126,48 @@ def _remove(root: Path, old: list[PipelineRunResponse]) -> int:
             removed += 1
     (root / PENDING).unlink()
     return removed
+
+
+def _listed(going: Container[UUID] = ()) -> set[str]:
+    """Return the shards, by their hash, of all artifacts in the active store, whoever's."""
+    store = Client().active_stack.artifact_store.path
+    listed = set[str]()
+    for artifact in _pages(
+        Client().list_artifact_versions,
+        data_type=f"contains:{FeatureStore.__name__}",
+        uri=f"startswith:{store}",
+    ):
+        if artifact.id not in going:
+            with contextlib.suppress(FileNotFoundError):  # stored before there were shards, or lost
+                with fileio.open(f"{artifact.uri}/{LIST}", "rb") as file:
+                    listed |= {shard.sha256 for shard in read_list(file.read()).values()}
+    return listed
+
+
+def _unlisted(root: Path, listed: set[str]) -> list[str]:
+    """Return the URLs of the shards that this home stored and no artifact lists."""
+    place = place_of(Client().active_stack.artifact_store.path, home_name(root))
+    if "://" not in place or not fileio.exists(place):
+        return []
+    names = (str(name) for name in fileio.listdir(place))
+    return [f"{place}/{name}" for name in names if name not in listed]
+
+
+def _remove_shards(root: Path) -> int:
+    """Remove shards that no artifact lists, here and in the artifact store; return how many there.
+
+    Only this home stores where they are removed, and no run of it goes on.
+    """
+    if "://" not in Client().active_stack.artifact_store.path:
+        return 0
+    listed = _listed()
+    gone = _unlisted(root, listed)
+    for url in gone:
+        fileio.remove(url)
+    for path in kept_folder(root).glob("*"):
+        if path.name not in listed:
+            path.unlink()
+    return len(gone)
 
 
 def _pending(root: Path) -> set[UUID]:
@@ -197,7 +248,7 @@ def _old_features(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:
         )
         for facts in made
     }
-    families = (path for path in (root / "features").glob("*") if path.name != "locks")
+    families = (path for path in (root / "features").glob("*") if path.name not in ("locks", KEPT))
     return sorted(path for path in families if used and path.name not in used)
 
 

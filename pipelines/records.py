@@ -18,12 +18,12 @@ from zenml.utils.string_utils import sanitize_uri_path_component
 from zenml.utils.time_utils import utc_now
 
 from bonafide.errors import BonafideError
+from bonafide.home import home_name
 from bonafide.process.lock import is_locked, locked, open_lock, try_lock
 
 FOLDER, LOCK = "runs", "runs.lock"  # in the home: a locked file for each run that is alive
 KEY = "bonafide_run"  # of a run's `extra`: the path of its file
 HOME = "bonafide_home"  # and the name of the home, wherever it lies
-NAME = "home.id"  # a file of the home
 KILLED = "its process ended before the run did"
 STOPPED = "it was stopped, or ended outside of its steps"
 
@@ -46,7 +46,7 @@ def recorded(root: Path) -> Iterator[dict[str, str]]:
     mine = folder / uuid4().hex
     with locked(root / LOCK):
         _sweep(folder, store)
-        name = _name(root)
+        name = home_name(root)
         file = open_lock(mine)
         try_lock(file)
         file.write(store.encode())
@@ -86,17 +86,7 @@ def alone(root: Path) -> Iterator[None]:
 
 def is_of(root: Path, run: PipelineRunResponse) -> bool:
     """Return whether a run went on in a home; False where its record does not say."""
-    return bool(run.config.extra.get(HOME) == _name(root))
-
-
-def _name(root: Path) -> str:
-    """Return the name of a home, which is given with its first run; its lock is held."""
-    path = root / NAME
-    if not path.exists():
-        draft = path.with_name(f".{NAME}")
-        draft.write_text(uuid4().hex)
-        draft.replace(path)
-    return path.read_text()
+    return bool(run.config.extra.get(HOME) == home_name(root))
 
 
 def _sweep(folder: Path, store: str) -> None:

@@ -5,23 +5,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, text
 from zenml.client import Client
+from zenml.config.global_config import GlobalConfiguration
+from zenml.enums import StoreType
 from zenml.utils import source_utils
 from zenml.utils.io_utils import get_global_config_directory
+from zenml.zen_stores.sql_zen_store import SQLDatabaseDriver, SqlZenStoreConfiguration
 
+from bonafide.artifact import sha256_of
 from bonafide.dependencies import ROOT
 from bonafide.errors import ConfigError
 from bonafide.process.lock import locked
 
 LOCKED_S = 300
+EVERYBODYS = "information_schema"  # a database that every MySQL server has, whoever asks
 
 
 def prepare_store() -> None:
     """Open ZenML's store, and have its SQLite database waited for.
 
     Two processes that open a fresh store at one time would both create its tables, and one of them
-    would fail; so only one at a time may open it.
+    would fail; so only one at a time may open it, on this machine, and where the store is a MySQL
+    or MariaDB server on any.
 
     SQLite has no queue: where the disk is slow and many write, a turn may come late. ZenML gives up
     after 60 s, and the step fails before its own code.
@@ -36,7 +42,8 @@ def prepare_store() -> None:
     place = Path(get_global_config_directory())
     with locked(place / "bonafide.lock"):
         try:
-            engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
+            with _alone_on_server():
+                engine = getattr(Client().zen_store, "engine", None)  # a server's client has none
         except OSError:
             raise
         except Exception as error:  # of SQLAlchemy, Alembic, pydantic, ZenML
@@ -48,6 +55,35 @@ def prepare_store() -> None:
     if not event.contains(engine, "connect", _wait_long):
         event.listen(engine, "connect", _wait_long)
         engine.dispose()  # connections from before
+
+
+def sql_config() -> SqlZenStoreConfiguration | None:
+    """Return how ZenML's store is reached; None if a ZenML server is between."""
+    config = GlobalConfiguration().store_configuration
+    if config.type != StoreType.SQL:
+        return None
+    return SqlZenStoreConfiguration.model_validate(config.model_dump())
+
+
+@contextlib.contextmanager
+def _alone_on_server() -> Iterator[None]:
+    """Hold a lock of the MySQL server that the store is, if it is one, until the block ends."""
+    config = sql_config()
+    if config is None or config.driver != SQLDatabaseDriver.MYSQL:
+        yield
+        return
+    url, arguments, _ = config.get_sqlalchemy_config(database=EVERYBODYS)
+    engine = create_engine(url, connect_args=arguments)
+    config.configure_engine_auth(engine)
+    name = {"name": f"bonafide-{sha256_of(str(config.database))[:32]}", "wait": LOCKED_S}
+    try:
+        with engine.connect() as connection:  # the lock goes with it
+            if not connection.execute(text("SELECT GET_LOCK(:name, :wait)"), name).scalar():
+                raise ConfigError("busy", f"another process has been at it for {LOCKED_S} s")
+            yield
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
+    finally:
+        engine.dispose()
 
 
 @contextlib.contextmanager

@@ -56,6 +56,7 @@ def _in_words(found: "Pruned", dry_run: bool) -> str:
         f"runs: {len(found.runs)}",
         f"artifacts: {found.artifacts}",
         f"folders of features: {len(found.features)}",
+        f"shards: {found.shards}",
         f"logs: {len(found.logs)}",
     ]
     done = "Would go" if dry_run else f"Pruned, which freed {found.freed_bytes / MB:.1f} MB"

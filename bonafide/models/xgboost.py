@@ -1,6 +1,7 @@
 """Gradient-boosted trees on the statistics (Chen and Guestrin, 2016)."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ONNXMLTOOLS_OPSET = 15  # the newest it writes; the nodes mean the same in 17
 REPORT_EVERY = 20  # rounds
+MAX_BIN = 64
+CHUNK_ROWS = 4096  # of the training data, in memory at a time
 
 
 class XGBoostConfig(ModelConfig):
@@ -45,7 +48,7 @@ def load_booster(content: bytes) -> "xgboost.Booster":
     return booster
 
 
-def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Booster":
+def halfway(booster: "xgboost.Booster", chunks: Iterable[NDArray[np.float32]]) -> "xgboost.Booster":
     """Move every split midway between the training values on either side of it.
 
     XGBoost splits exactly at some row's value. There the last bit of the feature decides, in which
@@ -54,8 +57,8 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
     Parameters
     ----------
     booster : xgboost.Booster
-        Fitted to `x`.
-    x : ndarray of float32, shape (n_rows, n_columns)
+        Fitted to the chunks.
+    chunks : iterable of ndarray of float32, each of shape (n, n_columns)
         Its training data.
 
     Returns
@@ -64,16 +67,30 @@ def halfway(booster: "xgboost.Booster", x: NDArray[np.float32]) -> "xgboost.Boos
         A copy with other splits and the same leaves.
     """
     model = json.loads(bytes(booster.save_raw("json")))
-    ordered = np.sort(x, axis=0)
+    by_column: dict[int, list[tuple[list[float], int]]] = {}  # of leaves, conditions are values
     for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
-        conditions = tree["split_conditions"]  # of leaves, their value
         for node, column in enumerate(tree["split_indices"]):
-            if tree["left_children"][node] == -1:
-                continue
-            values = ordered[:, column]
-            above = int(np.searchsorted(values, np.float32(conditions[node])))
-            if 0 < above < len(values):
-                conditions[node] = float((values[above - 1] + values[above]) / 2)
+            if tree["left_children"][node] != -1:
+                by_column.setdefault(column, []).append((tree["split_conditions"], node))
+    split_at = {
+        column: np.array([conditions[node] for conditions, node in splits], np.float32)
+        for column, splits in by_column.items()
+    }
+    below = {column: np.full(len(at), -np.inf, np.float32) for column, at in split_at.items()}
+    above = {column: np.full(len(at), np.inf, np.float32) for column, at in split_at.items()}
+    for chunk in chunks:
+        for column, at in split_at.items():
+            values = np.concatenate(
+                [[-np.inf], np.sort(chunk[:, column]), [np.inf]], dtype=np.float32
+            )
+            place = np.searchsorted(values, at)
+            np.maximum(below[column], values[place - 1], out=below[column])
+            np.minimum(above[column], values[place], out=above[column])
+    for column, splits in by_column.items():
+        middle = (below[column] + above[column]) / 2
+        for (conditions, node), value in zip(splits, middle.tolist(), strict=True):
+            if np.isfinite(value):
+                conditions[node] = value
     return load_booster(json.dumps(model).encode())
 
 
@@ -144,7 +161,7 @@ class XGBoost(BaseModel):
             "base_score": 0.5,
             "eta": self.config.learning_rate,
             "max_depth": self.config.depth,
-            "max_bin": 64,
+            "max_bin": MAX_BIN,
             "subsample": self.config.row_share,
             "colsample_bytree": self.config.column_share,
             "tree_method": "hist",
@@ -166,8 +183,24 @@ class XGBoost(BaseModel):
 
         log: dict[str, dict[str, list[float]]] = {}
         every, is_spoof, weight = examples.with_augmentation(rows)
-        x = examples.statistics.take(every)
-        matrix = xgboost.DMatrix(x, is_spoof, weight=weight)
+        starts = range(0, len(every), CHUNK_ROWS)
+
+        def chunk(start: int) -> NDArray[np.float32]:
+            return examples.statistics.take(every[start : start + CHUNK_ROWS])
+
+        class Chunks(xgboost.DataIter):
+            def reset(self) -> None:
+                self.starts = iter(starts)
+
+            def next(self, input_data: Callable[..., None]) -> bool:
+                if (start := next(self.starts, None)) is None:
+                    return False
+                part = slice(start, start + CHUNK_ROWS)
+                input_data(data=chunk(start), label=is_spoof[part], weight=weight[part])
+                return True
+
+        # A byte for each value, not the values: the very trees that all rows at once would give.
+        matrix = xgboost.QuantileDMatrix(Chunks(), max_bin=MAX_BIN, nthread=1)
         if (gain := examples.statistics.standard.gain) is not None:
             matrix.set_info(feature_weights=gain)  # columns are drawn in proportion
         booster = xgboost.train(
@@ -179,7 +212,7 @@ class XGBoost(BaseModel):
             verbose_eval=False,
             callbacks=[Report()],
         )
-        self.model_ = halfway(booster, x)
+        self.model_ = halfway(booster, map(chunk, starts))
         self.history_ = {"loss": [float(v) for v in log["training"]["logloss"]]}
         return self
 

@@ -178,7 +178,7 @@ def train_base(
             "name": name,
             "model": values,
             "fit": fit.of(values).model_dump(mode="json"),
-            "store": str(store.folder),
+            "store": str(store.bring([n for n in (*heard_by(values), view_of(values)) if n])),
             "folder": str(folder),
             "seed": seed,
             "nested": nested,

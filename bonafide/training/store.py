@@ -10,8 +10,8 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.artifact import JSON, Artifact, link_or_copy
+from bonafide.artifact import JSON, Sharded, link_or_copy
 from bonafide.features.spec import FeatureSpec
 from bonafide.models.examples import Joined, SideBySide, Table
 from bonafide.process.lock import try_lock
@@ -34,7 +34,7 @@ SHARDS = "shards"  # of a joined store that was saved: the stores that it is joi
 
 
 @dataclass(frozen=True)
-class FeatureStore(Artifact):
+class FeatureStore(Sharded):
     """A folder with one array for each view and each vector, or one that joins such folders.
 
     ``<view>.npy`` is float32 (n_all, n_frames, n_features), ``<vector>.npy`` float32 (n_all, n). Of
@@ -43,9 +43,12 @@ class FeatureStore(Artifact):
     one's sound; ``spec.json`` is the feature spec, and ``augmentation.json`` says how the augmented
     copies were made. A joined store has ``joined.json`` instead of arrays and ``rows.jsonl``: the
     folders that it is joined from, and of each row which of them holds it, and where.
+
+    One that lies elsewhere has `fetch`, which brings an array to its path before it is read.
     """
 
     folder: Path
+    fetch: Callable[[Path], None] | None = field(default=None, compare=False)
 
     @property
     def spec(self) -> FeatureSpec:
@@ -66,10 +69,13 @@ class FeatureStore(Artifact):
     def view(self, name: str) -> Table:
         """Map one view or vector into memory, read-only; (n_all, ...)."""
         if not self.joined:
-            mapped: NDArray[np.float32] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            path = self.folder / f"{name}.npy"
+            if self.fetch:
+                self.fetch(path)
+            mapped: NDArray[np.float32] = np.load(path, mmap_mode="r")
             return mapped
         array, place = self.joined.array, self.joined.place
-        parts = [store.view(name) for store in self.joined.stores]
+        parts = [replace(store, fetch=self.fetch).view(name) for store in self.joined.stores]
         count = 1 + self.augmentation.count
         sizes = np.array([len(part) // count for part in parts])
         stretches = np.arange(count)[:, None]
@@ -79,6 +85,12 @@ class FeatureStore(Artifact):
     def vectors(self, names: Sequence[str]) -> SideBySide:
         """Map vectors into memory, side by side."""
         return SideBySide([self.view(name) for name in names])
+
+    def bring(self, names: Sequence[str]) -> Path:
+        """Have views and vectors here, for another process; return the folder that holds them."""
+        for name in names:
+            self.view(name)
+        return self.folder
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,18 +161,34 @@ class FeatureStore(Artifact):
             if try_lock(file):
                 shutil.rmtree(self.folder, ignore_errors=True)
 
-    def save(self, folder: Path) -> None:
-        """Link or copy the files; a store that is complete never changes again."""
+    def shards(self) -> dict[str, Path]:
+        """Return the arrays."""
         if not self.joined:
-            link_or_copy(self.folder, folder)
+            return {f"{name}.npy": self.folder / f"{name}.npy" for name in self.names}
+        return {
+            f"{SHARDS}/{number}/{name}": path
+            for number, store in enumerate(self.joined.stores)
+            for name, path in store.shards().items()
+        }
+
+    def save_rest(self, folder: Path) -> None:
+        """Link or copy the files that are no arrays; a store that is complete never changes."""
+        if not self.joined:
+            arrays = set(self.shards().values())
+            for path in set(self.folder.iterdir()) - arrays:
+                link_or_copy(path, folder / path.name)
             return
-        kept = [Path(SHARDS) / f"{n}" for n in range(len(self.joined.folders))]
-        for shard, place in zip(self.joined.folders, kept, strict=True):
-            (folder / place).mkdir(parents=True)
-            link_or_copy(shard, folder / place)
+        kept = [folder / SHARDS / f"{n}" for n in range(len(self.joined.folders))]
+        for store, place in zip(self.joined.stores, kept, strict=True):
+            place.mkdir(parents=True)
+            store.save_rest(place)
         for name in (SPEC, AUGMENTATION):
             shutil.copyfile(self.folder / name, folder / name)
-        replace(self.joined, folders=[folder / place for place in kept]).write(folder)
+        replace(self.joined, folders=kept).write(folder)
+
+    def fetching(self, fetch: Callable[[Path], None]) -> Self:
+        """Return the store with `fetch`."""
+        return replace(self, fetch=fetch)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

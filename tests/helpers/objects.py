@@ -15,6 +15,7 @@ import fsspec
 from tests.helpers.servers import wait_for
 
 SERVE = """
+import sys
 import threading
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -23,7 +24,11 @@ store, one = DomainDispatcherApplication(create_backend_app), threading.Lock()
 
 def answer(environ, start_response):
     with one:  # moto looks and writes in two steps, which a store does in one
-        return list(store(environ, start_response))
+        body = list(store(environ, start_response))
+    with open(sys.argv[1], "a") as log:
+        sent = sum(map(len, body))
+        log.write(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {sent}\\n")
+    return body
 
 WSGIRequestHandler.log = lambda *_: None
 WSGIRequestHandler.protocol_version = "HTTP/1.1"  # clients wait for 100 Continue
@@ -40,15 +45,18 @@ def forget(protocol: str) -> None:
 
 
 @contextlib.contextmanager
-def object_store() -> Iterator[Mapping[str, str]]:
-    """Run a store with a bucket; give the environment in which ``s3://models`` is it."""
+def object_store(log: Path = Path(os.devnull)) -> Iterator[Mapping[str, str]]:
+    """Run a store with a bucket; give the environment in which ``s3://models`` is it.
+
+    The log receives a line for each request: method, path, and bytes of the answer.
+    """
     environment = {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE],
+        [sys.executable, "-c", SERVE, log],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

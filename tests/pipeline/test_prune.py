@@ -1,10 +1,16 @@
-"""Pruning: what no kept run needs goes, and nothing else does."""
+"""Pruning: what no kept run needs goes, and nothing else does.
+
+ZenML's store is a MariaDB server here, which two runs and a dashboard of another machine open at
+once, and use at one time.
+"""
 
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +20,9 @@ from bonafide.artifact import file_sha256
 from bonafide.process.lock import locked
 from bonafide.simulation.corpus import simulate
 from pipelines.records import FOLDER
+from tests.helpers.databases import mariadb
 from tests.helpers.homes import Home, demo_home
+from tests.pipeline.test_dashboard import ask, started
 
 KILLS = 10 if os.environ.get("BONAFIDE_MOMENTS") == "all" else 1
 CONFIG = """
@@ -28,7 +36,7 @@ gate: {max_eer: 1.0}
 
 
 def train(home: Home, corpus: Path, *words: str, resamples: int = 50, copies: int = 1) -> str:
-    config = home.folder.with_name("small.yaml")
+    config = home.folder.with_name(f"small-{resamples}-{copies}.yaml")
     config.write_text(CONFIG.replace("RESAMPLES", str(resamples)).replace("COPIES", str(copies)))
     done = home.run("train", "--config", config, "--corpus", corpus, *words)
     assert done.returncode == 0, done.stderr
@@ -55,16 +63,40 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home after three runs: the last takes what it can from the second, which took nothing."""
-    home = demo_home(tmp_path_factory.mktemp("prune") / "home")
-    train(home, simulate(home.folder.parent / "other", clips=48, speakers=6), copies=2)
-    log = home.folder / "logs" / "old.log"
-    log.parent.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("prune")
+    home, log = demo_home(folder / "home"), folder / "home" / "logs" / "old.log"
+    log.parent.mkdir()
     log.touch()
-    train(home, corpus)
-    train(home, corpus, resamples=60)
-    return home
+    os.utime(log, (0, 0))
+    other = simulate(folder / "other", clips=48, speakers=6)
+    (folder / "database").mkdir()
+    with mariadb(folder / "database") as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZENML_STORE_URL", url)
+        with ThreadPoolExecutor() as pool:
+            runs = [
+                pool.submit(train, home, other, copies=2),
+                pool.submit(train, home, corpus),
+            ]
+            _watch(demo_home(folder / "elsewhere"), runs)
+            for run in runs:
+                run.result()
+        train(home, corpus, resamples=60)
+        yield home
+
+
+def _watch(elsewhere: Home, runs: list[Future[str]]) -> None:
+    """Look at two runs by a dashboard of another machine until they end; each answer is whole."""
+    seen = set[tuple[str, ...]]()
+    with started(elsewhere) as (_, port):
+        while not all(run.done() for run in runs):
+            status, answer = ask(port, "/api/v1/runs?pipeline_name=training")
+            assert status == 200
+            items = json.loads(answer)["items"]
+            seen.add(tuple(sorted(item["body"]["status"] for item in items)))
+            time.sleep(0.5)
+    assert ("running", "running") in seen, seen
 
 
 def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) -> None:
@@ -83,7 +115,8 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     assert found["artifacts"] <= would["artifacts"]  # of one cut short the record may be left
     left = {path for path in families if path.exists()}
     assert left == families - {Path(would["features"][0])}
-    nothing = {"runs": [], "artifacts": 0, "features": [], "logs": [], "freed_bytes": 0}
+    counts = {"artifacts": 0, "shards": 0, "freed_bytes": 0}
+    nothing = {"runs": [], "features": [], "logs": [], **counts}
     assert pruned(home) == nothing
     assert kept_files(home) == before
     said = train(home, corpus, "--keep", "1", resamples=60)  # and all of it is there to take

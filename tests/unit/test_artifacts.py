@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import SimpleNamespace
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pytest
@@ -166,6 +167,10 @@ class Far(LocalFilesystem):
         return LocalFilesystem.exists(Far.here(path))
 
     @staticmethod
+    def size(path: Any) -> int:
+        return LocalFilesystem.size(Far.here(path))
+
+    @staticmethod
     def makedirs(path: Any) -> None:
         LocalFilesystem.makedirs(Far.here(path))
 
@@ -187,9 +192,12 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 class TestMaterializer:
     @pytest.mark.parametrize("kind", KINDS)
-    def test_round_trip(self, kind: type[Artifact], uri: str, tmp_path: Path) -> None:
+    def test_round_trip(
+        self, kind: type[Artifact], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         made = everything(tmp_path)[kind]
-        materializer = ArtifactMaterializer(uri)
+        monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path / "home"))
+        materializer = ArtifactMaterializer(uri, cast(Any, SimpleNamespace(path="far://store")))
         materializer.save(made)
         read = materializer.load(kind)
         assert type(read) is kind

@@ -20,7 +20,7 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     y = x[:, 0] + rng.standard_normal(300) > 0
     parameters = {"objective": "binary:logistic", "max_depth": 4, "nthread": 1}
     fitted = xgboost.train(parameters, xgboost.DMatrix(x, y), 50)
-    moved = halfway(fitted, x)
+    moved = halfway(fitted, [x[:200], x[200:]])
 
     def scores(booster: xgboost.Booster, rows: np.ndarray) -> np.ndarray:
         return booster.predict(xgboost.DMatrix(rows))
@@ -29,6 +29,25 @@ def test_splits_lie_between_rows_and_answer_as_before() -> None:
     assert np.array_equal(scores(moved, x), scores(fitted, x))
     assert np.array_equal(scores(moved, shaken), scores(moved, x))
     assert np.abs(scores(fitted, shaken) - scores(fitted, x)).max() > 1e-2  # what it cures
+
+
+def test_a_stream_gives_the_very_trees_that_all_rows_at_once_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 12)).astype(np.float32)
+    is_spoof, gain = x[:, 0] + rng.standard_normal(500) > 0, rng.random(12, np.float32)
+    standard = Standard(np.zeros(12, np.float32), np.ones(12, np.float32), gain=gain)
+    examples = Examples(Part(x, standard), is_spoof, np.arange(500) % 7)
+    rows, model = np.arange(0, 500, 2), XGBoost(XGBoostConfig(trees=20), FitConfig(), 3)
+    every, labels, weight = examples.with_augmentation(rows)
+    taken = examples.statistics.take(every)
+    matrix = xgboost.DMatrix(taken, labels, weight=weight, feature_weights=gain)
+    whole = halfway(xgboost.train(model._parameters(), matrix, 20), [taken])
+    for chunk_rows in (7, 250):
+        monkeypatch.setattr("bonafide.models.xgboost.CHUNK_ROWS", chunk_rows)
+        streamed = model.fit(examples, rows).model_
+        assert streamed.get_dump(dump_format="json") == whole.get_dump(dump_format="json")
 
 
 def onnx_difference(booster: xgboost.Booster, x: np.ndarray) -> float:
