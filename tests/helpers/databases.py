@@ -54,10 +54,10 @@ def mariadb(folder: Path) -> Iterator[str]:
 
 
 def _program(name: str) -> str:
-    """Return the path of a program of Debian's `mariadb-server`."""
+    """Return the path of a program of Debian's `mariadb-server-core` and `mariadb-client-core`."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        message = f"{name} is not installed (Debian: mariadb-server)"
+        message = f"{name} is not installed (Debian: mariadb-server-core, mariadb-client-core)"
         assert not os.environ.get("CI"), message
         pytest.skip(message)
     return found
