@@ -59,9 +59,11 @@ def home_name(root: Path) -> str:
     path = root / NAME
     if not path.exists():
         root.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{NAME}")
+        draft = path.with_name(f".{NAME}-{uuid4().hex}")
         draft.write_text(uuid4().hex)
-        draft.replace(path)
+        with contextlib.suppress(FileExistsError):  # of two at once the first names it
+            os.link(draft, path)
+        draft.unlink()
     return path.read_text()
 
 

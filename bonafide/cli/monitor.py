@@ -88,3 +88,23 @@ def add(answer: str, label: str, record_file: Path | None) -> None:
     """
     Record(options.require_record(record_file)).label(answer, label)
     click.echo(f"{answer}: {label}")
+
+
+@feedback.command()
+@click.argument("folder", type=options.PATH)
+@options.record
+def manifest(folder: Path, record_file: Path | None) -> None:
+    """Write FOLDER/manifest.csv, of what was judged.
+
+    Of the recordings in FOLDER, those that people judged: files are known by their SHA-256. train,
+    adapt and evaluate take it as --corpus; no golden set is made of its rows.
+    """
+    from bonafide.errors import storing
+    from bonafide.monitoring.feedback import MANIFEST, manifest_of
+
+    record = Record(options.require_record(record_file))
+    with storing(folder):
+        written, undecided = manifest_of(record.read(), folder)
+    for path in undecided:
+        click.echo(f"left out, for it was called both: {path}", err=True)
+    click.echo(f"{folder / MANIFEST}: {written} recordings")

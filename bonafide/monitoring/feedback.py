@@ -1,12 +1,19 @@
 """The error itself, measured on answers of which people said later what the recordings were."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from bonafide.artifact import file_sha256
+from bonafide.corpora.schema import Corpus, Row
+from bonafide.errors import CorpusError
 from bonafide.monitoring.record import Answered
 
 WRONG = {"bonafide": ("spoof", "partly_spoof"), "spoof": ("bonafide",)}  # verdicts, by the label
+
+FEEDBACK = "feedback"  # the corpus that rows name which people judged
+MANIFEST = "manifest.csv"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,57 @@ def measured(answers: Sequence[Answered]) -> Measured | None:
     wrong = sum(each.verdict in WRONG[each.label] for each in decided)
     low, high = wilson(wrong, len(decided)) if decided else (0.0, 1.0)
     return Measured(len(labelled), len(decided), wrong, low, high)
+
+
+def manifest_of(answers: Iterable[Answered], folder: Path) -> tuple[int, list[Path]]:
+    """Write a manifest of the recordings in a folder that people judged.
+
+    Its rows have no source and no speaker: what is held out, and what golden sets are made of, are
+    rows that have. A record holds no sound, so that only files that are still there can be rows.
+
+    Parameters
+    ----------
+    answers : iterable of Answered
+        Of a record; a file is known by its hash.
+    folder : Path
+        Looked through to its depth; `MANIFEST` is written into it.
+
+    Returns
+    -------
+    written : int
+        How many rows it has: one for each file with one label, sorted by path.
+    undecided : list of Path
+        Files that were called both.
+
+    Raises
+    ------
+    CorpusError
+        ``no_corpus`` if there is no such folder, ``bad_manifest`` if it has a manifest,
+        ``nothing_usable`` if nobody judged any file in it.
+    OSError
+        If it cannot be read or written.
+    """
+    if not folder.is_dir():
+        raise CorpusError("no_corpus", f"{folder}: no such folder")
+    target = folder / MANIFEST
+    if target.exists():
+        raise CorpusError("bad_manifest", f"{target}: is there; remove it, or name another folder")
+    labels: dict[str, set[str]] = {}
+    for each in answers:
+        if each.label and each.file:
+            labels.setdefault(each.file, set()).add(each.label)
+    rows, undecided = [], []
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        said = labels.get(file_sha256(path), set())
+        if len(said) == 1:
+            name = path.relative_to(folder).as_posix()
+            rows.append(Row(path=name, label=said.pop(), corpus=FEEDBACK))
+        elif said:
+            undecided.append(path)
+    if not rows:
+        raise CorpusError("nothing_usable", f"{folder}: no file in it was judged by anybody")
+    target.write_bytes(Corpus(folder, rows).to_csv().encode())
+    return len(rows), undecided
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:

@@ -17,9 +17,8 @@ from serving.workers.watch import Watch
 
 log = logging.getLogger("bonafide.serve")
 DEADLINE_SHARE = 0.5  # of the time for an answer; production has all of it afterwards
-AWAY = (
-    0.25  # how much a request counts that comes while its scorer starts again, as one killed does
-)
+# How much a request counts that comes while its scorer starts again, as one that was killed does.
+AWAY = 0.25
 MOST = 0.5  # of recordings may take it too long: the median counts
 
 

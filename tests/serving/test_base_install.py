@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.sounds import Samples, encode
+from bonafide.artifact import file_sha256
 from bonafide.detector import Detector
 from bonafide.monitoring.record import Answered, Record
 from tests.conftest import REPOSITORY
@@ -127,6 +128,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "keys revoke": ["{folder}/keys.json", "ana"],
     "adapt": ["--corpus", "{corpus}"],
     "feedback add": ["r1", "--label", "spoof", "--record", "{folder}/record.sqlite"],
+    "feedback manifest": ["{folder}/judged", "--record", "{folder}/record.sqlite"],
     "models encoder": ["{corpus}/real/0.flac"],
     "models canary": ["fast:5%"],
     "models diff": ["default", "fast"],
@@ -153,8 +155,10 @@ def test_every_command_works_or_says_what_it_lacks(
         for number in range(2):
             (tmp_path / "corpus" / label / f"{number}.flac").symlink_to(clip)
     key_pair(tmp_path, "mine")
+    (tmp_path / "judged").mkdir()
+    (tmp_path / "judged" / "one.flac").symlink_to(clip)
     answered = Answered(
-        0.0, "r1", "2" * 64, "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1}
+        *(0.0, "r1", file_sha256(clip), "1" * 64, "clean", 1.0, 2.0, "bonafide", 4.0, {"cnn": 0.1})
     )
     Record(tmp_path / "record.sqlite").add([answered])
 
@@ -188,7 +192,7 @@ def test_every_command_works_or_says_what_it_lacks(
                 continue
             assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
             assert "is missing: pip install 'bonafide[" in said
-    assert {"models sign", "models verify", "feedback add"} <= worked
+    assert {"models sign", "models verify", "feedback add", "feedback manifest"} <= worked
     assert {"score", "evaluate", "models list", "models show", "corpus inspect"} <= worked
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["counts"]["rows"] == 4

@@ -89,7 +89,7 @@ class TestHelp:
                 "dashboard",
                 "prune",
             ),
-            *("monitor", "feedback", "feedback add"),
+            *("monitor", "feedback", "feedback add", "feedback manifest"),
         }
 
     @pytest.mark.parametrize("words", EVERY, ids=" ".join)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bonafide.artifact import file_sha256
 from bonafide.bundle import Bundle
 from bonafide.cli import main
+from bonafide.corpora import read_corpus
 from bonafide.errors import BonafideError, StorageError
 from bonafide.monitoring import record as recording
 from bonafide.monitoring.drift import windows
@@ -235,6 +237,34 @@ class TestCommands:
         Record(home / RECORD).add(answers(2, 200, TELEPHONES, bundle=bundle.digest()))
         assert main(["monitor", "--report", str(page)]) == 0
         assert page.read_text().count("<svg") == 1 and "1100 are needed" not in page.read_text()
+
+    def test_what_was_judged_is_a_corpus(
+        self, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = tmp_path / "kept"
+        home.mkdir()
+        (folder / "deep").mkdir(parents=True)
+        names = ("deep/spoof.wav", "human.wav", "both.wav", "nobody.wav")
+        drawn = answers(1, 5)
+        for each, name in zip(drawn, (*names, names[2]), strict=True):
+            (folder / name).write_text(name)
+            file = file_sha256(folder / name)
+            Record(home / RECORD).add([replace(each, file=file)])
+        for number, label in ((0, "spoof"), (1, "bonafide"), (2, "spoof"), (4, "bonafide")):
+            assert main(["feedback", "add", f"r1-{number}", "--label", label]) == 0
+        assert main(["feedback", "manifest", str(folder)]) == 0
+        said = capsys.readouterr()
+        assert "both.wav" in said.err and "manifest.csv: 2 recordings" in said.out
+        rows = read_corpus(folder / "manifest.csv").rows
+        assert [(row.path, row.label, row.source) for row in rows] == [
+            ("deep/spoof.wav", "spoof", "-"),
+            ("human.wav", "bonafide", "-"),
+        ]
+        assert main(["feedback", "manifest", str(folder)]) == 2  # nothing is written over
+        assert capsys.readouterr().err.startswith("bonafide: bad_manifest: ")
+        (tmp_path / "other").mkdir()
+        assert main(["feedback", "manifest", str(tmp_path / "other")]) == 2
+        assert capsys.readouterr().err.startswith("bonafide: nothing_usable: ")
 
     def test_feedback_on_nothing_is_an_error(
         self, home: Path, bundle: Bundle, capsys: pytest.CaptureFixture[str]
