@@ -125,9 +125,10 @@ class ArtifactMaterializer(BaseMaterializer):
         return saved
 
     def extract_metadata(self, data: Any) -> dict[str, MetadataType]:
-        """Return the facts and the hash."""
+        """Return the facts and the hash; ZenML takes no None."""
         artifact = _artifact(data)
-        return {**artifact.facts(), "sha256": artifact.digest()}
+        known = {name: fact for name, fact in artifact.facts().items() if fact is not None}
+        return {**known, "sha256": artifact.digest()}
 
     def compute_content_hash(self, data: Any) -> str:
         """Return the hash, so that equal content is a cache hit whichever run made it."""
