@@ -88,7 +88,7 @@ class FeatureStore(Sharded):
 
     def bring(self, names: Sequence[str]) -> Path:
         """Have views and vectors here, for another process; return the folder that holds them."""
-        for name in names:
+        for name in names if self.fetch else ():
             self.view(name)
         return self.folder
 

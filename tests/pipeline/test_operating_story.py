@@ -101,7 +101,7 @@ def test_from_the_first_model_to_the_way_back(story: Story) -> None:
         assert "of story:1 on golden set 1" in Path(better["log"]).read_text()
         caller.wait_for("story:2")
 
-        with story.nights("site", "--cron", "* * * * *") as nights:
+        with story.nights("site", "--max-age", "0.0001") as nights:  # a night takes some seconds
             unchanged = nights.next("skipped")
             assert unchanged["reason"] == f"nothing changed since the run of {better['started']}"
             watched.write_bytes(corpora.exchanged.read_bytes())
