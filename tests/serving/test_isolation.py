@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -219,9 +220,10 @@ def test_a_service_that_is_stopped_while_it_starts_leaves_nothing(home: Path) ->
 
 
 def test_a_server_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
-    names = {"BONAFIDE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
-    with running_service(environment={**os.environ, **names}, log=tmp_path / "log") as service:
-        started = descendants(service.process.pid)[1:]
-        assert len(started) >= 2  # a worker and its scorer, or more of both
-        service.process.kill()
-        wait_for(lambda: not any(map(alive, started)), "all to end")
+    with tempfile.TemporaryDirectory(prefix="bf") as temp:  # short: sockets lie in it
+        names = {"BONAFIDE_HOME": str(tmp_path), "TMPDIR": temp}
+        with running_service(environment={**os.environ, **names}, log=tmp_path / "log") as service:
+            started = descendants(service.process.pid)[1:]
+            assert len(started) >= 2  # a worker and its scorer, or more of both
+            service.process.kill()
+            wait_for(lambda: not any(map(alive, started)), "all to end")
