@@ -26,10 +26,12 @@ ELSEWHERE = {
     "bonafide/lineage/code.py": "asks git which commit this is",
     "bonafide/training/reproduce.py": "checks a commit out, and trains with its code",
     "research/gate_power.py": "simulates many gates at once",
+    "research/planted.py": "answers many requests at once",
     "bonafide/training/schedule/runner.py": "runs the user's command line, by the clock",
     "serving/launch.py": "becomes BentoML's server; starts nothing",
     "benchmarks/bench.py": "times commands from outside",
     "benchmarks/extraction.py": "measures the memory of a command from outside",
+    "benchmarks/nights.py": "counts what a command leaves, from outside",
     "benchmarks/rollback.py": "times a rollback from outside",
     "benchmarks/serving.py": "sends load from a second process; times commands from outside",
 }

@@ -114,7 +114,7 @@ def test_models_list(
     out, error = capsys.readouterr()
     listed = json.loads(out)
     assert [list(each) for each in listed] == [
-        ["name", "version", "stage", "held", "created", "sha256"]
+        ["name", "version", "stage", "beside", "held", "created", "sha256"]
     ] * 6
     assert [(each["name"], each["version"], each["stage"]) for each in listed] == [
         ("cafe0123", "2", "staging"),
