@@ -95,8 +95,8 @@ def wait_not_ready(service: Server, why: str) -> None:
     assert service.get("/livez").status_code == 200
 
 
-def room_for_one(process: psutil.Process) -> int:
-    """Return the limit that leaves one descriptor beside those that stay open.
+def room_for_none(process: psutil.Process) -> int:
+    """Return the limit that leaves no descriptor beside those that stay open.
 
     What a start or a look at the home has open for a moment counts as free.
     """
@@ -105,8 +105,7 @@ def room_for_one(process: psutil.Process) -> int:
         used.append({int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()})
         time.sleep(0.05)
     stay = set.intersection(*used)
-    free = (number for number in itertools.count() if number not in stay)
-    return next(itertools.islice(free, 1, None))
+    return next(number for number in itertools.count() if number not in stay)
 
 
 @contextlib.contextmanager
@@ -126,7 +125,7 @@ def lowered(process: psutil.Process, limit: int, value: int) -> Iterator[None]:
 def test_a_shortage_of_descriptors_passes(lone: Server) -> None:
     wait_healed(lone)  # what its start had open is closed
     ((worker,), (scorer,)) = lone.workers(), lone.scorers()
-    limit = room_for_one(worker)  # for a connection; a process needs two to start
+    limit = room_for_none(worker)  # what its scorer had takes a connection, and starts no process
     with lowered(worker, psutil.RLIMIT_NOFILE, limit):
         scorer.kill()
         wait_not_ready(lone, "Too many open files")
