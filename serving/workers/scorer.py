@@ -90,13 +90,22 @@ class Scorer:
         Scores.
     limits : Limits
         Checked while decoding.
+    hashes : bool
+        Whether files are hashed, as a record of answers needs it.
     """
 
     def __init__(
-        self, folder: Path, endpoints: Mapping[str, Endpoint], detector: Detector, limits: Limits
+        self,
+        folder: Path,
+        endpoints: Mapping[str, Endpoint],
+        detector: Detector,
+        limits: Limits,
+        *,
+        hashes: bool,
     ) -> None:
         self._folder, self._endpoints = folder, endpoints
-        self._detector, self._limits = detector, limits
+        self._detector, self._limits, self._hashes = detector, limits, hashes
+        self._bundle = str(Version.of(detector.bundle))
         self._queue = open_queue(folder)
         self._workers: dict[int, socket.socket] = {}
         self._owner = os.getppid()
@@ -146,8 +155,9 @@ class Scorer:
         start = time.process_time()
         content = taken.read_bytes()
         notes, body = answer(endpoint, self._detector, content, self._limits)
-        notes["bundle"] = str(Version.of(self._detector.bundle))
-        notes["sha256"] = hashlib.sha256(content).hexdigest()
+        notes["bundle"] = self._bundle
+        if self._hashes:
+            notes["sha256"] = hashlib.sha256(content).hexdigest()
         notes["work_s"] = time.process_time() - start
         notes.setdefault("timings", {})["wait"] = wait_s
         parts = json.dumps(notes).encode(), body
@@ -167,12 +177,14 @@ def main() -> None:
 
 def _load(folder: str, bundle: str, limits: str, memory_bytes: str, niceness: str) -> Scorer:
     os.nice(int(niceness))
-    endpoints = find_endpoints(Settings.from_environment().endpoint_names)
+    settings = Settings.from_environment()
+    endpoints = find_endpoints(settings.endpoint_names)
     confine(int(memory_bytes))
     detector = Detector(Path(bundle))
     detector.score(np.zeros(detector.bundle.spec.window_samples, np.float32))  # the first is slow
     gc.freeze()  # what is loaded stays: the collector need not look at it
-    return Scorer(Path(folder), endpoints, detector, Limits(**json.loads(limits)))
+    known = Limits(**json.loads(limits))
+    return Scorer(Path(folder), endpoints, detector, known, hashes=bool(settings.record))
 
 
 if __name__ == "__main__":
