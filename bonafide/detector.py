@@ -42,6 +42,7 @@ from bonafide.tracks import judge_tracks
 from bonafide.types import Floats, Scores, WindowScores
 
 BATCH_WINDOWS = 16
+CLIP = 2.0**-20  # about 1e-6; it and 1 - CLIP are exact in float32 too
 UNKNOWN = Caution(
     "unknown_channel",
     "it went through a channel unlike all that the detector knows, so no verdict is given",
@@ -71,6 +72,28 @@ def p_spoof_of(llr: NDArray[np.floating[Any]] | float, prior_spoof: float) -> An
     """
     log_odds = math.log(prior_spoof / (1 - prior_spoof)) - np.asarray(llr, dtype=np.float64)
     return 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+
+
+def log_odds(p: NDArray[np.floating[Any]]) -> Floats:
+    """Return the log odds of probabilities, clipped to [`CLIP`, 1 - `CLIP`].
+
+    Parameters
+    ----------
+    p : ndarray of float
+        In [0, 1], of any shape.
+
+    Returns
+    -------
+    ndarray of float64
+        Of the same shape.
+
+    Examples
+    --------
+    >>> log_odds(np.array([0.5, 1.0])).round(1).tolist()
+    [0.0, 13.9]
+    """
+    clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def llr_at(p_spoof: float, prior_spoof: float) -> float:
@@ -319,7 +342,7 @@ class Detector:
                 batch.clear()
         if batch:
             scored.append(self.score_windows(np.stack(batch)))
-        return starts, _joined(scored), silent
+        return starts, joined(scored), silent
 
     def _judge(
         self, starts: list[int], scores: WindowScores, n_samples: int, cautions: list[Caution]
@@ -421,8 +444,19 @@ def _cautions(
     return cautions
 
 
-def _joined(scored: list[WindowScores]) -> WindowScores:
-    """Return the scores of batches as those of all their windows."""
+def joined(scored: list[WindowScores]) -> WindowScores:
+    """Return the scores of batches as those of all their windows.
+
+    Parameters
+    ----------
+    scored : list of WindowScores
+        In order.
+
+    Returns
+    -------
+    WindowScores
+        Of no windows where there are no batches.
+    """
     if not scored:
         nothing = np.empty(0, np.float32)
         return WindowScores(nothing, nothing, nothing)

@@ -5,11 +5,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.audio import AudioStream
 from bonafide.corpora.schema import LABELS, Corpus
 from bonafide.detection import NO_VERDICT, Detection
 from bonafide.detector import Detector
@@ -21,25 +23,27 @@ from bonafide.words import (
     by_reason,
     channel_in_words,
     channels_in_words,
+    explanation_in_words,
     parts_in_words,
     track_in_words,
 )
 
 Result = dict[str, Any]
 Write = Callable[[Result], None]
+Score = Callable[[Path | AudioStream], Detection]
 CSV_COLUMNS = (
     *("path", "verdict", "llr", "p_spoof", "duration_s", "channel", "channel_p"),
     *("parts", "tracks", "bundle", "warnings", "error"),
 )
 
 
-def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
+def score_files(score: Score, paths: Iterable[str]) -> Iterator[Result]:
     """Score files one by one, each when its result is asked for.
 
     Parameters
     ----------
-    detector : Detector
-        Scores the files.
+    score : callable
+        Scores a path or a stream: `Detector.score`, or `Explainer.explain`.
     paths : iterable of str
         Audio or video files, pipes, or ``-`` for standard input.
 
@@ -52,7 +56,7 @@ def score_files(detector: Detector, paths: Iterable[str]) -> Iterator[Result]:
     for path in paths:
         try:
             with opened(path) as source:
-                result = detector.score(source).to_json()
+                result = score(source).to_json()
         except AudioError as error:
             result = {"error": {"code": error.code, "message": error.message}}
         yield {"path": path, **result}
@@ -124,7 +128,7 @@ def _remarks(result: Result) -> list[str]:
     """Return what the table says below a result."""
     parts = parts_in_words(result)
     said = [f"parts sound generated: {parts}"] if parts else []
-    return [*said, *_tracks(result), *_warnings(result)]
+    return [*said, *explanation_in_words(result), *_tracks(result), *_warnings(result)]
 
 
 def _jsonl(file: TextIO, *, fresh: bool = True) -> Write:
@@ -288,7 +292,7 @@ def evaluate_corpus(
     """
     paths = [str(corpus.audio_path(row)) for row in corpus]
     results = []
-    for number, result in enumerate(score_files(detector, paths), start=1):
+    for number, result in enumerate(score_files(detector.score, paths), start=1):
         results.append(result)
         progress(number, len(paths))
     bad = np.array([unusable(result) for result in results], dtype=np.bool_)

@@ -134,6 +134,33 @@ def errors_in_words(channel: Result) -> str:
     return f"On such sound {decided} of 100 get a verdict; {wrong} wrong (95 %: {low} to {high})."
 
 
+def explanation_in_words(result: Result) -> list[str]:
+    """Return what a verdict rests on: where it lies, and the base models that add most.
+
+    Parameters
+    ----------
+    result : mapping
+        As a detection is written to JSON, with or without an ``explanation``.
+
+    Returns
+    -------
+    list of str
+        A line each; empty without an explanation.
+
+    Examples
+    --------
+    >>> said = {"summary": "It is spread.", "models": {"cnn": -0.4, "gru": 1.25, "rnn": None}}
+    >>> explanation_in_words({"explanation": said})
+    ['It is spread.', 'base models add to the llr: gru +1.25, cnn -0.40']
+    """
+    if (explanation := result.get("explanation")) is None:
+        return []
+    asked = {name: llr for name, llr in explanation["models"].items() if llr is not None}
+    most = sorted(asked.items(), key=lambda item: -abs(item[1]))
+    added = ", ".join(f"{name} {llr:+.2f}" for name, llr in most)
+    return [explanation["summary"], *([f"base models add to the llr: {added}"] if added else [])]
+
+
 def channels_in_words(results: Iterable[Result]) -> list[str]:
     """Return for each channel how many results are of it, and how often these are wrong.
 

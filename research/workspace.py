@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bonafide.channel import CLEAN
 from bonafide.corpora import read_corpus
+from bonafide.detector import log_odds
 from bonafide.display import reporter
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import worker_count
@@ -20,7 +21,6 @@ from bonafide.training.config import Config, read_config
 from bonafide.training.folds import Folds
 from bonafide.training.ingest import ingest
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import log_odds
 from bonafide.training.store import FeatureStore
 from bonafide.types import AnyFloats, Scores
 from research.ablations import FRAMES, Run, model_settings, runs

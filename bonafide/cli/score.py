@@ -15,7 +15,7 @@ from bonafide.errors import printable
 
 if TYPE_CHECKING:
     from bonafide.detector import Detector
-    from bonafide.scoring import JudgedCorpus, Result
+    from bonafide.scoring import JudgedCorpus, Result, Score
 
 NAMED = 10  # files that are left out of a folder, before the rest are counted alone
 
@@ -62,19 +62,31 @@ class FilesFirst(click.Command):
     metavar="FILE",
     help="default: standard output; a run in csv or jsonl that was stopped goes on",
 )
+@click.option(
+    "--explain", is_flag=True, help="tell which seconds, bands and models it rests on, too"
+)
 @click.option("--overwrite", is_flag=True, help="write --output anew, whatever is there")
 def score(
-    paths: tuple[str, ...], bundle: str | None, style: str, output: Path | None, overwrite: bool
+    paths: tuple[str, ...],
+    bundle: str | None,
+    style: str,
+    output: Path | None,
+    explain: bool,
+    overwrite: bool,
 ) -> int:
     """Score files and folders; - is standard input."""
     from bonafide.cli.output import Output, opened_output
     from bonafide.detector import Detector
+    from bonafide.explanation import Explainer
     from bonafide.home import home
     from bonafide.process.interrupt import interruptible
     from bonafide.registry import find_bundle
     from bonafide.scoring import FOOTERS, WRITERS, unusable
 
+    if explain and style == "csv":
+        raise click.UsageError("--explain: a row of csv has no room for it; must be another format")
     detector = Detector(find_bundle(home(), bundle))
+    judge = Explainer(detector).explain if explain else detector.score
     sha256 = detector.bundle.identity["sha256"]
     standard = nullcontext(Output(sys.stdout, []))
     with opened_output(output, style, sha256, overwrite=overwrite) if output else standard as to:
@@ -84,7 +96,7 @@ def score(
         write = WRITERS[style](to.file, fresh=to.fresh)
         try:
             with interruptible():
-                for result in _results(detector, paths, {kept["path"] for kept in to.kept}):
+                for result in _results(judge, paths, {kept["path"] for kept in to.kept}):
                     write(result)
                     failed += unusable(result)
         finally:
@@ -92,9 +104,7 @@ def score(
     return options.SOME_FAILED if failed else 0
 
 
-def _results(
-    detector: "Detector", names: Sequence[str], done: Collection[str]
-) -> Iterator["Result"]:
+def _results(score: "Score", names: Sequence[str], done: Collection[str]) -> Iterator["Result"]:
     """Score what is named, and in place of each folder its recordings, but for what is done."""
     from bonafide.piped import is_piped
     from bonafide.scoring import score_files
@@ -105,9 +115,9 @@ def _results(
             if not found:
                 message = f"{name}: no file in this folder is a recording"
                 yield {"path": name, "error": {"code": "no_recordings", "message": message}}
-            yield from score_files(detector, [path for path in found if path not in done])
+            yield from score_files(score, [path for path in found if path not in done])
         elif name not in done or is_piped(name):
-            yield from score_files(detector, [name])
+            yield from score_files(score, [name])
 
 
 def _recordings(folder: str) -> list[str]:

@@ -8,11 +8,11 @@ import xgboost
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, JsonArtifact
+from bonafide.detector import log_odds
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
-from bonafide.training.stacking import log_odds
 
 PARAMETERS = {
     "objective": "binary:logistic",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.bundle import META_MODELS, Bundle
+from bonafide.detector import log_odds
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import (
     DECISION,
@@ -30,7 +31,7 @@ from bonafide.training.recordings import MEASURES, Recordings
 from bonafide.training.rules import Rules
 from bonafide.training.served import score_recordings
 from bonafide.training.sides import Sides
-from bonafide.training.stacking import Stage, log_odds
+from bonafide.training.stacking import Stage
 from bonafide.types import AnyFloats, Floats, Mask
 
 OUT_OF_FOLD = "Training side, out of fold"

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus
+from bonafide.detector import log_odds
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models.examples import source_weights
 from bonafide.training.folds import Folds
@@ -23,7 +24,6 @@ from bonafide.types import AnyFloats, Floats, Mask, Scores
 if TYPE_CHECKING:
     from bonafide.training.fitting import FittedBase
 
-CLIP = 2.0**-20  # about 1e-6; it and 1 - CLIP are exact in float32 too
 
 META_TREES = {
     "objective": "binary:logistic",
@@ -36,12 +36,6 @@ META_TREES = {
     "nthread": 1,
 }
 META_ROUNDS = 60
-
-
-def log_odds(p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the log odds of probabilities, clipped to [`CLIP`, 1 - `CLIP`]."""
-    clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
-    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def even_weights(is_spoof: Mask) -> NDArray[np.float64]:

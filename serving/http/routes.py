@@ -78,6 +78,7 @@ async def score(name: str, request: Request, state: State, call: Call) -> Respon
 async def _score(name: str, request: Request, state: State, call: Call) -> Response:
     scoring: Scoring = state.scoring
     beside: Beside = state.beside
+    judges = state.endpoints[name].judges
     bundle = scoring.bundle
     call.bundle = str(Version.of(bundle))
     if scoring.trouble:
@@ -95,7 +96,11 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
             received_s, call.size = time.perf_counter() - start, upload.size
             with state.metrics.queued(), _charged(state, call, upload) as work:
                 client = _client(request, call)
-                reply = await beside.score(name, call.request_id, client, upload, entitled=entitled)
+                if judges:
+                    given = name, call.request_id, client, upload
+                    reply = await beside.score(*given, entitled=entitled)
+                else:
+                    reply = await scoring.score(name, upload, entitled=entitled)
                 work.append(reply.notes["work_s"])
     finally:
         upload.close()
@@ -106,7 +111,7 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     timings = call.timings = {"receive": received_s, **notes["timings"]}
     call.verdict, call.bundle = notes["verdict"], notes["bundle"]
     state.metrics.scored(name, call.verdict, timings)
-    if state.recorder:
+    if state.recorder and judges:
         state.recorder.add(call.request_id, notes["sha256"], reply.body)
     return Response(reply.body, media_type="application/json")
 

@@ -25,7 +25,7 @@ import numpy as np
 from bonafide.audio import AudioStream, Limits
 from bonafide.detection import rounded
 from bonafide.detector import Detector
-from bonafide.errors import AudioError
+from bonafide.errors import AudioError, BundleError
 from bonafide.process.confine import READY, confine
 from bonafide.registry import Version
 from serving.http.endpoints import Endpoint, find_endpoints, plain
@@ -71,6 +71,8 @@ def answer(
         result = rounded(plain(endpoint.answer(detector, stream)))
     except AudioError as error:
         return {"error": {"code": error.code, "message": error.message}}, b""
+    except BundleError as error:  # a part of it that is not read before somebody asks
+        return {"error": {"code": "not_ready", "message": error.message}}, b""
     infer_s = time.perf_counter() - start - stream.decode_s - stream.resample_s
     timings = {"decode": stream.decode_s, "resample": stream.resample_s, "infer": infer_s}
     verdict = result.get("verdict") if isinstance(result, dict) else None

@@ -691,7 +691,7 @@ PATHS = ["spoof.wav", "bad.txt", 'real, "a".wav', "short.wav"]
 @pytest.fixture
 def results() -> list[dict[str, Any]]:
     detector: Any = FakeDetector()
-    return list(score_files(detector, PATHS))
+    return list(score_files(detector.score, PATHS))
 
 
 class Recorder(io.StringIO):
@@ -725,7 +725,7 @@ class TestScoreFiles:
                 yield path
 
         detector: Any = FakeDetector()
-        scored = score_files(detector, paths())
+        scored = score_files(detector.score, paths())
         for number, _ in enumerate(scored, start=1):
             assert len(asked) == number
         assert len(asked) == 4
@@ -742,7 +742,7 @@ class TestScoreFiles:
 
         detector: Any = Broken()
         with pytest.raises(RuntimeError, match="fault of our own"):
-            list(score_files(detector, ["a.wav"]))
+            list(score_files(detector.score, ["a.wav"]))
 
 
 class TestWriters:

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
+from bonafide.detector import CLIP, log_odds
 from bonafide.evaluation.metrics import auc, cllr, log_loss
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.scaler import scaler_graph
@@ -24,7 +25,6 @@ from bonafide.runtime import Graph
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of, fit_standard
 from bonafide.training.stacking import (
-    CLIP,
     Calibration,
     Linear,
     Stack,
@@ -32,7 +32,6 @@ from bonafide.training.stacking import (
     fit_calibration,
     fit_linear,
     fit_stack,
-    log_odds,
     meta_inputs,
     row_weights,
     stack_models,

@@ -80,9 +80,16 @@ class ScoringEndpoint(Endpoint):
 
     ``answer(detector, stream)`` runs in the confined scorer process. For what it cannot score it
     raises `AudioError` with a code of `serving.http.errors.STATUS`.
+
+    Parameters
+    ----------
+    judges : bool
+        Whether its answers are verdicts for the record, and for a shadow or a canary to be
+        compared with.
     """
 
     answer: Callable[[Detector, AudioStream], Any]
+    judges: bool = False
 
     method = "POST"
 

@@ -29,4 +29,4 @@ def answer(detector: Detector, stream: AudioStream) -> Detection:
     return usable(detector.score(stream))
 
 
-ENDPOINT = ScoringEndpoint("detect", "Score one recording.", answer)
+ENDPOINT = ScoringEndpoint("detect", "Score one recording.", answer, judges=True)

@@ -1,0 +1,191 @@
+"""The explainer: a recording in, its verdict and what it rests on out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bonafide.audio import AudioStream
+from bonafide.bundle import read_bundle
+from bonafide.detection import Detection
+from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
+from bonafide.errors import BundleError
+from bonafide.explanation.bands import band_gains
+from bonafide.explanation.focus import focus_of, in_words
+from bonafide.explanation.opinions import FirstStage, Stage
+from bonafide.explanation.seconds import second_shares
+from bonafide.explanation.types import Band, Explained, ExplainedWindow, Explanation, Score, Second
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.tracks import most_suspicious
+from bonafide.types import Waveform, WindowScores
+
+MOST_WINDOWS = 8  # that are explained; a long recording has others
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A window to explain: where it begins, its sound, and what answers it."""
+
+    start: int
+    waveform: Waveform
+    llr: float
+    score: Score
+
+    def seconds(self, n_samples: int) -> tuple[Second, ...]:
+        return second_shares(self.waveform, self.start, n_samples, self.score)
+
+    def explained(self, n_samples: int) -> ExplainedWindow:
+        end = min(self.start + len(self.waveform), n_samples)
+        places = (self.start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
+        return ExplainedWindow(*places, self.llr, band_gains(self.waveform, self.score))
+
+
+class Explainer:
+    """Explains what a detector says.
+
+    Time by the Shapley values of seconds, which are cut out; frequency by what the score loses with
+    a band, and with pairs of bands, made neutral; base models by the Shapley values of their
+    opinions. A window is explained by the stage that answered it.
+
+    Parameters
+    ----------
+    detector : Detector
+        Whose answers are explained.
+
+    Raises
+    ------
+    BundleError
+        As `read_bundle` and `bonafide.explanation.opinions.Stage` do; ``altered`` if the folder
+        holds another bundle by now.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector, bundle = detector, read_bundle(detector.bundle.folder)
+        if bundle.digest() != detector.bundle.digest():
+            raise BundleError("altered", f"{bundle.folder}: is no longer the bundle that answers")
+        first = [FirstStage(bundle)] if len(bundle.stages) == 2 else []
+        self._stages: list[Stage] = [*first, Stage(bundle, -1)]
+
+    def explain(self, source: Waveform | Path | bytes | AudioStream) -> Explained:
+        """Score one recording, and explain the result.
+
+        Parameters
+        ----------
+        source : ndarray of float32, Path, bytes or AudioStream
+            As `Detector.score` takes it.
+
+        Returns
+        -------
+        Explained
+
+        Raises
+        ------
+        AudioError
+            As in `Detector.score`.
+        """
+        stream = source if isinstance(source, np.ndarray) else as_stream(source)
+        detection = self._detector.score(stream)
+        explanation = self._explained(detection, self._heard(detection, stream))
+        return Explained(
+            **detection.entries(),
+            tracks=detection.tracks,
+            bundle=detection.bundle,
+            explanation=explanation,
+        )
+
+    def _heard(
+        self, detection: Detection, source: Waveform | AudioStream
+    ) -> Iterator[tuple[int, Waveform]]:
+        """Yield the windows that were scored, of the track that speaks for the file."""
+        if isinstance(source, AudioStream) and detection.tracks:
+            track = most_suspicious(detection.tracks)
+            number = track.channel_number
+            channel = None if number is None else number - 1
+            source = replace(source, track=track.track - 1, channel=channel)
+        starts = {round(segment.start_s * SAMPLE_RATE_HZ) for segment in detection.segments}
+        blocks = [np.asarray(source, np.float32)] if isinstance(source, np.ndarray) else source
+        for start, waveform in windows(blocks, self._detector.bundle.spec.window_samples):
+            if start in starts:
+                yield start, waveform
+
+    def _explained(
+        self, detection: Detection, heard: Iterator[tuple[int, Waveform]]
+    ) -> Explanation:
+        if not detection.segments:
+            nothing = dict.fromkeys(self._detector.bundle.models)
+            return Explanation(in_words(None, 0.0), None, (), (), nothing, 0.0, ())
+        llrs = np.array([segment.llr for segment in detection.segments])
+        towards = -1.0 if detection.parts or detection.llr < 0 else 1.0
+        chosen = set(np.argsort(-towards * llrs, kind="stable")[:MOST_WINDOWS].tolist())
+        kept: list[_Heard] = []
+        scored: list[WindowScores] = []
+        for first, batch in _batches(heard):
+            scored.append(scores := self._detector.score_windows(np.stack([w for _, w in batch])))
+            kept += [
+                _Heard(*batch[row], float(scores.llr[row]), self._answering(scores, row))
+                for row in range(len(batch))
+                if first + row in chosen
+            ]
+        models, base = self._opinions(joined(scored))
+        n_samples = round(detection.duration_s * SAMPLE_RATE_HZ)
+        seconds = tuple(each for window in kept for each in window.seconds(n_samples))
+        explained = tuple(window.explained(n_samples) for window in kept)
+        bands = _mean_bands(explained)
+        focus = focus_of(seconds, bands, towards)
+        return Explanation(
+            in_words(focus, detection.duration_s), focus, seconds, bands, models, base, explained
+        )
+
+    def _answering(self, scores: WindowScores, row: int) -> Score:
+        """Return what scores a changed window as the stage does that answered it."""
+        stage = self._stages[self._answered_by(scores)[row]]
+        if isinstance(stage, FirstStage):
+            return stage.score_windows
+        return lambda changed: self._detector.score_windows(changed).llr.astype(np.float64)
+
+    def _answered_by(self, scores: WindowScores) -> list[int]:
+        """Return the stage that answered each window: the last one, where all were asked."""
+        missing = np.count_nonzero(np.isnan(scores.models), axis=1)
+        return [0 if count else len(self._stages) - 1 for count in missing]
+
+    def _opinions(self, scores: WindowScores) -> tuple[dict[str, float | None], float]:
+        """Return what the base models add on average, and what is left without them."""
+        names, n = self._detector.bundle.models, len(scores.llr)
+        added = {name: np.full(n, np.nan) for name in names}
+        base, by = np.zeros(n), np.array(self._answered_by(scores), dtype=int)
+        for number, stage in enumerate(self._stages):
+            rows = np.flatnonzero(by == number)
+            if not len(rows):
+                continue
+            own = WindowScores(*(each[rows] for each in scores if each is not None))
+            said, base[rows] = stage.opinions(own)
+            for name, values in zip(stage.models, said, strict=True):
+                added[name][rows] = values
+        means = {
+            name: None if np.isnan(v).all() else float(np.nansum(v) / n)
+            for name, v in added.items()
+        }
+        return means, float(base.mean())
+
+
+def _batches(
+    heard: Iterator[tuple[int, Waveform]],
+) -> Iterator[tuple[int, list[tuple[int, Waveform]]]]:
+    """Yield windows in batches, each with the number of its first."""
+    first, batch = 0, list[tuple[int, Waveform]]()
+    for window in heard:
+        batch.append(window)
+        if len(batch) == BATCH_WINDOWS:
+            yield first, batch
+            first, batch = first + len(batch), []
+    if batch:
+        yield first, batch
+
+
+def _mean_bands(explained: Sequence[ExplainedWindow]) -> tuple[Band, ...]:
+    """Return the bands of windows, averaged."""
+    llr = np.mean([[band.llr for band in window.bands] for window in explained], axis=0)
+    return tuple(
+        replace(band, llr=float(value)) for band, value in zip(explained[0].bands, llr, strict=True)
+    )

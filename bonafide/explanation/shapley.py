@@ -1,0 +1,65 @@
+"""Shapley values: what each of a few players adds, however they come together."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bonafide.types import AnyFloats, Floats
+
+
+def coalitions(n: int) -> NDArray[np.bool_]:
+    """Return every coalition of n players.
+
+    Parameters
+    ----------
+    n : int
+        Number of players, at least 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (2**n, n)
+        Row k holds player i where bit i of k is set: the first row is empty, the last one full.
+
+    Examples
+    --------
+    >>> coalitions(2).astype(int).tolist()
+    [[0, 0], [1, 0], [0, 1], [1, 1]]
+    """
+    return np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) & 1, dtype=bool)
+
+
+def shapley_values(worth: AnyFloats) -> Floats:
+    """Return what each player adds, on average over all orders of joining (Shapley, 1953).
+
+    Parameters
+    ----------
+    worth : ndarray of float, shape (2**n, ...)
+        What each of `coalitions` is worth.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, ...)
+        Their sum is the worth of all less that of none.
+
+    References
+    ----------
+    .. [1] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games II,
+       1953.
+
+    Examples
+    --------
+    >>> shapley_values(np.array([0.0, 1.0, 2.0, 5.0])).tolist()
+    [2.0, 3.0]
+    """
+    n = len(worth).bit_length() - 1
+    joined = coalitions(n)
+    size = joined.sum(axis=1)
+    factorial = np.array([float(math.factorial(k)) for k in range(n + 1)])
+    values = []
+    for player in range(n):
+        without = np.flatnonzero(~joined[:, player])
+        weight = factorial[size[without]] * factorial[n - 1 - size[without]] / factorial[n]
+        gains = np.asarray(worth)[without + 2**player] - np.asarray(worth)[without]
+        values.append(np.tensordot(weight, gains, axes=1))
+    return np.array(values)

@@ -1,0 +1,139 @@
+"""The types of an explanation: plain dataclasses that need no library."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from bonafide.detection import Detection, rounded
+from bonafide.types import Floats, Waveform
+
+Score = Callable[[Waveform], Floats]  # the llr (n,) of windows (n, window_samples)
+
+_SECONDS = {"ge": 0}
+_HERTZ = {"ge": 0}
+_NATS = {"description": "nats; above 0 speaks for genuine speech, below 0 for a deepfake"}
+
+
+@dataclass(frozen=True)
+class Second:
+    """What about a second of a recording adds to the score.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Seconds from the start of the recording.
+    llr : float
+        Its share of its window's llr: the shares of a window's seconds sum to it.
+    """
+
+    start_s: float = field(metadata=_SECONDS)
+    end_s: float = field(metadata=_SECONDS)
+    llr: float = field(metadata=_NATS)
+
+
+@dataclass(frozen=True)
+class Band:
+    """What a band of frequencies adds to the score.
+
+    Parameters
+    ----------
+    low_hz, high_hz : float
+        Its ends.
+    llr : float
+        By how much the score is higher for what lies in it, and not neutral noise.
+    """
+
+    low_hz: float = field(metadata=_HERTZ)
+    high_hz: float = field(metadata=_HERTZ)
+    llr: float = field(metadata=_NATS)
+
+
+@dataclass(frozen=True)
+class ExplainedWindow:
+    """A window of a recording, explained.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Seconds from the start of the recording.
+    llr : float
+        Its score.
+    bands : tuple of Band
+        What each band of it adds.
+    """
+
+    start_s: float = field(metadata=_SECONDS)
+    end_s: float = field(metadata=_SECONDS)
+    llr: float = field(metadata=_NATS)
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Where what speaks most for the answer lies.
+
+    Parameters
+    ----------
+    towards : {"bonafide", "spoof"}
+        Where the score leans.
+    start_s, end_s : float
+        The shortest stretch that holds half of what speaks for it.
+    low_hz, high_hz : float
+        The narrowest range of bands that does.
+    """
+
+    towards: Literal["bonafide", "spoof"]
+    start_s: float = field(metadata=_SECONDS)
+    end_s: float = field(metadata=_SECONDS)
+    low_hz: float = field(metadata=_HERTZ)
+    high_hz: float = field(metadata=_HERTZ)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a recording has the score that it has.
+
+    Parameters
+    ----------
+    summary : str
+        In a sentence.
+    focus : Focus or None
+        The same in numbers; None where nothing could be scored.
+    seconds : tuple of Second
+        Of the windows that are explained, in order.
+    bands : tuple of Band
+        What each band adds, on average over these windows.
+    models : dict of str to float or None
+        What each base model adds to the llr, on average over all segments; None: it was not asked.
+        Above 0 speaks for genuine speech.
+    base : float
+        What is left of the llr when no base model has an opinion: that of the channel alone. With
+        what the base models add, it sums to the recording's llr.
+    windows : tuple of ExplainedWindow
+        Those that speak most for the answer, in order; long recordings have others.
+    """
+
+    summary: str
+    focus: Focus | None
+    seconds: tuple[Second, ...]
+    bands: tuple[Band, ...]
+    models: dict[str, float | None]
+    base: float = field(metadata=_NATS)
+    windows: tuple[ExplainedWindow, ...]
+
+
+@dataclass(frozen=True)
+class Explained(Detection):
+    """The result of one recording, with its explanation.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a file with several tracks, that of the most suspicious one, whose result the file has.
+    """
+
+    explanation: Explanation
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; see `bonafide.detection.rounded`."""
+        return rounded(asdict(self))
