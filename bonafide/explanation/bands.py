@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from bonafide.explanation.shapley import coalitions, semivalues
 from bonafide.explanation.types import Band, Score
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.types import AnyFloats, Floats, Mask, Waveform
 
 EDGES_HZ = tuple(np.linspace(0.0, SAMPLE_RATE_HZ / 2, 9).tolist())  # of the bands
 ENVELOPE = SAMPLE_RATE_HZ // 25  # samples over which a rhythm is averaged
-ALONE = 0.1  # weight of what a band adds to neutral ones, beside what it adds to the others
+# How much what a band adds counts, by how many of the others are neutral.
+WEIGHTS = {0: 5 / 11, 1: 5 / 11, len(EDGES_HZ) - 2: 1 / 11}
 SEED = 1
 
 
@@ -61,8 +63,9 @@ class Bands:
 
 def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
     """Return noise that is loud where other sound is, as loud as it was over the whole."""
-    kernel = np.ones(ENVELOPE) / ENVELOPE
-    power = np.convolve(np.asarray(other, np.float64) ** 2, kernel, mode="same")
+    ends = np.pad(np.square(other, dtype=np.float64), (ENVELOPE // 2, ENVELOPE - ENVELOPE // 2))
+    sums = ends.cumsum()
+    power = (sums[ENVELOPE:] - sums[:-ENVELOPE]) / ENVELOPE
     shaped = noise * np.sqrt(np.maximum(power, 0))
     loudness = np.sqrt((shaped**2).mean())
     return shaped * (np.sqrt((noise**2).mean()) / loudness) if loudness > 0 else noise
@@ -71,9 +74,9 @@ def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
 def band_gains(window: Waveform, score: Score) -> tuple[Band, ...]:
     """Return what each band of a window adds to its score.
 
-    That is what the score loses with the band made neutral, and a little of what it gains by the
-    band where all others are: the former tells where something was put in, the latter lets the
-    order of the bands hold as more and more of them go.
+    A weighted mean of what it adds beside all others, beside all but one, and alone, where what is
+    missing is neutral: the first two tell where something was put in, the last lets the order of
+    the bands hold as more and more of them go.
 
     Parameters
     ----------
@@ -86,14 +89,18 @@ def band_gains(window: Waveform, score: Score) -> tuple[Band, ...]:
     -------
     tuple of Band
         From the lowest to the highest.
+
+    References
+    ----------
+    .. [1] P. Dubey, A. Neyman and R. J. Weber, "Value theory without efficiency", Mathematics of
+       Operations Research 6, 1981: of such values.
     """
     bands = Bands(window)
-    one = np.eye(len(bands), dtype=bool)
-    none, every = np.zeros((1, len(bands)), bool), np.ones((1, len(bands)), bool)
-    changed = np.concatenate([none, every, one, ~one])
-    worth = score(np.stack([bands.neutral(each) for each in changed]))
-    without, alone = np.split(worth[2:], 2)
-    gains = worth[0] - without + ALONE * (alone - worth[1])
+    gone = coalitions(len(bands))
+    wanted = np.isin(gone.sum(axis=1), [size + joined for size in WEIGHTS for joined in (0, 1)])
+    worth = np.full(len(gone), np.nan)
+    worth[wanted] = score(np.stack([bands.neutral(each) for each in gone[wanted]]))
+    gains = semivalues(-worth, WEIGHTS)
     return tuple(
         Band(low, high, float(llr))
         for low, high, llr in zip(EDGES_HZ, EDGES_HZ[1:], gains, strict=False)

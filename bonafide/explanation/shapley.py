@@ -1,6 +1,6 @@
 """Shapley values: what each of a few players adds, however they come together."""
 
-import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,36 @@ def shapley_values(worth: AnyFloats) -> Floats:
     [2.0, 3.0]
     """
     n = len(worth).bit_length() - 1
+    weights = dict.fromkeys(range(n), 1 / n)  # every size of a coalition counts alike
+    return semivalues(worth, weights)
+
+
+def semivalues(worth: AnyFloats, weights: Mapping[int, float]) -> Floats:
+    """Return what each player adds, by how many others there are.
+
+    Parameters
+    ----------
+    worth : ndarray of float, shape (2**n, ...)
+        What each of `coalitions` is worth; those of sizes that no weight asks for do not count.
+    weights : mapping of int to float
+        By the number of others; they sum to 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, ...)
+        The weighted mean, over these numbers, of the mean over coalitions of that many others.
+
+    Examples
+    --------
+    >>> semivalues(np.array([0.0, 1.0, 2.0, 5.0]), {0: 1.0}).tolist()
+    [1.0, 2.0]
+    """
+    n, worth = len(worth).bit_length() - 1, np.asarray(worth, dtype=np.float64)
     joined = coalitions(n)
     size = joined.sum(axis=1)
-    factorial = np.array([float(math.factorial(k)) for k in range(n + 1)])
-    values = []
+    values = np.zeros((n, *worth.shape[1:]))
     for player in range(n):
-        without = np.flatnonzero(~joined[:, player])
-        weight = factorial[size[without]] * factorial[n - 1 - size[without]] / factorial[n]
-        gains = np.asarray(worth)[without + 2**player] - np.asarray(worth)[without]
-        values.append(np.tensordot(weight, gains, axes=1))
-    return np.array(values)
+        for others, weight in weights.items():
+            without = np.flatnonzero(~joined[:, player] & (size == others))
+            values[player] += weight * (worth[without + 2**player] - worth[without]).mean(axis=0)
+    return values
