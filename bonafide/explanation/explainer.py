@@ -61,7 +61,7 @@ class Explainer:
     """
 
     def __init__(self, detector: Detector) -> None:
-        self._detector, bundle = detector, read_bundle(detector.bundle.folder)
+        self.detector, bundle = detector, read_bundle(detector.bundle.folder)
         if bundle.digest() != detector.bundle.digest():
             raise BundleError("altered", f"{bundle.folder}: is no longer the bundle that answers")
         first = [FirstStage(bundle)] if len(bundle.stages) == 2 else []
@@ -85,7 +85,7 @@ class Explainer:
             As in `Detector.score`.
         """
         stream = source if isinstance(source, np.ndarray) else as_stream(source)
-        detection = self._detector.score(stream)
+        detection = self.detector.score(stream)
         explanation = self._explained(detection, self._heard(detection, stream))
         return Explained(
             **detection.entries(),
@@ -105,7 +105,7 @@ class Explainer:
             source = replace(source, track=track.track - 1, channel=channel)
         starts = {round(segment.start_s * SAMPLE_RATE_HZ) for segment in detection.segments}
         blocks = [np.asarray(source, np.float32)] if isinstance(source, np.ndarray) else source
-        for start, waveform in windows(blocks, self._detector.bundle.spec.window_samples):
+        for start, waveform in windows(blocks, self.detector.bundle.spec.window_samples):
             if start in starts:
                 yield start, waveform
 
@@ -113,7 +113,7 @@ class Explainer:
         self, detection: Detection, heard: Iterator[tuple[int, Waveform]]
     ) -> Explanation:
         if not detection.segments:
-            nothing = dict.fromkeys(self._detector.bundle.models)
+            nothing = dict.fromkeys(self.detector.bundle.models)
             return Explanation(in_words(None, 0.0), None, (), (), nothing, 0.0, ())
         llrs = np.array([segment.llr for segment in detection.segments])
         towards = -1.0 if detection.parts or detection.llr < 0 else 1.0
@@ -121,7 +121,7 @@ class Explainer:
         kept: list[_Heard] = []
         scored: list[WindowScores] = []
         for first, batch in _batches(heard):
-            scored.append(scores := self._detector.score_windows(np.stack([w for _, w in batch])))
+            scored.append(scores := self.detector.score_windows(np.stack([w for _, w in batch])))
             kept += [
                 _Heard(*batch[row], float(scores.llr[row]), self._answering(scores, row))
                 for row in range(len(batch))
@@ -142,7 +142,7 @@ class Explainer:
         stage = self._stages[self._answered_by(scores)[row]]
         if isinstance(stage, FirstStage):
             return stage.score_windows
-        return lambda changed: self._detector.score_windows(changed).llr.astype(np.float64)
+        return lambda changed: self.detector.score_windows(changed).llr.astype(np.float64)
 
     def _answered_by(self, scores: WindowScores) -> list[int]:
         """Return the stage that answered each window: the last one, where all were asked."""
@@ -151,7 +151,7 @@ class Explainer:
 
     def _opinions(self, scores: WindowScores) -> tuple[dict[str, float | None], float]:
         """Return what the base models add on average, and what is left without them."""
-        names, n = self._detector.bundle.models, len(scores.llr)
+        names, n = self.detector.bundle.models, len(scores.llr)
         added = {name: np.full(n, np.nan) for name in names}
         base, by = np.zeros(n), np.array(self._answered_by(scores), dtype=int)
         for number, stage in enumerate(self._stages):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from benchmarks.sounds import encode, speech
@@ -46,6 +47,8 @@ def test_each_answer_of_every_worker_is_in_it(bundle_home: Path, tmp_path: Path)
         assert running.detect(b"no audio").status_code == 415
         wait_for(lambda: len(record.read()) == 6, "all are written")
         assert running.get("/v1/model").status_code == 200
+        again = {"audio": SOUND}  # explained, it is no further answer
+        assert httpx.post(f"{running.url}/v1/explain", files=again, timeout=60).status_code == 200
         last = running.detect(SOUND)
     rows = record.read()  # what waited was written at the end
     assert [row.request_id for row in rows[-1:]] == [last.headers["X-Request-Id"]]

@@ -1,0 +1,313 @@
+"""Explanations: values that add up, what was planted is found, and the right sound is explained."""
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from benchmarks.sounds import Samples, encode, speech
+from bonafide.audio import AudioStream, decode, tile
+from bonafide.bundle import Bundle
+from bonafide.cli import main
+from bonafide.detection import Detection
+from bonafide.detector import Detector
+from bonafide.errors import BundleError
+from bonafide.explanation import Explained, Explainer
+from bonafide.explanation.bands import EDGES_HZ, Bands, band_gains
+from bonafide.explanation.explainer import MOST_WINDOWS
+from bonafide.explanation.focus import focus_of, in_words, shortest_run
+from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
+from bonafide.explanation.seconds import keep_seconds, second_edges, second_shares
+from bonafide.explanation.shapley import coalitions, semivalues, shapley_values
+from bonafide.explanation.types import Band, Focus, Second
+from bonafide.home import shipped_folder
+from tests.helpers.stages import two_stage_bundle
+
+SIZE = 64_000
+WORTH = arrays(np.float64, 16, elements=st.floats(-10, 10))
+N_BANDS = len(EDGES_HZ) - 1
+
+
+@pytest.fixture(scope="module", params=["default", "fast"])
+def explainer(request: pytest.FixtureRequest) -> Explainer:
+    return Explainer(Detector.shipped(request.param))
+
+
+@pytest.fixture(scope="module")
+def fast() -> Explainer:
+    return Explainer(Detector.shipped("fast"))
+
+
+@pytest.fixture(scope="module")
+def noisy() -> Samples:
+    """A window in the channel of which the first stage leaves the answer to the second."""
+    rng = np.random.default_rng(0)
+    return (speech(4.0) + 0.05 * rng.normal(size=SIZE)).astype(np.float32).clip(-1, 1)
+
+
+class TestValues:
+    @given(WORTH)
+    def test_each_is_the_mean_of_what_a_player_adds_over_all_orders(self, worth: Any) -> None:
+        expected = np.zeros(4)
+        orders = list(permutations(range(4)))
+        for order in orders:
+            joined = 0
+            for player in order:
+                expected[player] += (worth[joined | 1 << player] - worth[joined]) / len(orders)
+                joined |= 1 << player
+        np.testing.assert_allclose(shapley_values(worth), expected, atol=1e-9)
+        assert shapley_values(worth).sum() == pytest.approx(worth[-1] - worth[0], abs=1e-9)
+
+    def test_many_games_are_valued_at_once(self) -> None:
+        worth = np.random.default_rng(1).normal(size=(8, 5))
+        each = np.stack([shapley_values(one) for one in worth.T], axis=1)
+        np.testing.assert_allclose(shapley_values(worth), each)
+
+    def test_sizes_that_have_no_weight_need_no_worth(self) -> None:
+        worth = np.where(coalitions(4).sum(axis=1) <= 1, np.arange(16.0), np.nan)
+        assert semivalues(worth, {0: 1.0}).tolist() == [1.0, 2.0, 4.0, 8.0]
+
+
+class TestSeconds:
+    @given(st.integers(1, 2 * SIZE))
+    def test_edges_cut_what_was_heard_into_pieces_of_about_a_second(self, n_samples: int) -> None:
+        edges = second_edges(n_samples, SIZE)
+        assert edges[0] == 0 and edges[-1] == min(n_samples, SIZE) and edges == sorted(set(edges))
+        assert len(edges) == 2 or 10_000 < np.diff(edges).min() <= np.diff(edges).max() < 24_000
+
+    def test_what_is_kept_follows_each_other(self) -> None:
+        window = np.repeat(np.arange(1, 5, dtype=np.float32), 16_000)
+        edges = second_edges(SIZE, SIZE)
+        assert keep_seconds(window, edges, np.ones(4, bool)) is window
+        kept = keep_seconds(window, edges, np.array([True, False, True, False]))
+        assert len(kept) == SIZE and set(np.unique(kept)) >= {1.0, 3.0}
+        assert not np.isin(kept, [2.0, 4.0]).any() or np.mean(kept == 2.0) < 0.01
+
+    @pytest.mark.parametrize("second", range(4))
+    def test_a_planted_second_is_found_and_all_sum_to_the_score(self, second: int) -> None:
+        window = speech(4.0)
+        place = slice(second * 16_000, (second + 1) * 16_000)
+        window[place] = 0.9 * np.sign(window[place])
+
+        def score(windows: Any) -> Any:
+            return -10 * (np.abs(windows) > 0.8).mean(axis=1) + 1
+
+        found = second_shares(window, 32_000, 200_000, score)
+        assert np.argmin([each.llr for each in found]) == second
+        assert sum(each.llr for each in found) == pytest.approx(score(window[None])[0])
+        assert [(each.start_s, each.end_s) for each in found] == [(2 + k, 3 + k) for k in range(4)]
+
+    def test_seconds_without_sound_add_nothing(self) -> None:
+        window = speech(4.0)
+        window[:32_000] = 0
+        found = second_shares(window, 0, SIZE, lambda windows: np.full(len(windows), -3.0))
+        assert [each.llr for each in found] == pytest.approx([0, 0, -1.5, -1.5])
+
+
+class TestBands:
+    def test_nothing_neutral_is_the_window_and_all_have_its_spectrum(self) -> None:
+        window = speech(4.0)
+        bands = Bands(window)
+        none, every = np.zeros(N_BANDS, bool), np.ones(N_BANDS, bool)
+        np.testing.assert_allclose(bands.neutral(none), window, atol=1e-6)
+        for band in range(N_BANDS):
+            changed = bands.neutral(every & (np.arange(N_BANDS) == band))
+            assert in_band(changed, band) == pytest.approx(in_band(window, band), rel=0.25)
+            others = [other for other in range(N_BANDS) if abs(other - band) > 1]
+            assert all(
+                in_band(changed, other) == pytest.approx(in_band(window, other), rel=0.05)
+                for other in others
+            )
+
+    @pytest.mark.parametrize("band", range(N_BANDS))
+    def test_a_planted_band_is_found(self, band: int) -> None:
+        rng = np.random.default_rng(band)
+        window = 0.01 * rng.normal(size=SIZE).astype(np.float32)
+        tone = (EDGES_HZ[band] + EDGES_HZ[band + 1]) / 2
+        window += 0.2 * np.sin(2 * np.pi * tone * np.arange(SIZE) / 16_000).astype(np.float32)
+
+        def score(windows: Any) -> Any:  # low where one frequency stands out
+            power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
+            return -np.log(power.max(axis=1) / np.median(power, axis=1))
+
+        found = band_gains(window, score)
+        assert np.argmin([each.llr for each in found]) == band
+        assert (found[band].low_hz, found[band].high_hz) == EDGES_HZ[band : band + 2]
+
+    def test_silence_has_no_rhythm_and_stays_silent(self) -> None:
+        bands = Bands(np.zeros(SIZE, np.float32))
+        assert not bands.neutral(np.ones(N_BANDS, bool)).any()
+
+
+def in_band(window: Any, band: int) -> float:
+    hz = np.fft.rfftfreq(len(window), 1 / 16_000)
+    inside = (hz >= EDGES_HZ[band]) & (hz < EDGES_HZ[band + 1])
+    return float(np.linalg.norm(np.fft.rfft(window)[inside]))
+
+
+class TestOpinions:
+    def test_the_first_stage_alone_is_what_answers_sure_windows(
+        self, real_clips: list[Path]
+    ) -> None:
+        detector = Detector.shipped()
+        sound = np.stack([tile(decode(path), SIZE) for path in real_clips])
+        scores = detector.score_windows(sound)
+        sure = np.isnan(scores.models).any(axis=1)
+        assert sure.any() and not sure.all()
+        first = FirstStage(detector.bundle).score_windows(sound)
+        np.testing.assert_allclose(first[sure], scores.llr[sure], atol=1e-3)
+        assert np.abs(first - scores.llr)[~sure].min() > 1e-3
+
+    def test_both_stages_add_up(self, real_clips: list[Path]) -> None:
+        explainer = Explainer(Detector.shipped())
+        for path in real_clips[:4]:
+            consistent(explainer.explain(path), explainer.detector.score(path))
+
+    def test_too_many_models_are_refused_before_anything_is_loaded(self) -> None:
+        names = [f"m{number}" for number in range(MOST_MODELS + 1)]
+        entries = {"models": names, "choice": "logistic", "calibration": {}}
+        with pytest.raises(BundleError, match="15 base models in a stage; at most 14") as raised:
+            Stage(Bundle(Path("b"), entries), -1)
+        assert raised.value.code == "too_many_models"
+
+
+def consistent(explained: Explained, detection: Detection) -> None:
+    """Check that an explanation adds up to the detection, which it leaves as it is."""
+    kept = explained.to_json()
+    said = kept.pop("explanation")
+    assert kept == detection.to_json()
+    models = [value for value in explained.explanation.models.values() if value is not None]
+    total = sum(models) + explained.explanation.base
+    assert total == pytest.approx(detection.llr, abs=2e-3)
+    for window in explained.explanation.windows:
+        own = [
+            each.llr
+            for each in explained.explanation.seconds
+            if window.start_s <= each.start_s and each.end_s <= window.end_s + 1e-6
+        ]
+        if len(detection.segments) == 1:
+            assert sum(own) == pytest.approx(window.llr, abs=2e-3)
+    assert json.loads(json.dumps(said)) == said
+
+
+class TestExplainer:
+    @pytest.mark.parametrize("seconds", [1.2, 4.0, 9.4])
+    def test_it_adds_up_and_leaves_the_verdict_as_it_is(
+        self, explainer: Explainer, seconds: float
+    ) -> None:
+        sound = speech(seconds)
+        consistent(explainer.explain(sound), explainer.detector.score(sound))
+
+    def test_windows_that_the_last_stage_answers_add_up_too(self, noisy: Samples) -> None:
+        explainer = Explainer(Detector.shipped())
+        detection = explainer.detector.score(noisy)
+        assert None not in detection.models.values()  # all were asked
+        consistent(explainer.explain(noisy), detection)
+
+    def test_an_adapted_bundle_adds_up(self, tmp_path: Path) -> None:
+        sound = np.stack([speech(4.0), speech(4.0)[::-1]])
+        bundle = two_stage_bundle(tmp_path / "two", sound)
+        explainer = Explainer(Detector(bundle))
+        consistent(explainer.explain(sound[0]), explainer.detector.score(sound[0]))
+
+    def test_the_same_sound_has_the_same_explanation(self, fast: Explainer) -> None:
+        content = encode(speech(9.0), "flac")
+        assert fast.explain(content).to_json() == fast.explain(content).to_json()
+
+    def test_of_a_long_recording_the_windows_that_say_most(self, fast: Explainer) -> None:
+        explained = fast.explain(speech(60.0))
+        windows = explained.explanation.windows
+        assert len(windows) == MOST_WINDOWS < len(explained.segments)
+        towards = np.sign(explained.llr)
+        rest = [s.llr for s in explained.segments if s.start_s not in {w.start_s for w in windows}]
+        assert min(towards * w.llr for w in windows) >= max(towards * llr for llr in rest) - 1e-6
+        assert [w.start_s for w in windows] == sorted(w.start_s for w in windows)
+
+    def test_nothing_to_score_is_nothing_to_explain(self, fast: Explainer) -> None:
+        explanation = fast.explain(np.zeros(32_000, np.float32)).explanation
+        assert explanation.focus is None and explanation.summary.startswith("Nothing")
+        assert not explanation.seconds and set(explanation.models.values()) == {None}
+
+    def test_the_channel_that_speaks_for_the_file_is_explained(self, fast: Explainer) -> None:
+        left, right = speech(8.0), np.roll(speech(8.0)[::-1], 40_000)
+        content = encode(np.stack([left, right], axis=1), "wav")
+        explained = fast.explain(content)
+        assert len(explained.tracks) == 2
+        speaks = max(range(2), key=lambda n: explained.tracks[n].p_spoof)
+        alone = fast.explain(replace(AudioStream(content), channel=speaks, track=0))
+        assert explained.llr == alone.llr
+        assert explained.explanation == alone.explanation
+
+    def test_a_folder_that_changed_meanwhile_is_noticed(self, tmp_path: Path) -> None:
+        shutil.copytree(shipped_folder("fast"), tmp_path / "b")
+        detector = Detector(tmp_path / "b")
+        (tmp_path / "b" / "router.onnx").write_bytes(b"other")
+        with pytest.raises(BundleError, match="router") as raised:
+            Explainer(detector)
+        assert raised.value.code == "altered"
+        shutil.rmtree(tmp_path / "b")
+        shutil.copytree(shipped_folder("default"), tmp_path / "b")
+        with pytest.raises(BundleError, match="no longer the bundle that answers"):
+            Explainer(detector)
+
+
+class TestFocus:
+    def test_the_shortest_stretch_that_holds_half(self) -> None:
+        places = [(float(k), k + 1.0) for k in range(6)]
+        assert shortest_run([1, 1, 5, 1, 1, 1], places) == (2.0, 3.0)
+        assert shortest_run([3, 0, 0, 0, 0, 3], places) == (0.0, 1.0)
+        assert shortest_run([2, 0, 3, 3, 0, 2], places) == (2.0, 4.0)
+        assert shortest_run([-1, -1, 0, 0, 0, -1], places) == (0.0, 6.0)
+        apart = [(0.0, 1.0), (90.0, 91.0), (91.0, 92.0)]
+        assert shortest_run([2, 1, 1], apart) == (0.0, 1.0)
+
+    def test_it_says_what_speaks_for_the_answer(self) -> None:
+        seconds = [Second(k, k + 1, llr) for k, llr in enumerate((0.5, -2.0, -1.5, 0.2))]
+        bands = [Band(k * 1000.0, (k + 1) * 1000.0, llr) for k, llr in enumerate((-1, 3, -4, 1))]
+        assert focus_of(seconds, bands, -1.0) == Focus("spoof", 1, 2, 2000.0, 3000.0)
+        assert focus_of(seconds, bands, 1.0) == Focus("bonafide", 0, 1, 1000.0, 2000.0)
+
+    def test_words_name_no_place_where_there_is_none(self) -> None:
+        spread = Focus("bonafide", 0.0, 4.0, 0.0, 8000.0)
+        said = "What speaks for genuine speech is spread over all of it."
+        assert in_words(spread, 4.0) == said
+        assert in_words(replace(spread, high_hz=500.0), 4.0).endswith("mostly at 0-0.5 kHz.")
+
+
+class TestCommand:
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> list[str]:
+        (tmp_path / "a.wav").write_bytes(encode(speech(4.0), "wav"))
+        (tmp_path / "b.txt").write_text("no audio")
+        return [str(tmp_path / "a.wav"), str(tmp_path / "b.txt")]
+
+    def run(self, *arguments: str) -> int:
+        return main(["score", "--bundle", "fast", "--explain", *arguments])
+
+    def test_a_table_says_it_below_the_result(
+        self, files: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.run(files[0]) == 0
+        said = capsys.readouterr().out
+        assert "What speaks for" in said and "base models add to the llr: " in said
+
+    def test_json_has_it_beside_the_result(
+        self, files: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert self.run("--format", "jsonl", *files) == 1
+        first, second = map(json.loads, capsys.readouterr().out.splitlines())
+        assert second["error"]["code"] == "not_audio"
+        expected = Explainer(Detector.shipped("fast")).explain(Path(files[0])).to_json()
+        assert {key: value for key, value in first.items() if key != "path"} == expected
+
+    def test_csv_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--format", "csv", "a.wav") == 2
+        assert "--explain: a row of csv has no room for it" in capsys.readouterr().err
