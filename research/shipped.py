@@ -17,6 +17,8 @@ from pathlib import Path
 from bonafide.bundle import LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.evaluation.report import channel_rows, markdown_table
+from bonafide.explanation import TYPICAL
+from bonafide.export.candidate import with_typical_bands
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
@@ -48,6 +50,9 @@ def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Wa
     draft = root / ".draft"
     shutil.rmtree(draft, ignore_errors=True)
     default = _renamed(bundle, version, license_file, draft / SHIPPED.name)
+    if TYPICAL not in default.manifest:  # of a training before there were explanations
+        kept = {key: value for key, value in default.manifest.items() if key not in WORKED_OUT}
+        default = with_typical_bands(default.folder, kept, sound)
     fast = first_stage(default, draft / FAST, sound)
     for made in (default, fast):
         if read_lineage(bundle):

@@ -71,7 +71,7 @@ def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
     return shaped * (np.sqrt((noise**2).mean()) / loudness) if loudness > 0 else noise
 
 
-def band_gains(window: Waveform, score: Score) -> tuple[Band, ...]:
+def band_gains(window: Waveform, score: Score) -> Floats:
     """Return what each band of a window adds to its score.
 
     A weighted mean of what it adds beside all others, beside all but one, and alone, where what is
@@ -87,8 +87,8 @@ def band_gains(window: Waveform, score: Score) -> tuple[Band, ...]:
 
     Returns
     -------
-    tuple of Band
-        From the lowest to the highest.
+    ndarray of float64, shape (n_bands,)
+        Nats, from the lowest to the highest.
 
     References
     ----------
@@ -100,8 +100,10 @@ def band_gains(window: Waveform, score: Score) -> tuple[Band, ...]:
     wanted = np.isin(gone.sum(axis=1), [size + joined for size in WEIGHTS for joined in (0, 1)])
     worth = np.full(len(gone), np.nan)
     worth[wanted] = score(np.stack([bands.neutral(each) for each in gone[wanted]]))
-    gains = semivalues(-worth, WEIGHTS)
-    return tuple(
-        Band(low, high, float(llr))
-        for low, high, llr in zip(EDGES_HZ, EDGES_HZ[1:], gains, strict=False)
-    )
+    return semivalues(-worth, WEIGHTS)
+
+
+def as_bands(gains: AnyFloats) -> tuple[Band, ...]:
+    """Return gains, (n_bands,), with the ends of their bands."""
+    ends = zip(EDGES_HZ, EDGES_HZ[1:], gains, strict=False)
+    return tuple(Band(low, high, float(llr)) for low, high, llr in ends)

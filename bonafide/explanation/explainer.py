@@ -1,25 +1,26 @@
 """The explainer: a recording in, its verdict and what it rests on out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bonafide.audio import AudioStream
-from bonafide.bundle import read_bundle
+from bonafide.bundle import Bundle, read_bundle
 from bonafide.detection import Detection
 from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
 from bonafide.errors import BundleError
-from bonafide.explanation.bands import band_gains
+from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains
 from bonafide.explanation.focus import focus_of, in_words
 from bonafide.explanation.opinions import FirstStage, Stage
 from bonafide.explanation.seconds import second_shares
-from bonafide.explanation.types import Band, Explained, ExplainedWindow, Explanation, Score, Second
+from bonafide.explanation.types import Explained, ExplainedWindow, Explanation, Score, Second
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.tracks import most_suspicious
-from bonafide.types import Waveform, WindowScores
+from bonafide.types import Floats, Waveform, WindowScores
 
+TYPICAL = "typical_bands"  # of a manifest: what bands add on average, and say nothing by
 MOST_WINDOWS = 8  # that are explained; a long recording has others
 
 
@@ -35,10 +36,11 @@ class _Heard:
     def seconds(self, n_samples: int) -> tuple[Second, ...]:
         return second_shares(self.waveform, self.start, n_samples, self.score)
 
-    def explained(self, n_samples: int) -> ExplainedWindow:
+    def explained(self, n_samples: int, typical: Floats) -> ExplainedWindow:
         end = min(self.start + len(self.waveform), n_samples)
         places = (self.start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
-        return ExplainedWindow(*places, self.llr, band_gains(self.waveform, self.score))
+        gains = band_gains(self.waveform, self.score) - typical
+        return ExplainedWindow(*places, self.llr, as_bands(gains))
 
 
 class Explainer:
@@ -66,6 +68,7 @@ class Explainer:
             raise BundleError("altered", f"{bundle.folder}: is no longer the bundle that answers")
         first = [FirstStage(bundle)] if len(bundle.stages) == 2 else []
         self._stages: list[Stage] = [*first, Stage(bundle, -1)]
+        self._typical = _typical_of(bundle)
 
     def explain(self, source: Waveform | Path | bytes | AudioStream) -> Explained:
         """Score one recording, and explain the result.
@@ -93,6 +96,26 @@ class Explainer:
             bundle=detection.bundle,
             explanation=explanation,
         )
+
+    def typical_bands(self, windows: Waveform) -> list[float]:
+        """Return what each band adds on average, whatever is said.
+
+        Parameters
+        ----------
+        windows : ndarray of float32, shape (n, window_samples)
+            Of recordings of both labels.
+
+        Returns
+        -------
+        list of float
+            Nats, for the entry `TYPICAL` of the bundle's manifest.
+        """
+        scores = self.detector.score_windows(windows)
+        gains = [
+            band_gains(window, self._answering(scores, row)) for row, window in enumerate(windows)
+        ]
+        mean: list[float] = np.mean(gains, axis=0).tolist()
+        return mean
 
     def _heard(
         self, detection: Detection, source: Waveform | AudioStream
@@ -130,8 +153,9 @@ class Explainer:
         models, base = self._opinions(joined(scored))
         n_samples = round(detection.duration_s * SAMPLE_RATE_HZ)
         seconds = tuple(each for window in kept for each in window.seconds(n_samples))
-        explained = tuple(window.explained(n_samples) for window in kept)
-        bands = _mean_bands(explained)
+        explained = tuple(window.explained(n_samples, self._typical) for window in kept)
+        each = [[band.llr for band in window.bands] for window in explained]
+        bands = as_bands(np.mean(each, axis=0))
         focus = focus_of(seconds, bands, towards)
         return Explanation(
             in_words(focus, detection.duration_s), focus, seconds, bands, models, base, explained
@@ -183,9 +207,15 @@ def _batches(
         yield first, batch
 
 
-def _mean_bands(explained: Sequence[ExplainedWindow]) -> tuple[Band, ...]:
-    """Return the bands of windows, averaged."""
-    llr = np.mean([[band.llr for band in window.bands] for window in explained], axis=0)
-    return tuple(
-        replace(band, llr=float(value)) for band, value in zip(explained[0].bands, llr, strict=True)
-    )
+def _typical_of(bundle: Bundle) -> Floats:
+    """Return what bands add on average, by a manifest; 0 where it does not say."""
+    count = len(EDGES_HZ) - 1
+    typical = bundle.manifest.get(TYPICAL, [0.0] * count)
+    try:
+        values = np.array(typical, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (count,) or not np.isfinite(values).all():
+        message = f"{bundle.folder}: {TYPICAL}={typical!r}: must be {count} numbers"
+        raise BundleError("bad_manifest", message)
+    return values

@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle, write_bundle
+from bonafide.detector import Detector
+from bonafide.explanation import TYPICAL, Explainer
 from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import fused_difference
 from bonafide.export.fused import detector_graph
@@ -37,9 +39,9 @@ from bonafide.training.routing import Router
 from bonafide.training.rules import Answers, Rules
 from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
-from bonafide.types import Scores
+from bonafide.types import Scores, Waveform
 
-PARITY_ROWS = 64
+PARITY_ROWS, TYPICAL_ROWS = 64, 16
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
 
 
@@ -144,10 +146,34 @@ def build_candidate(
         parity |= export_stack(stage, folder, models, router.posteriors[:, 0])
     manifest = _manifest(config, recordings, store, fitted, router, stages, rules)
     fuse(folder, spec, scaler, manifest)
-    bundle = write_bundle(folder, manifest)
-    parity |= fused_parity(bundle, recordings, rows)
+    paths = [recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows]
+    waveforms = training_windows(paths, spec)
+    parity["detector"] = fused_difference(Bundle(folder, manifest), waveforms)
     require_parity(parity)
-    return bundle, parity
+    return with_typical_bands(folder, manifest, waveforms), parity
+
+
+def with_typical_bands(folder: Path, manifest: Mapping[str, Any], waveforms: Waveform) -> Bundle:
+    """Write a bundle together with what explanations compare its bands with.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds every file of the bundle but its manifest.
+    manifest : mapping
+        As `write_bundle` takes it.
+    waveforms : ndarray of float32, shape (n, window_samples)
+        Of recordings of both labels; some are heard.
+
+    Returns
+    -------
+    Bundle
+        As written.
+    """
+    bundle = write_bundle(folder, manifest)
+    chosen = np.unique(np.linspace(0, len(waveforms) - 1, TYPICAL_ROWS).astype(np.intp))
+    typical = Explainer(Detector(bundle)).typical_bands(waveforms[chosen])
+    return write_bundle(folder, {**manifest, TYPICAL: typical})
 
 
 def in_order(fitted: Sequence[FittedBase], stages: Sequence[Stage]) -> list[FittedBase]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import onnx
 
-from bonafide.bundle import META_MODELS, Bundle, write_bundle
+from bonafide.bundle import META_MODELS, Bundle
 from bonafide.channel import CLEAN
 from bonafide.errors import BundleError
 from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.evaluation.report import CHANNEL_HEADINGS, channel_rows, render
-from bonafide.export.candidate import fuse
+from bonafide.export.candidate import fuse, with_typical_bands
 from bonafide.export.chain import fused_difference
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
@@ -74,7 +74,7 @@ def first_stage(bundle: Bundle, folder: Path, waveforms: Waveform) -> Bundle:
     parity = {"detector": fused_difference(Bundle(folder, manifest), waveforms)}
     require_parity(parity)
     kept = {name: value for name, value in manifest["parity"].items() if "detector" not in name}
-    return write_bundle(folder, {**manifest, "parity": {**kept, **parity}})
+    return with_typical_bands(folder, {**manifest, "parity": {**kept, **parity}}, waveforms)
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from bonafide.detection import Detection
 from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.explanation import Explained, Explainer
-from bonafide.explanation.bands import EDGES_HZ, Bands, band_gains
+from bonafide.explanation.bands import EDGES_HZ, Bands, as_bands, band_gains
 from bonafide.explanation.explainer import MOST_WINDOWS
 from bonafide.explanation.focus import focus_of, in_words, shortest_run
 from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
@@ -138,7 +138,7 @@ class TestBands:
             power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
             return -np.log(power.max(axis=1) / np.median(power, axis=1))
 
-        found = band_gains(window, score)
+        found = as_bands(band_gains(window, score))
         assert np.argmin([each.llr for each in found]) == band
         assert (found[band].low_hz, found[band].high_hz) == EDGES_HZ[band : band + 2]
 
