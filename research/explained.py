@@ -127,7 +127,7 @@ def found_bands(cases: Cases, explainer: Explainer, count: int) -> list[bool]:
         before, after = cases.llr(np.stack([real, planted]))
         if before - after >= MOVED:
             bands = explained(explainer, planted).bands
-            found.append(least([each.llr for each in bands]) == band)
+            found.append(least([each.unusual for each in bands]) == band)
     return found
 
 

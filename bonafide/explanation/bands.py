@@ -103,7 +103,7 @@ def band_gains(window: Waveform, score: Score) -> Floats:
     return semivalues(-worth, WEIGHTS)
 
 
-def as_bands(gains: AnyFloats) -> tuple[Band, ...]:
-    """Return gains, (n_bands,), with the ends of their bands."""
-    ends = zip(EDGES_HZ, EDGES_HZ[1:], gains, strict=False)
-    return tuple(Band(low, high, float(llr)) for low, high, llr in ends)
+def as_bands(gains: AnyFloats, typical: AnyFloats) -> tuple[Band, ...]:
+    """Return gains and what is typical, (n_bands,) each, with the ends of their bands."""
+    values = zip(EDGES_HZ, EDGES_HZ[1:], gains.tolist(), typical.tolist(), strict=False)
+    return tuple(Band(*each) for each in values)

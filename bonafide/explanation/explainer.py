@@ -39,8 +39,8 @@ class _Heard:
     def explained(self, n_samples: int, typical: Floats) -> ExplainedWindow:
         end = min(self.start + len(self.waveform), n_samples)
         places = (self.start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
-        gains = band_gains(self.waveform, self.score) - typical
-        return ExplainedWindow(*places, self.llr, as_bands(gains))
+        gains = band_gains(self.waveform, self.score)
+        return ExplainedWindow(*places, self.llr, as_bands(gains, typical))
 
 
 class Explainer:
@@ -155,7 +155,7 @@ class Explainer:
         seconds = tuple(each for window in kept for each in window.seconds(n_samples))
         explained = tuple(window.explained(n_samples, self._typical) for window in kept)
         each = [[band.llr for band in window.bands] for window in explained]
-        bands = as_bands(np.mean(each, axis=0))
+        bands = as_bands(np.mean(each, axis=0), self._typical)
         focus = focus_of(seconds, bands, towards)
         return Explanation(
             in_words(focus, detection.duration_s), focus, seconds, bands, models, base, explained

@@ -74,7 +74,7 @@ def focus_of(seconds: Sequence[Second], bands: Sequence[Band], towards: float) -
     return Focus(
         leaning,
         *shortest_run([towards * each.llr for each in seconds], times),
-        *shortest_run([towards * each.llr for each in bands], ranges),
+        *shortest_run([towards * each.unusual for each in bands], ranges),
     )
 
 

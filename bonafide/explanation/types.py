@@ -41,11 +41,19 @@ class Band:
         Its ends.
     llr : float
         By how much the score is higher for what lies in it, and not neutral noise.
+    typical : float
+        What it adds on average, whatever is said; 0 where the bundle does not state it.
     """
 
     low_hz: float = field(metadata=_HERTZ)
     high_hz: float = field(metadata=_HERTZ)
     llr: float = field(metadata=_NATS)
+    typical: float = field(metadata=_NATS)
+
+    @property
+    def unusual(self) -> float:
+        """What it adds beyond what is typical."""
+        return self.llr - self.typical
 
 
 @dataclass(frozen=True)

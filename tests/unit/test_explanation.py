@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from benchmarks.sounds import Samples, encode, speech
 from bonafide.audio import AudioStream, decode, tile
-from bonafide.bundle import Bundle
+from bonafide.bundle import Bundle, write_bundle
 from bonafide.cli import main
 from bonafide.detection import Detection
 from bonafide.detector import Detector
@@ -28,6 +28,7 @@ from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
 from bonafide.explanation.seconds import keep_seconds, second_edges, second_shares
 from bonafide.explanation.shapley import coalitions, semivalues, shapley_values
 from bonafide.explanation.types import Band, Focus, Second
+from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import shipped_folder
 from tests.helpers.stages import two_stage_bundle
 
@@ -138,8 +139,8 @@ class TestBands:
             power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
             return -np.log(power.max(axis=1) / np.median(power, axis=1))
 
-        found = as_bands(band_gains(window, score))
-        assert np.argmin([each.llr for each in found]) == band
+        found = as_bands(band_gains(window, score), np.zeros(N_BANDS))
+        assert np.argmin([each.unusual for each in found]) == band
         assert (found[band].low_hz, found[band].high_hz) == EDGES_HZ[band : band + 2]
 
     def test_silence_has_no_rhythm_and_stays_silent(self) -> None:
@@ -246,6 +247,24 @@ class TestExplainer:
         assert explained.llr == alone.llr
         assert explained.explanation == alone.explanation
 
+    def test_bands_are_told_with_what_is_typical(self, fast: Explainer) -> None:
+        stated = fast.detector.bundle.manifest["typical_bands"]
+        bands = fast.explain(speech(4.0)).explanation.bands
+        assert [each.typical for each in bands] == stated and len(set(stated)) == N_BANDS
+        assert [each.unusual for each in bands] == [each.llr - each.typical for each in bands]
+
+    @pytest.mark.parametrize("stated", [[0.0] * 7, ["a"] * N_BANDS, None])
+    def test_a_manifest_that_states_something_else_is_refused(
+        self, fast: Explainer, stated: Any, tmp_path: Path
+    ) -> None:
+        shutil.copytree(shipped_folder("fast"), tmp_path / "b")
+        manifest = {**fast.detector.bundle.manifest, "typical_bands": stated}
+        kept = {key: value for key, value in manifest.items() if key not in WORKED_OUT}
+        bundle = write_bundle(tmp_path / "b", kept)
+        with pytest.raises(BundleError, match=r"typical_bands=.*: must be 8 numbers") as raised:
+            Explainer(Detector(bundle))
+        assert raised.value.code == "bad_manifest"
+
     def test_a_folder_that_changed_meanwhile_is_noticed(self, tmp_path: Path) -> None:
         shutil.copytree(shipped_folder("fast"), tmp_path / "b")
         detector = Detector(tmp_path / "b")
@@ -271,7 +290,8 @@ class TestFocus:
 
     def test_it_says_what_speaks_for_the_answer(self) -> None:
         seconds = [Second(k, k + 1, llr) for k, llr in enumerate((0.5, -2.0, -1.5, 0.2))]
-        bands = [Band(k * 1000.0, (k + 1) * 1000.0, llr) for k, llr in enumerate((-1, 3, -4, 1))]
+        gains = enumerate((-6, 3, -4, 1))
+        bands = [Band(k * 1e3, (k + 1) * 1e3, llr, -5.5 if not k else 0.0) for k, llr in gains]
         assert focus_of(seconds, bands, -1.0) == Focus("spoof", 1, 2, 2000.0, 3000.0)
         assert focus_of(seconds, bands, 1.0) == Focus("bonafide", 0, 1, 1000.0, 2000.0)
 
