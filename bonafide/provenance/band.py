@@ -10,11 +10,13 @@ from bonafide.types import Floats, Waveform
 
 WINDOW_S, BAND_HZ = 0.02, 100  # each band is two bins of the spectrum
 SOURCE_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000)
-MOST_OF_RATE = 0.75  # a rate nearer to the file's own was hardly left behind
+MOST_OF_RATE = 0.7  # a rate nearer to the file's own was hardly left behind
 # Where resamplers and telephones end the band, as a share of half of a rate.
-EDGE_FROM, EDGE_TO = 0.84, 1.01
+EDGE_FROM, EDGE_TO = 0.84, 1.16
 STEEP_DB = 25.0  # from just below the edge to all that is above
 GAP_BANDS, BELOW_BANDS, ABOVE_BANDS = 2, 4, 10
+# Below the edge is sound, and not a few tones: so many bands hold so much more than all above.
+FILLED_BANDS, FILLED_DB, FILLED_SHARE = 15, 15.0, 0.75
 MIN_WINDOWS, MIN_DBFS = 50, -60.0
 HELD_DB = 60.0  # so far below the loudest band there is no sound
 # Lossy codecs that end the band by bit rate, but so low only at the very lowest. Others choose it
@@ -104,9 +106,10 @@ class Band:
         above = np.maximum.accumulate(levels[::-1])[::-1]  # the loudest from each band on
         best = Edge(0.0, 0.0)
         for band in range(GAP_BANDS + BELOW_BANDS, len(levels) - GAP_BANDS - ABOVE_BANDS):
-            below = levels[band - GAP_BANDS - BELOW_BANDS : band - GAP_BANDS].mean()
-            drop_db = float(below - above[band + GAP_BANDS])
-            if drop_db > best.drop_db:
+            beside = levels[band - GAP_BANDS - BELOW_BANDS : band - GAP_BANDS]
+            below, rest = np.sort(beside)[-2], above[band + GAP_BANDS]
+            drop_db = float(below - rest)
+            if drop_db > best.drop_db and _is_filled(levels[:band], rest):
                 near = levels[band - GAP_BANDS : band + GAP_BANDS]
                 last = np.flatnonzero(near > below - drop_db / 2)
                 place = band - GAP_BANDS + (int(last[-1]) + 1 if len(last) else 0)
@@ -114,9 +117,16 @@ class Band:
         return best if best.drop_db >= STEEP_DB else None
 
 
+def _is_filled(below: Floats, rest: float) -> bool:
+    """Return whether the bands below an edge hold sound throughout, not a few tones."""
+    return bool(np.mean(below[-FILLED_BANDS:] > rest + FILLED_DB) >= FILLED_SHARE)
+
+
 def _source(edge_hz: float, rate_hz: int) -> int | None:
     """Return the rate that an edge is near half of; None if it is none of the usual ones."""
-    for source in SOURCE_RATES_HZ:
-        if source <= MOST_OF_RATE * rate_hz and (EDGE_FROM <= edge_hz / (source / 2) <= EDGE_TO):
-            return source
-    return None
+    sources = [
+        source
+        for source in SOURCE_RATES_HZ
+        if source <= MOST_OF_RATE * rate_hz and EDGE_FROM <= 2 * edge_hz / source <= EDGE_TO
+    ]
+    return min(sources, key=lambda source: abs(edge_hz - source / 2), default=None)

@@ -23,7 +23,7 @@ OFFLINE = {
         "verify_trust": False,
         "verify_timestamp_trust": False,
     },
-    "core": {"allowed_network_hosts": []},
+    "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
 }
 GENERATED = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 MAX_STATED = 5

@@ -18,6 +18,7 @@ LOUD = 0.01  # -40 dBFS: runs lie between two samples at least so loud
 EDGE_S = 0.003
 HARD = 0.25  # of the level beside: a fade leaves less at the edge
 AUDIBLE = 10 / 32_768
+COARSE = 1 / 8_192  # sound in such steps, as of 8 bits, is zero wherever it is quiet
 MAX_RUNS = 10_000  # more are not kept
 
 
@@ -39,6 +40,7 @@ class Silence:
         self._history = np.zeros(0, np.float32)  # what came before a block or an open run
         self._open = 0  # zeros that the blocks so far end with
         self._first_loud_s, self._last_loud_s = np.inf, -np.inf
+        self._finest = np.inf  # the quietest sample that is not zero
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
         """Hear the next block."""
@@ -46,7 +48,7 @@ class Silence:
             self._start_s += self._n_heard / max(1, self._rate_hz)
             self._rate_hz, self._n_heard, self._open = rate_hz, 0, 0
             self._history = np.zeros(0, np.float32)
-        self._note_loud(mono)
+        self._note_levels(mono)
         beside = round(BESIDE_S * rate_hz)
         if self._open and len(mono) and mono[0]:  # the run ended with its block
             self._end(self._history, self._n_heard, self._open, mono[:beside])
@@ -74,8 +76,10 @@ class Silence:
         at_an_end = (edges[:, 0] == 0) | (edges[:, 1] == len(mono))
         return [(int(start), int(end)) for start, end in edges[long | at_an_end]]
 
-    def _note_loud(self, mono: Waveform) -> None:
-        loud = np.flatnonzero(np.abs(mono) > LOUD)
+    def _note_levels(self, mono: Waveform) -> None:
+        levels = np.abs(mono)
+        self._finest = min(self._finest, float(np.min(levels, where=levels > 0, initial=np.inf)))
+        loud = np.flatnonzero(levels > LOUD)
         if len(loud):
             first, last = (self._second(self._n_heard + place) for place in loud[[0, -1]])
             self._first_loud_s = min(self._first_loud_s, first)
@@ -108,9 +112,9 @@ class Silence:
         Returns
         -------
         list of Finding
-            None for a codec that is lossy.
+            None for a codec that is lossy, and for sound in coarse steps.
         """
-        if not is_lossless(codec):
+        if not is_lossless(codec) or self._finest > COARSE:
             return []
         runs = [run for run in self._runs if run.end_s <= self._last_loud_s]
         hard = [run for run in runs if run.hard]

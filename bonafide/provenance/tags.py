@@ -82,8 +82,9 @@ def read_tags(file: BinaryIO) -> Tags:
     library = _flac_library(file)
     vendor = _ogg_vendor(file) or (library if library.startswith("Lav") else "")
     named = [(key.lower(), value.strip()) for key, value in [*pairs, ("vendor", vendor)]]
-    kept = {pair: None for pair in named if pair[1] and not _is_technical(*pair)}
-    return Tags(name, tuple(kept), "" if vendor else library)
+    kept = {value: key for key, value in reversed(named) if not _is_technical(key, value)}
+    pairs = tuple((key, value) for value, key in reversed(kept.items()) if value)
+    return Tags(name, pairs, "" if vendor else library)
 
 
 def _is_technical(key: str, value: str) -> bool:
