@@ -23,7 +23,7 @@ Result = dict[str, Any]
 )
 @options.as_json
 def provenance(paths: tuple[str, ...], as_json: bool) -> int:
-    """Say what files tell of their origin: signatures, tags, traces; never a verdict."""
+    """Say what files themselves tell of their origin."""
     from bonafide.cli.terminal import show_json
     from bonafide.errors import printable
     from bonafide.process.interrupt import interruptible

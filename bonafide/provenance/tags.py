@@ -83,8 +83,8 @@ def read_tags(file: BinaryIO) -> Tags:
     vendor = _ogg_vendor(file) or (library if library.startswith("Lav") else "")
     named = [(key.lower(), value.strip()) for key, value in [*pairs, ("vendor", vendor)]]
     kept = {value: key for key, value in reversed(named) if not _is_technical(key, value)}
-    pairs = tuple((key, value) for value, key in reversed(kept.items()) if value)
-    return Tags(name, pairs, "" if vendor else library)
+    once = tuple((key, value) for value, key in reversed(kept.items()) if value)
+    return Tags(name, once, "" if vendor else library)
 
 
 def _is_technical(key: str, value: str) -> bool:

@@ -1,6 +1,10 @@
 """Perth, the open watermark of Resemble AI, where its package is installed."""
 
+import contextlib
+import io
+from functools import cache
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -54,8 +58,18 @@ def _detector() -> tuple[Any, str]:
     """Return the watermark's decoder, or None and why there is none."""
     if find_spec("perth") is None:
         return None, f"the package {PACKAGE} is missing: pip install {PACKAGE}"
-    import perth
+    try:
+        import perth
 
-    if getattr(perth, "PerthImplicitWatermarker", None) is None:
-        return None, f"{PACKAGE} is not whole: it needs torch, torchaudio and setuptools before 81"
-    return perth.PerthImplicitWatermarker(), ""
+        return _decoder(perth), ""
+    except (AttributeError, ImportError, TypeError) as error:  # Perth hides what it lacks as None
+        needed = "it needs torch, torchaudio, librosa and setuptools before 81"
+        return None, f"{PACKAGE} is not whole: {needed} ({error})"
+    except (OSError, MemoryError) as error:  # of a library that does not fit into a scorer
+        return None, f"{PACKAGE} cannot be loaded: {error}"
+
+
+@cache
+def _decoder(perth: ModuleType) -> Any:
+    with contextlib.redirect_stdout(io.StringIO()):  # it says which weights it loads
+        return perth.PerthImplicitWatermarker()

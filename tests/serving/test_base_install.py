@@ -194,7 +194,14 @@ def test_every_command_works_or_says_what_it_lacks(
             assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
             assert "is missing: pip install 'bonafide[" in said
     assert {"models sign", "models verify", "feedback add", "feedback manifest"} <= worked
-    assert {"score", "evaluate", "provenance", "models list", "models show", "corpus inspect"} <= worked
+    assert {
+        "score",
+        "evaluate",
+        "provenance",
+        "models list",
+        "models show",
+        "corpus inspect",
+    } <= worked
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["counts"]["rows"] == 4
 
