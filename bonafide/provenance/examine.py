@@ -57,33 +57,40 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
         tags = read_tags(file)
         signed, missing = manifests(file)
         found = [*signed, *tag_findings(tags, file)]
-        found += recompression(file) if stream.codec == MP3 else []
+        found += recompression(file) if _is_whole_mp3(stream) else []
     found += [*band.findings(stream.codec), *silence.findings(stream.codec), *floor.findings()]
     found += watermark.findings()
     missing += watermark.missing()
     return Origin(
         tuple(sorted(found, key=lambda each: ORDER.index(each.code))),
-        tuple(map(not_found, _without(found, missing, stream.codec))),
+        tuple(map(not_found, _without(found, missing, stream))),
         tuple(missing),
         _facts(stream, tags, band.band_hz),
     )
 
 
-def _without(found: list[Finding], missing: list[NotLookedFor], codec: str) -> list[FindingCode]:
+def _without(
+    found: list[Finding], missing: list[NotLookedFor], stream: AudioStream
+) -> list[FindingCode]:
     """Return what was looked for and not found."""
     seen = {each.code for each in found}
     left_out = {each.code for each in missing}
     codes: list[FindingCode] = ["generator_tag", "encoder_tag", "text_tag"]
     if "c2pa" not in left_out and not any(code.startswith("c2pa") for code in seen):
         codes.insert(0, "c2pa_manifest")
-    if codec == MP3:
+    if _is_whole_mp3(stream):
         codes.append("mp3_recompressed")
-    if is_lossless(codec):
+    if is_lossless(stream.codec):
         codes += ["band_cut", "digital_silence", "splice"]
     codes.append("noise_floor_change")
     if "perth_watermark" not in left_out:
         codes.append("perth_watermark")
     return [code for code in codes if code not in seen]
+
+
+def _is_whole_mp3(stream: AudioStream) -> bool:
+    """Return whether to look for an earlier MP3; frames that are lost leave traces like one."""
+    return stream.codec == MP3 and not stream.damage
 
 
 def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:

@@ -29,6 +29,7 @@ CODED = slice(4, 400)
 NEAR = 20  # samples: the place of a frame shows beside it, too
 MIN_DEPTH, MIN_DEVIATIONS = 0.1, 12.0
 OWN_DEVIATIONS = 4.0
+ALONE = 0.6  # the next place holds less than this share of it: damage makes many places stand out
 SKIPPED = {b"LAME", b"Lavf", b"Lavc"}  # whose delays FFmpeg takes off
 DECODER_DELAY, FIRST_GRANULE = 529, 1
 
@@ -152,10 +153,12 @@ def _dips(energies: Floats) -> Floats:
 def _other(dips: Floats) -> FirstFrames | None:
     """Return the place that stands out, besides the file's own, which is the first."""
     spread = 1.4826 * float(np.median(np.abs(dips - np.median(dips)))) + 1e-9
+    near = np.arange(-NEAR, NEAR + 1)
     others = dips.copy()
-    others[np.arange(-NEAR, NEAR + 1)] = 0.0
+    others[near] = 0.0
     shift = int(others.argmax())
-    deviations = float(others[shift]) / spread
-    if dips[0] / spread < OWN_DEVIATIONS or deviations < MIN_DEVIATIONS:
-        return None
-    return FirstFrames(shift, deviations) if others[shift] >= MIN_DEPTH else None
+    depth = float(others[shift])
+    others[(near + shift) % LINES] = 0.0
+    deviations = depth / spread
+    shows = deviations >= MIN_DEVIATIONS and depth >= MIN_DEPTH and others.max() < ALONE * depth
+    return FirstFrames(shift, deviations) if shows and dips[0] >= OWN_DEVIATIONS * spread else None
