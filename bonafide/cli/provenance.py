@@ -66,7 +66,7 @@ def _result(path: str) -> Result:
 def _lines(result: Result) -> Iterator[str]:
     """Yield a result in words, a line each."""
     if error := result.get("error"):
-        yield f"{result['path']}: {error['message']} [{error['code']}]"
+        yield f"{error['message']} [{error['code']}]"  # it begins with the file's name
         return
     yield f"{result['path']}: {_facts(result['facts'])}"
     for found in result["findings"]:
