@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -92,15 +92,19 @@ class _TrackError(Exception):
     """A track of which nothing decodes."""
 
 
-def _track(file: View, found: Findings, track: int, format_name: str | None) -> Blocks:
+def open_container(
+    file: BinaryIO | View, format_name: str | None = None
+) -> av.container.InputContainer:
+    """Open a file by a demuxer that opens no other; raise ``not_audio`` if none knows it."""
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
     try:
-        container = av.open(
-            file, "r", format=format_name, options=options, metadata_errors="replace"
-        )
+        return av.open(file, "r", format=format_name, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise not_audio(_reason(error)) from error
-    with container:
+
+
+def _track(file: View, found: Findings, track: int, format_name: str | None) -> Blocks:
+    with open_container(file, format_name) as container:
         found.n_tracks = len(container.streams.audio)
         if not found.n_tracks:
             raise AudioError("no_sound", "holds no sound track")

@@ -7,7 +7,7 @@ file and never a name, so that no name is taken for a URL, a device or an option
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,16 +120,33 @@ class AudioStream:
 
     def __iter__(self) -> Iterator[Waveform]:
         """Decode the blocks in order, from the start."""
+        yield from self._resampled(self.at_own_rate())
+
+    def at_own_rate(self) -> Iterator[tuple[int, Waveform]]:
+        """Decode the blocks in order, from the start, without resampling.
+
+        Yields
+        ------
+        tuple of int and ndarray of float32, shape (n,)
+            Rate in Hz, which may change on the way, and mono samples.
+
+        Raises
+        ------
+        AudioError
+            As while iterating.
+        OSError
+            If a file that was given open cannot be read.
+        """
         self.damage, self.omitted = "", ""
         self.duration_s, self.decode_s, self.resample_s = 0.0, 0.0, 0.0
         self.original_rate_hz, self.channels, self.channels_differ = 0, 0, False
         try:
-            with self._open() as file:
+            with self.opened() as file:
                 if not size_of(file):
                     raise AudioError("empty", "the file is empty (0 bytes)")
                 suffix = self.source.suffix.lower() if isinstance(self.source, Path) else ""
                 joined = Joined(file, self.track, suffix)
-                yield from self._resampled(self._timed(joined))
+                yield from self._mono(self._timed(joined))
                 self.damage, self.omitted = joined.damage, joined.omitted
         except AudioError as error:
             raise AudioError(error.code, f"{self.name}: {error.message}") from error
@@ -151,7 +168,14 @@ class AudioStream:
             self.decode_s += time.perf_counter() - start
             self.n_tracks = joined.n_tracks
 
-    def _open(self) -> AbstractContextManager[BinaryIO]:
+    def opened(self) -> AbstractContextManager[BinaryIO]:
+        """Open the file; one that was given open is left so.
+
+        Returns
+        -------
+        context manager of binary file
+            Seekable.
+        """
         if isinstance(self.source, bytes):
             return io.BytesIO(self.source)
         if not isinstance(self.source, Path):
@@ -181,11 +205,11 @@ class AudioStream:
             yield rate_hz, mono
         self.channels_differ = mixer.differ
 
-    def _resampled(self, blocks: Blocks) -> Iterator[Waveform]:
+    def _resampled(self, blocks: Iterable[tuple[int, Waveform]]) -> Iterator[Waveform]:
         """Resample blocks to 16 kHz; a rate that changes on the way starts afresh."""
         # Of an offset a resampler makes clicks at both ends: it is taken off and put back.
         resampler, resampled_hz, offset = None, SAMPLE_RATE_HZ, np.float32(0)
-        for rate_hz, mono in self._mono(blocks):
+        for rate_hz, mono in blocks:
             if resampler is not None and rate_hz != resampled_hz:
                 yield _rest(resampler) + offset
                 resampler = None

@@ -14,6 +14,7 @@ EXTRAS = {
     ),
     "app": ("PIL", "altair", "httpx", "streamlit"),
     "dashboard": ("fastapi", "zenml"),
+    "provenance": ("c2pa",),
 }
 
 

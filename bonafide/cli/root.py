@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": "bonafide.cli.train",
     "score": "bonafide.cli.score",
     "evaluate": "bonafide.cli.score",
+    "provenance": "bonafide.cli.provenance",
     "adapt": "bonafide.cli.adapt",
     "serve": "bonafide.cli.serve",
     "app": "bonafide.cli.serve",

@@ -11,33 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from bonafide.cli import options
+from bonafide.cli.files import FilesFirst, no_recordings, recordings
 from bonafide.errors import printable
 
 if TYPE_CHECKING:
     from bonafide.detector import Detector
     from bonafide.scoring import JudgedCorpus, Result, Score
-
-NAMED = 10  # files that are left out of a folder, before the rest are counted alone
-
-
-class FilesFirst(click.Command):
-    """A command that never takes the name of an existing file for an option.
-
-    In `score *`, a file called ``--help.wav`` becomes ``./--help.wav``.
-    """
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``./`` before such names, then parse."""
-        known = {name for option in self.get_params(ctx) for name in option.opts}
-
-        def is_file(word: str) -> bool:
-            option = word.partition("=")[0]
-            is_name = word.startswith("-") and word != "-" and option not in known
-            return is_name and os.path.exists(word)  # noqa: PTH110
-
-        if "--" not in args:
-            args = [f"./{word}" if is_file(word) else word for word in args]
-        return super().parse_args(ctx, args)
 
 
 @click.command(
@@ -111,32 +90,12 @@ def _results(score: "Score", names: Sequence[str], done: Collection[str]) -> Ite
 
     for name in names:
         if os.path.isdir(name):  # noqa: PTH112  # Path.is_dir raises where it may not look
-            found = _recordings(name)
+            found = recordings(name)
             if not found:
-                message = f"{name}: no file in this folder is a recording"
-                yield {"path": name, "error": {"code": "no_recordings", "message": message}}
+                yield no_recordings(name)
             yield from score_files(score, [path for path in found if path not in done])
         elif name not in done or is_piped(name):
             yield from score_files(score, [name])
-
-
-def _recordings(folder: str) -> list[str]:
-    """List what is to be scored in a folder, and say what is not."""
-    from bonafide.corpora.files import list_folder
-
-    listing = list_folder(Path(folder))
-    _say_skipped(folder, listing.skipped, "that {} not audio")
-    _say_skipped(folder, listing.hidden, "that {} hidden")
-    return [str(path) for path in sorted([*listing.audio, *listing.unreadable])]
-
-
-def _say_skipped(folder: str, paths: Sequence[Path], why: str) -> None:
-    if paths:
-        names = ", ".join(str(path.relative_to(folder)) for path in paths[:NAMED])
-        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-        count = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-        why = why.format("is" if len(paths) == 1 else "are")
-        click.echo(printable(f"{folder}: skipped {count} {why}: {names}{more}"), err=True)
 
 
 @click.command()

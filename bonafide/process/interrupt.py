@@ -9,11 +9,13 @@ from types import FrameType
 Stop = Callable[[int, FrameType | None], None]
 
 AGAIN_S = 0.01
-# By module, how functions begin in which an exception is lost: libsndfile and FFmpeg call those of
-# the first two for bytes, and take it for their end; PyAV runs the last while it raises another.
+# By module, how functions begin in which an exception is lost: libsndfile, FFmpeg and c2pa-python
+# call those of the first three for bytes, and take it for their end; PyAV runs the last while it
+# raises another.
 LOSING = {
     "soundfile": ("vio_",),
     "bonafide.audio.view": ("readinto", "seek", "tell"),
+    "c2pa.c2pa": ("read_callback", "seek_callback"),
     "": ("av.",),  # they have no module
 }
 

@@ -122,6 +122,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "tune": ["--model", "gru", "--corpus", "{corpus}"],
     "train": ["--config", "full", "--corpus", "{corpus}"],
     "score": ["{corpus}", "--format", "json"],
+    "provenance": ["{corpus}", "--json"],
     "evaluate": ["--corpus", "{corpus}", "--json", "{folder}/metrics.json"],
     "keys add": ["{folder}/keys.json", "ana"],
     "keys list": ["{folder}/keys.json"],
@@ -190,7 +191,7 @@ def test_every_command_works_or_says_what_it_lacks(
             assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
             assert "is missing: pip install 'bonafide[" in said
     assert {"models sign", "models verify", "models sbom"} <= worked
-    assert {"feedback add", "feedback manifest"} <= worked
+    assert {"feedback add", "feedback manifest", "provenance"} <= worked
     assert {"score", "evaluate", "models list", "models show", "corpus inspect"} <= worked
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["counts"]["rows"] == 4

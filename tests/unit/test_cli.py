@@ -73,7 +73,18 @@ def python(code: str, *words: str, **environment: str) -> "subprocess.CompletedP
 class TestHelp:
     def test_the_commands(self) -> None:
         assert {" ".join(words) for words in EVERY} == {
-            *("", "train", "tune", "score", "evaluate", "adapt", "serve", "app", "bench"),
+            *(
+                "",
+                "train",
+                "tune",
+                "score",
+                "evaluate",
+                "provenance",
+                "adapt",
+                "serve",
+                "app",
+                "bench",
+            ),
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),
             *("models", "models list", "models show", "models lineage", "models reproduce"),

@@ -1,0 +1,108 @@
+"""All that is looked at in one file, in one pass over its sound."""
+
+from pathlib import Path
+from typing import get_args
+
+from bonafide.audio import AudioStream
+from bonafide.errors import AudioError
+from bonafide.provenance.band import Band
+from bonafide.provenance.codecs import is_lossless
+from bonafide.provenance.finding import (
+    Facts,
+    Finding,
+    FindingCode,
+    NotLookedFor,
+    Origin,
+    not_found,
+)
+from bonafide.provenance.floor import Floor
+from bonafide.provenance.recompression import recompression
+from bonafide.provenance.signed import manifests
+from bonafide.provenance.silence import Silence
+from bonafide.provenance.tags import Tags, read_tags, tag_findings
+from bonafide.provenance.watermark import Watermark
+
+ORDER: tuple[FindingCode, ...] = get_args(FindingCode)
+MP3 = "mp3"
+
+
+def examine(source: Path | bytes | AudioStream) -> Origin:
+    """Look at what a file itself says of its origin.
+
+    Nothing is fetched, and memory does not grow with the length of the recording.
+
+    Parameters
+    ----------
+    source : Path, bytes or AudioStream
+        A file, its content, or a stream with limits of its own.
+
+    Returns
+    -------
+    Origin
+        Findings, each with what it proves; never a verdict.
+
+    Raises
+    ------
+    AudioError
+        As in `AudioStream`; ``empty`` for a file without a sample.
+    """
+    stream = source if isinstance(source, AudioStream) else AudioStream(source)
+    band, silence, floor, watermark = Band(), Silence(), Floor(), Watermark()
+    for rate_hz, mono in stream.at_own_rate():
+        for each in (band, silence, floor, watermark):
+            each.hear(rate_hz, mono)
+    if not stream.duration_s:
+        raise AudioError("empty", f"{stream.name}: holds no sample of sound")
+    with stream.opened() as file:
+        tags = read_tags(file)
+        signed, missing = manifests(file)
+        found = [*signed, *tag_findings(tags, file)]
+        found += recompression(file) if _is_whole_mp3(stream) else []
+    found += [*band.findings(stream.codec), *silence.findings(stream.codec), *floor.findings()]
+    found += watermark.findings()
+    missing += watermark.missing()
+    return Origin(
+        tuple(sorted(found, key=lambda each: ORDER.index(each.code))),
+        tuple(map(not_found, _without(found, missing, stream))),
+        tuple(missing),
+        _facts(stream, tags, band.band_hz),
+    )
+
+
+def _without(
+    found: list[Finding], missing: list[NotLookedFor], stream: AudioStream
+) -> list[FindingCode]:
+    """Return what was looked for and not found."""
+    seen = {each.code for each in found}
+    left_out = {each.code for each in missing}
+    codes: list[FindingCode] = ["generator_tag", "encoder_tag", "text_tag"]
+    if "c2pa" not in left_out and not any(code.startswith("c2pa") for code in seen):
+        codes.insert(0, "c2pa_manifest")
+    if _is_whole_mp3(stream):
+        codes.append("mp3_recompressed")
+    if is_lossless(stream.codec):
+        codes += ["band_cut", "digital_silence", "splice"]
+    codes.append("noise_floor_change")
+    if "perth_watermark" not in left_out:
+        codes.append("perth_watermark")
+    return [code for code in codes if code not in seen]
+
+
+def _is_whole_mp3(stream: AudioStream) -> bool:
+    """Return whether to look for an earlier MP3; frames that are lost leave traces like one."""
+    return stream.codec == MP3 and not stream.damage
+
+
+def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
+    return Facts(
+        container=tags.container,
+        codec=stream.codec,
+        rate_hz=stream.original_rate_hz,
+        channels=stream.channels,
+        duration_s=stream.duration_s,
+        tracks=stream.n_tracks,
+        band_hz=band_hz,
+        library=tags.library,
+        damage=stream.damage,
+        omitted=stream.omitted,
+    )
