@@ -161,7 +161,9 @@ def latency(results: Results) -> Section:
         [f"`{name}`", f"{row['value']:.3g}", row["target"], "met" if row["met"] else "missed"]
         for name, row in results.speed["targets"].items()
     ]
+    named = results.speed["bundle"]
     return {
+        "bundle": f"`{named['name']}:{named['version']}`",
         "table": markdown_table(("what", "measured"), lines),
         "targets": markdown_table(("target", "measured", "limit", "status"), targets),
     }

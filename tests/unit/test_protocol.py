@@ -51,9 +51,6 @@ from research.judging import BUNDLES, REFERENCE, SHIPPED
 from research.protocol import CONFIG, SCORES
 from research.workspace import Workspace, own_column
 
-# Fails, as it must, as soon as docs/results holds the answers of all bundles to the third edition.
-AWAITED = pytest.mark.xfail(strict=True, reason="docs/results is of the design before channels")
-
 
 def corpus_of(*rows: tuple[str, str]) -> Corpus:
     return Corpus(
@@ -253,7 +250,6 @@ def test_seeds_are_nested_and_keep_every_pair_of_folds_out() -> None:
     assert Run("plain", folds=(2, 0)).held_out == [(2,), (0,)]
 
 
-@AWAITED
 def test_kept_scores_have_the_names_of_runs() -> None:
     config = parse_config(json.loads((SCORES / "config.json").read_text()), "config.json")
     assert isinstance(config, Config)
@@ -263,7 +259,6 @@ def test_kept_scores_have_the_names_of_runs() -> None:
         assert {f"seed {SEEDS[0]}|{model}" for model in MODELS} < set(scores.files)
 
 
-@AWAITED
 def test_kept_answers_are_of_every_bundle() -> None:
     with np.load(SCORES / "answers.npz") as answers, np.load(SCORES / "scores.npz") as scores:
         seeds = [seed for seed in SEEDS if f"{SHIPPED}|{seed}" in answers.files]
