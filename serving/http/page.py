@@ -9,6 +9,7 @@ PAGE = """<!DOCTYPE html>
 <pre>curl -F audio=@voicemail.ogg http://localhost:3000/v1/detect</pre>
 <ul>
 <li><code>POST /v1/detect</code>: the verdict on a recording</li>
+<li><code>POST /v1/explain</code>: the same, with what it rests on</li>
 <li><code>POST /v1/provenance</code>: what a file itself says of its origin</li>
 <li><a href="v1/model">/v1/model</a>: the bundle that answers, with its model card</li>
 <li><a href="docs.json">/docs.json</a>: all calls, as an OpenAPI document</li>
