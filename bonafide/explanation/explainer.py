@@ -10,7 +10,7 @@ from bonafide.audio import AudioStream
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.detection import Detection
 from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
-from bonafide.errors import BundleError
+from bonafide.errors import AudioError, BundleError
 from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains
 from bonafide.explanation.focus import focus_of, in_words
 from bonafide.explanation.opinions import FirstStage, Stage
@@ -85,7 +85,7 @@ class Explainer:
         Raises
         ------
         AudioError
-            As in `Detector.score`.
+            As in `Detector.score`; ``unreadable`` if the recording changes meanwhile.
         """
         stream = source if isinstance(source, np.ndarray) else as_stream(source)
         detection = self.detector.score(stream)
@@ -150,7 +150,10 @@ class Explainer:
                 for row in range(len(batch))
                 if first + row in chosen
             ]
-        models, base = self._opinions(joined(scored))
+        whole = joined(scored)
+        if len(whole.llr) != len(detection.segments):  # it is read twice
+            raise AudioError("unreadable", "the recording changed while it was explained")
+        models, base = self._opinions(whole)
         n_samples = round(detection.duration_s * SAMPLE_RATE_HZ)
         seconds = tuple(each for window in kept for each in window.seconds(n_samples))
         explained = tuple(window.explained(n_samples, self._typical) for window in kept)

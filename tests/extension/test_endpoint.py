@@ -100,7 +100,11 @@ def test_it_is_documented_with_the_type_of_its_answer(service: Server) -> None:
 # --- what is switched on --------------------------------------------------------------------------
 
 BAD = {
-    "unknown": ("detect,peek", "bad_endpoint", "endpoint 'peek': must be one of detect, explain, model,"),
+    "unknown": (
+        "detect,peek",
+        "bad_endpoint",
+        "endpoint 'peek': must be one of detect, explain, model,",
+    ),
     "another thing": ("text", "bad_plugin", "must be a Endpoint called 'text'"),
     "another's name": ("twice", "bad_plugin", "must be a Endpoint called 'twice'"),
     "no module": ("gone", "bad_plugin", "cannot be imported: ModuleNotFoundError"),

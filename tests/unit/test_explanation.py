@@ -19,7 +19,7 @@ from bonafide.bundle import Bundle, write_bundle
 from bonafide.cli import main
 from bonafide.detection import Detection
 from bonafide.detector import Detector
-from bonafide.errors import BundleError
+from bonafide.errors import AudioError, BundleError
 from bonafide.explanation import Explained, Explainer
 from bonafide.explanation.bands import EDGES_HZ, Bands, as_bands, band_gains
 from bonafide.explanation.explainer import MOST_WINDOWS
@@ -264,6 +264,22 @@ class TestExplainer:
         with pytest.raises(BundleError, match=r"typical_bands=.*: must be 8 numbers") as raised:
             Explainer(Detector(bundle))
         assert raised.value.code == "bad_manifest"
+
+    def test_a_recording_that_changes_meanwhile_is_noticed(
+        self, fast: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (path := tmp_path / "a.wav").write_bytes(encode(speech(9.0), "wav"))
+        score = fast.detector.score
+
+        def then_cut(source: Any) -> Detection:
+            detection = score(source)
+            path.write_bytes(encode(speech(4.0), "wav"))
+            return detection
+
+        monkeypatch.setattr(fast.detector, "score", then_cut)
+        with pytest.raises(AudioError, match="changed while it was explained") as raised:
+            fast.explain(path)
+        assert raised.value.code == "unreadable"
 
     def test_a_folder_that_changed_meanwhile_is_noticed(self, tmp_path: Path) -> None:
         shutil.copytree(shipped_folder("fast"), tmp_path / "b")
