@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
 from zenml import log_metadata
 from zenml.client import Client
+from zenml.exceptions import EntityExistsError
 
 from bonafide.registry import Registry, Version
 
@@ -46,12 +48,18 @@ def _ensure_versions(name: str, versions: list[Version]) -> None:
     recorded = _recorded(name)
     for version in versions:
         if str(version) not in recorded:
-            client.create_model_version(name, name=str(version))
-            log_metadata(
-                metadata={"bundle": dict(vars(version))},
-                model_name=name,
-                model_version=str(version),
-            )
+            _record(name, version)
+
+
+def _record(name: str, version: Version) -> None:
+    try:
+        Client().create_model_version(name, name=str(version))
+    except (EntityExistsError, IntegrityError):  # of another home, which was faster
+        if str(version) not in _recorded(name):
+            raise
+    log_metadata(
+        metadata={"bundle": dict(vars(version))}, model_name=name, model_version=str(version)
+    )
 
 
 def _set_stages(name: str, wanted: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import materializers  # noqa: F401  registers how artifacts are stored
 from bonafide.bundle import Bundle
 from bonafide.display import reporter
 from bonafide.home import home
+from bonafide.process.lock import locked
 from bonafide.registry import Version, registry_of
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.config import Config
@@ -80,7 +81,8 @@ def promote(
         run={"run_id": str(run.id), "run": run.name},
         steps=recorded_steps(run),
     )
-    mirror(registry_of(home()))
+    with locked(home() / "mirror.lock"):  # two runs that end together mirror the same versions
+        mirror(registry_of(home()))
     log_metadata(
         metadata={"run": run.name, "gate": decision.facts()},
         model_name=bundle.identity["name"],
