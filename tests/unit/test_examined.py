@@ -184,14 +184,14 @@ def test_a_disk_that_fails_for_a_moment_is_asked_again(
     failures: int, code: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(path := tmp_path / "a.wav", noise(1))
-    opened, left = AudioStream._open, [OSError(errno.EIO, "Input/output error")] * failures
+    opened, left = AudioStream.opened, [OSError(errno.EIO, "Input/output error")] * failures
 
     def failing(stream: AudioStream) -> Any:
         if left:
             raise left.pop()
         return opened(stream)
 
-    monkeypatch.setattr(AudioStream, "_open", failing)
+    monkeypatch.setattr(AudioStream, "opened", failing)
     found = examine(path)
     assert (found.error and found.error.code) == code and not left
     assert found.file_sha256 == file_sha256(path)
