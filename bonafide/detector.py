@@ -96,6 +96,29 @@ def log_odds(p: NDArray[np.floating[Any]]) -> Floats:
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
+def calibrated(p_spoof: NDArray[np.floating[Any]], slope: float, intercept: float) -> Floats:
+    """Return what a meta-model's scores are worth as evidence, by the line that was fitted to them.
+
+    Parameters
+    ----------
+    p_spoof : ndarray of float
+        Of the chosen meta-model, in [0, 1], of any shape.
+    slope, intercept : float
+        Of the line, as a manifest's ``calibration`` has them.
+
+    Returns
+    -------
+    ndarray of float64
+        llr in nats, higher for bona fide, of the same shape.
+
+    Examples
+    --------
+    >>> calibrated(np.array([0.5, 0.9]), 1.0, 0.0).round(2).tolist()
+    [-0.0, -2.2]
+    """
+    return -(slope * log_odds(p_spoof) + intercept)
+
+
 def llr_at(p_spoof: float, prior_spoof: float) -> float:
     """Return the llr at which a probability of spoof is reached: the inverse of `p_spoof_of`.
 

@@ -1,15 +1,12 @@
 """What each base model adds to a score, and the stage that it is of."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from bonafide.base_models import BaseModels
 from bonafide.bundle import ADAPTER, Bundle
-from bonafide.detector import log_odds
+from bonafide.detector import calibrated
 from bonafide.errors import BundleError
 from bonafide.explanation.shapley import coalitions, shapley_values
-from bonafide.features.spec import ENCODER, STATISTICS
 from bonafide.runtime import Graph
 from bonafide.types import Floats, Scores, Tensor, Waveform, WindowScores
 
@@ -66,11 +63,9 @@ class Stage:
         inputs: dict[str, Tensor] = {"models": models}
         if channel is not None:
             inputs["channel"] = channel
-        odds = log_odds(self._meta(inputs)["p_spoof"])
-        line: dict[str, float] = self._entry["calibration"]
-        llr = -(line["slope"] * odds + line["intercept"])
+        llr = calibrated(self._meta(inputs)["p_spoof"], **self._entry["calibration"])
         if self._adapter is None:
-            return np.asarray(llr)
+            return llr
         said = np.full((len(models), len(self._bundle.models)), np.nan, np.float32)
         said[:, self._columns] = models
         adapted = self._adapter({"llr": llr.astype(np.float32), "models": said})["adapted"]
@@ -117,8 +112,7 @@ class FirstStage(Stage):
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(bundle, 0)
-        names = ("frontend", "scaler", "router", *self.models)
-        self._graph = {name: Graph(bundle.graph_path(name)) for name in names}
+        self._base = BaseModels(bundle, self.models)
 
     def score_windows(self, waveforms: Waveform) -> Floats:
         """Score windows.
@@ -133,22 +127,5 @@ class FirstStage(Stage):
         ndarray of float64, shape (n,)
             The llr of each.
         """
-        scaled = self._scaled(waveforms)
-        channel = self._graph["router"]({STATISTICS: scaled[STATISTICS]})["channel"]
-        models = np.stack([self._said(name, scaled) for name in self.models], axis=1)
-        return self.llr(models, channel)
-
-    def _scaled(self, waveforms: Waveform) -> dict[str, Tensor]:
-        features = self._graph["frontend"]({"waveform": waveforms})
-        width = self._bundle.spec.vectors.get(ENCODER, 0)
-        features[ENCODER] = np.zeros((len(waveforms), width), np.float32)  # heard by none of these
-        scaled = self._graph["scaler"](features)
-        return {name.removeprefix("scaled_"): values for name, values in scaled.items()}
-
-    def _said(self, name: str, scaled: dict[str, Tensor]) -> NDArray[np.float32]:
-        vectors = [scaled[vector] for vector in self._bundle.hears[name]]
-        inputs: dict[str, Any] = {STATISTICS: np.concatenate(vectors, axis=1)}
-        views = self._bundle.manifest["views"]
-        if name in views:
-            inputs["frames"] = scaled[views[name]]
-        return self._graph[name](inputs)["p_spoof"]
+        models, routed = self._base(waveforms)
+        return self.llr(models, routed["channel"])

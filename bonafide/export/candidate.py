@@ -146,8 +146,7 @@ def build_candidate(
         parity |= export_stack(stage, folder, models, router.posteriors[:, 0])
     manifest = _manifest(config, recordings, store, fitted, router, stages, rules)
     fuse(folder, spec, scaler, manifest)
-    paths = [recordings.corpus.audio_path(recordings.corpus.rows[row]) for row in rows]
-    waveforms = training_windows(paths, spec)
+    waveforms = _windows_of(recordings, rows, spec)
     parity["detector"] = fused_difference(Bundle(folder, manifest), waveforms)
     require_parity(parity)
     return with_typical_bands(folder, manifest, waveforms), parity
@@ -269,9 +268,12 @@ def fused_parity(
     dict of str to float
         ``detector``, as `fused_difference` returns it.
     """
+    return {"detector": fused_difference(bundle, _windows_of(recordings, rows, bundle.spec))}
+
+
+def _windows_of(recordings: Recordings, rows: NDArray[np.intp], spec: FeatureSpec) -> Waveform:
     corpus = recordings.corpus
-    paths = [corpus.audio_path(corpus.rows[row]) for row in rows]
-    return {"detector": fused_difference(bundle, training_windows(paths, bundle.spec))}
+    return training_windows([corpus.audio_path(corpus.rows[row]) for row in rows], spec)
 
 
 def _manifest(

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from bonafide.base_models import BaseModels
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle
 from bonafide.detector import p_spoof_of
 from bonafide.export.parity import MAX_DIFFERENCE, largest
 from bonafide.features.pooling import build_encoder
-from bonafide.features.spec import ENCODER, STATISTICS
+from bonafide.features.spec import ENCODER
 from bonafide.runtime import Graph
 from bonafide.training.rules import Route
 from bonafide.training.stacking import Calibration
@@ -29,13 +29,15 @@ class Chain:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle, spec = bundle, bundle.spec
-        names = [name for name in bundle.parts if name != ENCODER]
-        self._graph = {name: Graph(bundle.graph_path(name)) for name in names}
+        self._bundle, spec, encoder = bundle, bundle.spec, None
         if spec.encoder:
             model = onnx.load(bundle.graph_path(ENCODER))
             pooled = build_encoder(model, spec.encoder, spec.window_samples, spec.rms_floor)
-            self._graph[ENCODER] = Graph(pooled.SerializeToString())
+            encoder = Graph(pooled.SerializeToString())
+        self._base = BaseModels(bundle, bundle.models, encoder)
+        metas = [f"{each['prefix']}meta_{name}" for each in bundle.stages for name in META_MODELS]
+        names = [*metas, *((ADAPTER,) if bundle.is_adapted else ())]
+        self._graph = {name: Graph(bundle.graph_path(name)) for name in names}
 
     def score_windows(self, waveforms: Waveform, asked: Mask | None = None) -> WindowScores:
         """Score windows as `Detector.score_windows` does.
@@ -54,10 +56,8 @@ class Chain:
             Base models that the route leaves out are NaN.
         """
         manifest, stages = self._bundle.manifest, self._bundle.stages
-        scaled = self._scaled(waveforms)
-        routed = self._graph["router"]({STATISTICS: scaled[STATISTICS]})
+        models, routed = self._base(waveforms)
         channel = routed["channel"]
-        models = np.stack([self._scores(name, scaled) for name in self._bundle.models], axis=1)
         found = []
         for stage in stages:
             columns = [self._bundle.models.index(name) for name in stage["models"]]
@@ -76,20 +76,6 @@ class Chain:
         if ADAPTER in self._graph:
             llr = self._graph[ADAPTER]({"llr": llr, "models": models})["adapted"]
         return WindowScores(llr, models, stack, channel, routed["distance"])
-
-    def _scaled(self, waveforms: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        features = self._graph["frontend"]({"waveform": waveforms})
-        if ENCODER in self._graph:
-            features |= self._graph[ENCODER]({"waveform": waveforms})
-        scaled = self._graph["scaler"](features)
-        return {name.removeprefix("scaled_"): values for name, values in scaled.items()}
-
-    def _scores(self, name: str, scaled: dict[str, NDArray[np.float32]]) -> Scores:
-        vectors = [scaled[vector] for vector in self._bundle.hears[name]]
-        inputs = {STATISTICS: np.concatenate(vectors, axis=1)}
-        if name in self._bundle.manifest["views"]:
-            inputs["frames"] = scaled[self._bundle.manifest["views"][name]]
-        return self._graph[name](inputs)["p_spoof"]
 
     def _decided(
         self, stage: dict[str, Any], models: Scores, channel: Scores

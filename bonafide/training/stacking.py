@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import log_odds
+from bonafide.detector import calibrated, log_odds
 from bonafide.evaluation.metrics import log_loss
 from bonafide.models.examples import source_weights
 from bonafide.training.folds import Folds
@@ -309,7 +309,7 @@ class Calibration(JsonArtifact):
 
     def llr(self, p_spoof: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the natural-log likelihood ratio, higher for bona fide."""
-        return -(self.slope * log_odds(p_spoof) + self.intercept)
+        return calibrated(p_spoof, self.slope, self.intercept)
 
 
 def fit_calibration(p_spoof: AnyFloats, is_spoof: Mask, weights: AnyFloats) -> Calibration:
