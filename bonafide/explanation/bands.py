@@ -32,13 +32,12 @@ class Bands:
         phase = np.exp(2j * np.pi * np.random.default_rng(SEED).random(len(hz)))
         last = len(EDGES_HZ) - 2
         number = np.clip(np.searchsorted(EDGES_HZ, hz, side="right") - 1, 0, last)
-        own, change = [], []
+        change = []
         for band in range(last + 1):
             inside = number == band
             sound = np.fft.irfft(np.where(inside, spectrum, 0), len(window))
             noise = np.fft.irfft(np.where(inside, np.abs(spectrum) * phase, 0), len(window))
             change.append(_with_rhythm(noise, window - sound) - sound)
-            own.append(sound)
         self._window, self._change = window, np.array(change)
 
     def __len__(self) -> int:

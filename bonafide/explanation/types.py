@@ -1,16 +1,15 @@
 """The types of an explanation: plain dataclasses that need no library."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from bonafide.detection import Detection, rounded
+from bonafide.detection import Detection
 from bonafide.types import Floats, Waveform
 
 Score = Callable[[Waveform], Floats]  # the llr (n,) of windows (n, window_samples)
 
-_SECONDS = {"ge": 0}
-_HERTZ = {"ge": 0}
+_NOT_NEGATIVE = {"ge": 0}
 _NATS = {"description": "nats; above 0 speaks for genuine speech, below 0 for a deepfake"}
 
 
@@ -26,8 +25,8 @@ class Second:
         Its share of its window's llr: the shares of a window's seconds sum to it.
     """
 
-    start_s: float = field(metadata=_SECONDS)
-    end_s: float = field(metadata=_SECONDS)
+    start_s: float = field(metadata=_NOT_NEGATIVE)
+    end_s: float = field(metadata=_NOT_NEGATIVE)
     llr: float = field(metadata=_NATS)
 
 
@@ -45,8 +44,8 @@ class Band:
         What it adds on average, whatever is said; 0 where the bundle does not state it.
     """
 
-    low_hz: float = field(metadata=_HERTZ)
-    high_hz: float = field(metadata=_HERTZ)
+    low_hz: float = field(metadata=_NOT_NEGATIVE)
+    high_hz: float = field(metadata=_NOT_NEGATIVE)
     llr: float = field(metadata=_NATS)
     typical: float = field(metadata=_NATS)
 
@@ -70,8 +69,8 @@ class ExplainedWindow:
         What each band of it adds.
     """
 
-    start_s: float = field(metadata=_SECONDS)
-    end_s: float = field(metadata=_SECONDS)
+    start_s: float = field(metadata=_NOT_NEGATIVE)
+    end_s: float = field(metadata=_NOT_NEGATIVE)
     llr: float = field(metadata=_NATS)
     bands: tuple[Band, ...]
 
@@ -91,10 +90,10 @@ class Focus:
     """
 
     towards: Literal["bonafide", "spoof"]
-    start_s: float = field(metadata=_SECONDS)
-    end_s: float = field(metadata=_SECONDS)
-    low_hz: float = field(metadata=_HERTZ)
-    high_hz: float = field(metadata=_HERTZ)
+    start_s: float = field(metadata=_NOT_NEGATIVE)
+    end_s: float = field(metadata=_NOT_NEGATIVE)
+    low_hz: float = field(metadata=_NOT_NEGATIVE)
+    high_hz: float = field(metadata=_NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,3 @@ class Explained(Detection):
     """
 
     explanation: Explanation
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; see `bonafide.detection.rounded`."""
-        return rounded(asdict(self))
