@@ -7,13 +7,15 @@ from typing import Any
 Result = Mapping[str, Any]
 
 
-def clock(seconds: float) -> str:
+def clock(seconds: float, digits: int = 0) -> str:
     """Return a time as minutes and seconds, or hours, minutes and seconds.
 
     Parameters
     ----------
     seconds : float
-        At least 0; rounded to whole seconds.
+        At least 0; rounded.
+    digits : int
+        Of the seconds, after the point.
 
     Returns
     -------
@@ -23,10 +25,13 @@ def clock(seconds: float) -> str:
     --------
     >>> clock(16.0), clock(75.4), clock(3725)
     ('0:16', '1:15', '1:02:05')
+    >>> clock(3.2, 2), clock(75.456, 2), clock(3725, 2)
+    ('0:03.20', '1:15.46', '1:02:05.00')
     """
-    minutes, second = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(seconds * 10**digits), 60 * 10**digits)
     hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+    second = f"{rest / 10**digits:0{digits + 3 if digits else 2}.{digits}f}"
+    return f"{hours}:{minute:02}:{second}" if hours else f"{minute}:{second}"
 
 
 def parts_in_words(result: Result) -> str:

@@ -31,6 +31,12 @@ class FilesFirst(click.Command):
         return super().parse_args(ctx, args)
 
 
+# What cannot be read is that file's error, and none of the command line.
+paths_argument = click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False)
+)
+
+
 def recordings(folder: str) -> list[str]:
     """List the recordings in a folder, and say on standard error what is left out.
 

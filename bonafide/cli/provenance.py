@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bonafide.cli import options
-from bonafide.cli.files import FilesFirst, no_recordings, recordings
+from bonafide.cli.files import FilesFirst, no_recordings, paths_argument, recordings
 
 Result = dict[str, Any]
 
@@ -17,13 +17,10 @@ Result = dict[str, Any]
     cls=FilesFirst,
     epilog="The exit code is 1 if some of the files could not be examined; each is reported.",
 )
-# What cannot be read is that file's error, and none of the command line.
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False)
-)
+@paths_argument
 @options.as_json
 def provenance(paths: tuple[str, ...], as_json: bool) -> int:
-    """Say what files themselves tell of their origin."""
+    """Show what files themselves say about their origin."""
     from bonafide.cli.terminal import show_json
     from bonafide.errors import printable
     from bonafide.process.interrupt import interruptible

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bonafide.cli import options
-from bonafide.cli.files import FilesFirst, no_recordings, recordings
+from bonafide.cli.files import FilesFirst, no_recordings, paths_argument, recordings
 from bonafide.errors import printable
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     cls=FilesFirst,
     epilog="The exit code is 1 if some of the files could not be scored; each is reported.",
 )
-# What cannot be read is that file's error, and none of the command line.
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(readable=False)
-)
+@paths_argument
 @options.bundle
 @click.option(
     "--format",

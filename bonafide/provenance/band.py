@@ -39,7 +39,7 @@ class Band:
         self._power: Floats = np.zeros(0)
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
-        """Hear the next block."""
+        """Process the next block."""
         size = round(WINDOW_S * rate_hz)
         if not self._rate_hz:
             self._rate_hz, self._power = rate_hz, np.zeros(size // 2 + 1)

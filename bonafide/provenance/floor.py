@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bonafide.provenance.finding import Finding, finding
-from bonafide.provenance.places import NAMED, moment
+from bonafide.provenance.places import DIGITS, NAMED
 from bonafide.types import Floats, Waveform
+from bonafide.words import clock
 
 FRAME_S, STEADY_FRAMES = 0.02, 30  # 0.6 s on either side
 BAND_HZ = (300.0, 3_400.0)
@@ -36,7 +37,7 @@ class Floor:
         self._steps: list[Step] = []
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
-        """Hear the next block."""
+        """Process the next block."""
         if rate_hz != self._rate_hz:
             self._start_s += FRAME_S * (self._n_gone + len(self._frames))
             self._rate_hz, self._n_gone = rate_hz, 0
@@ -74,7 +75,9 @@ class Floor:
         """Return what was found."""
         if not self._steps:
             return []
-        said = [f"{moment(step.at_s)} by {step.by_db:+.0f} dB" for step in self._steps[:NAMED]]
+        said = [
+            f"{clock(step.at_s, DIGITS)} by {step.by_db:+.0f} dB" for step in self._steps[:NAMED]
+        ]
         more = len(self._steps) - NAMED
         if more > 0:
             said.append(f"and {more} more")

@@ -43,7 +43,7 @@ class Silence:
         self._finest = np.inf  # the quietest sample that is not zero
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
-        """Hear the next block."""
+        """Process the next block."""
         if rate_hz != self._rate_hz:
             self._start_s += self._n_heard / max(1, self._rate_hz)
             self._rate_hz, self._n_heard, self._open = rate_hz, 0, 0

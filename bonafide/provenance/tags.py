@@ -12,6 +12,7 @@ from bonafide.audio.view import find, read_at, size_of
 from bonafide.errors import AudioError
 from bonafide.provenance.finding import Finding, finding
 from bonafide.provenance.quoted import quoted
+from bonafide.provenance.signed import GENERATED
 
 NAMED = 8  # tags that are quoted, before the rest are counted alone
 HEAD_BYTES = 1 << 16
@@ -36,7 +37,7 @@ GENERATORS = (
     (re.compile(r"bark by suno ai|bark gui", re.I), "programs around Bark write this"),
 )
 XMP_SOURCE = b"Iptc4xmpExt:DigitalSourceType"
-XMP_GENERATED = re.compile(rb"(?:compositeWithT|t)rainedAlgorithmicMedia")
+XMP_GENERATED = re.compile("|".join(GENERATED).encode())
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Watermark:
         self._rate_hz, self._held = 0, list[Waveform]()
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
-        """Hear the next block."""
+        """Process the next block."""
         if self._detector is None:
             return
         self._rate_hz = self._rate_hz or rate_hz
