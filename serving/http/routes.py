@@ -83,17 +83,19 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     call.bundle = str(Version.of(bundle))
     if scoring.trouble:
         await scoring.check_ready()
-    entitled = _is_entitled(state, call)
-    if not entitled:
-        scoring.check_room()
-        _check_uploads(state)
     start = time.perf_counter()
     upload = scoring.new_upload()
     try:
         with _counted(state.in_hand, call):
+            entitled = _is_entitled(state, call)
+            if not entitled:
+                scoring.check_room()
+                _check_uploads(state)
             with _counted(state.uploads, call):
                 await read_upload(request, scoring.settings, upload)
             received_s, call.size = time.perf_counter() - start, upload.size
+            # Others may have come, and filled the queue, while this one was still arriving.
+            entitled = entitled or _is_entitled(state, call)
             with state.metrics.queued(), _charged(state, call, upload) as work:
                 client = _client(request, call)
                 if judges:
@@ -117,12 +119,15 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
 
 
 def _is_entitled(state: State, call: Call) -> bool:
-    """Return whether a key has a place whoever else waits: an equal share of all, or one."""
+    """Return whether a call in hand has a place whoever else waits.
+
+    A key with others beside it has an equal share of all places, or one.
+    """
     if call.key is None:
         return False
     others = len(state.in_hand.keys() - {call.key.name})
     share = (state.scoring.settings.queue + 1) // (others + 1)
-    return bool(others and state.in_hand[call.key.name] < max(1, share))
+    return bool(others and state.in_hand[call.key.name] <= max(1, share))
 
 
 def _check_uploads(state: State) -> None:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from bonafide.process.service import free_port
 from serving.http.keys import add_key, read_keys, revoke_key
 from tests.helpers.servers import Server, private_home, server, wait_for
 
-SOUND = encode(speech(2.0), "flac")
+SOUND, LONG = encode(speech(2.0), "flac"), encode(speech(120.0), "flac")
 
 # --- the service ----------------------------------------------------------------------------------
 
@@ -123,32 +124,65 @@ def test_a_key_that_has_expired_is_told(guarded: Server, home: Path) -> None:
     assert (ask().status_code, ask().json()["error"]["code"]) == (401, "unauthorized")
 
 
-def test_a_greedy_key_leaves_a_modest_one_its_rate(bundle_home: Path, tmp_path: Path) -> None:
+class Greedy:
+    """Requests of a greedy key, eight at a time, until the block is left."""
+
+    def __init__(self, running: Server, secret: str, sound: bytes) -> None:
+        self.codes: list[int] = []
+        self._ask = partial(running.detect, sound, headers={"x-api-key": secret})
+        self._done, self._pool = threading.Event(), ThreadPoolExecutor(8)
+
+    def __enter__(self) -> "Greedy":
+        for _ in range(8):
+            self._pool.submit(self._loop)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._pool.shutdown()
+
+    def _loop(self) -> None:
+        while not self._done.is_set():
+            self.codes.append(self._ask().status_code)
+
+
+@pytest.fixture
+def shared(bundle_home: Path, tmp_path: Path) -> Iterator[tuple[Server, str, str]]:
+    """A service with one worker, and the keys of a greedy client and of a modest one."""
     home, path = private_home(bundle_home, tmp_path / "home"), tmp_path / "keys.json"
     greedy, modest = add_key(path, "greedy", 1e6), add_key(path, "modest", 1200)
-    codes: dict[str, list[int]] = {greedy: [], modest: []}
-    done = threading.Event()
+    with server(home, "--keys", str(path), workers=1) as running:
+        yield running, greedy, modest
 
-    def ask(secret: str) -> None:
-        headers = {"x-api-key": secret}
-        codes[secret].append(running.detect(SOUND, headers=headers).status_code)
 
-    def loop() -> None:
-        while not done.is_set():
-            ask(greedy)
+def test_a_greedy_key_leaves_a_modest_one_its_rate(shared: tuple[Server, str, str]) -> None:
+    running, secret, modest = shared
+    codes = []
+    with Greedy(running, secret, SOUND) as greedy:
+        for _ in range(12):
+            start = time.monotonic()
+            codes.append(running.detect(SOUND, headers={"x-api-key": modest}).status_code)
+            time.sleep(max(0.0, start + 0.5 - time.monotonic()))
+    assert 429 in greedy.codes  # busy
+    assert codes == [200] * 12
 
-    with server(home, "--keys", str(path), workers=1) as running, ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(loop)
-        try:
-            for _ in range(12):
-                start = time.monotonic()
-                ask(modest)
-                time.sleep(max(0.0, start + 0.5 - time.monotonic()))
-        finally:
-            done.set()
-    assert 429 in codes[greedy]  # busy
-    assert codes[modest] == [200] * 12
+
+def test_a_place_is_not_lost_while_an_upload_arrives(shared: tuple[Server, str, str]) -> None:
+    running, secret, modest = shared
+    head = (
+        f"POST /v1/detect HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {modest}\r\n"
+        f"content-length: {len(SOUND)}\r\n\r\n"
+    )
+    with ExitStack() as until_answered:
+
+        def upload() -> Iterator[bytes]:
+            yield head.encode() + SOUND[:1000]  # while nobody else is there
+            wait_for(running.upload_files, "the upload arrives")
+            greedy = until_answered.enter_context(Greedy(running, secret, LONG))
+            wait_for(lambda: 429 in greedy.codes, "the queue is full")
+            yield SOUND[1000:]
+
+        assert running.raw(upload())[0] == 200
 
 
 # --- what is written down -------------------------------------------------------------------------
