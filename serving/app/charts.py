@@ -11,14 +11,16 @@ from PIL import Image, ImageOps
 
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from serving.app.drawing import Drawing
+from serving.app.language import Words
 from serving.app.palette import FAKE, REAL, UNDECIDED
-from serving.app.wording import edges, percent
+from serving.app.wording import edges
 
 PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes line up
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
 LOWEST = 0.03  # a bar without height would look like a stretch that was left out
 QUIET, LOUD = "#0d1b2e", "#fff4dc"
+SEGMENT = "segment"  # name of the selection in `timeline_chart`
 
 
 def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
@@ -27,19 +29,20 @@ def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
     return alt.Color(field, scale=scale, legend=None)
 
 
-def _time(duration_s: float, **axis: Any) -> alt.X:
+def time_axis(duration_s: float, **axis: Any) -> alt.X:
+    """Return the axis that all charts over time share."""
     scale = alt.Scale(domain=[0, duration_s], nice=False)
-    return alt.X(
-        "start_s:Q", scale=scale, axis=alt.Axis(**{"title": "seconds", "tickCount": 6, **axis})
-    )
+    return alt.X("start_s:Q", scale=scale, axis=alt.Axis(**{"tickCount": 6, **axis}))
 
 
-def _y(field: str, title: str, domain: tuple[float, float], **axis: Any) -> alt.Y:
+def value_axis(field: str, title: str, domain: tuple[float, float], **axis: Any) -> alt.Y:
+    """Return a vertical axis with the same room for its labels in every chart."""
     room = alt.Axis(minExtent=LABELS_PX, maxExtent=LABELS_PX, titlePadding=4, **axis)
     return alt.Y(field, title=title, scale=alt.Scale(domain=domain, nice=False), axis=room)
 
 
-def _finished(chart: Any, height_px: int, description: str) -> Any:
+def finished(chart: Any, height_px: int, description: str) -> Any:
+    """Return a chart with its height and what a screen reader says of it."""
     return chart.properties(
         height=height_px,
         padding={"left": 0, "right": 4, "top": 4, "bottom": 0},
@@ -48,7 +51,9 @@ def _finished(chart: Any, height_px: int, description: str) -> Any:
     )
 
 
-def waveform_chart(drawing: Drawing, duration_s: float, parts: list[dict[str, Any]]) -> Any:
+def waveform_chart(
+    words: Words, drawing: Drawing, duration_s: float, parts: list[dict[str, Any]]
+) -> Any:
     """Draw the envelope over time, over a ground that marks the parts that sound generated."""
     starts = np.linspace(0, drawing.drawn_s, len(drawing.low), endpoint=False)
     rows = [
@@ -56,8 +61,15 @@ def waveform_chart(drawing: Drawing, duration_s: float, parts: list[dict[str, An
         for start, low, high in zip(starts, drawing.low, drawing.high, strict=True)
     ]
     loudest = max(float(np.abs([drawing.low, drawing.high]).max()), 1e-3)
-    y = _y("low:Q", "loudness", (-loudest, loudest), labels=False, ticks=False, grid=False)
-    time = _time(duration_s, **NO_LABELS)
+    y = value_axis(
+        "low:Q",
+        words("picture.loudness"),
+        (-loudest, loudest),
+        labels=False,
+        ticks=False,
+        grid=False,
+    )
+    time = time_axis(duration_s, **NO_LABELS)
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_area(color=REAL, line=False)
@@ -66,7 +78,7 @@ def waveform_chart(drawing: Drawing, duration_s: float, parts: list[dict[str, An
     if parts:
         ground = alt.Chart(alt.InlineData(values=parts)).mark_rect(color=FAKE, opacity=0.3)
         chart = ground.encode(x=time, x2="end_s:Q") + chart
-    return _finished(chart, 90, "Waveform: how loud the recording is over time")
+    return finished(chart, 90, words("picture.waveform"))
 
 
 def _png(drawing: Drawing) -> str:
@@ -77,17 +89,20 @@ def _png(drawing: Drawing) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> Any:
+def spectrogram_chart(
+    words: Words, drawing: Drawing, duration_s: float, place: Mapping[str, Any] | None
+) -> Any:
     """Draw power over time and frequency as one image, since 100,000 cells would be slow.
 
     Parameters
     ----------
+    words : Words
     drawing : Drawing
         What `serving.app.drawing.reduce` made of the recording.
     duration_s : float
         End of the time axis.
-    is_last : bool
-        Whether to label the time axis, because no chart below does.
+    place : mapping or None
+        ``focus`` of an explanation, to be framed.
 
     Returns
     -------
@@ -95,7 +110,8 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
     """
     khz = SAMPLE_RATE_HZ / 2000
     rows = [{"start_s": 0.0, "khz": khz, "image": _png(drawing)}]
-    chart = (
+    time = time_axis(duration_s, **NO_LABELS, grid=False)
+    chart: Any = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_image(
             align="left",
@@ -105,40 +121,63 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
             height=alt.ExprRef("height"),
         )
         .encode(
-            x=_time(duration_s, **({} if is_last else NO_LABELS), grid=False),
-            y=_y("khz:Q", "kHz", (0, khz), grid=False, tickCount=4),
+            x=time,
+            y=value_axis("khz:Q", words("picture.khz"), (0, khz), grid=False, tickCount=4),
             url="image:N",
         )
     )
-    return _finished(chart, 150, "Spectrogram: which frequencies the recording holds over time")
+    if place:
+        chart = chart + _frame(place, time)
+    return finished(chart, 150, words("picture.spectrogram"))
+
+
+def _frame(place: Mapping[str, Any], time: alt.X) -> Any:
+    """Frame a place in the spectrogram, light within dark, so that it is seen on any ground."""
+    row = {**place, "low": place["low_hz"] / 1000, "high": place["high_hz"] / 1000}
+    base = alt.Chart(alt.InlineData(values=[row])).encode(
+        x=time, x2="end_s:Q", y=alt.Y("low:Q"), y2="high:Q"
+    )
+    outer = base.mark_rect(fillOpacity=0, stroke="black", strokeWidth=5)
+    return outer + base.mark_rect(fillOpacity=0, stroke="white", strokeWidth=2)
 
 
 def timeline_chart(
-    segments: list[dict[str, Any]], duration_s: float, thresholds: Mapping[str, Any]
+    words: Words,
+    segments: list[dict[str, Any]],
+    duration_s: float,
+    thresholds: Mapping[str, Any],
 ) -> Any:
-    """Draw each segment's probability over time, with the edges of the undecided band."""
+    """Draw each segment's probability over time, with the edges of the undecided band.
+
+    A click selects a segment, by its ``number``.
+    """
     rows, end_s = [], 0.0
-    for segment in segments:  # the last one may overlap the one before
+    for number, segment in enumerate(segments):
+        # The last one may overlap the one before.
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
-        words = f"{segment['start_s']:.1f} to {end_s:.1f} s"
-        shown = percent(segment["p_spoof"])
+        when = words("picture.from_to", start=f"{segment['start_s']:.1f}", end=f"{end_s:.1f}")
+        shown = words.percent(segment["p_spoof"])
         height = max(segment["p_spoof"], LOWEST)
-        drawn = {"start_s": start_s, "height": height, "when": words, "chance": shown}
+        drawn = {"start_s": start_s, "height": height, "when": when, "chance": shown}
+        drawn["number"] = number
         rows.append({**segment, **drawn})
     bars = (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_rect(x2Offset=-1)
+        .mark_rect(x2Offset=-1, cursor="pointer")
         .encode(
-            x=_time(duration_s),
+            x=time_axis(duration_s, title=words("picture.seconds")),
             x2="end_s:Q",
-            y=_y("height:Q", "deepfake?", (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]),
+            y=value_axis(
+                "height:Q", words("picture.fake"), (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]
+            ),
             y2=alt.datum(0),
             color=_colour("p_spoof:Q", thresholds),
             tooltip=[
-                alt.Tooltip("when:N", title="stretch"),
-                alt.Tooltip("chance:N", title="chance of a deepfake"),
+                alt.Tooltip("when:N", title=words("picture.stretch")),
+                alt.Tooltip("chance:N", title=words("picture.chance")),
             ],
         )
+        .add_params(alt.selection_point(name=SEGMENT, fields=["number"]))
     )
     lines = [{"at": edge} for edge in edges(thresholds)]
     band = (
@@ -146,27 +185,30 @@ def timeline_chart(
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
         .encode(y="at:Q")
     )
-    return _finished(bars + band, 170, "Chance of a deepfake for each stretch of the recording")
+    return finished(bars + band, 170, words("picture.timeline"))
 
 
-def _opinions(result: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _opinions(
+    words: Words, result: Mapping[str, Any], manifest: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     labels, choice = manifest.get("labels", {}), manifest.get("choice")
     rows = [(labels.get(name, name), p, "model") for name, p in result["models"].items()]
     for name, p in result["stack"].items():
-        decides = " (decides)" if name == choice else ""
-        rows.append((f"Stack, {labels.get(name, name)}{decides}", p, "stack"))
+        key = "opinions.decides" if name == choice else "opinions.stack"
+        rows.append((words(key, name=labels.get(name, name)), p, "stack"))
     return [
-        {"name": name, "p": p, "kind": kind, "chance": percent(p)}
+        {"name": name, "p": p, "kind": kind, "chance": words.percent(p)}
         for name, p, kind in rows
         if p is not None
     ]
 
 
-def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
+def opinions_chart(words: Words, result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
     """Draw the score of each model and of each stack, and mark the one that decides.
 
     Parameters
     ----------
+    words : Words
     result : mapping
         What ``/v1/detect`` answers; a model or stack without a score (None) is left out.
     model : mapping
@@ -176,16 +218,19 @@ def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
     -------
     altair.LayerChart
     """
-    thresholds, rows = model["thresholds"], _opinions(result, model.get("manifest", {}))
+    thresholds, rows = model["thresholds"], _opinions(words, result, model.get("manifest", {}))
     axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
     y = alt.Y("name:N", sort=None, title=None, axis=axis)
     x = alt.X(
         "p:Q",
-        title="chance of a deepfake",
+        title=words("picture.chance"),
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(labelExpr=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
     )
-    tooltip = [alt.Tooltip("name:N", title="model"), alt.Tooltip("chance:N", title="chance")]
+    tooltip = [
+        alt.Tooltip("name:N", title=words("opinions.model")),
+        alt.Tooltip("chance:N", title=words("opinions.chance")),
+    ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y, tooltip=tooltip)
     stems = base.mark_rule(strokeWidth=2, opacity=0.5).encode(
         x=x, x2=alt.datum(0.5), color=_colour("p:Q", thresholds)
@@ -196,4 +241,4 @@ def opinions_chart(result: Mapping[str, Any], model: Mapping[str, Any]) -> Any:
         shape=alt.Shape("kind:N", scale=alt.Scale(range=["circle", "diamond"]), legend=None),
     )
     middle = alt.Chart().mark_rule(color=UNDECIDED).encode(x=alt.datum(0.5))
-    return _finished(middle + stems + dots, 28 * len(rows) + 60, "What each model says")
+    return finished(middle + stems + dots, 28 * len(rows) + 60, words("opinions.title"))

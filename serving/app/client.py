@@ -103,15 +103,31 @@ class Service:
         ServiceError
             What the service answers with; ``unreachable``; ``bad_answer``.
         """
-        return self._ask("POST", "/v1/detect", files={"audio": ("audio", content)})
+        return self._send("/v1/detect", content)
+
+    def explain(self, content: bytes) -> dict[str, Any]:
+        """Score a recording and say why: the answer of ``POST /v1/explain``; as `detect`."""
+        return self._send("/v1/explain", content)
+
+    def provenance(self, content: bytes) -> dict[str, Any]:
+        """Ask what a file says of its origin: the answer of ``POST /v1/provenance``."""
+        return self._send("/v1/provenance", content)
+
+    @property
+    def host(self) -> str:
+        """The machine that recordings are sent to; empty for this one."""
+        host = urlsplit(self.url).hostname or ""
+        return "" if is_loopback(host) else host
+
+    def _send(self, path: str, content: bytes) -> dict[str, Any]:
+        return self._ask("POST", path, files={"audio": ("audio", content)})
 
     def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
         # A proxy that the environment names does not lead to this machine.
-        proxied = not is_loopback(urlsplit(self.url).hostname or "")
         try:
             with httpx.Client(
-                timeout=TIMEOUT, trust_env=proxied, transport=self.transport
+                timeout=TIMEOUT, trust_env=bool(self.host), transport=self.transport
             ) as client:
                 reply = client.request(
                     method, self.url.rstrip("/") + path, headers=headers, **content

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from serving.app.language import Words
 from serving.app.palette import FAKE, REAL, UNDECIDED
-from serving.app.wording import VERDICTS, edges, percent
+from serving.app.wording import edges
 
 COLOURS = {"bonafide": REAL, "spoof": FAKE, "partly_spoof": FAKE, "inconclusive": UNDECIDED}
 SIGNS = {"bonafide": "✓", "spoof": "!", "partly_spoof": "!", "inconclusive": "?"}
 
 
-def headline(verdict: str) -> str:
+def headline(words: Words, verdict: str) -> str:
     """Return the verdict in large letters, with a sign and a colour."""
     colour = COLOURS[verdict]
     return (
@@ -19,11 +20,11 @@ def headline(verdict: str) -> str:
         f"border-radius:50%;background:{colour};color:#fff;font-size:1.6rem;font-weight:700;"
         f'display:grid;place-items:center">{SIGNS[verdict]}</span>'
         f'<span data-testid="verdict" style="font-size:clamp(1.5rem,6vw,2.1rem);font-weight:700;'
-        f'line-height:1.15">{VERDICTS[verdict]}</span></div>'
+        f'line-height:1.15">{words(f"verdict.{verdict}")}</span></div>'
     )
 
 
-def bar(p_spoof: float, thresholds: Mapping[str, Any]) -> str:
+def bar(words: Words, p_spoof: float, thresholds: Mapping[str, Any]) -> str:
     """Return the probability on a bar of three parts: real, undecided, deepfake."""
     low, high = edges(thresholds)
     parts = ((low, REAL), (high - low, UNDECIDED), (1 - high, FAKE))
@@ -33,26 +34,30 @@ def bar(p_spoof: float, thresholds: Mapping[str, Any]) -> str:
     )
     place = f"{100 * min(max(p_spoof, 0.01), 0.99):.2f}%"
     marks = "".join(
-        f'<span style="position:absolute;left:{100 * share:.2f}%;transform:translateX(-50%)">'
-        f"{percent(share)}</span>"
+        f'<span style="position:absolute;left:{100 * share:.2f}%;'
+        f'transform:translateX(-{100 * share:.2f}%)">{words.percent(share)}</span>'
         for share in (low, high)
         if 0 < share < 1
     )
-    real = f"Real up to {percent(low)}" if low > 0 else "Never real"
-    fake = f"deepfake from {percent(high)}" if high < 1 else "never deepfake"
+    real = words("bar.real_to", low=words.percent(low)) if low > 0 else words("bar.never_real")
+    fake = words("bar.fake_from", high=words.percent(high)) if high < 1 else words("bar.never_fake")
+    shown = words.percent(p_spoof)
+    described = words("bar.described", chance=shown, real=real, fake=fake)
+    ends = f"<span>{words('bar.real')}</span><span>{words('bar.fake')}</span>"
     return (
-        f'<div role="img" aria-label="Chance of a deepfake: {percent(p_spoof)}. {real}, {fake}." '
-        f'style="margin:.25rem 0 .5rem">'
+        # From left to right in every language, as the charts below.
+        f'<div dir="ltr" role="img" aria-label="{described}" style="margin:.25rem 0 .5rem">'
         f'<div style="position:relative;height:1.6rem"><span style="position:absolute;'
         f"left:{place};transform:translateX(-{place});"  # so that no end of it sticks out
-        f'font-weight:700;white-space:nowrap">{percent(p_spoof)}</span>'
+        f'font-weight:700;white-space:nowrap">{shown}</span>'
         f"</div>"
         f'<div style="position:relative"><div style="display:flex;gap:2px;height:.9rem;'
         f'border-radius:.45rem;overflow:hidden">{coloured}</div>'
         f'<span style="position:absolute;left:{place};top:-.25rem;width:.3rem;height:1.4rem;'
         f"transform:translateX(-50%);background:currentColor;border-radius:.15rem;"
         f'outline:2px solid rgba(128,128,128,.35)"></span></div>'
-        f'<div style="position:relative;display:flex;justify-content:space-between;'
-        f'font-size:.85rem;margin-top:.4rem"><span>Real</span>{marks}<span>Deepfake</span></div>'
+        f'<div style="position:relative;height:1.3rem;font-size:.85rem;margin-top:.3rem;'
+        f'white-space:nowrap">{marks}</div>'
+        f'<div style="display:flex;justify-content:space-between;font-size:.85rem">{ends}</div>'
         f"</div>"
     )

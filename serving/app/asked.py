@@ -1,0 +1,82 @@
+"""The service's answers, kept while the page runs, by the hash of the recording and the bundle."""
+
+import time
+from typing import Any
+
+import streamlit as st
+
+from serving.app.client import Service, ServiceError
+from serving.app.drawing import Drawing, DrawingError, draw
+from serving.app.recording import Recording
+
+Json = dict[str, Any]
+KEPT_RESULTS, KEPT_DRAWINGS = 1024, 16
+ATTEMPTS = 30  # of a recording among many, while the service is busy
+
+
+# A name that starts with an underscore is not hashed.
+@st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
+def _detect(sha256: str, bundle: str, _service: Service, _content: bytes) -> Json:
+    return _service.detect(_content)
+
+
+@st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
+def _explain(sha256: str, bundle: str, _service: Service, _content: bytes) -> Json:
+    return dict(_service.explain(_content)["explanation"])
+
+
+@st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
+def _provenance(sha256: str, _service: Service, _content: bytes) -> Json:
+    return _service.provenance(_content)
+
+
+@st.cache_data(max_entries=KEPT_DRAWINGS, show_spinner=False)
+def _draw(sha256: str, track: int | None, channel: int | None, _content: bytes) -> Drawing | None:
+    try:
+        return draw(_content, track, channel)
+    except DrawingError:
+        return None
+
+
+class Asked:
+    """A service and its bundle; each question is asked once for each recording.
+
+    Parameters
+    ----------
+    service : Service
+    model : dict
+        What `Service.model` returns.
+
+    Every question raises `ServiceError`: what the service answers with.
+    """
+
+    def __init__(self, service: Service, model: Json) -> None:
+        self.service, self.model = service, model
+        self._bundle = model["bundle"]["sha256"]
+
+    def detect(self, recording: Recording) -> Json:
+        """Return the result of ``/v1/detect``."""
+        return _detect(recording.sha256, self._bundle, self.service, recording.content)
+
+    def detect_among_many(self, recording: Recording) -> Json:
+        """Return the result of ``/v1/detect``; wait where the service is busy."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self.detect(recording)
+            except ServiceError as error:
+                if not error.retry_after_s:
+                    raise
+                time.sleep(error.retry_after_s)
+        return self.detect(recording)
+
+    def explain(self, recording: Recording) -> Json:
+        """Return the ``explanation`` of ``/v1/explain``."""
+        return _explain(recording.sha256, self._bundle, self.service, recording.content)
+
+    def provenance(self, recording: Recording) -> Json:
+        """Return the answer of ``/v1/provenance``."""
+        return _provenance(recording.sha256, self.service, recording.content)
+
+    def draw(self, recording: Recording, track: int | None, channel: int | None) -> Drawing | None:
+        """Return what is drawn of a recording; None if it cannot be drawn."""
+        return _draw(recording.sha256, track, channel, recording.content)

@@ -1,0 +1,115 @@
+"""The page's languages: one file of messages each, and how numbers are written in it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).with_name("messages")
+LANGUAGES = ("en", "de", "es", "fr", "hi", "zh", "ar")
+
+
+class Words:
+    """What the page says in one language.
+
+    Parameters
+    ----------
+    language : str
+        One of `LANGUAGES`.
+    """
+
+    def __init__(self, language: str) -> None:
+        text = (FOLDER / f"{language}.json").read_text(encoding="utf-8")
+        self.language = language
+        self._messages = dict(_flat(json.loads(text)))
+
+    def __call__(self, key: str, **fields: str | float) -> str:
+        """Return a message with its fields filled in.
+
+        Parameters
+        ----------
+        key : str
+            Its place in the file, as ``verdict.spoof``.
+        **fields : str or float
+            What stands in braces.
+
+        Raises
+        ------
+        KeyError
+            Unknown key, or a field that is missing.
+        """
+        return self._messages[key].format_map(fields)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._messages
+
+    @property
+    def messages(self) -> Mapping[str, str]:
+        """All messages by key, as they stand in the file."""
+        return self._messages
+
+    @property
+    def direction(self) -> str:
+        """``ltr`` or ``rtl``."""
+        return self._messages["language.direction"]
+
+    def percent(self, share: float) -> str:
+        """Return a probability as people read it: never 0 % or 100 %, as nothing is certain.
+
+        Parameters
+        ----------
+        share : float
+            In [0, 1].
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> words = Words("en")
+        >>> words.percent(0.001), words.percent(0.85), words.percent(0.999)
+        ('under 1 %', '85 %', 'over 99 %')
+        """
+        if share < 0.01:
+            return self("number.under", n=1)
+        if share > 0.99:
+            return self("number.over", n=99)
+        return self("number.percent", n=round(100 * share))
+
+
+@cache
+def words_in(language: str) -> Words:
+    """Return the messages of a language, read once."""
+    return Words(language)
+
+
+def best(wanted: str | None) -> str:
+    """Return the language of the page for a browser's, English where it is not among them.
+
+    Parameters
+    ----------
+    wanted : str or None
+        A tag as ``de-AT``; None where the browser names none.
+
+    Returns
+    -------
+    str
+        One of `LANGUAGES`.
+
+    Examples
+    --------
+    >>> best("de-AT"), best("pt"), best(None)
+    ('de', 'en', 'en')
+    """
+    language = (wanted or "").partition("-")[0].lower()
+    return language if language in LANGUAGES else "en"
+
+
+def _flat(messages: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in messages.items():
+        if isinstance(value, str):
+            yield f"{prefix}{key}", value
+        else:
+            yield from _flat(value, f"{prefix}{key}.")

@@ -1,0 +1,64 @@
+"""What a file itself says of its origin, apart from the verdict."""
+
+from typing import Any
+
+import streamlit as st
+
+from serving.app import wording
+from serving.app.asked import Asked
+from serving.app.client import ServiceError
+from serving.app.language import Words
+from serving.app.recording import Recording
+
+Json = dict[str, Any]
+
+
+def show_origin(words: Words, asked: Asked, recording: Recording) -> None:
+    """Ask the provenance desk and show each finding with what it proves."""
+    st.subheader(words("origin.title"), anchor=False)
+    st.caption(words("origin.caption"))
+    try:
+        with st.spinner(words("origin.asking")):
+            origin = asked.provenance(recording)
+    except ServiceError as error:
+        st.error(wording.plain(wording.failure(words, error)), icon=":material/error:")
+        return
+    st.markdown(wording.plain(_facts(words, origin["facts"])))
+    for found in origin["findings"]:
+        with st.container(border=True):
+            key = f"finding.{found['code']}"
+            st.markdown(f"**{words(f'{key}.name')}**")
+            st.text(found["seen"])
+            for part in ("proves", "absence"):
+                said = wording.plain(words(f"{key}.{part}"))
+                st.markdown(f"*{words(f'origin.{part}')}* {said}")
+    if not origin["findings"]:
+        st.markdown(words("origin.nothing"))
+    _show_absent(words, origin)
+
+
+def _facts(words: Words, facts: Json) -> str:
+    said = words(
+        "origin.fact_codec",
+        codec=facts["codec"],
+        rate=facts["rate_hz"],
+        channels=facts["channels"],
+        duration=f"{facts['duration_s']:.2f}",
+    )
+    band = facts["band_hz"]
+    more = [] if band is None else [words("origin.fact_band", khz=f"{band / 1000:.1f}")]
+    more += [facts[name] for name in ("library", "damage", "omitted") if facts[name]]
+    return " ".join([f"{said}.", *more])
+
+
+def _show_absent(words: Words, origin: Json) -> None:
+    """List what was looked for and is not there, and what could not be looked for."""
+    if origin["not_found"]:
+        with st.expander(words("origin.not_found")):
+            for absent in origin["not_found"]:
+                key = f"finding.{absent['code']}"
+                said = wording.plain(words(f"{key}.absence"))
+                st.markdown(f"- **{words(f'{key}.name')}**: {said}")
+    for missing in origin["not_looked_for"]:
+        name = words(f"finding.{missing['code']}.name")
+        st.caption(wording.plain(f"{words('origin.not_looked_for')}: {name} ({missing['why']})"))

@@ -1,0 +1,89 @@
+"""Charts of an explanation: what seconds, bands and base models add to the score."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import altair as alt
+
+from serving.app.charts import finished, time_axis, value_axis
+from serving.app.language import Words
+from serving.app.palette import FAKE, REAL
+
+Explanation = Mapping[str, Any]
+
+
+def _side(field: str) -> alt.Color:
+    """Return blue for what speaks for a real recording, orange for what speaks against it."""
+    scale = alt.Scale(type="threshold", domain=[0], range=[FAKE, REAL])
+    return alt.Color(field, scale=scale, legend=None)
+
+
+def seconds_chart(words: Words, explanation: Explanation, duration_s: float) -> Any:
+    """Draw what each second adds, over the time axis of the other charts."""
+    rows = [
+        {
+            **second,
+            "when": words(
+                "picture.from_to", start=f"{second['start_s']:.1f}", end=f"{second['end_s']:.1f}"
+            ),
+            "shown": f"{second['llr']:+.2f}",
+        }
+        for second in explanation["seconds"]
+    ]
+    most = max([0.1, *(abs(row["llr"]) for row in rows)])
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_rect(x2Offset=-1)
+        .encode(
+            x=time_axis(duration_s, title=words("picture.seconds")),
+            x2="end_s:Q",
+            y=value_axis("llr:Q", words("why.adds_axis"), (-most, most), tickCount=3),
+            y2=alt.datum(0),
+            color=_side("llr:Q"),
+            tooltip=[
+                alt.Tooltip("when:N", title=words("why.when")),
+                alt.Tooltip("shown:N", title=words("why.adds")),
+            ],
+        )
+    )
+    return finished(chart, 110, words("why.seconds"))
+
+
+def _bars(words: Words, rows: list[dict[str, Any]], title: str) -> Any:
+    """Draw a bar for each name; what speaks for a real recording goes to the right."""
+    most = max([0.1, *(abs(row["llr"]) for row in rows)])
+    axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("llr:Q", title=words("why.adds"), scale=alt.Scale(domain=[-most, most])),
+            y=alt.Y("name:N", sort=None, title=None, axis=axis),
+            color=_side("llr:Q"),
+            tooltip=[
+                alt.Tooltip("name:N", title=title),
+                alt.Tooltip("shown:N", title=words("why.adds")),
+            ],
+        )
+    )
+    return chart, 24 * len(rows) + 50
+
+
+def bands_chart(words: Words, explanation: Explanation) -> Any:
+    """Draw what each band adds more than in an average recording, the highest band first."""
+    rows = []
+    for band in reversed(explanation["bands"]):
+        unusual = band["llr"] - band["typical"]
+        name = f"{band['low_hz'] / 1000:g}-{band['high_hz'] / 1000:g} kHz"
+        rows.append({"name": name, "llr": unusual, "shown": f"{unusual:+.2f}"})
+    return finished(*_bars(words, rows, words("why.band")), words("why.bands"))
+
+
+def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, str]) -> Any:
+    """Draw what each base model adds, those that add most first; some were not asked."""
+    added = [(name, llr) for name, llr in explanation["models"].items() if llr is not None]
+    rows = [
+        {"name": labels.get(name, name), "llr": llr, "shown": f"{llr:+.2f}"}
+        for name, llr in sorted(added, key=lambda item: -abs(item[1]))
+    ]
+    return finished(*_bars(words, rows, words("opinions.model")), words("why.models"))
