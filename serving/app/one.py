@@ -9,6 +9,7 @@ from serving.app import charts, reasons, wording
 from serving.app.asked import Asked
 from serving.app.client import ServiceError
 from serving.app.drawing import Drawing
+from serving.app.failure import show_failure
 from serving.app.language import Words
 from serving.app.origin import show_origin
 from serving.app.recording import Recording
@@ -16,13 +17,6 @@ from serving.app.verdict import bar, headline
 
 Json = dict[str, Any]
 EXPLAINED = "explained"  # hashes of the recordings whose answers are explained, in a visit's state
-
-
-def show_failure(words: Words, error: ServiceError) -> None:
-    """Show an error in plain words, with a way to try again where that may help."""
-    st.error(wording.plain(wording.failure(words, error)), icon=":material/error:")
-    if error.retry_after_s or error.code in wording.PASSING | {"unreachable"}:
-        st.button(words("page.again"), icon=":material/refresh:")
 
 
 def judge(words: Words, asked: Asked, recording: Recording) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from serving.app import wording
 from serving.app.asked import Asked
 from serving.app.client import ServiceError
+from serving.app.failure import show_failure
 from serving.app.language import Words
 from serving.app.recording import Recording
 
@@ -21,7 +22,7 @@ def show_origin(words: Words, asked: Asked, recording: Recording) -> None:
         with st.spinner(words("origin.asking")):
             origin = asked.provenance(recording)
     except ServiceError as error:
-        st.error(wording.plain(wording.failure(words, error)), icon=":material/error:")
+        show_failure(words, error)
         return
     st.markdown(wording.plain(_facts(words, origin["facts"])))
     for found in origin["findings"]:

@@ -7,9 +7,10 @@ import streamlit as st
 from serving.app import wording
 from serving.app.asked import Asked
 from serving.app.client import Service, ServiceError
+from serving.app.failure import show_failure
 from serving.app.language import LANGUAGES, Words, best, words_in
 from serving.app.many import judge_all
-from serving.app.one import judge, show_failure
+from serving.app.one import judge
 from serving.app.palette import icon
 from serving.app.recording import chosen
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.sounds import mux
 from bonafide.audio import decode
@@ -28,8 +28,11 @@ from bonafide.simulation.corpus import simulate
 
 CHROMIUM = "/usr/bin/chromium"
 MARK = "BONAFIDE_TEST_MARK"
+RUN = ("bonafide.cli", "app", "--port")
 START_S = 90.0
 WAIT_MS = 60_000  # a busy machine draws slowly
+WIDTHS = {"wide": 1280, "phone": 390}
+Open = Callable[..., Page]
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ class App:
 
 
 @contextmanager
-def running_app(home: Path, log: Path, *words: str, **environment: str) -> Iterator[App]:
+def running_app(
+    home: Path, log: Path, *words: str, run: tuple[str, ...] = RUN, **environment: str
+) -> Iterator[App]:
     """Start `bonafide app`, wait until the page is there, and kill what is left at the end."""
     port, mark = free_port(), uuid.uuid4().hex
-    command = [sys.executable, "-m", "bonafide.cli", "app", "--port", str(port), *words]
+    command = [sys.executable, "-m", *run, str(port), *words]
     settings = {**os.environ, "BONAFIDE_HOME": str(home), MARK: mark, **environment}
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=settings, stdout=file, stderr=file)
@@ -80,18 +85,91 @@ def _answers(url: str) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")  # its event loop must not outlive its tests
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Start the real browser."""
     if not Path(CHROMIUM).exists():
         assert not os.environ.get("CI"), f"{CHROMIUM} is missing"
         pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *arguments]
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")  # its event loop must not outlive its tests
+def browser(recordings: dict[str, Path]) -> Iterator[Browser]:
+    """A browser whose microphone hears a recording."""
+    heard = f"--use-file-for-fake-audio-capture={recordings['wav']}"
+    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", heard)
+    with chromium(*fake) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chosen = os.environ.get("BONAFIDE_SCREENSHOTS")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The page with a service of its own; nothing of either may be left."""
+    with running_app(bundle_home, tmp_path_factory.mktemp("app") / "log") as app:
+        yield app
+    assert app.descendants() == []
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Open a page; it may load nothing from elsewhere, and its script may not fail."""
+    contexts, elsewhere, failures = [], [], []
+
+    def open_at(
+        app: App, *, scheme: str = "light", width: int = WIDTHS["wide"], locale: str = "en-GB"
+    ) -> Page:
+        context: Any = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 900}, locale=locale
+        )
+        contexts.append(context)
+        page: Page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        ours = (app.url, app.url.replace("http", "ws", 1), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(ours) else elsewhere.append(r.url))
+        page.goto(app.url)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert elsewhere == [] and failures == []
+
+
+def choose(page: Page, *paths: Path) -> None:
+    """Upload files."""
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(paths)
+
+
+def keep_screenshot(page: Page, path: Path) -> None:
+    """Take the whole page, which Streamlit scrolls inside of the window."""
+    width = page.viewport_size["width"]
+    page.wait_for_timeout(1500)  # charts are drawn after their place is made
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": max(900, height)})
+    page.wait_for_timeout(500)
+    page.screenshot(path=path)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing is wider than the window."""
+    width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert width <= page.viewport_size["width"]
 
 
 @pytest.fixture(scope="session")
@@ -112,13 +190,16 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**paths, **{kind: folder / name for kind, name in names.items()}}
 
 
+NOT_OFFERED = 404, {"error": {"code": "not_found", "message": "not found"}}
+
+
 @dataclass
 class Stub:
     """A service that answers what a test puts here, and keeps what it was asked."""
 
     url: str = ""
     model: tuple[int, dict[str, Any]] = (200, {})
-    answer: tuple[int, dict[str, Any]] = (200, {})
+    answer: tuple[int, dict[str, Any]] = (200, {})  # of /v1/detect; the others are not offered
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
@@ -132,7 +213,8 @@ def stub() -> Iterator[Stub]:
             self._say(*stub.model, {})
 
         def do_POST(self) -> None:
-            self._say(*stub.answer, stub.headers)
+            offered = self.path == "/v1/detect"
+            self._say(*(stub.answer if offered else NOT_OFFERED), stub.headers)
 
         def _say(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))

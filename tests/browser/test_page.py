@@ -1,39 +1,31 @@
 """The page in a real browser: what people without a command line see."""
 
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from bonafide.detector import Detector
 from bonafide.registry import find_bundle
-from serving.app.wording import ERRORS, NOTHING_TO_JUDGE, VERDICTS, percent
-from tests.browser.conftest import WAIT_MS, App, Stub, running_app
+from serving.app.language import Words
+from serving.app.wording import nothing_to_judge
+from tests.browser.conftest import (
+    WIDTHS,
+    App,
+    Open,
+    Stub,
+    assert_fits,
+    choose,
+    keep_screenshot,
+    running_app,
+)
 
-WIDTHS = {"wide": 1280, "phone": 390}
+EN = Words("en")
 KEY = "a-key-of-the-test"
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chosen = os.environ.get("BONAFIDE_SCREENSHOTS")
-    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def app(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The page with a service of its own; nothing of either may be left."""
-    with running_app(bundle_home, tmp_path_factory.mktemp("app") / "log") as app:
-        yield app
-    assert app.descendants() == []
 
 
 @pytest.fixture(scope="module")
@@ -43,50 +35,6 @@ def told_app(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
     words = ("--service", stub.url)
     with running_app(folder, folder / "log", *words, BONAFIDE_API_KEY=KEY) as app:
         yield app
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Open a page; it may load nothing from elsewhere, and its script may not fail."""
-    contexts, elsewhere, failures = [], [], []
-
-    def open_at(app: App, *, scheme: str = "light", width: int = WIDTHS["wide"]) -> Page:
-        context: Any = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 900}
-        )
-        contexts.append(context)
-        page: Page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        ours = (app.url, app.url.replace("http", "ws", 1), "data:", "blob:")
-        page.on("request", lambda r: None if r.url.startswith(ours) else elsewhere.append(r.url))
-        page.goto(app.url)
-        return page
-
-    yield open_at
-    for context in contexts:
-        context.close()
-    assert elsewhere == [] and failures == []
-
-
-def choose(page: Page, path: Path) -> None:
-    page.locator("input[type=file]").set_input_files(path)
-
-
-def keep_screenshot(page: Page, path: Path) -> None:
-    """Take the whole page, which Streamlit scrolls inside of the window."""
-    width = page.viewport_size["width"]
-    page.wait_for_timeout(1500)  # charts are drawn after their place is made
-    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": width, "height": max(900, height)})
-    page.wait_for_timeout(500)
-    page.screenshot(path=path)
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing is wider than the window."""
-    width = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-    assert width <= page.viewport_size["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -103,8 +51,8 @@ def test_a_recording_is_judged_heard_and_drawn(
     expected = Detector(find_bundle(bundle_home)).score(recordings["wav"])
     page = open_page(app, scheme=scheme, width=WIDTHS[width])
     choose(page, recordings["wav"])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict])
-    said = f"{percent(expected.p_spoof)} chance that this is a deepfake"
+    expect(page.get_by_test_id("verdict")).to_have_text(EN(f"verdict.{expected.verdict}"))
+    said = f"{EN.percent(expected.p_spoof)} chance that this is a deepfake"
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("Demonstration only.")).to_be_visible()
     duration_s = page.locator("audio").evaluate(
@@ -127,7 +75,7 @@ def test_other_kinds_of_files_are_judged_too(
     expected = Detector(find_bundle(bundle_home)).score(recordings[kind])
     page = open_page(app)
     choose(page, recordings[kind])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[expected.verdict])
+    expect(page.get_by_test_id("verdict")).to_have_text(EN(f"verdict.{expected.verdict}"))
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
 
 
@@ -138,9 +86,9 @@ def test_what_cannot_be_judged_is_said_in_words(
     page = open_page(app, width=WIDTHS["phone"])
     choose(page, recordings[kind])
     said = {
-        "text": ERRORS["not_audio"],
-        "short": NOTHING_TO_JUDGE["too_short"],
-        "silent": NOTHING_TO_JUDGE["no_speech"],
+        "text": EN("error.not_audio"),
+        "short": nothing_to_judge(EN, "too_short"),
+        "silent": nothing_to_judge(EN, "no_speech"),
     }
     expect(page.get_by_text(said[kind])).to_be_visible()
     expect(page.get_by_test_id("verdict")).to_have_count(0 if kind == "text" else 1)
@@ -225,7 +173,7 @@ def test_each_verdict_in_words(
     stub.answer = (200, result(verdict, p_spoof, *warnings))
     page = open_page(told_app)
     choose(page, recordings["wav"])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS[verdict])
+    expect(page.get_by_test_id("verdict")).to_have_text(EN(f"verdict.{verdict}"))
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("1 of 3 stretches hold no speech-like sound")).to_be_visible()
     expect(page.get_by_text("trained on 5000 recordings")).to_be_visible()
@@ -256,9 +204,9 @@ def test_parts_and_tracks_in_words(
     stub.answer = (200, {**fake, "tracks": [other, {**fake, "track": 1, "channel_number": 2}]})
     page = open_page(told_app)
     choose(page, recordings["wav"])
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["partly_spoof"])
+    expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.partly_spoof"))
     expect(page.get_by_text("0:04-0:08 (96 %)")).to_be_visible()
-    expect(page.get_by_text("track 1, channel 1: likely a real recording (4 %)")).to_be_visible()
+    expect(page.get_by_text("track 1, channel 1: Likely a real recording (4 %)")).to_be_visible()
     expect(page.get_by_text("Not all of the file was judged: track 2 of 2")).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(4)
     keep_screenshot(page, screenshots / "parts-light-wide.png")
@@ -279,7 +227,7 @@ def test_busy_says_when_to_try_again_and_does(
     expect(page.get_by_text("Please try again in 7 s.")).to_be_visible()
     stub.answer, stub.headers = (200, result("spoof", 0.9)), {}
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_test_id("verdict")).to_have_text(VERDICTS["spoof"])
+    expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.spoof"))
 
 
 def test_service_that_refuses_or_is_gone(
@@ -290,7 +238,7 @@ def test_service_that_refuses_or_is_gone(
     expect(page.get_by_text("its API key is missing or not known")).to_be_visible()
     with running_app(tmp_path, tmp_path / "log", "--service", "http://127.0.0.1:9") as app:
         gone = open_page(app)
-        expect(gone.get_by_text(ERRORS["unreachable"])).to_be_visible()
+        expect(gone.get_by_text(EN("error.unreachable"))).to_be_visible()
         expect(gone.get_by_role("button", name="Try again")).to_be_visible()
 
 

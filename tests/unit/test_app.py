@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Callable
-from typing import Any, get_args
+from string import Formatter
+from typing import Any, get_args, get_type_hints
 
 import httpx
 import numpy as np
@@ -12,11 +13,15 @@ import soundfile
 from bonafide.detection import Verdict
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
+from bonafide.provenance.finding import MEANING, NotLookedFor
+from bonafide.training.channels import CHANNELS
 from serving.app import drawing as drawings
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import DrawingError, draw, reduce
+from serving.app.examples import EXAMPLES, example, make
+from serving.app.language import LANGUAGES, Words
 from serving.app.launch import check_port, options
 from serving.app.verdict import bar, headline
 from serving.http.errors import STATUS
@@ -24,6 +29,7 @@ from serving.http.guard import CODES
 
 RATE_HZ = 16_000
 URL = "http://127.0.0.1:3000"
+EN = Words("en")
 # What only a fault of the page itself brings about.
 OURS = {
     *("method_not_allowed", "no_audio_field", "bad_multipart", "bad_encoding", "bad_request"),
@@ -37,7 +43,7 @@ def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") 
 
 
 def test_every_error_of_the_service_is_put_into_words() -> None:
-    worded = wording.ERRORS.keys() | wording.NOTHING_TO_JUDGE.keys()
+    worded = {key.removeprefix("error.") for key in EN.messages} | {*wording.NOTHING_TO_JUDGE}
     assert (STATUS.keys() | {CODES[503]}) - OURS <= worded
 
 
@@ -53,8 +59,8 @@ def test_every_error_of_the_service_is_put_into_words() -> None:
     ],
 )
 def test_failures_in_words(error: ServiceError, said: str) -> None:
-    assert said in wording.failure(error)
-    assert ("codec" in wording.failure(error)) is False
+    assert said in wording.failure(EN, error)
+    assert ("codec" in wording.failure(EN, error)) is False
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,41 @@ def test_failures_in_words(error: ServiceError, said: str) -> None:
     [(0.0, "under 1 %"), (0.014, "1 %"), (0.5, "50 %"), (0.99, "99 %"), (1.0, "over 99 %")],
 )
 def test_nothing_is_certain(share: float, said: str) -> None:
-    assert wording.percent(share) == said
+    assert EN.percent(share) == said
+
+
+def fields(message: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(message) if name is not None}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_says_all_that_english_says(language: str) -> None:
+    messages = Words(language).messages
+    assert list(messages) == list(EN.messages)
+    for key, message in messages.items():
+        assert message and fields(message) == fields(EN.messages[key]), key
+    assert Words(language).direction == ("rtl" if language == "ar" else "ltr")
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_languages_are_translated(language: str) -> None:
+    messages = Words(language).messages
+    same = [key for key, message in messages.items() if message == EN.messages[key]]
+    assert len(same) < 0.1 * len(messages), same
+
+
+def test_findings_channels_and_warnings_are_worded_as_where_they_are_made() -> None:
+    for code, (proves, absence) in MEANING.items():
+        assert (EN(f"finding.{code}.proves"), EN(f"finding.{code}.absence")) == (proves, absence)
+    for code in get_args(get_type_hints(NotLookedFor)["code"]):
+        assert EN(f"finding.{code}.name")
+    assert all(f"channel.{name}" in EN for name in CHANNELS.names())
+
+
+def test_examples_are_what_the_simulation_makes() -> None:
+    for name in EXAMPLES:
+        shipped, _ = soundfile.read(io.BytesIO(example(name)), dtype="float32")
+        np.testing.assert_allclose(shipped, make(name), atol=2e-4)
 
 
 def test_what_markdown_would_read_is_escaped() -> None:
@@ -75,15 +115,16 @@ def test_what_markdown_would_read_is_escaped() -> None:
 
 def test_warnings_in_words() -> None:
     silent = {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"}
-    assert wording.warning(silent) == f"{silent['message']}."
+    assert silent["message"] in wording.warning(EN, silent)
+    assert wording.warning(EN, {"code": "of_tomorrow", "message": "it rains"}) == "It rains."
     damaged = {"code": "damaged", "message": "codec 7"}
-    assert "codec" not in wording.warning(damaged) and "damaged" in wording.warning(damaged)
+    assert "codec" not in wording.warning(EN, damaged) and "damaged" in wording.warning(EN, damaged)
 
 
 def test_what_was_not_judged_is_said() -> None:
     caution = {"code": "not_all_judged", "message": "track 1 of 2 cannot be decoded (x)"}
     said = "Not all of the file was judged: track 1 of 2 cannot be decoded (x)."
-    assert wording.warning(caution) == said
+    assert wording.warning(EN, caution) == said
 
 
 def answer(verdict: str, p_spoof: float, *warned: str, **more: Any) -> dict[str, Any]:
@@ -94,12 +135,12 @@ def answer(verdict: str, p_spoof: float, *warned: str, **more: Any) -> dict[str,
 
 def test_every_verdict_has_words_a_sign_and_a_colour() -> None:
     for verdict in get_args(Verdict):
-        assert wording.VERDICTS[verdict] in headline(verdict)
+        assert EN(f"verdict.{verdict}") in headline(EN, verdict)
 
 
 def test_parts_in_plain_words() -> None:
     parts = [{"start_s": 16.0, "end_s": 24.0, "p_spoof": 0.97}]
-    said = wording.partly(answer("partly_spoof", 0.2, parts=parts))
+    said = wording.partly(EN, answer("partly_spoof", 0.2, parts=parts))
     assert "**0:16-0:24** (97 %)" in said and "the chance is 20 %" in said
 
 
@@ -112,33 +153,58 @@ def test_tracks_in_plain_words() -> None:
     ]
     whole = {**several[1], "tracks": several}
     assert wording.spokesman(whole) is several[1]
-    said = wording.tracks(whole).splitlines()
+    said = wording.tracks(EN, whole).splitlines()
     assert said[2:] == [
-        "- track 1, channel 1: likely a real recording (10 %)",
-        "- **track 1, channel 2: parts of it sound generated: 0:00-0:08**",
+        "- track 1, channel 1: Likely a real recording (10 %)",
+        "- **track 1, channel 2: Parts of it sound generated: 0:00-0:08**",
         "- track 2: nothing that sounds like speech",
     ]
     assert wording.spokesman(answer("bonafide", 0.1)) is None
 
 
+def test_models_that_were_asked_are_counted() -> None:
+    result = {"models": {"cnn": 0.1, "rnn": 0.3, "gru": None}, "stack": {"logistic": 0.2}}
+    said = wording.opinions(EN, result, {"gru": "GRU"})
+    assert "on their own (2)" in said and "what they say (1)" in said
+    assert said.endswith("Not asked, as the others left no doubt: GRU.")
+
+
+WRONG = {"value": 0.088, "low": 0.06, "high": 0.121}
+
+
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("heard", "said"),
     [
-        ({"cnn": 0.1, "rnn": None}, "One model listens on its own (circles); one stack weighs"),
-        (dict.fromkeys("abcdef", 0.5), "Six models listen on their own (circles); one stack"),
-        (dict.fromkeys("abcdefghijklmnop", 0.5), "16 models listen on their own"),
+        ({"decided": 0.4, "wrong": WRONG}, "40 get a verdict; of 100 such verdicts 9 are wrong"),
+        ({"decided": 1.0, "wrong": {**WRONG, "value": 0.002}}, "verdicts under 1 are wrong"),
+        ({"decided": 0.0, "wrong": None}, "gives no verdict"),
+        ({"decided": None, "wrong": None}, "was not measured"),
     ],
 )
-def test_models_that_were_asked_are_counted(models: dict[str, float | None], said: str) -> None:
-    result = {"models": models, "stack": {"logistic": 0.2}}
-    assert wording.opinions(result, {}).startswith(said)
+def test_a_channel_and_what_verdicts_on_it_are_worth(heard: dict[str, Any], said: str) -> None:
+    opus = {"name": "opus", "label": "x", "p": 0.9, **heard}
+    words = wording.channel(EN, answer("spoof", 0.9, channel=opus))
+    assert words.startswith("Sounds as if it went through Opus, as voice notes do.")
+    assert said in words
+    assert wording.channel(EN, answer("inconclusive", 0.5, "unknown_channel", channel=opus)) == ""
+    assert wording.channel_name(EN, {**opus, "name": "of_a_plugin", "label": "a tin can"}) == (
+        "a tin can"
+    )
+
+
+def test_where_the_reasons_lie_in_a_sentence() -> None:
+    place = {"towards": "spoof", "start_s": 3.0, "end_s": 65.0, "low_hz": 4000.0, "high_hz": 7000.0}
+    assert wording.focus(EN, {"focus": place}) == (
+        "What speaks for a deepfake lies mostly between 0:03 and 1:05, at 4 to 7 kHz."
+    )
+    assert wording.focus(EN, {"focus": None}) == EN("why.nothing")
 
 
 def test_models_are_drawn_under_their_labels() -> None:
     result = {"models": {"cnn": 0.1, "rnn": None, "sixth": 0.7}, "stack": {"xgboost": 0.2}}
     manifest = {"labels": {"cnn": "CNN", "xgboost": "XGBoost"}, "choice": "xgboost"}
     model = {"thresholds": {"bonafide_to": 0.3, "spoof_from": 0.8}, "manifest": manifest}
-    drawn = opinions_chart(result, model).to_dict()
+    drawn = opinions_chart(EN, result, model).to_dict()
     (rows,) = (rows for name, rows in drawn["datasets"].items() if name.startswith("data-"))
     seen = [(row["name"], row["p"]) for row in rows]
     assert seen == [("CNN", 0.1), ("sixth", 0.7), ("Stack, XGBoost (decides)", 0.2)]
@@ -162,7 +228,7 @@ def test_card_is_shown_without_its_tables() -> None:
 
 
 def test_bar_shows_the_band_and_nothing_beyond_its_ends() -> None:
-    html = bar(1.0, {"bonafide_to": 0.25, "spoof_from": 0.75})
+    html = bar(EN, 1.0, {"bonafide_to": 0.25, "spoof_from": 0.75})
     for width in ("width:25.00%", "width:50.00%", "left:99.00%;transform:translateX(-99.00%)"):
         assert width in html
 

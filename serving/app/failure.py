@@ -1,0 +1,17 @@
+"""An error of the service on the page."""
+
+import streamlit as st
+
+from serving.app import wording
+from serving.app.client import ServiceError
+from serving.app.language import Words
+
+
+def show_failure(words: Words, error: ServiceError) -> None:
+    """Show an error in plain words, with a way to try again where that may help."""
+    if error.code == "not_found":  # this service serves fewer endpoints, as it was told to
+        st.caption(wording.failure(words, error))
+        return
+    st.error(wording.plain(wording.failure(words, error)), icon=":material/error:")
+    if error.retry_after_s or error.code in wording.PASSING | {"unreachable"}:
+        st.button(words("page.again"), icon=":material/refresh:")

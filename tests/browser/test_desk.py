@@ -1,0 +1,278 @@
+"""The desk in a real browser: many recordings, the microphone, reasons, origin, languages."""
+
+import csv
+import json
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from benchmarks.sounds import FORMATS, encode, speech
+from bonafide.detector import Detector
+from bonafide.explanation import Explainer
+from bonafide.registry import find_bundle
+from bonafide.words import clock
+from serving.app import wording
+from serving.app.language import LANGUAGES, Words
+from serving.app.launch import options
+from serving.settings import Settings
+from tests.browser.conftest import (
+    WIDTHS,
+    App,
+    Open,
+    assert_fits,
+    choose,
+    keep_screenshot,
+    running_app,
+)
+
+EN = Words("en")
+MANY = 50
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def charts(page: Page) -> Any:
+    return page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")
+
+
+def expect_verdict(page: Page, words: Words = EN) -> None:
+    expect(page.get_by_test_id("verdict")).to_be_visible()
+    expect(page.get_by_text(words("origin.not_found"))).to_be_visible()  # the last part is there
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Fifty recordings of all formats, one of which cannot be judged."""
+    folder = tmp_path_factory.mktemp("many")
+    paths = []
+    for number in range(MANY - 1):
+        kind = FORMATS[number % len(FORMATS)]
+        paths.append(folder / f"voice-{number:02}.{kind}")
+        paths[-1].write_bytes(encode(speech(3.0, seed=number), kind))
+    (folder / "notes.txt").write_text("no sound at all\n")
+    return [*paths, folder / "notes.txt"]
+
+
+def test_fifty_recordings_of_all_formats(
+    app: App, open_page: Open, many: list[Path], bundle_home: Path, screenshots: Path
+) -> None:
+    page = open_page(app)
+    choose(page, *many)
+    expect(page.get_by_text(f"{MANY} recordings:")).to_be_visible()
+    expect(page.get_by_text("1 not judged.")).to_be_visible()
+    saved = {}
+    for style in ("csv", "json"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=EN(f"batch.{style}")).click()
+        saved[style] = Path(download.value.path()).read_text()
+    rows = list(csv.DictReader(saved["csv"].splitlines()))
+    assert [row["path"] for row in rows] == [path.name for path in many]
+    assert rows[-1]["error"].startswith("not_audio: ")
+    detector = Detector(find_bundle(bundle_home))
+    for result, path in list(zip(json.loads(saved["json"]), many, strict=True))[:-1:7]:
+        assert result == {"path": path.name, **detector.score(path).to_json()}
+    keep_screenshot(page, screenshots / "many-light-wide.png")
+    assert_fits(page)
+    table = page.get_by_test_id("stDataFrame")
+    table.click(position={"x": 16, "y": 35 + 17})  # the box of the first row
+    expect_verdict(page)
+
+
+def test_the_microphone_is_judged(app: App, open_page: Open, screenshots: Path) -> None:
+    page = open_page(app, width=WIDTHS["phone"])
+    microphone = page.get_by_test_id("stAudioInput")
+    microphone.get_by_role("button", name="Record").click()
+    page.wait_for_timeout(4000)
+    microphone.get_by_role("button", name="Stop recording").click()
+    expect_verdict(page)
+    keep_screenshot(page, screenshots / "microphone-light-phone.png")
+    assert_fits(page)
+
+
+def test_an_answer_comes_soon_after_the_click(
+    app: App, open_page: Open, recordings: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = open_page(app)
+    expect(page.get_by_text(EN("page.stays"))).to_be_visible()
+    start = time.monotonic()
+    choose(page, recordings["mp3"])
+    expect(page.get_by_test_id("verdict")).to_be_visible()
+    took_s = time.monotonic() - start
+    with capsys.disabled():
+        print(f"\nan uploaded recording was answered {took_s:.2f} s after the click")  # noqa: T201
+
+
+@pytest.mark.parametrize("name", ["voice", "machine"])
+def test_examples_are_judged(app: App, open_page: Open, name: str) -> None:
+    page = open_page(app)
+    page.get_by_role("button", name=EN(f"page.example_{name}")).click()
+    expect_verdict(page)
+
+
+def test_a_stretch_is_heard_by_a_click_or_by_its_name(
+    app: App, open_page: Open, recordings: dict[str, Path], bundle_home: Path
+) -> None:
+    segments = Detector(find_bundle(bundle_home)).score(recordings["wav"]).segments
+    names = ["-".join(map(clock, (each.start_s, each.end_s))) for each in segments]
+    page = open_page(app)
+    choose(page, recordings["wav"])
+    expect_verdict(page)
+    expect(charts(page)).to_have_count(4)
+    page.get_by_role("combobox", name=EN("picture.hear")).click()
+    page.get_by_role("option", name=names[0]).click()
+    expect(page.get_by_text(f"{EN('picture.hear')}: {names[0]}")).to_be_visible()
+    timeline = charts(page).nth(2)
+    box = timeline.bounding_box()
+    assert box
+    timeline.click(position={"x": box["width"] - 30, "y": box["height"] / 2 - 20})
+    expect(page.get_by_text(f"{EN('picture.hear')}: {names[-1]}")).to_be_visible()
+    started_s = page.locator("audio").evaluate(
+        "a => new Promise(done => a.currentTime ? done(a.currentTime) : "
+        "a.onseeked = () => done(a.currentTime))"
+    )
+    assert started_s >= segments[-1].start_s - 0.1
+
+
+def test_reasons_are_those_of_the_explanation(
+    app: App, open_page: Open, recordings: dict[str, Path], bundle_home: Path, screenshots: Path
+) -> None:
+    detector = Detector(find_bundle(bundle_home))
+    explained = Explainer(detector).explain(recordings["wav"]).to_json()
+    page = open_page(app)
+    choose(page, recordings["wav"])
+    expect_verdict(page)
+    page.get_by_role("button", name=EN("why.ask")).click()
+    expect(page.get_by_text(wording.focus(EN, explained["explanation"]))).to_be_visible()
+    expect(charts(page)).to_have_count(7)
+    expect(page.get_by_test_id("verdict")).to_be_visible()
+    keep_screenshot(page, screenshots / "why-light-wide.png")
+    assert_fits(page)
+
+
+def test_the_file_s_origin_is_told_apart(
+    app: App, open_page: Open, tmp_path: Path, screenshots: Path
+) -> None:
+    path = tmp_path / "tagged.m4a"
+    path.write_bytes(encode(speech(4.0), "m4a"))
+    page = open_page(app, width=WIDTHS["phone"])
+    choose(page, path)
+    expect_verdict(page)
+    expect(page.get_by_text(EN("finding.encoder_tag.name"))).to_be_visible()
+    expect(page.get_by_text("Lavf")).to_be_visible()
+    expect(page.get_by_text(EN("finding.encoder_tag.proves"))).to_be_visible()
+    keep_screenshot(page, screenshots / "origin-light-phone.png")
+    assert_fits(page)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_on_a_phone(
+    app: App, open_page: Open, recordings: dict[str, Path], screenshots: Path, language: str
+) -> None:
+    words = Words(language)
+    page = open_page(app, width=WIDTHS["phone"], locale=f"{language}-DE")
+    expect(page.get_by_role("heading", name=words("page.title"))).to_be_visible()
+    choose(page, recordings["wav"])
+    expect_verdict(page, words)
+    page.get_by_role("button", name=words("why.ask")).click()
+    expect(page.get_by_text(words("why.framed"))).to_be_visible()
+    root = page.locator("html")
+    expect(root).to_have_attribute("lang", language)
+    expect(root).to_have_attribute("dir", words.direction)
+    keep_screenshot(page, screenshots / f"{language}-light-phone.png")
+    assert_fits(page)
+
+
+def test_the_language_is_switched_by_the_keyboard_alone(
+    app: App, open_page: Open, recordings: dict[str, Path]
+) -> None:
+    page = open_page(app)
+    expect(page.get_by_text(EN("page.stays"))).to_be_visible()
+    press_until(page, EN("language.name"))
+    page.keyboard.type("Deutsch")
+    page.keyboard.press("Enter")
+    words = Words("de")
+    expect(page.get_by_role("heading", name=words("page.title"))).to_be_visible()
+    with page.expect_file_chooser() as chooser:
+        press_until(page, "Upload")
+        page.keyboard.press("Enter")
+    chooser.value.set_files(recordings["wav"])
+    expect_verdict(page, words)
+    press_until(page, words("why.ask"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(words("why.framed"))).to_be_visible()
+
+
+def press_until(page: Page, name: str) -> None:
+    """Press the tabulator until something of that name, or with that value, has the focus."""
+    said = "(e => e.innerText || e.value || e.ariaLabel || '')(document.activeElement)"
+    seen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(said))
+        if name in seen[-1]:
+            return
+    raise AssertionError(f"{name!r} is not among {seen}")
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "ar-EG")])
+def test_no_serious_violation_of_accessibility(
+    app: App, open_page: Open, recordings: dict[str, Path], scheme: str, locale: str
+) -> None:
+    words = Words(locale[:2])
+    page = open_page(app, scheme=scheme, locale=locale)
+    choose(page, recordings["wav"])
+    expect_verdict(page, words)
+    page.get_by_role("button", name=words("why.ask")).click()
+    expect(page.get_by_text(words("why.framed"))).to_be_visible()
+    page.wait_for_timeout(1500)
+    found = Axe().run(page).response["violations"]
+    serious = [
+        (each["id"], each["impact"], [node["html"][:200] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+STREAMLIT = ("streamlit", "run", "app.py", "--server.port")
+
+
+def test_streamlit_runs_the_page_too(
+    bundle_home: Path, open_page: Open, recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    with running_app(bundle_home, tmp_path / "log", run=STREAMLIT) as app:
+        page = open_page(app)
+        choose(page, recordings["wav"])
+        expect_verdict(page)
+        app.process.terminate()
+        app.process.wait(timeout=30)
+        deadline = time.monotonic() + 30
+        while app.descendants() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert app.descendants() == []
+
+
+def test_streamlit_is_not_opened_to_the_network(open_page: Open, tmp_path: Path) -> None:
+    open_to_all = ("--server.address", "0.0.0.0")
+    with running_app(tmp_path, tmp_path / "log", *open_to_all, run=STREAMLIT) as app:
+        page = open_page(app)
+        expect(page.get_by_text("Other machines can reach this page")).to_be_visible()
+        expect(page.get_by_test_id("stFileUploader")).to_have_count(0)
+
+
+def test_both_ways_have_the_same_settings() -> None:
+    written = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())
+    flat = {
+        f"{section}.{name}": value
+        for section, settings in written.items()
+        for name, value in settings.items()
+        if not isinstance(value, dict)
+    }
+    for scheme in ("light", "dark"):
+        flat[f"theme.{scheme}.primaryColor"] = written["theme"][scheme]["primaryColor"]
+    ours = options(8501, Settings().max_body_bytes)
+    assert flat == {name: value for name, value in ours.items() if name != "server.port"}
