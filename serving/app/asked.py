@@ -7,10 +7,12 @@ import streamlit as st
 
 from serving.app.client import Service, ServiceError
 from serving.app.drawing import Drawing, DrawingError, draw
+from serving.app.history import History
 from serving.app.recording import Recording
 
 Json = dict[str, Any]
 KEPT_RESULTS, KEPT_DRAWINGS = 1024, 16
+KEPT = "kept"  # hashes of the recordings and bundles whose answers are in the history
 ATTEMPTS = 30  # of a recording among many, while the service is busy
 
 
@@ -46,17 +48,24 @@ class Asked:
     service : Service
     model : dict
         What `Service.model` returns.
+    history : History
+        Keeps each answer once a visit.
 
     Every question raises `ServiceError`: what the service answers with.
     """
 
-    def __init__(self, service: Service, model: Json) -> None:
-        self.service, self.model = service, model
+    def __init__(self, service: Service, model: Json, history: History) -> None:
+        self.service, self.model, self._history = service, model, history
         self._bundle = model["bundle"]["sha256"]
 
     def detect(self, recording: Recording) -> Json:
         """Return the result of ``/v1/detect``."""
-        return _detect(recording.sha256, self._bundle, self.service, recording.content)
+        result = _detect(recording.sha256, self._bundle, self.service, recording.content)
+        kept = st.session_state.setdefault(KEPT, set())
+        if (told := (recording.sha256, self._bundle)) not in kept:
+            kept.add(told)
+            self._history.add(recording, result)
+        return result
 
     def detect_among_many(self, recording: Recording) -> Json:
         """Return the result of ``/v1/detect``; wait where the service is busy."""

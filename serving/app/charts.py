@@ -15,7 +15,6 @@ from serving.app.language import Words
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import edges
 
-PERCENT = "format(datum.value * 100, '.0f') + ' %'"
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes line up
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
 LOWEST = 0.03  # a bar without height would look like a stretch that was left out
@@ -27,6 +26,13 @@ def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
     """Return the colours of the verdict's bar, for a probability."""
     scale = alt.Scale(type="threshold", domain=[*edges(thresholds)], range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
+
+
+def _percents(words: Words) -> str:
+    """Return the expression that writes a label of a chance, as the language does."""
+    return (
+        f"replace('{words.messages['number.percent']}', '{{n}}', format(datum.value * 100, '.0f'))"
+    )
 
 
 def time_axis(duration_s: float, **axis: Any) -> alt.X:
@@ -168,7 +174,11 @@ def timeline_chart(
             x=time_axis(duration_s, title=words("picture.seconds")),
             x2="end_s:Q",
             y=value_axis(
-                "height:Q", words("picture.fake"), (0, 1), labelExpr=PERCENT, values=[0, 0.5, 1]
+                "height:Q",
+                words("picture.fake"),
+                (0, 1),
+                labelExpr=_percents(words),
+                values=[0, 0.5, 1],
             ),
             y2=alt.datum(0),
             color=_colour("p_spoof:Q", thresholds),
@@ -225,7 +235,7 @@ def opinions_chart(words: Words, result: Mapping[str, Any], model: Mapping[str, 
         "p:Q",
         title=words("picture.chance"),
         scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(labelExpr=PERCENT, values=[0, 0.25, 0.5, 0.75, 1]),
+        axis=alt.Axis(labelExpr=_percents(words), values=[0, 0.25, 0.5, 0.75, 1]),
     )
     tooltip = [
         alt.Tooltip("name:N", title=words("opinions.model")),

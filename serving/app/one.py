@@ -8,6 +8,7 @@ from bonafide.words import clock
 from serving.app import charts, reasons, wording
 from serving.app.asked import Asked
 from serving.app.client import ServiceError
+from serving.app.compare import show_comparison
 from serving.app.drawing import Drawing
 from serving.app.failure import show_failure
 from serving.app.language import Words
@@ -39,6 +40,8 @@ def judge(words: Words, asked: Asked, recording: Recording) -> None:
         _show_answer(words, result, model)
         _show_result(words, asked, recording, result, model)
     show_origin(words, asked, recording)
+    if result:
+        show_comparison(words, asked, recording, result)
 
 
 def _show_answer(words: Words, result: Json, model: Json) -> None:

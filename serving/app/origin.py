@@ -49,7 +49,7 @@ def _facts(words: Words, facts: Json) -> str:
     band = facts["band_hz"]
     more = [] if band is None else [words("origin.fact_band", khz=f"{band / 1000:.1f}")]
     more += [facts[name] for name in ("library", "damage", "omitted") if facts[name]]
-    return " ".join([f"{said}.", *more])
+    return " ".join([said, *more])
 
 
 def _show_absent(words: Words, origin: Json) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.home import home
 from serving.app import wording
 from serving.app.asked import Asked
 from serving.app.client import Service, ServiceError
 from serving.app.failure import show_failure
+from serving.app.history import History, show_history
 from serving.app.language import LANGUAGES, Words, best, words_in
 from serving.app.many import judge_all
 from serving.app.one import judge
@@ -76,11 +78,13 @@ def main() -> None:
         return
     if wording.is_simulated(model):
         st.warning(words("page.demonstration"), icon=":material/science:")
-    asked, recordings = Asked(service, model), chosen(words)
+    history = History(home() / "page")
+    asked, recordings = Asked(service, model, history), chosen(words)
     if len(recordings) == 1:
         judge(words, asked, recordings[0])
     elif recordings and (one := judge_all(words, asked, recordings)):
         judge(words, asked, one)
+    show_history(words, history)
     _about(words, model)
 
 

@@ -25,6 +25,7 @@ from bonafide.audio import decode
 from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
 from bonafide.process.service import free_port
 from bonafide.simulation.corpus import simulate
+from tests.helpers.servers import private_home
 
 CHROMIUM = "/usr/bin/chromium"
 MARK = "BONAFIDE_TEST_MARK"
@@ -42,6 +43,7 @@ class App:
     url: str
     process: "subprocess.Popen[bytes]"
     mark: str
+    home: Path
     log: Path
 
     def descendants(self) -> list[str]:
@@ -64,7 +66,7 @@ def running_app(
     settings = {**os.environ, "BONAFIDE_HOME": str(home), MARK: mark, **environment}
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=settings, stdout=file, stderr=file)
-    app = App(f"http://127.0.0.1:{port}", process, mark, log)
+    app = App(f"http://127.0.0.1:{port}", process, mark, home, log)
     try:
         deadline = time.monotonic() + START_S
         while not _answers(app.url):
@@ -120,7 +122,8 @@ def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app(bundle_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The page with a service of its own; nothing of either may be left."""
-    with running_app(bundle_home, tmp_path_factory.mktemp("app") / "log") as app:
+    home = private_home(bundle_home, tmp_path_factory.mktemp("app") / "home")
+    with running_app(home, home.with_name("log")) as app:
         yield app
     assert app.descendants() == []
 
@@ -153,7 +156,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
 def choose(page: Page, *paths: Path) -> None:
     """Upload files."""
-    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(paths)
+    page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(paths)
 
 
 def keep_screenshot(page: Page, path: Path) -> None:

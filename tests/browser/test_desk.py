@@ -1,6 +1,7 @@
 """The desk in a real browser: many recordings, the microphone, reasons, origin, languages."""
 
 import csv
+import hashlib
 import json
 import time
 import tomllib
@@ -29,6 +30,7 @@ from tests.browser.conftest import (
     keep_screenshot,
     running_app,
 )
+from tests.helpers.servers import private_home, wait_for
 
 EN = Words("en")
 MANY = 50
@@ -130,7 +132,7 @@ def test_a_stretch_is_heard_by_a_click_or_by_its_name(
     assert box
     timeline.click(position={"x": box["width"] - 30, "y": box["height"] / 2 - 20})
     expect(page.get_by_text(f"{EN('picture.hear')}: {names[-1]}")).to_be_visible()
-    started_s = page.locator("audio").evaluate(
+    started_s = page.get_by_test_id("stAudio").evaluate(
         "a => new Promise(done => a.currentTime ? done(a.currentTime) : "
         "a.onseeked = () => done(a.currentTime))"
     )
@@ -238,13 +240,65 @@ def test_no_serious_violation_of_accessibility(
     assert serious == []
 
 
+def test_answers_are_kept_until_they_are_deleted_or_not_at_all(
+    app: App, open_page: Open, tmp_path: Path, screenshots: Path
+) -> None:
+    path = tmp_path / "kept once.flac"
+    path.write_bytes(encode(speech(3.0, seed=77), "flac"))
+    history = app.home / "page" / "history.jsonl"
+    page = open_page(app)
+    choose(page, path)
+    expect_verdict(page)
+    last = json.loads(history.read_text().splitlines()[-1])
+    assert last["name"] == path.name
+    assert last["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert history.stat().st_mode & 0o777 == 0o600
+    page.get_by_text(EN("history.title"), exact=True).click()
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    keep_screenshot(page, screenshots / "history-light-wide.png")
+    page.get_by_role("button", name=EN("history.delete")).click()
+    expect(page.get_by_text(EN("history.none"))).to_be_visible()
+    assert not history.exists()
+    page.get_by_text(EN("history.keep")).click()
+    wait_for(lambda: (history.parent / "history.off").exists(), "it is switched off")
+    page.reload()
+    choose(page, path)
+    expect_verdict(page)
+    assert not history.exists()
+    page.get_by_text(EN("history.title"), exact=True).click()
+    page.get_by_text(EN("history.keep")).click()
+    wait_for(lambda: not (history.parent / "history.off").exists(), "it is switched on")
+
+
+def test_a_recording_is_compared_with_known_ones(
+    app: App, open_page: Open, recordings: dict[str, Path], many: list[Path], screenshots: Path
+) -> None:
+    score = Detector(find_bundle(app.home)).score
+    known = [path for path in many if path.suffix == ".flac"][:6]
+    scores = [score(path).llr for path in known]
+    page = open_page(app)
+    choose(page, recordings["wav"])
+    expect_verdict(page)
+    page.get_by_text(EN("compare.title")).click()
+    uploads = page.get_by_test_id("stFileUploaderDropzoneInput").last
+    uploads.set_input_files(known[:2])
+    expect(page.get_by_text(EN("compare.few", n=2, fewest=5))).to_be_visible()
+    uploads.set_input_files(known[2:])
+    more = sum(llr <= score(recordings["wav"]).llr for llr in scores)
+    expect(page.get_by_text(EN("compare.lies", n=6, more=more))).to_be_visible()
+    expect(charts(page)).to_have_count(5)
+    keep_screenshot(page, screenshots / "compare-light-wide.png")
+    assert_fits(page)
+
+
 STREAMLIT = ("streamlit", "run", "app.py", "--server.port")
 
 
 def test_streamlit_runs_the_page_too(
     bundle_home: Path, open_page: Open, recordings: dict[str, Path], tmp_path: Path
 ) -> None:
-    with running_app(bundle_home, tmp_path / "log", run=STREAMLIT) as app:
+    home = private_home(bundle_home, tmp_path / "home")
+    with running_app(home, tmp_path / "log", run=STREAMLIT) as app:
         page = open_page(app)
         choose(page, recordings["wav"])
         expect_verdict(page)

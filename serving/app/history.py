@@ -1,0 +1,113 @@
+"""What was judged on this machine: names, hashes and answers, never sound."""
+
+import contextlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from serving.app import wording
+from serving.app.language import Words
+from serving.app.recording import Recording
+
+Json = dict[str, Any]
+MOST = 1000  # answers that are shown, the newest first
+
+
+class History:
+    """A file of answers, one JSON object a line, and whether it is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies; created with the first answer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file, self._off = folder / "history.jsonl", folder / "history.off"
+
+    @property
+    def is_on(self) -> bool:
+        """Whether answers are kept."""
+        return not self._off.exists()
+
+    def switch(self, *, on: bool) -> None:
+        """Keep answers from now on, or no longer; what is there stays."""
+        if on:
+            self._off.unlink(missing_ok=True)
+        else:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._off.touch()
+
+    def add(self, recording: Recording, result: Json) -> None:
+        """Keep an answer, if answers are kept."""
+        if not self.is_on:
+            return
+        entry = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "name": recording.name,
+            "sha256": recording.sha256,
+            "channel": result.get("channel"),
+            **{name: result[name] for name in ("verdict", "p_spoof", "llr", "bundle")},
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with open(file, "ab") as lines:  # noqa: PTH123  # a descriptor
+            lines.write(json.dumps(entry).encode() + b"\n")
+
+    def read(self) -> tuple[list[Json], int]:
+        """Return what is kept, the newest first, and how many lines cannot be read."""
+        if not self._file.exists():
+            return [], 0
+        entries, lines = [], self._file.read_bytes().splitlines()
+        for line in reversed(lines):
+            with contextlib.suppress(ValueError):  # counted below
+                entries.append(json.loads(line))
+        return entries, len(lines) - len(entries)
+
+    def clear(self) -> None:
+        """Delete what is kept."""
+        self._file.unlink(missing_ok=True)
+
+
+def show_history(words: Words, history: History) -> None:
+    """Show what is kept, with its switch and a way to delete it."""
+    with st.expander(words("history.title")):
+        st.caption(words("history.caption"))
+        on = st.toggle(words("history.keep"), history.is_on, key="history")
+        if on != history.is_on:
+            history.switch(on=on)
+        entries, unreadable = history.read()
+        if unreadable:
+            st.caption(words("history.unreadable", n=unreadable))
+        if not entries:
+            st.markdown(words("history.none"))
+            return
+        rows = [_row(words, entry) for entry in entries[:MOST]]
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={
+                words("history.when"): st.column_config.DatetimeColumn(),
+                words("batch.chance"): st.column_config.ProgressColumn(
+                    format="percent", min_value=0.0, max_value=1.0
+                ),
+            },
+        )
+        st.button(words("history.delete"), on_click=history.clear, icon=":material/delete:")
+
+
+def _row(words: Words, entry: Json) -> Json:
+    heard, bundle = entry["channel"], entry["bundle"]
+    return {
+        words("history.when"): datetime.fromisoformat(entry["at"]),
+        words("batch.file"): entry["name"],
+        words("batch.verdict"): words(f"verdict.{entry['verdict']}"),
+        words("batch.chance"): entry["p_spoof"],
+        words("batch.channel"): wording.channel_name(words, heard) if heard else "",
+        words("history.detector"): f"{bundle['name']}:{bundle['version']}",
+    }
