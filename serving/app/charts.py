@@ -143,8 +143,8 @@ def _frame(place: Mapping[str, Any], time: alt.X) -> Any:
     base = alt.Chart(alt.InlineData(values=[row])).encode(
         x=time, x2="end_s:Q", y=alt.Y("low:Q"), y2="high:Q"
     )
-    outer = base.mark_rect(fillOpacity=0, stroke="black", strokeWidth=5)
-    return outer + base.mark_rect(fillOpacity=0, stroke="white", strokeWidth=2)
+    outer = base.mark_rect(fillOpacity=0, stroke="black", strokeWidth=5, aria=False)
+    return outer + base.mark_rect(fillOpacity=0, stroke="white", strokeWidth=2, aria=False)
 
 
 def timeline_chart(
@@ -192,7 +192,7 @@ def timeline_chart(
     lines = [{"at": edge} for edge in edges(thresholds)]
     band = (
         alt.Chart(alt.InlineData(values=lines))
-        .mark_rule(strokeDash=[4, 3], color=UNDECIDED)
+        .mark_rule(strokeDash=[4, 3], color=UNDECIDED, aria=False)
         .encode(y="at:Q")
     )
     return finished(bars + band, 170, words("picture.timeline"))
@@ -250,5 +250,5 @@ def opinions_chart(words: Words, result: Mapping[str, Any], model: Mapping[str, 
         color=_colour("p:Q", thresholds),
         shape=alt.Shape("kind:N", scale=alt.Scale(range=["circle", "diamond"]), legend=None),
     )
-    middle = alt.Chart().mark_rule(color=UNDECIDED).encode(x=alt.datum(0.5))
+    middle = alt.Chart().mark_rule(color=UNDECIDED, aria=False).encode(x=alt.datum(0.5))
     return finished(middle + stems + dots, 28 * len(rows) + 60, words("opinions.title"))

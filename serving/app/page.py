@@ -29,7 +29,8 @@ def _language() -> Words:
     st.html(
         f"<script>document.documentElement.lang = '{chosen}';"
         f"document.documentElement.dir = '{words.direction}'</script>"
-        "<style>[data-testid=stVegaLiteChart], audio {direction: ltr}</style>",
+        "<style>[data-testid=stVegaLiteChart], audio {direction: ltr}"
+        "[data-testid=stCaptionContainer] {color: inherit; opacity: .85}</style>",
         unsafe_allow_javascript=True,
     )
     return words
