@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from serving.app.drawing import Drawing
+from bonafide.drawing import Drawing
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import edges, percent
 
@@ -83,7 +83,7 @@ def spectrogram_chart(drawing: Drawing, duration_s: float, *, is_last: bool) -> 
     Parameters
     ----------
     drawing : Drawing
-        What `serving.app.drawing.reduce` made of the recording.
+        What `bonafide.drawing.reduce` made of the recording.
     duration_s : float
         End of the time axis.
     is_last : bool

@@ -8,7 +8,7 @@ import streamlit as st
 from bonafide.words import channel_in_words
 from serving.app import charts, wording
 from serving.app.client import Service, ServiceError
-from serving.app.drawing import Drawing, DrawingError, draw
+from bonafide.drawing import Drawing, DrawingError, draw
 from serving.app.palette import icon
 from serving.app.verdict import bar, headline
 

@@ -12,11 +12,11 @@ import soundfile
 from bonafide.detection import Verdict
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
-from serving.app import drawing as drawings
+import bonafide.drawing as drawings
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
-from serving.app.drawing import DrawingError, draw, reduce
+from bonafide.drawing import DrawingError, draw, reduce
 from serving.app.launch import check_port, options
 from serving.app.verdict import bar, headline
 from serving.http.errors import STATUS
