@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 from PIL import Image, ImageOps
 
-from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.drawing import Drawing
+from bonafide.features.spec import SAMPLE_RATE_HZ
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import edges, percent
 

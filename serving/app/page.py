@@ -5,10 +5,10 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.drawing import Drawing, DrawingError, draw
 from bonafide.words import channel_in_words
 from serving.app import charts, wording
 from serving.app.client import Service, ServiceError
-from bonafide.drawing import Drawing, DrawingError, draw
 from serving.app.palette import icon
 from serving.app.verdict import bar, headline
 

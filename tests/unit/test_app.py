@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from bonafide import drawing as drawings
 from bonafide.detection import Verdict
+from bonafide.drawing import DrawingError, draw, reduce
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
-import bonafide.drawing as drawings
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
-from bonafide.drawing import DrawingError, draw, reduce
 from serving.app.launch import check_port, options
 from serving.app.verdict import bar, headline
 from serving.http.errors import STATUS
