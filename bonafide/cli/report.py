@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bonafide.audio import AudioStream
     from bonafide.bundle import Bundle
 
+BLOCK_BYTES = 1 << 20
+
 
 @click.command(
     cls=FilesFirst,
@@ -39,7 +41,7 @@ def report(file: str, bundle: str | None, html: Path | None, pdf: Path | None) -
     chosen = find_bundle(home(), bundle)
     try:
         with interruptible(), opened(file) as source:
-            page, too_little = _report(source, chosen)
+            page, too_little = _report(file, source, chosen)
     except AudioError as error:
         click.echo(printable(f"{error.message} [{error.code}]"), err=True)
         return options.SOME_FAILED
@@ -63,7 +65,7 @@ def _check_outputs(file: str, html: Path | None, pdf: Path | None) -> None:
             raise click.UsageError(f"{path}: is the recording itself; must be another file")
 
 
-def _report(source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
+def _report(file: str, source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
     """Return the report, and why there is too little sound for an answer; empty if there is not."""
     from dataclasses import asdict
 
@@ -72,6 +74,7 @@ def _report(source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
     from bonafide.detector import Detector
     from bonafide.drawing import first_minutes, reduce
     from bonafide.explanation import Explainer
+    from bonafide.piped import STANDARD_INPUT
     from bonafide.provenance import examine
     from bonafide.report import render, spokesman
     from bonafide.scoring import usable
@@ -87,9 +90,9 @@ def _report(source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
     drawing = reduce(first_minutes(source, *numbers))
     if _identity(stream) != before:
         raise AudioError("unreadable", f"{stream.name}: changed while the report was written")
-    page = render(
-        result=result, model=asdict(answer(bundle)), origin=origin, drawing=drawing, **before
-    )
+    name = "-" if file in STANDARD_INPUT else Path(file).name
+    model = asdict(answer(bundle))
+    page = render(result=result, model=model, origin=origin, drawing=drawing, name=name, **before)
     try:
         usable(explained)
     except AudioError as error:
@@ -98,18 +101,20 @@ def _report(source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
 
 
 def _identity(stream: "AudioStream") -> dict[str, Any]:
-    """Return what a report says of the file itself."""
+    """Return hash and size of the file, as `bonafide.report.render` takes them."""
     import hashlib
 
+    digest, size_bytes = hashlib.sha256(), 0
     try:
         with stream.opened() as file:
             file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size_bytes = file.seek(0, os.SEEK_END)
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+                size_bytes += len(block)
     except OSError as error:
         reason = error.strerror or str(error)
         raise AudioError("unreadable", f"{stream.name}: cannot be read: {reason}") from error
-    return {"name": Path(stream.name).name, "sha256": sha256, "size_bytes": size_bytes}
+    return {"sha256": digest.hexdigest(), "size_bytes": size_bytes}
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -54,7 +54,7 @@ def _environment() -> "Environment":
     )
     for name in ("exact", "share", "moment", "likelihood", "kilohertz"):
         environment.filters[name] = getattr(markup, name)
-    environment.filters["printable"] = printable
+    environment.filters["shown"] = _shown
     environment.globals["bar"] = markup.bar
     return environment
 
@@ -97,7 +97,7 @@ def render(
     str
         HTML.
     """
-    name = printable(name.encode("utf-8", "backslashreplace").decode("utf-8"))
+    name = _shown(name)
     thresholds = thresholds_for(result, model)
     values = {
         "file": {"name": name, "sha256": sha256, "size_bytes": size_bytes},
@@ -128,6 +128,11 @@ def render(
     return _environment().get_template(TEMPLATE).render(**values)
 
 
+def _shown(text: str) -> str:
+    """Return what strangers wrote as one line of text that a file can hold."""
+    return printable(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
 def spokesman(result: Json) -> Json | None:
     """Return the track, or channel of one, whose result a file has.
 
@@ -152,7 +157,7 @@ def _name_of(track: Json | None) -> str:
 
 def _command(name: str, model: Json) -> str:
     bundle = model["bundle"]
-    path = f"./{name}" if name.startswith("-") else name
+    path = f"./{name}" if name.startswith("-") and name != "-" else name
     reference = f"{bundle['name']}:{bundle['version']}"
     return f"bonafide report {shlex.quote(path)} --bundle {reference} --html report.html"
 
