@@ -1,5 +1,6 @@
 """A report as a page: what the templates show, from what JSON prints and nothing else."""
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -8,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import bonafide
 from bonafide.drawing import Drawing
 from bonafide.errors import printable
-from bonafide.report import markup
 from bonafide.report.pictures import pictures
-from bonafide.report.scale import SCALE, strength, supported
+from bonafide.report.scale import SCALE, ratio, strength, supported
 from bonafide.report.words import (
     HEADLINES,
     NO_WORDS,
     card_parts,
     conclusions,
+    percent,
     thresholds_for,
 )
-from bonafide.words import track_in_words
+from bonafide.words import clock, track_in_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,10 +53,8 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("exact", "share", "moment", "likelihood", "kilohertz"):
-        environment.filters[name] = getattr(markup, name)
-    environment.filters["shown"] = _shown
-    environment.globals["bar"] = markup.bar
+    told = {"json": json.dumps, "percent": percent, "clock": clock, "ratio": ratio}
+    environment.filters |= {**told, "places": _places, "shown": _shown}
     return environment
 
 
@@ -126,6 +125,13 @@ def render(
         "probability": PROBABILITY,
     }
     return _environment().get_template(TEMPLATE).render(**values)
+
+
+def _places(values: Sequence[float], domain: Sequence[float]) -> list[float]:
+    """Return where values lie between the ends of a bar's room, in percent."""
+    low, high = domain
+    span = (high - low) or 1.0
+    return [100 * (min(max(value, low), high) - low) / span for value in values]
 
 
 def _shown(text: str) -> str:

@@ -81,9 +81,8 @@ def supported(llr: float) -> str:
 
     Examples
     --------
-    >>> print(supported(-2.5274))
-    The findings give moderate support to the proposition that a machine made the speech, rather
-    than that a person spoke it.
+    >>> supported(0.1)
+    'The findings do not support one proposition over the other.'
     """
     if (words := strength(llr)) == NONE:
         return "The findings do not support one proposition over the other."
