@@ -20,7 +20,7 @@ FOLLOWS = {
     "bonafide": (
         "The sound is more like genuine speech than like generated speech, as far as this detector "
         "can tell.",
-        "Nothing in the sound gave it a reason to call the speech generated.",
+        "By itself the sound is no reason to call the speech generated.",
     ),
     "spoof": (
         "The sound is more like generated speech than like genuine speech, as far as this detector "
