@@ -15,6 +15,7 @@ EXTRAS = {
     "app": ("PIL", "altair", "httpx", "streamlit"),
     "dashboard": ("fastapi", "zenml"),
     "provenance": ("c2pa",),
+    "report": ("weasyprint",),
 }
 
 

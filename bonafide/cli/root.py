@@ -24,6 +24,7 @@ COMMANDS = {
     "score": "bonafide.cli.score",
     "evaluate": "bonafide.cli.score",
     "provenance": "bonafide.cli.provenance",
+    "report": "bonafide.cli.report",
     "adapt": "bonafide.cli.adapt",
     "serve": "bonafide.cli.serve",
     "app": "bonafide.cli.serve",

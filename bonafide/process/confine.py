@@ -65,7 +65,7 @@ def run_confined(module: str, content: bytes, *arguments: str, limit_s: float) -
     Parameters
     ----------
     module : str
-        Such as ``serving.app.drawing``; its `main` confines itself.
+        Such as ``bonafide.drawing``; its `main` confines itself.
     content : bytes
         Its standard input.
     *arguments : str

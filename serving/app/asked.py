@@ -5,8 +5,9 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.drawing import Drawing, DrawingError, draw
+from bonafide.report import spokesman
 from serving.app.client import Service, ServiceError
-from serving.app.drawing import Drawing, DrawingError, draw
 from serving.app.history import History
 from serving.app.recording import Recording
 
@@ -86,6 +87,11 @@ class Asked:
         """Return the answer of ``/v1/provenance``."""
         return _provenance(recording.sha256, self.service, recording.content)
 
-    def draw(self, recording: Recording, track: int | None, channel: int | None) -> Drawing | None:
-        """Return what is drawn of a recording; None if it cannot be drawn."""
-        return _draw(recording.sha256, track, channel, recording.content)
+    def draw(self, recording: Recording, result: Json | None) -> Drawing | None:
+        """Return what is drawn: of several tracks the one that counts; None for nothing."""
+        track = spokesman(result) if result else None
+        numbers: tuple[int | None, int | None] = (None, None)
+        if track is not None:  # from 1
+            inside = track["channel_number"]
+            numbers = track["track"] - 1, None if inside is None else inside - 1
+        return _draw(recording.sha256, *numbers, recording.content)

@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 from PIL import Image, ImageOps
 
+from bonafide.drawing import Drawing
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from serving.app.drawing import Drawing
 from serving.app.language import Words
 from serving.app.palette import FAKE, REAL, UNDECIDED
 from serving.app.wording import edges
@@ -104,7 +104,7 @@ def spectrogram_chart(
     ----------
     words : Words
     drawing : Drawing
-        What `serving.app.drawing.reduce` made of the recording.
+        What `bonafide.drawing.reduce` made of the recording.
     duration_s : float
         End of the time axis.
     place : mapping or None

@@ -4,16 +4,18 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.drawing import Drawing
+from bonafide.report.words import thresholds_for
 from bonafide.words import clock
 from serving.app import charts, reasons, wording
 from serving.app.asked import Asked
 from serving.app.client import ServiceError
 from serving.app.compare import show_comparison
-from serving.app.drawing import Drawing
 from serving.app.failure import show_failure
 from serving.app.language import Words
 from serving.app.origin import show_origin
 from serving.app.recording import Recording
+from serving.app.reporting import show_report
 from serving.app.verdict import bar, headline
 
 Json = dict[str, Any]
@@ -34,13 +36,14 @@ def judge(words: Words, asked: Asked, recording: Recording) -> None:
             st.markdown(wording.nothing_to_judge(words, error.code))
     if result is None:
         st.audio(recording.content, format=recording.played_as)
-        _show_sound(words, asked.draw(recording, None, None), 0.0, [], None)
+        _show_sound(words, asked.draw(recording, None), 0.0, [], None)
     else:
-        model = {**asked.model, "thresholds": wording.thresholds_for(result, asked.model)}
+        model = {**asked.model, "thresholds": thresholds_for(result, asked.model)}
         _show_answer(words, result, model)
         _show_result(words, asked, recording, result, model)
     show_origin(words, asked, recording)
     if result:
+        show_report(words, asked, recording, result)
         show_comparison(words, asked, recording, result)
 
 
@@ -68,7 +71,7 @@ def _show_result(
 ) -> None:
     """Show player, pictures, reasons and opinions; a click on a stretch plays it."""
     explanation = _explanation(words, asked, recording)
-    drawing = asked.draw(recording, *_numbers(result))
+    drawing = asked.draw(recording, result)
     duration_s = max(drawing.drawn_s if drawing else 0.0, result["duration_s"])
     player = st.container()
     place = explanation["focus"] if explanation else None
@@ -81,14 +84,6 @@ def _show_result(
     st.subheader(words("opinions.title"), anchor=False)
     st.altair_chart(charts.opinions_chart(words, result, model), width="stretch")
     st.caption(wording.opinions(words, result, labels))
-
-
-def _numbers(result: Json) -> tuple[int | None, int | None]:
-    """Return track and channel of the result, from 0; None where none is chosen."""
-    track = wording.spokesman(result)
-    if track is None:
-        return None, None
-    return track["track"] - 1, track["channel_number"] and track["channel_number"] - 1
 
 
 def _show_sound(

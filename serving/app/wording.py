@@ -6,6 +6,7 @@ from typing import Any
 
 from bonafide.audio import MIN_SOUND_S
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
+from bonafide.report import spokesman
 from bonafide.words import clock, parts_in_words
 from serving.app.client import ServiceError
 from serving.app.language import Words
@@ -29,12 +30,6 @@ def chance(words: Words, p_spoof: float, prior_spoof: float) -> str:
     """Return the probability and what it assumes, in one sentence."""
     shown = words.percent(p_spoof), words.percent(prior_spoof)
     return words("answer.chance", chance=shown[0], prior=shown[1])
-
-
-def thresholds_for(result: Result, model: Result) -> dict[str, Any]:
-    """Return the thresholds that hold on the channel of a result; None: no such verdict there."""
-    channel = (result.get("channel") or {}).get("name")
-    return {**model["thresholds"], **model["thresholds"].get("channels", {}).get(channel, {})}
 
 
 def edges(thresholds: Mapping[str, Any]) -> tuple[float, float]:
@@ -100,13 +95,6 @@ def partly(words: Words, result: Result) -> str:
         for part in result["parts"]
     )
     return words("answer.partly", parts=parts, chance=words.percent(result["p_spoof"]))
-
-
-def spokesman(result: Result) -> Result | None:
-    """Return the track or channel whose verdict is that of the file; None if there is only one."""
-    told = ("verdict", "llr", "p_spoof", "duration_s", "segments")
-    same = (each for each in result.get("tracks", ()) if all(each[n] == result[n] for n in told))
-    return next(same, None)
 
 
 def _track(words: Words, track: Result) -> str:

@@ -123,6 +123,7 @@ NEEDED = {  # what a command must be given to get as far as its work
     "train": ["--config", "full", "--corpus", "{corpus}"],
     "score": ["{corpus}", "--format", "json"],
     "provenance": ["{corpus}", "--json"],
+    "report": ["{corpus}/real/0.flac", "--html", "{folder}/report.html"],
     "evaluate": ["--corpus", "{corpus}", "--json", "{folder}/metrics.json"],
     "keys add": ["{folder}/keys.json", "ana"],
     "keys list": ["{folder}/keys.json"],
@@ -191,7 +192,7 @@ def test_every_command_works_or_says_what_it_lacks(
             assert said.startswith("bonafide: not_installed: "), (words, done.stderr)
             assert "is missing: pip install 'bonafide[" in said
     assert {"models sign", "models verify", "models sbom"} <= worked
-    assert {"feedback add", "feedback manifest", "provenance"} <= worked
+    assert {"feedback add", "feedback manifest", "provenance", "report"} <= worked
     assert {"score", "evaluate", "models list", "models show", "corpus inspect"} <= worked
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["counts"]["rows"] == 4

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 
+from bonafide import drawing as drawings
 from bonafide.detection import Verdict
+from bonafide.drawing import DrawingError, draw, reduce
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.provenance.finding import MEANING, NotLookedFor
+from bonafide.report import spokesman
 from bonafide.training.channels import CHANNELS
-from serving.app import drawing as drawings
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
-from serving.app.drawing import DrawingError, draw, reduce
 from serving.app.examples import EXAMPLES, example, make
 from serving.app.language import LANGUAGES, Words
 from serving.app.launch import check_port, options
@@ -152,14 +153,14 @@ def test_tracks_in_plain_words() -> None:
         answer("inconclusive", 0.5, "no_speech", track=2, channel_number=None),
     ]
     whole = {**several[1], "tracks": several}
-    assert wording.spokesman(whole) is several[1]
+    assert spokesman(whole) is several[1]
     said = wording.tracks(EN, whole).splitlines()
     assert said[2:] == [
         "- track 1, channel 1: Likely a real recording (10 %)",
         "- **track 1, channel 2: Parts of it sound generated: 0:00-0:08**",
         "- track 2: nothing that sounds like speech",
     ]
-    assert wording.spokesman(answer("bonafide", 0.1)) is None
+    assert spokesman(answer("bonafide", 0.1)) is None
 
 
 def test_models_that_were_asked_are_counted() -> None:

@@ -80,6 +80,7 @@ class TestHelp:
                 "score",
                 "evaluate",
                 "provenance",
+                "report",
                 "adapt",
                 "serve",
                 "app",

@@ -1,12 +1,10 @@
-"""A recording reduced to what is drawn of it, in a separate process.
-
-Decoders read files that strangers made: a crash or a hang in one must not reach the page.
-"""
+"""A recording reduced to what is drawn of it, for the page and for reports."""
 
 import io
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -83,13 +81,15 @@ def reduce(waveform: Waveform) -> Drawing:
     )
 
 
-def first_minutes(content: bytes, track: int | None = None, channel: int | None = None) -> Waveform:
+def first_minutes(
+    source: Path | bytes | AudioStream, track: int | None = None, channel: int | None = None
+) -> Waveform:
     """Decode the first ten minutes.
 
     Parameters
     ----------
-    content : bytes
-        An audio or video file.
+    source : Path, bytes or AudioStream
+        An audio or video file, its content, or a stream of it.
     track, channel : int or None
         As in `bonafide.audio.AudioStream`, from 0.
 
@@ -104,18 +104,21 @@ def first_minutes(content: bytes, track: int | None = None, channel: int | None 
         What `bonafide.audio.AudioStream` raises, and ``empty`` where no sound comes out.
     """
     blocks, seen = [], 0
-    for block in AudioStream(content, track=track, channel=channel):
+    stream = source if isinstance(source, AudioStream) else AudioStream(source)
+    for block in replace(stream, track=track, channel=channel):
         blocks.append(block)
         seen += len(block)
         if seen >= MAX_DRAWN_S * SAMPLE_RATE_HZ:
             break
     if not seen:
-        raise AudioError("empty", "the upload: holds no sound")
+        raise AudioError("empty", f"{stream.name}: holds no sound")
     return np.concatenate(blocks)[: round(MAX_DRAWN_S * SAMPLE_RATE_HZ)]
 
 
 def draw(content: bytes, track: int | None = None, channel: int | None = None) -> Drawing:
     """Reduce a recording in a separate process, bounded in time and memory.
+
+    Decoders read files that strangers made: a crash or a hang in one must not reach a service.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ def draw(content: bytes, track: int | None = None, channel: int | None = None) -
     """
     try:
         chosen = ["" if number is None else str(number) for number in (track, channel)]
-        drawn = run_confined("serving.app.drawing", content, *chosen, limit_s=LIMIT_S)
+        drawn = run_confined("bonafide.drawing", content, *chosen, limit_s=LIMIT_S)
     except ConfinedError as error:
         raise DrawingError("not_drawn", "the recording cannot be drawn") from error
     with np.load(io.BytesIO(drawn), allow_pickle=False) as arrays:
