@@ -20,16 +20,20 @@ from bonafide.errors import BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import SHIPPED, SHIPPED_NAMES
 from bonafide.registry import find_bundle
+from bonafide.report.words import thresholds_for
 from bonafide.scoring import evaluate_corpus
 from bonafide.words import channel_in_words, errors_in_words
 from serving.app import wording
 from serving.app.charts import opinions_chart, timeline_chart
+from serving.app.language import Words
 from serving.app.verdict import bar
 from serving.http.endpoints import find_endpoints
 from serving.http.endpoints.model import answer
 from serving.http.openapi import document
 from tests.helpers.channels import FAR, WRONG, channel_bundle, through
 from tests.helpers.coded import CodedDetector, sound_of
+
+EN = Words("en")
 
 SENTENCE = (
     "Sounds like Opus, as voice notes have. On such sound 70 of 100 get a verdict; "
@@ -400,45 +404,45 @@ def test_a_corpus_is_told_by_channel(detector: Detector, folder: Path) -> None:
 
 def shown(detector: Detector, bundle: Bundle, sound: np.ndarray) -> tuple[Any, Any]:
     result = detector.score(sound).to_json()
-    return result, wording.thresholds_for(result, {"thresholds": bundle.manifest["thresholds"]})
+    return result, thresholds_for(result, {"thresholds": bundle.manifest["thresholds"]})
 
 
 def test_the_page_goes_by_the_channels_thresholds(detector: Detector, bundle: Bundle) -> None:
     result, thresholds = shown(detector, bundle, through("opus", 0.0))
     assert channel_in_words(result) == SENTENCE
-    assert "lies between 10 % and 97 %" in wording.undecided(thresholds)
+    assert "lies between 10 % and 97 %" in wording.undecided(EN, thresholds)
     assert 'aria-label="Chance of a deepfake: 50 %. Real up to 10 %, deepfake from 97 %."' in bar(
-        result["p_spoof"], thresholds
+        EN, result["p_spoof"], thresholds
     )
 
 
 def test_the_page_says_that_a_verdict_is_never_given(detector: Detector, bundle: Bundle) -> None:
     result, thresholds = shown(detector, bundle, through("telephone", 4.0))
-    said = wording.undecided(thresholds)
+    said = wording.undecided(EN, thresholds)
     assert "never calls a recording real, and a deepfake only from 90 %" in said
-    assert "Never real, deepfake from 90 %" in bar(result["p_spoof"], thresholds)
-    assert timeline_chart(result["segments"], 4.0, thresholds).to_dict()
+    assert "Never real, deepfake from 90 %" in bar(EN, result["p_spoof"], thresholds)
+    assert timeline_chart(EN, result["segments"], 4.0, thresholds).to_dict()
     never = {"bonafide_to": 0.1, "spoof_from": None}
     assert "never calls a recording a deepfake, and real only up to 10 %" in wording.undecided(
-        never
+        EN, never
     )
-    assert "Real up to 10 %, never deepfake" in bar(0.5, never)
+    assert "Real up to 10 %, never deepfake" in bar(EN, 0.5, never)
     neither = {"bonafide_to": None, "spoof_from": None}
-    assert "errs too often for any verdict" in wording.undecided(neither)
+    assert "errs too often for any verdict" in wording.undecided(EN, neither)
 
 
 def test_the_page_says_what_an_unknown_channel_is(detector: Detector, bundle: Bundle) -> None:
     result, _ = shown(detector, bundle, sound_of(-4.5) + np.float32(FAR + 0.01))
     assert wording.is_unknown(result) and channel_in_words(result) == ""
-    assert "so there is no verdict" in wording.warning(result["warnings"][0]).lower()
+    assert "so there is no verdict" in wording.warning(EN, result["warnings"][0]).lower()
 
 
 def test_a_model_that_was_not_asked_is_named(detector: Detector, bundle: Bundle) -> None:
     result, thresholds = shown(detector, bundle, through("clean", 1.0))
     labels = {bundle.models[-1]: "Encoder"}
-    said = wording.opinions(result, labels)
+    said = wording.opinions(EN, result, labels)
     assert said.endswith("Not asked, as the others left no doubt: Encoder.")
-    drawn = opinions_chart(result, {"thresholds": thresholds, "manifest": {"labels": labels}})
+    drawn = opinions_chart(EN, result, {"thresholds": thresholds, "manifest": {"labels": labels}})
     assert json.dumps(drawn.to_dict()).count('"kind": "model"') == len(bundle.models) - 1
     asked = detector.score(through("opus", 1.0)).to_json()
-    assert "Not asked" not in wording.opinions(asked, labels)
+    assert "Not asked" not in wording.opinions(EN, asked, labels)
