@@ -18,6 +18,7 @@ from bonafide.models import BUILT_IN
 from bonafide.models.base import BaseModel
 from bonafide.simulation.corpus import simulate
 from serving.app import charts
+from serving.app.language import Words
 from tests.helpers.homes import Home, demo_home
 from tests.helpers.servers import Server, private_home, server
 
@@ -132,7 +133,7 @@ def test_it_is_served_and_shown_on_the_page(service: Server) -> None:
     result = service.detect(encode(speech(5.0), "flac")).json()
     assert list(result["models"]) == list(MODELS)
     model = service.get("/v1/model").json()
-    drawn = json.dumps(charts.opinions_chart(result, model).to_dict())
+    drawn = json.dumps(charts.opinions_chart(Words("en"), result, model).to_dict())
     assert '"Linear"' in drawn and '"CNN"' in drawn and '"GRU"' not in drawn
 
 

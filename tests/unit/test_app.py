@@ -17,11 +17,12 @@ from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.provenance.finding import MEANING, NotLookedFor
 from bonafide.report import spokesman
+from bonafide.simulation.examples import make
 from bonafide.training.channels import CHANNELS
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
-from serving.app.examples import EXAMPLES, example, make
+from serving.app.examples import EXAMPLES, example
 from serving.app.language import LANGUAGES, Words
 from serving.app.launch import check_port, options
 from serving.app.verdict import bar, headline
