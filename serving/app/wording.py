@@ -17,6 +17,7 @@ Result = Mapping[str, Any]
 NOTHING_TO_JUDGE = ("too_short", "no_speech")
 # The messages of these hold a number that helps.
 _WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
+UNHEARD = "sources it never heard"  # what the manifest says where nothing else was asked for
 # After these the same request may well be answered.
 PASSING = frozenset(("not_ready", "no_room", "upload_too_slow"))
 
@@ -175,8 +176,9 @@ def trained_on(words: Words, model: Result) -> str:
         said.append(words("about.rows", rows=rows))
     metrics = manifest.get("metrics", {})
     if eer := metrics.get("eer"):
-        key, where = ("error_on", metrics["on"]) if "on" in metrics else ("error_unheard", "")
-        said.append(words(f"about.{key}", where=where, wrong=round(100 * eer["value"])))
+        where, wrong = metrics.get("on", UNHEARD), round(100 * eer["value"])
+        key = "about.error_unheard" if where == UNHEARD else "about.error_on"
+        said.append(words(key, where=where, wrong=wrong))
     return " ".join([*said, words("answer.proof")])
 
 

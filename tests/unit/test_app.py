@@ -19,6 +19,7 @@ from bonafide.provenance.finding import MEANING, NotLookedFor
 from bonafide.report import spokesman
 from bonafide.simulation.examples import make
 from bonafide.training.channels import CHANNELS
+from bonafide.training.judgement import Outcome
 from serving.app import wording
 from serving.app.charts import opinions_chart
 from serving.app.client import Service, ServiceError
@@ -99,6 +100,16 @@ def test_findings_channels_and_warnings_are_worded_as_where_they_are_made() -> N
     for code in get_args(get_type_hints(NotLookedFor)["code"]):
         assert EN(f"finding.{code}.name")
     assert all(f"channel.{name}" in EN for name in CHANNELS.names())
+
+
+def test_what_the_figures_are_on_is_told_in_every_language() -> None:
+    assert Outcome.unheard == wording.UNHEARD
+    manifest = {"metrics": {"on": wording.UNHEARD, "eer": {"value": 0.114}}}
+    assert "On sources it had never heard, it was wrong about 11 times" in wording.trained_on(
+        EN, {"manifest": manifest}
+    )
+    manifest["metrics"]["on"] = "speakers it never heard"
+    assert "On speakers it never heard, it" in wording.trained_on(EN, {"manifest": manifest})
 
 
 def test_examples_are_what_the_simulation_makes() -> None:
