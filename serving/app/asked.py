@@ -44,6 +44,8 @@ def _draw(sha256: str, track: int | None, channel: int | None, _content: bytes) 
 class Asked:
     """A service and its bundle; each question is asked once for each recording.
 
+    Every question raises `ServiceError`: what the service answers with.
+
     Parameters
     ----------
     service : Service
@@ -51,8 +53,6 @@ class Asked:
         What `Service.model` returns.
     history : History
         Keeps each answer once a visit.
-
-    Every question raises `ServiceError`: what the service answers with.
     """
 
     def __init__(self, service: Service, model: Json, history: History) -> None:
