@@ -1,4 +1,4 @@
-"""The report of one recording: a page that explains itself, for a file of evidence."""
+"""The report of one recording: a page that gives account of the answer and explains itself."""
 
 from bonafide.report.page import render, spokesman
 from bonafide.report.pdf import printer

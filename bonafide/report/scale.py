@@ -86,6 +86,8 @@ def supported(llr: float) -> str:
     """
     if (words := strength(llr)) == NONE:
         return "The findings do not support one proposition over the other."
-    machine, person = "a machine made the speech", "a person spoke it"
-    first, other = (machine, person) if llr < 0 else ("a person spoke it", machine)
-    return f"The findings give {words} to the proposition that {first}, rather than that {other}."
+    first, other = ("a machine", "a person") if llr < 0 else ("a person", "a machine")
+    return (
+        f"The findings give {words} to the proposition that {first} made the speech, rather than "
+        f"that {other} did."
+    )

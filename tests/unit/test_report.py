@@ -375,7 +375,7 @@ def test_the_scale_at_its_edges() -> None:
 
 def test_the_words_name_the_proposition() -> None:
     assert "that a machine made the speech, rather" in supported(-3.0)
-    assert "that a person spoke it, rather" in supported(3.0)
+    assert "that a person made the speech, rather" in supported(3.0)
     assert (
         supported(0.1)
         == supported(-0.1)
