@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.sounds import Samples, encode
+from tests.helpers.runbook import Reader, blocks
 from tests.helpers.servers import Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,3 +39,13 @@ def test_a_folder_is_scored(voice: Samples, tmp_path: Path) -> None:
     broken, scored = run("score_folder.py", tmp_path, BONAFIDE_HOME=str(home)).splitlines()
     assert broken.split() == ["-", "not_audio", "text.flac"]
     assert scored.endswith("voice.flac") and "%" in scored
+
+
+def test_every_command_of_the_tutorial(voice: Samples, tmp_path: Path) -> None:
+    (tmp_path / "voicenote.ogg").write_bytes(encode(voice, "ogg"))
+    with tempfile.TemporaryDirectory(prefix="bf") as temp, Reader(tmp_path, Path(temp)) as reader:
+        page = (REPOSITORY / "docs" / "tutorial.md").read_text()
+        hashed, scored, origin, _ = [reader.run(block.text) for block in blocks(page)]
+    assert "voicenote.ogg" in scored and "lies mostly between" in scored
+    assert "encoder_tag: The program that wrote it" in origin
+    assert hashed.split()[0] in (tmp_path / "report.html").read_text()
