@@ -17,6 +17,7 @@ from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.provenance.finding import MEANING, NotLookedFor
 from bonafide.report import spokesman
+from bonafide.report.words import HEADLINES
 from bonafide.simulation.examples import make
 from bonafide.training.channels import CHANNELS
 from bonafide.training.judgement import Outcome
@@ -100,6 +101,7 @@ def test_findings_channels_and_warnings_are_worded_as_where_they_are_made() -> N
     for code in get_args(get_type_hints(NotLookedFor)["code"]):
         assert EN(f"finding.{code}.name")
     assert all(f"channel.{name}" in EN for name in CHANNELS.names())
+    assert {verdict: EN(f"verdict.{verdict}") for verdict in HEADLINES} == HEADLINES
 
 
 def test_what_the_figures_are_on_is_told_in_every_language() -> None:
