@@ -170,7 +170,7 @@ def thresholds_for(result: Json, model: Json) -> dict[str, Any]:
     dict of str to float or None
         ``bonafide_to`` and ``spoof_from`` among others.
     """
-    channel = (result["channel"] or {}).get("name")
+    channel = (result.get("channel") or {}).get("name")
     return {**model["thresholds"], **model["thresholds"].get("channels", {}).get(channel, {})}
 
 

@@ -33,6 +33,7 @@ def options(port: int, max_body_bytes: int) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,  # to search engines and chatbots
         "runner.magicEnabled": False,
         "theme.light.primaryColor": ACCENT["light"],
         "theme.dark.primaryColor": ACCENT["dark"],

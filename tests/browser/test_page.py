@@ -55,6 +55,7 @@ def test_a_recording_is_judged_heard_and_drawn(
     said = f"{EN.percent(expected.p_spoof)} chance that this is a deepfake"
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("Demonstration only.")).to_be_visible()
+    expect(page.get_by_test_id("stAudio")).to_have_count(1)
     duration_s = page.get_by_test_id("stAudio").evaluate(
         "a => new Promise(done => a.readyState ? done(a.duration) : "
         "a.onloadedmetadata = () => done(a.duration))"
