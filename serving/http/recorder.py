@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -37,6 +38,7 @@ class Recorder:
             raise ConfigError("bad_setting", f"BONAFIDE_RECORD={error.message}") from error
         self._record, self._lost = record, False
         self._waiting = SimpleQueue[tuple[float, str, str, bytes]]()
+        self._writing = threading.Lock()
 
     def add(self, request_id: str, sha256: str, body: bytes) -> None:
         """Take an answer; where writing lags far behind it is left out, and the log says so.
@@ -84,11 +86,17 @@ class Recorder:
     def write(self) -> None:
         """Write what waits; what cannot be written waits on.
 
+        It returns once what another thread has taken is written, too: the end must wait for that.
+
         Raises
         ------
         StorageError
             ``unwritable``.
         """
+        with self._writing:
+            self._write()
+
+    def _write(self) -> None:
         taken = []
         with contextlib.suppress(Empty):
             while True:

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -9,7 +12,7 @@ import pytest
 
 from benchmarks.sounds import encode, speech
 from bonafide.errors import ConfigError
-from bonafide.monitoring.record import Record
+from bonafide.monitoring.record import Answered, Record
 from serving.http import recorder as recording
 from serving.http.recorder import Recorder
 from tests.helpers.servers import Server, server, wait_for
@@ -114,3 +117,28 @@ def test_where_the_disk_fails_answers_wait_and_the_log_says_what_is_lost(
     path.rmdir()
     recorder.close()
     assert [row.request_id for row in Record(path).read()] == ["r0", "r1", "r2"]
+
+
+def test_the_end_waits_for_what_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record.sqlite"
+    recorder, add = Recorder(path), Record.add
+    taken, go_on = threading.Event(), threading.Event()
+
+    def slow(record: Record, answers: Sequence[Answered]) -> None:
+        taken.set()
+        assert go_on.wait(10)
+        add(record, answers)
+
+    monkeypatch.setattr(Record, "add", slow)
+    recorder.add("r0", "2" * 64, json.dumps(ANSWER).encode())
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(recorder.write)
+        assert taken.wait(10)
+        end = threads.submit(recorder.close)
+        with pytest.raises(TimeoutError):
+            end.result(timeout=0.2)
+        go_on.set()
+        end.result(timeout=10)
+        assert [row.request_id for row in Record(path).read()] == ["r0"]
