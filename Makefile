@@ -16,7 +16,8 @@ What the demo made is in $(DEMO). To look at it, type here:
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide evaluate --corpus $(DEMO)/simulated
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide models lineage
   BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide serve
-  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide app        # the page: open http://127.0.0.1:8501
+  BONAFIDE_HOME=$(DEMO) $(BIN)/bonafide app
+The last one is the page; open http://127.0.0.1:8501 in a browser.
 endef
 export NEXT
 
