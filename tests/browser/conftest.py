@@ -28,7 +28,7 @@ from bonafide.simulation.corpus import simulate
 from tests.helpers.servers import private_home
 
 CHROMIUM = "/usr/bin/chromium"
-MARK = "BONAFIDE_TEST_MARK"
+MARK, SCREENSHOTS = "BONAFIDE_TEST_MARK", "BONAFIDE_SCREENSHOTS"
 RUN = ("bonafide.cli", "app", "--port")
 START_S = 90.0
 WAIT_MS = 60_000  # a busy machine draws slowly
@@ -113,7 +113,7 @@ def browser(recordings: dict[str, Path]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    chosen = os.environ.get("BONAFIDE_SCREENSHOTS")
+    chosen = os.environ.get(SCREENSHOTS)
     folder = Path(chosen) if chosen else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -160,7 +160,9 @@ def choose(page: Page, *paths: Path) -> None:
 
 
 def keep_screenshot(page: Page, path: Path) -> None:
-    """Take the whole page, which Streamlit scrolls inside of the window."""
+    """Take the whole page, which Streamlit scrolls inside of the window, where that is asked for."""
+    if SCREENSHOTS not in os.environ:
+        return
     width = page.viewport_size["width"]
     page.wait_for_timeout(1500)  # charts are drawn after their place is made
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")

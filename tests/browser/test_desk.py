@@ -21,6 +21,7 @@ from bonafide.explanation import Explainer
 from bonafide.registry import find_bundle
 from bonafide.words import clock
 from serving.app import wording
+from serving.app.examples import EXAMPLES
 from serving.app.language import LANGUAGES, Words
 from serving.app.launch import options
 from serving.settings import Settings
@@ -111,11 +112,12 @@ def test_an_answer_comes_soon_after_the_click(
         print(f"\nan uploaded recording was answered {took_s:.2f} s after the click")  # noqa: T201
 
 
-@pytest.mark.parametrize("name", ["voice", "machine"])
-def test_examples_are_judged(app: App, open_page: Open, name: str) -> None:
+def test_examples_are_judged(app: App, open_page: Open) -> None:
     page = open_page(app)
-    page.get_by_role("button", name=EN(f"page.example_{name}")).click()
-    expect_verdict(page)
+    for name in EXAMPLES:
+        page.get_by_role("button", name=EN(f"page.example_{name}")).click()
+        expect(page.get_by_text(EN("picture.hear"), exact=True)).to_be_visible()
+        expect_verdict(page)
 
 
 def test_a_stretch_is_heard_by_a_click_or_by_its_name(
