@@ -160,7 +160,7 @@ def choose(page: Page, *paths: Path) -> None:
 
 
 def keep_screenshot(page: Page, path: Path) -> None:
-    """Take the whole page, which Streamlit scrolls inside of the window, where that is asked for."""
+    """Take the whole page, which Streamlit scrolls inside of the window, if that is asked for."""
     if SCREENSHOTS not in os.environ:
         return
     width = page.viewport_size["width"]
