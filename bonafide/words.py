@@ -34,6 +34,31 @@ def clock(seconds: float, digits: int = 0) -> str:
     return f"{hours}:{minute:02}:{second}" if hours else f"{minute}:{second}"
 
 
+def percent_shown(share: float) -> tuple[str, int]:
+    """Return how a probability is told to people: never as 0 % or 100 %, as nothing is certain.
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1].
+
+    Returns
+    -------
+    str
+        ``under``, ``percent`` or ``over``.
+    int
+        The percentage that it is, or is under or over.
+
+    Examples
+    --------
+    >>> percent_shown(0.001), percent_shown(0.85), percent_shown(0.999)
+    (('under', 1), ('percent', 85), ('over', 99))
+    """
+    if share < 0.01:
+        return "under", 1
+    return ("over", 99) if share > 0.99 else ("percent", round(100 * share))
+
+
 def parts_in_words(result: Result) -> str:
     """Return where the parts of a recording lie that sound generated.
 

@@ -76,7 +76,7 @@ def _report(file: str, source: "Path | AudioStream", bundle: "Bundle") -> tuple[
     from bonafide.explanation import Explainer
     from bonafide.piped import STANDARD_INPUT
     from bonafide.provenance import examine
-    from bonafide.report import render, spokesman
+    from bonafide.report import render, track_drawn
     from bonafide.scoring import usable
     from serving.http.endpoints.model import answer
 
@@ -85,9 +85,7 @@ def _report(file: str, source: "Path | AudioStream", bundle: "Bundle") -> tuple[
     explained = Explainer(Detector(bundle)).explain(source)
     result = explained.to_json()
     origin = rounded(asdict(examine(source)))
-    track = spokesman(result) or {"track": None, "channel_number": None}
-    numbers = [number and number - 1 for number in (track["track"], track["channel_number"])]
-    drawing = reduce(first_minutes(source, *numbers))
+    drawing = reduce(first_minutes(source, *track_drawn(result)))
     if _identity(stream) != before:
         raise AudioError("unreadable", f"{stream.name}: changed while the report was written")
     name = "-" if file in STANDARD_INPUT else Path(file).name

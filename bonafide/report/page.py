@@ -82,7 +82,7 @@ def render(
     origin : mapping or None
         What ``POST /v1/provenance`` answers; None where nobody asked.
     drawing : Drawing or None
-        What is drawn of the recording, of several tracks the one that `spokesman` returns; None
+        What is drawn of the recording, of several tracks the one of `track_drawn`; None
         where it cannot be drawn.
     sha256 : str
         Of the file, in hexadecimal digits.
@@ -155,6 +155,26 @@ def spokesman(result: Json) -> Json | None:
     told = ("verdict", "llr", "p_spoof", "duration_s", "segments")
     same = (each for each in result.get("tracks", ()) if all(each[k] == result[k] for k in told))
     return next(same, None)
+
+
+def track_drawn(result: Json) -> tuple[int | None, int | None]:
+    """Return which track, and which channel of it, is drawn of a recording.
+
+    Parameters
+    ----------
+    result : mapping
+        As `bonafide.detection.Detection` is written to JSON.
+
+    Returns
+    -------
+    tuple of int or None
+        From 0, as `bonafide.drawing.draw` takes them; None where none is chosen.
+    """
+    track = spokesman(result)
+    if track is None:
+        return None, None
+    inside = track["channel_number"]
+    return track["track"] - 1, None if inside is None else inside - 1
 
 
 def _name_of(track: Json | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bonafide.detection import NO_VERDICT
-from bonafide.words import channel_in_words
+from bonafide.words import channel_in_words, percent_shown
 
 Json = Mapping[str, Any]
 
@@ -97,9 +97,8 @@ def percent(share: float) -> str:
     >>> percent(0.926), percent(0.0), percent(0.999)
     ('93 %', 'under 1 %', 'over 99 %')
     """
-    if share < 0.01:
-        return "under 1 %"
-    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+    kind, number = percent_shown(share)
+    return f"{number} %" if kind == "percent" else f"{kind} {number} %"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from bonafide.drawing import Drawing, DrawingError, draw
-from bonafide.report import spokesman
+from bonafide.report import track_drawn
 from serving.app.client import Service, ServiceError
 from serving.app.history import History
 from serving.app.recording import Recording
@@ -89,9 +89,5 @@ class Asked:
 
     def draw(self, recording: Recording, result: Json | None) -> Drawing | None:
         """Return what is drawn: of several tracks the one that counts; None for nothing."""
-        track = spokesman(result) if result else None
-        numbers: tuple[int | None, int | None] = (None, None)
-        if track is not None:  # from 1
-            inside = track["channel_number"]
-            numbers = track["track"] - 1, None if inside is None else inside - 1
-        return _draw(recording.sha256, *numbers, recording.content)
+        track, channel = track_drawn(result) if result else (None, None)
+        return _draw(recording.sha256, track, channel, recording.content)

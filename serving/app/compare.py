@@ -28,7 +28,7 @@ def show_comparison(words: Words, asked: Asked, recording: Recording, result: Js
         )
         if not files:
             return
-        known = _known(words, asked, [Recording(f.name, f.getvalue(), f.type or "") for f in files])
+        known = _known(words, asked, [Recording.of(file) for file in files])
         if len(known) < FEWEST:
             st.markdown(words("compare.few", n=len(known), fewest=FEWEST))
             return

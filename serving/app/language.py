@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bonafide.words import percent_shown
+
 FOLDER = Path(__file__).with_name("messages")
 LANGUAGES = ("en", "de", "es", "fr", "hi", "zh", "ar")
 
@@ -72,11 +74,8 @@ class Words:
         >>> words.percent(0.001), words.percent(0.85), words.percent(0.999)
         ('under 1 %', '85 %', 'over 99 %')
         """
-        if share < 0.01:
-            return self("number.under", n=1)
-        if share > 0.99:
-            return self("number.over", n=99)
-        return self("number.percent", n=round(100 * share))
+        kind, number = percent_shown(share)
+        return self(f"number.{kind}", n=number)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.detection import NO_VERDICT
 from bonafide.scoring import FOOTERS, WRITERS
 from bonafide.words import parts_in_words
 from serving.app import wording
@@ -73,7 +74,7 @@ def _row(words: Words, result: Json) -> Json:
     failed = result.get("error")
     if failed:
         code, message = failed["code"], failed["message"]
-        if code in wording.NOTHING_TO_JUDGE:
+        if code in NO_VERDICT:
             remarks = [wording.nothing_to_judge(words, code)]
         else:
             remarks = [wording.failure(words, ServiceError(code, message))]

@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.detection import NO_VERDICT
 from bonafide.drawing import Drawing
 from bonafide.report.words import thresholds_for
 from bonafide.words import clock
@@ -19,7 +20,7 @@ from serving.app.reporting import show_report
 from serving.app.verdict import bar, headline
 
 Json = dict[str, Any]
-EXPLAINED = "explained"  # hashes of the recordings whose answers are explained, in a visit's state
+EXPLAINED = "explained-"  # and a hash: that answer is explained, in a visit's state
 
 
 def judge(words: Words, asked: Asked, recording: Recording) -> None:
@@ -29,7 +30,7 @@ def judge(words: Words, asked: Asked, recording: Recording) -> None:
         try:
             result = asked.detect(recording)
         except ServiceError as error:
-            if error.code not in wording.NOTHING_TO_JUDGE:
+            if error.code not in NO_VERDICT:
                 show_failure(words, error)
                 return
             st.html(headline(words, "inconclusive"))
@@ -156,7 +157,7 @@ def _play(
 
 def _explanation(words: Words, asked: Asked, recording: Recording) -> Json | None:
     """Return the explanation if it was asked for."""
-    if recording.sha256 not in st.session_state.get(EXPLAINED, ()):
+    if f"{EXPLAINED}{recording.sha256}" not in st.session_state:
         return None
     try:
         with st.spinner(words("why.asking"), show_time=True):
@@ -164,10 +165,6 @@ def _explanation(words: Words, asked: Asked, recording: Recording) -> Json | Non
     except ServiceError as error:
         show_failure(words, error)
         return None
-
-
-def _ask(sha256: str) -> None:
-    st.session_state[EXPLAINED] = {*st.session_state.get(EXPLAINED, ()), sha256}
 
 
 def _show_reasons(
@@ -179,8 +176,8 @@ def _show_reasons(
 ) -> None:
     st.subheader(words("why.title"), anchor=False)
     if explanation is None:
-        key = f"why-{recording.sha256}"
-        st.button(words("why.ask"), key=key, on_click=_ask, args=(recording.sha256,))
+        asked_for = {f"{EXPLAINED}{recording.sha256}": True}
+        st.button(words("why.ask"), on_click=st.session_state.update, args=(asked_for,))
         return
     st.markdown(wording.plain(wording.focus(words, explanation)))
     if explanation["focus"] is None:

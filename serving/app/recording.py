@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from serving.app.examples import EXAMPLES, example
 from serving.app.language import Words
@@ -29,6 +30,11 @@ class Recording:
     name: str
     content: bytes
     media_type: str
+
+    @classmethod
+    def of(cls, upload: UploadedFile) -> "Recording":
+        """Return what was uploaded, or recorded by the microphone."""
+        return cls(upload.name, upload.getvalue(), upload.type or "")
 
     @cached_property
     def sha256(self) -> str:
@@ -70,4 +76,4 @@ def chosen(words: Words) -> list[Recording]:
     if source in EXAMPLES:
         return [Recording(f"{source}.flac", example(source), "audio/flac")]
     uploads = files if source == "files" else [spoken] if spoken else []
-    return [Recording(each.name, each.getvalue(), each.type or "") for each in uploads]
+    return [Recording.of(upload) for upload in uploads]

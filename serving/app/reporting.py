@@ -16,20 +16,16 @@ from serving.app.language import Words
 from serving.app.recording import Recording
 
 Json = dict[str, Any]
-MADE = "reported"  # hashes of the recordings whose reports were asked for, in a visit's state
-
-
-def _make(sha256: str) -> None:
-    st.session_state[MADE] = {*st.session_state.get(MADE, ()), sha256}
+MADE = "reported-"  # and a hash: that report was asked for, in a visit's state
 
 
 def show_report(words: Words, asked: Asked, recording: Recording, result: Json) -> None:
     """Make the report where it is asked for, and offer it as HTML and, with its extra, as PDF."""
     st.subheader(words("report.title"), anchor=False)
     st.caption(words("report.caption"))
-    sha256 = recording.sha256
-    if sha256 not in st.session_state.get(MADE, ()):
-        st.button(words("report.make"), key=f"report-{sha256}", on_click=_make, args=(sha256,))
+    if (made := f"{MADE}{recording.sha256}") not in st.session_state:
+        asked_for = {made: True}
+        st.button(words("report.make"), on_click=st.session_state.update, args=(asked_for,))
         return
     try:
         with st.spinner(words("why.asking"), show_time=True):
@@ -40,7 +36,8 @@ def show_report(words: Words, asked: Asked, recording: Recording, result: Json) 
     with st.container(horizontal=True):
         _offer(words, recording, "html", "text/html", page)
         try:
-            _offer(words, recording, "pdf", "application/pdf", partial(printer(), page))
+            to_pdf = printer()
+            _offer(words, recording, "pdf", "application/pdf", lambda: to_pdf(page()))
         except ConfigError as error:  # it needs an extra, and Pango
             st.caption(f"PDF: {wording.plain(error.message)}")
 
@@ -50,7 +47,7 @@ def _offer(
     recording: Recording,
     kind: str,
     media_type: str,
-    content: str | Callable[[], bytes],
+    content: Callable[[], str | bytes],
 ) -> None:
     st.download_button(
         words("report.download", kind=kind.upper()),
@@ -61,8 +58,10 @@ def _offer(
     )
 
 
-def _page(asked: Asked, recording: Recording, result: Json) -> str:
-    return render(
+def _page(asked: Asked, recording: Recording, result: Json) -> Callable[[], str]:
+    """Return what makes the page, from answers that are there: it is made where it is saved."""
+    return partial(
+        render,
         result={**result, "explanation": asked.explain(recording)},
         model=asked.model,
         origin=asked.provenance(recording),

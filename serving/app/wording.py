@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bonafide.audio import MIN_SOUND_S
+from bonafide.detection import NO_VERDICT
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.report import spokesman
 from bonafide.words import clock, parts_in_words
@@ -13,8 +14,6 @@ from serving.app.language import Words
 
 Result = Mapping[str, Any]
 
-# Errors of the service that are no failures: there is too little to judge.
-NOTHING_TO_JUDGE = ("too_short", "no_speech")
 # The messages of these hold a number that helps.
 _WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
 UNHEARD = "sources it never heard"  # what the manifest says where nothing else was asked for
@@ -23,7 +22,7 @@ PASSING = frozenset(("not_ready", "no_room", "upload_too_slow"))
 
 
 def nothing_to_judge(words: Words, code: str) -> str:
-    """Return why there is nothing to judge: a code of `NOTHING_TO_JUDGE`."""
+    """Return why there is nothing to judge: a code of `NO_VERDICT`."""
     return words(f"nothing.{code}", seconds=f"{MIN_SOUND_S:g}")
 
 
@@ -112,7 +111,7 @@ def tracks(words: Words, result: Result) -> str:
         verdict = words(f"verdict.{each['verdict']}")
         said = f"{verdict} ({words.percent(each['p_spoof'])})"
         codes = [caution["code"] for caution in each["warnings"]]
-        if too_little := [code for code in codes if code in NOTHING_TO_JUDGE]:
+        if too_little := [code for code in codes if code in NO_VERDICT]:
             said = words(f"answer.{too_little[0]}")
         elif each["parts"]:
             said = f"{verdict}: {parts_in_words(each)}"

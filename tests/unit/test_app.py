@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from bonafide import drawing as drawings
-from bonafide.detection import Verdict
+from bonafide.detection import NO_VERDICT, Verdict
 from bonafide.drawing import DrawingError, draw, reduce
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
@@ -47,7 +47,7 @@ def answering(answer: Callable[[httpx.Request], httpx.Response], key: str = "") 
 
 
 def test_every_error_of_the_service_is_put_into_words() -> None:
-    worded = {key.removeprefix("error.") for key in EN.messages} | {*wording.NOTHING_TO_JUDGE}
+    worded = {key.removeprefix("error.") for key in EN.messages} | {*NO_VERDICT}
     assert (STATUS.keys() | {CODES[503]}) - OURS <= worded
 
 
