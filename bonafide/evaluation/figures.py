@@ -115,7 +115,7 @@ def histogram_figure(llr: AnyFloats, is_spoof: NDArray[np.bool_]) -> str:
             axes.hist(llr[mask], bins.tolist(), alpha=0.6, label=name, color=color, density=True)
         axes.axvline(0.0, color="#333", linewidth=0.8)
         axes.set(xlabel="llr (higher: more bona fide)", ylabel="density")
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper right")
 
     return svg(draw)
 
@@ -139,7 +139,7 @@ def curves_figure(history: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
             loss = losses.get("loss", ())
             axes.plot(range(1, len(loss) + 1), loss, label=name, marker=".", linewidth=1)
         axes.set(xlabel="epoch or trees", ylabel="training loss")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper right")
         axes.grid(alpha=0.2)
 
     return svg(draw)

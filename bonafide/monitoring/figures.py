@@ -43,6 +43,6 @@ def drift_figure(windows: Sequence[Window]) -> str:
         axes.locator_params(axis="x", integer=True)
         axes.set(xlabel="window, the newest last", ylabel="$-\\log_{10}\\,p$", ylim=(0, None))
         axes.set_xlim(0.5, len(windows) + 0.5)
-        axes.legend(fontsize=8, frameon=False)
+        axes.legend(fontsize=8, frameon=False, loc="upper left")
 
     return svg(draw, width=7.2)
