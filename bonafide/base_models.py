@@ -48,11 +48,23 @@ class BaseModels:
         dict of str to ndarray of float32
             What the router says: ``channel`` (n, n_channels) and ``distance`` (n,).
         """
-        scaled = self._scaled(waveforms)
+        scaled = self.scaled(waveforms)
         models = np.stack([self._p_spoof(name, scaled) for name in self._names], axis=1)
         return models, self._graph["router"]({STATISTICS: scaled[STATISTICS]})
 
-    def _scaled(self, waveforms: Waveform) -> dict[str, Tensor]:
+    def scaled(self, waveforms: Waveform) -> dict[str, Tensor]:
+        """Return standardised features.
+
+        Parameters
+        ----------
+        waveforms : ndarray of float32, shape (n, window_samples)
+            At 16 kHz and any level.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            Views and vectors by name; zeros for what an encoder hears that is not run.
+        """
         features = self._graph["frontend"]({"waveform": waveforms})
         if self._encoder is not None:
             features |= self._encoder({"waveform": waveforms})

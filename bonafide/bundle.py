@@ -18,6 +18,7 @@ from bonafide.manifest import complete, errors_of, format_of
 
 MANIFEST = "manifest.json"
 SIGNATURE = f"{MANIFEST}.minisig"  # see `bonafide.registry.trust`
+FAMILIES = "families"  # the graph that tells families of generators apart, and its entry
 ADAPTER = "adapter"  # the part of an adapted bundle that its parent lacks
 # Folders and files are named after a bundle: nothing else may be a name or a version.
 BUNDLE_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,40}")
@@ -143,6 +144,15 @@ class Bundle(Artifact):
         )
 
     @property
+    def families(self) -> dict[str, Any]:
+        """The families of generators that explanations tell apart; empty where it knows none.
+
+        ``known`` has their names and labels in the order of the posteriors of ``families.onnx``,
+        ``measured`` what these are worth; see `bonafide.training.families.Families`.
+        """
+        return dict(self.manifest.get(FAMILIES, {}))
+
+    @property
     def is_adapted(self) -> bool:
         """Whether it is another bundle with a final layer over it; see `bonafide.adapt`."""
         return "adaptation" in self.manifest
@@ -266,7 +276,8 @@ def read_bundle(folder: Path) -> Bundle:
         files = dict(manifest["files"])
         require_names(manifest["name"], manifest["version"])
         bundle = Bundle(folder, complete(manifest))
-        names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts)]
+        told = (FAMILIES,) if bundle.families else ()
+        names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts, *told)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     for name in names:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bonafide.features.spec import VECTORS
+
 FORMATS = (1, 2, 3)  # 3 where there are channels
 META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
 REQUIRED = (
@@ -67,6 +69,8 @@ def complete(manifest: Mapping[str, Any]) -> dict[str, Any]:
         _require_hears(present)
     elif "channels" in present:
         raise ValueError(f"format {manifest['format']}: must be 3, as there are channels")
+    if "families" in present:
+        _require_families(present["families"])
     return present
 
 
@@ -98,6 +102,22 @@ def _require_channels(manifest: Mapping[str, Any]) -> None:
         for side, value in sides.items():
             if not (value is None or (isinstance(value, int | float) and 0 <= value <= 1)):
                 raise ValueError(f"{side}={value!r} of {name}: must be from 0 to 1, or null")
+
+
+def _require_families(families: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless families have names and labels, and shares are intervals."""
+    _require_names("families", [family["name"] for family in families["known"]])
+    for family in families["known"]:
+        if not (isinstance(family["label"], str) and set(family) == {"name", "label"}):
+            raise ValueError(f"families: {family!r}: must be a name and a label, which is a text")
+    _require_known("hears of families", families["hears"], VECTORS)
+    _require_names("hears of families", families["hears"])
+    float(families["named_from"]), families["measured"]["unseen"]
+    for name, share in families["measured"].items():
+        if not (
+            set(share) == {"value", "low", "high"} and all(0 <= n <= 1 for n in share.values())
+        ):
+            raise ValueError(f"families, {name}: {share!r}: must be a share with its interval")
 
 
 def errors_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,13 +94,14 @@ def _wire(
     audited = start(given(audit, drawn))(**learned)
     fitted = _fit_models(config, start, features=features, **learned)
     scaler = given(scale, config.fit)(features=features, folds=folds)
-    router = route(features=features, scaler=scaler, **learned)
+    router, families = route(features=features, scaler=scaler, **learned)
     known = {"router": router, "recordings": recordings, "features": features}
     stages = given(stack, config)(fitted=fitted, folds=folds, **known)
     rules = given(calibrate, config)(stages=stages, folds=folds, **known)
     exporting = _watching(export, *_families(config), kinds=_kinds(config))
     made = {"fitted": fitted, "stages": stages, "rules": rules}
-    candidate, parity = given(exporting, config)(scaler=scaler, **known, **made)
+    told = {"scaler": scaler, "families": families}
+    candidate, parity = given(exporting, config)(**told, **known, **made)
     judgement = given(evaluate, config)(
         candidate=candidate, parity=parity, audit=audited, **learned, **made
     )

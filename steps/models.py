@@ -9,6 +9,7 @@ from bonafide.export.candidate import build_candidate
 from bonafide.features.spec import STATISTICS
 from bonafide.home import home, work_folder
 from bonafide.training.config import Config
+from bonafide.training.families import Families, fit_families
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
@@ -37,9 +38,11 @@ def train(
 @cached_step
 def route(
     recordings: Recordings, features: FeatureStore, folds: Folds, scaler: Scaler
-) -> Annotated[Router, "router"]:
-    """Fit the router, which tells channels apart."""
-    return fit_router(features, scaler.standards[STATISTICS], folds, recordings.corpus)
+) -> tuple[Annotated[Router, "router"], Annotated[Families, "families"]]:
+    """Fit the router, which tells channels apart, and what tells families of generators apart."""
+    corpus, standards = recordings.corpus, scaler.standards
+    router = fit_router(features, standards[STATISTICS], folds, corpus)
+    return router, fit_families(features, standards, folds, corpus)
 
 
 @cached_step
@@ -77,6 +80,7 @@ def export(
     features: FeatureStore,
     scaler: Scaler,
     router: Router,
+    families: Families,
     fitted: list[FittedBase],
     stages: list[Stage],
     rules: Rules,
@@ -89,6 +93,7 @@ def export(
         store=features,
         scaler=scaler.standards,
         router=router,
+        families=families,
         fitted=fitted,
         stages=stages,
         rules=rules,

@@ -1,6 +1,6 @@
 """The explainer: a recording in, its verdict and what it rests on out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,14 +8,23 @@ import numpy as np
 
 from bonafide.audio import AudioStream
 from bonafide.bundle import Bundle, read_bundle
+from bonafide.channel import CLEAN
 from bonafide.detection import Detection
 from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
 from bonafide.errors import AudioError, BundleError
 from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains
+from bonafide.explanation.families import KnownFamilies
 from bonafide.explanation.focus import focus_of, in_words
 from bonafide.explanation.opinions import FirstStage, Stage
 from bonafide.explanation.seconds import second_shares
-from bonafide.explanation.types import Explained, ExplainedWindow, Explanation, Score, Second
+from bonafide.explanation.types import (
+    Explained,
+    ExplainedWindow,
+    Explanation,
+    NearestFamilies,
+    Score,
+    Second,
+)
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.tracks import most_suspicious
 from bonafide.types import Floats, Waveform, WindowScores
@@ -69,6 +78,7 @@ class Explainer:
         first = [FirstStage(bundle)] if len(bundle.stages) == 2 else []
         self._stages: list[Stage] = [*first, Stage(bundle, -1)]
         self._typical = _typical_of(bundle)
+        self._families = KnownFamilies(bundle) if bundle.families else None
 
     def explain(self, source: Waveform | Path | bytes | AudioStream) -> Explained:
         """Score one recording, and explain the result.
@@ -161,8 +171,20 @@ class Explainer:
         bands = as_bands(np.mean(each, axis=0), self._typical)
         focus = focus_of(seconds, bands, towards)
         return Explanation(
-            in_words(focus, detection.duration_s), focus, seconds, bands, models, base, explained
+            *(in_words(focus, detection.duration_s), focus, seconds, bands, models, base),
+            windows=explained,
+            families=self._nearest(detection, kept),
         )
+
+    def _nearest(self, detection: Detection, kept: Sequence[_Heard]) -> NearestFamilies | None:
+        """Return what the windows of a deepfake sound like that speak for it."""
+        fake = [heard.waveform for heard in kept if heard.llr < 0]
+        channel = detection.channel
+        if self._families is None or not fake or (channel and channel.name != CLEAN):
+            return None
+        if detection.verdict not in ("spoof", "partly_spoof"):
+            return None
+        return self._families.nearest(np.stack(fake))
 
     def _answering(self, scores: WindowScores, row: int) -> Score:
         """Return what scores a changed window as the stage does that answered it."""

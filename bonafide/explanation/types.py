@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bonafide.detection import Detection
+from bonafide.detection import Detection, Share
 from bonafide.types import Floats, Waveform
 
 Score = Callable[[Waveform], Floats]  # the llr (n,) of windows (n, window_samples)
 
 _NOT_NEGATIVE = {"ge": 0}
+_PROBABILITY = {"ge": 0, "le": 1}
 _NATS = {"description": "nats; above 0 speaks for genuine speech, below 0 for a deepfake"}
 
 
@@ -97,6 +98,47 @@ class Focus:
 
 
 @dataclass(frozen=True)
+class Family:
+    """A family of generators.
+
+    Parameters
+    ----------
+    name, label : str
+        For programs, and in words.
+    p : float
+        How probable it is, if it is one of those that the bundle knows, each taken for as probable.
+    """
+
+    name: str
+    label: str
+    p: float = field(metadata=_PROBABILITY)
+
+
+@dataclass(frozen=True)
+class NearestFamilies:
+    """The families of generators that a deepfake sounds most like.
+
+    Parameters
+    ----------
+    named : str or None
+        The one that is probable enough for most of those named so to be right; None where there is
+        none: the generator may be of a family that the bundle does not know.
+    nearest : tuple of Family
+        The most probable ones, whether one is named or not.
+    right : Share or None
+        How many of those that were named rightly so, on sources that were not heard in training;
+        None where none was.
+    unseen : Share
+        How many recordings of families that were not heard in training were not named.
+    """
+
+    named: str | None
+    nearest: tuple[Family, ...]
+    right: Share | None
+    unseen: Share
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why a recording has the score that it has.
 
@@ -118,6 +160,9 @@ class Explanation:
         what the base models add, it sums to the recording's llr.
     windows : tuple of ExplainedWindow
         Those that speak most for the answer, in order; long recordings have others.
+    families : NearestFamilies or None
+        What a deepfake sounds most like; None for other verdicts, on channels other than clean, for
+        which it was not measured, and from bundles that know no families.
     """
 
     summary: str
@@ -127,6 +172,7 @@ class Explanation:
     models: dict[str, float | None]
     base: float = field(metadata=_NATS)
     windows: tuple[ExplainedWindow, ...]
+    families: NearestFamilies | None = None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from bonafide.bundle import ADAPTER, META_MODELS, Bundle, write_bundle
+from bonafide.bundle import ADAPTER, FAMILIES, META_MODELS, Bundle, write_bundle
+from bonafide.corpora.families import FAMILIES as LABELS
 from bonafide.detector import Detector
 from bonafide.explanation import TYPICAL, Explainer
+from bonafide.explanation.families import FAMILY
 from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import fused_difference
+from bonafide.export.families import families_graph
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.models import export_models, samples_of
@@ -33,13 +36,14 @@ from bonafide.runtime import Graph
 from bonafide.training.channels import channel_of
 from bonafide.training.config import Config
 from bonafide.training.extraction import training_windows
+from bonafide.training.families import Families
 from bonafide.training.fitting import FittedBase
 from bonafide.training.recordings import Recordings
 from bonafide.training.routing import Router
 from bonafide.training.rules import Answers, Rules
 from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
-from bonafide.types import Scores, Waveform
+from bonafide.types import Features, Scores, Waveform
 
 PARITY_ROWS, TYPICAL_ROWS = 64, 16
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
@@ -87,6 +91,7 @@ def build_candidate(
     store: FeatureStore,
     scaler: Mapping[str, Standard],
     router: Router,
+    families: Families,
     fitted: Sequence[FittedBase],
     stages: Sequence[Stage],
     rules: Rules,
@@ -107,6 +112,8 @@ def build_candidate(
         By view and vector.
     router : Router
         Tells channels apart.
+    families : Families
+        Tells families of generators apart.
     fitted : sequence of FittedBase
         The base models.
     stages : sequence of Stage
@@ -138,13 +145,16 @@ def build_candidate(
     rows = np.unique(np.linspace(0, len(recordings.corpus) - 1, PARITY_ROWS).astype(np.intp))
     parity = {"scaler": _export_scaler(store, scaler, rows, folder)}
     parity |= _export_router(router, store, scaler, rows, folder)
+    heard = np.hstack([scaler[name](store.view(name)[rows]) for name in families.hears])
+    known, parity_of_families = export_families(families, heard, folder)
+    parity |= parity_of_families
     samples = samples_of(fitted, store, scaler, rows.tolist())
     parity |= export_models(fitted, samples, folder, work)
     oof = {base.name: base.oof[:, 0] for base in fitted}
     for stage in stages:
         models = np.stack([oof[name] for name in stage.models], axis=1)
         parity |= export_stack(stage, folder, models, router.posteriors[:, 0])
-    manifest = _manifest(config, recordings, store, fitted, router, stages, rules)
+    manifest = _manifest(config, recordings, store, fitted, router, stages, rules) | known
     fuse(folder, spec, scaler, manifest)
     waveforms = _windows_of(recordings, rows, spec)
     parity["detector"] = fused_difference(Bundle(folder, manifest), waveforms)
@@ -210,6 +220,38 @@ def _export_router(
         "router": largest(seen["channel"], posterior),
         "router, distance": largest(ratio, np.ones_like(ratio)),
     }
+
+
+def export_families(
+    families: Families, vectors: Features, folder: Path
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Write ``families.onnx``, which is no part of the detector; nothing where none is known.
+
+    Parameters
+    ----------
+    families : Families
+        Its numbers.
+    vectors : ndarray of float32, shape (n, n_numbers)
+        What it hears, standardised, on which the graph is compared.
+    folder : Path
+        Receives the graph.
+
+    Returns
+    -------
+    dict of str to Any
+        Entries of the manifest.
+    dict of str to float
+        Largest absolute difference of the graph.
+    """
+    if not families.names:
+        return {}, {}
+    path = folder / f"{FAMILIES}.onnx"
+    onnx.save(families_graph(families), str(path))
+    seen = Graph(path)({STATISTICS: vectors})[FAMILY]
+    known = [{"name": name, "label": LABELS[name].label} for name in families.names]
+    entry = {"known": known, "hears": list(families.hears), "named_from": families.named_from}
+    parity = {FAMILIES: largest(seen, families(vectors))}
+    return {FAMILIES: {**entry, "measured": families.shares}}, parity
 
 
 def _export_scaler(

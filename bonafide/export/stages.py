@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx
 
-from bonafide.bundle import META_MODELS, Bundle
+from bonafide.bundle import FAMILIES, META_MODELS, Bundle
 from bonafide.channel import CLEAN
 from bonafide.errors import BundleError
 from bonafide.evaluation.evaluate import percent
@@ -63,6 +63,8 @@ def first_stage(bundle: Bundle, folder: Path, waveforms: Waveform) -> Bundle:
     folder.mkdir(parents=True)
     for name in ("frontend", "router", *manifest["models"]):
         shutil.copyfile(bundle.graph_path(name), folder / f"{name}.onnx")
+    if FAMILIES in manifest:
+        shutil.copyfile(bundle.graph_path(FAMILIES), folder / f"{FAMILIES}.onnx")
     for name in META_MODELS:
         source = bundle.graph_path(f"{bundle.stages[0]['prefix']}meta_{name}")
         shutil.copyfile(source, folder / f"meta_{name}.onnx")

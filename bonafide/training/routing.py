@@ -14,11 +14,11 @@ from bonafide.corpora.schema import Corpus
 from bonafide.features.spec import STATISTICS
 from bonafide.models.examples import Standard
 from bonafide.training.folds import TEST, Folds
+from bonafide.training.ridge import Sums, fit_softmax, softmax
 from bonafide.training.store import FeatureStore
 from bonafide.types import AnyFloats, Features, Floats, Ints, Mask, Scores
 
 RIDGE = 300.0
-SOFTMAX_STRENGTH = 100.0
 DIRECTIONS = 32  # in which the distance is taken
 TELEPHONE_RATE_HZ = 8_000
 CHUNK_ROWS = 2_048
@@ -124,28 +124,6 @@ class Router(Artifact):
         return {"channels": list(self.channels)}
 
 
-def softmax(z: AnyFloats) -> Floats:
-    """Return the softmax over the last axis.
-
-    Parameters
-    ----------
-    z : ndarray of float, shape (..., n)
-        Log odds up to a constant.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., n)
-        Probabilities that sum to 1.
-
-    Examples
-    --------
-    >>> softmax(np.array([0.0, np.log(3.0)])).round(2).tolist()
-    [0.25, 0.75]
-    """
-    powers = np.exp(np.asarray(z, np.float64) - np.max(z, axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
 def distance(statistics: AnyFloats, directions: AnyFloats, centre: AnyFloats) -> Scores:
     """Return how unlike known sound windows are.
 
@@ -164,26 +142,6 @@ def distance(statistics: AnyFloats, directions: AnyFloats, centre: AnyFloats) ->
         The mean square along the directions, 0 or more.
     """
     return np.square(statistics @ directions - centre).mean(axis=1).astype(np.float32)
-
-
-@dataclass
-class _Sums:
-    """Weighted products of what a ridge regression is fitted on, which add up."""
-
-    xx: Floats
-    xy: Floats
-
-    def __add__(self, other: "_Sums") -> "_Sums":
-        return _Sums(self.xx + other.xx, self.xy + other.xy)
-
-    def __sub__(self, other: "_Sums") -> "_Sums":
-        return _Sums(self.xx - other.xx, self.xy - other.xy)
-
-    def solve(self) -> Floats:
-        """Return coefficients, the constant's last, (n + 1, n_channels)."""
-        penalty = RIDGE * np.eye(len(self.xx))
-        penalty[-1, -1] = 0.0
-        return np.asarray(np.linalg.solve(self.xx + penalty, self.xy))
 
 
 def fit_router(store: FeatureStore, standard: Standard, folds: Folds, corpus: Corpus) -> Router:
@@ -215,14 +173,14 @@ def fit_router(store: FeatureStore, standard: Standard, folds: Folds, corpus: Co
     parts = _sums_by_fold(features, folds, counts, label, len(channels))
     whole = sum(parts[1:], parts[0])
     outputs, nested = _outputs(features, folds, parts, whole, len(channels))
-    scale, shift = _fit_softmax(outputs[counts], label, len(channels))
+    scale, shift = fit_softmax(*_pairs(outputs[counts], label))
     posteriors, of_nested = softmax(outputs @ scale + shift), np.empty_like(nested)
     for fold in range(folds.count):
         rest, own = counts & (folds.fold != fold), folds.fold == fold
-        line = _fit_softmax(nested[rest, fold], label, len(channels))
+        line = fit_softmax(*_pairs(nested[rest, fold], label))
         of_nested[:, fold] = softmax(nested[:, fold] @ line[0] + line[1])
         posteriors[own] = of_nested[own, fold]
-    final = whole.solve()
+    final = whole.solve(RIDGE)
     directions, centre = _directions(whole.xx)
     distances = np.empty(outputs.shape[:2], np.float32)
     for stretch, rows, x in features:
@@ -266,11 +224,9 @@ class _Stretches:
 
 def _sums_by_fold(
     features: _Stretches, folds: Folds, counts: Mask, label: Ints, n_channels: int
-) -> list[_Sums]:
+) -> list[Sums]:
     size = len(features.standard.mean) + 1
-    parts = [
-        _Sums(np.zeros((size, size)), np.zeros((size, n_channels))) for _ in range(folds.count)
-    ]
+    parts = [Sums.none(size, n_channels) for _ in range(folds.count)]
     n_copies = np.bincount(label, minlength=n_channels)
     for stretch, rows, x in features:
         channel = label[stretch]
@@ -283,18 +239,18 @@ def _sums_by_fold(
 
 
 def _outputs(
-    features: _Stretches, folds: Folds, parts: Sequence[_Sums], whole: _Sums, n_channels: int
+    features: _Stretches, folds: Folds, parts: Sequence[Sums], whole: Sums, n_channels: int
 ) -> tuple[Floats, Floats]:
     """Return the ridge regression's outputs out of fold, and nested, as `Router` has them."""
     n_rows, count = len(folds.fold), features.count
     without: dict[tuple[int, ...], Floats] = {
-        (fold,): (whole - part).solve() for fold, part in enumerate(parts)
+        (fold,): (whole - part).solve(RIDGE) for fold, part in enumerate(parts)
     }
     without |= {
-        pair: (whole - parts[pair[0]] - parts[pair[1]]).solve()
+        pair: (whole - parts[pair[0]] - parts[pair[1]]).solve(RIDGE)
         for pair in combinations(range(folds.count), 2)
     }
-    final = whole.solve()
+    final = whole.solve(RIDGE)
     own = np.empty((n_rows, count, n_channels))
     nested = np.full((n_rows, folds.count, count, n_channels), np.nan)
     for stretch, rows, x in features:
@@ -312,18 +268,9 @@ def _outputs(
     return own, nested
 
 
-def _fit_softmax(outputs: Floats, label: Ints, n_channels: int) -> tuple[Floats, Floats]:
-    """Fit a softmax on a ridge regression's outputs (n_rows, n_stretches, n_channels)."""
-    if n_channels == 1:
-        return np.zeros((1, 1)), np.zeros(1)
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=SOFTMAX_STRENGTH, max_iter=1000, class_weight="balanced")
-    model.fit(outputs.reshape(-1, n_channels), np.tile(label, len(outputs)))
-    scale, shift = model.coef_.T, model.intercept_
-    if n_channels == 2:  # scikit-learn keeps the second class alone
-        scale, shift = (np.concatenate([0 * a, a], axis=-1) for a in (scale, shift))
-    return np.asarray(scale), np.asarray(shift)
+def _pairs(outputs: Floats, label: Ints) -> tuple[Floats, Ints]:
+    """Return outputs (n_rows, n_stretches, n_channels) in one column, each with its channel."""
+    return outputs.reshape(-1, outputs.shape[-1]), np.tile(label, len(outputs))
 
 
 def _directions(xx: Floats) -> tuple[Floats, Floats]:

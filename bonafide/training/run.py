@@ -19,6 +19,7 @@ from bonafide.process.pool import Progress
 from bonafide.training.audit import Audit, audit_shortcuts
 from bonafide.training.caching import cached_extract
 from bonafide.training.config import Config
+from bonafide.training.families import fit_families
 from bonafide.training.fingerprint import is_change
 from bonafide.training.fitting import FittedBase, train_base
 from bonafide.training.folds import Folds, split_corpus
@@ -35,7 +36,7 @@ from bonafide.training.stacking import stack_models
 from bonafide.training.store import FeatureStore
 
 FITTED = ("fitted", "stages", "rules")
-EXPORTED = ("recordings", "features", "scaler", "router", *FITTED)
+EXPORTED = ("recordings", "features", "scaler", "router", "families", *FITTED)
 JUDGED = ("candidate", "parity", "recordings", "folds", *FITTED, "audit")
 
 
@@ -171,6 +172,7 @@ def _candidate(
     fitted, audit = _fit_side_by_side(config, recordings, store, folds, progress)
     scaler = fit_scaler(store, folds, config.fit.feature_weights)
     router = fit_router(store, scaler.standards[STATISTICS], folds, corpus)
+    families = fit_families(store, scaler.standards, folds, corpus)
     stages = stack_models(fitted, config.stages, router, corpus, folds, stretches, config.seed)
     window_s = store.spec.window_s
     rules = fit_rules(stages, router, recordings, folds, stretches, config, window_s=window_s)
@@ -181,6 +183,7 @@ def _candidate(
         store=store,
         scaler=scaler.standards,
         router=router,
+        families=families,
         fitted=fitted,
         stages=stages,
         rules=rules,
@@ -198,7 +201,7 @@ def _candidate(
         progress=progress("judge"),
     )
     made = {"audit": audit, "scaler": scaler, "router": router, "stages": stages, "rules": rules}
-    made |= {"candidate": candidate, "parity": parity, "judgement": judgement}
+    made |= {"families": families, "candidate": candidate, "parity": parity, "judgement": judgement}
     steps += _steps(fitted, made)
     return candidate, judgement
 
@@ -218,6 +221,7 @@ def _steps(fitted: Sequence[FittedBase], made: Mapping[str, Any]) -> list[Step]:
     names = {"audit": "audit", "scaler": "scale", "router": "route", "stages": "stack"}
     names |= {"rules": "calibrate", "candidate": "export", "judgement": "evaluate"}
     outputs = {key: {key: made[key]} for key in taken}
+    outputs["router"]["families"] = made["families"]
     outputs["candidate"]["parity"] = made["parity"]
     rest = [step_of(names[key], taken[key], **outputs[key]) for key in taken]
     return [*(step_of(f"train_{base.name}", learned, fitted=base) for base in fitted), *rest]

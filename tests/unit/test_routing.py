@@ -17,7 +17,8 @@ from bonafide.runtime import Graph
 from bonafide.training import routing
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.folds import TEST, Folds
-from bonafide.training.routing import KNOWN_SHARE, Router, fit_router, softmax
+from bonafide.training.ridge import softmax
+from bonafide.training.routing import KNOWN_SHARE, Router, fit_router
 from bonafide.training.scaling import fit_standard
 from bonafide.training.store import FeatureStore
 
@@ -148,7 +149,7 @@ class TestFit:
         judged = folds.fold == 0  # but not those that are to judge that fold
         np.testing.assert_allclose(one.nested[judged, 1], other.nested[judged, 1], atol=1e-6)
         # A row's own fold has a share in the softmax of what leaves out another one, and no other.
-        monkeypatch.setattr(routing, "_fit_softmax", lambda *_: (np.eye(3), np.zeros(3)))
+        monkeypatch.setattr(routing, "fit_softmax", lambda *_: (np.eye(3), np.zeros(3)))
         one, other = (
             fit(tmp_path / name, x, standard=standard)[0]
             for name, x in (("one", values), ("other", moved))
