@@ -188,7 +188,42 @@ def explanation_in_words(result: Result) -> list[str]:
     asked = {name: llr for name, llr in explanation["models"].items() if llr is not None}
     most = sorted(asked.items(), key=lambda item: -abs(item[1]))
     added = ", ".join(f"{name} {llr:+.2f}" for name, llr in most)
-    return [explanation["summary"], *([f"base models add to the llr: {added}"] if added else [])]
+    families = explanation.get("families")
+    return [
+        explanation["summary"],
+        *([f"base models add to the llr: {added}"] if added else []),
+        *([families_in_words(families)] if families else []),
+    ]
+
+
+def families_in_words(families: Mapping[str, Any]) -> str:
+    """Return which family of generators a deepfake sounds most like, or that it is like none.
+
+    Parameters
+    ----------
+    families : mapping
+        As `bonafide.explanation.types.NearestFamilies` is written to JSON.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> share = {"value": 0.6, "low": 0.5, "high": 0.7}
+    >>> near = [{"name": "vc", "label": "voice conversion", "p": 0.8}]
+    >>> families_in_words({"named": "vc", "nearest": near, "right": share, "unseen": share})
+    'sounds most like voice conversion; of 100 named so 60 rightly are (95 %: 50 to 70)'
+    >>> families_in_words({"named": None, "nearest": near, "right": share, "unseen": share})
+    'like no known family of generators enough to name it; nearest: voice conversion 0.80'
+    """
+    nearest = families["nearest"]
+    if families["named"] is None:
+        seen = ", ".join(f"{each['label']} {each['p']:.2f}" for each in nearest)
+        return f"like no known family of generators enough to name it; nearest: {seen}"
+    value, low, high = (round(100 * families["right"][key]) for key in ("value", "low", "high"))
+    said = f"of 100 named so {value} rightly are (95 %: {low} to {high})"
+    return f"sounds most like {nearest[0]['label']}; {said}"
 
 
 def channels_in_words(results: Iterable[Result]) -> list[str]:

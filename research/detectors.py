@@ -16,6 +16,7 @@ from bonafide.home import SHIPPED
 from bonafide.models import family_of
 from bonafide.models.config import view_of
 from bonafide.training.extraction import training_windows
+from bonafide.training.families import Families
 from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.routing import Router, fit_router
@@ -202,6 +203,7 @@ def build_detectors(workspace: Workspace, run: Run, fold: int) -> dict[str, Bund
         store=workspace.store,
         scaler=fit_scaler(workspace.store, design.folds, config.fit.feature_weights).standards,
         router=router,
+        families=Families.none(),
         fitted=fitted,
         stages=design.stages,
         rules=design.rules,

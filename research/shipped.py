@@ -14,11 +14,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bonafide.bundle import LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
+from bonafide.bundle import FAMILIES, LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
+from bonafide.corpora.schema import Corpus
 from bonafide.evaluation.report import channel_rows, markdown_table
 from bonafide.explanation import TYPICAL
-from bonafide.export.candidate import with_typical_bands
+from bonafide.export.candidate import export_families, with_typical_bands
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
@@ -26,12 +27,15 @@ from bonafide.lineage.record import publish, read_lineage
 from bonafide.registry import find_bundle
 from bonafide.training.extraction import training_windows
 from bonafide.types import Waveform
+from research.families import families_with
 
 CLIPS = 200
 LICENSE = "encoder.LICENSE"
 
 
-def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Waveform) -> None:
+def ship(
+    bundle: Bundle, version: str, license_file: Path, root: Path, corpus: Corpus, sound: Waveform
+) -> None:
     """Write ``default`` and ``fast`` below a folder, in place of those that are there.
 
     Parameters
@@ -44,15 +48,16 @@ def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Wa
         Licence of the encoder, which goes beside it.
     root : Path
         Receives both.
+    corpus : Corpus
+        That it was trained on.
     sound : ndarray of float32, shape (n, window_samples)
         Windows on which the first stage's graph is held against its parts.
     """
     draft = root / ".draft"
     shutil.rmtree(draft, ignore_errors=True)
-    default = _renamed(bundle, version, license_file, draft / SHIPPED.name)
-    if TYPICAL not in default.manifest:  # of a training before there were explanations
-        kept = {key: value for key, value in default.manifest.items() if key not in WORKED_OUT}
-        default = with_typical_bands(default.folder, kept, sound)
+    default = _explainable(
+        _renamed(bundle, version, license_file, draft / SHIPPED.name), corpus, sound
+    )
     fast = first_stage(default, draft / FAST, sound)
     for made in (default, fast):
         if read_lineage(bundle):
@@ -65,6 +70,17 @@ def ship(bundle: Bundle, version: str, license_file: Path, root: Path, sound: Wa
         made.folder.rename(target)
         print(f"{target}: version {version}, sha256 {made.digest()}")
     draft.rmdir()
+
+
+def _explainable(bundle: Bundle, corpus: Corpus, sound: Waveform) -> Bundle:
+    """Add what explanations need to a bundle that was trained before there were any."""
+    kept = {key: value for key, value in bundle.manifest.items() if key not in WORKED_OUT}
+    if FAMILIES not in kept:
+        entry, parity = export_families(*families_with(bundle, corpus), bundle.folder)
+        kept |= {**entry, "parity": kept["parity"] | parity}
+    if TYPICAL not in kept:
+        return with_typical_bands(bundle.folder, kept, sound)
+    return write_bundle(bundle.folder, kept)
 
 
 def _renamed(bundle: Bundle, version: str, license_file: Path, folder: Path) -> Bundle:
@@ -121,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sound = training_windows([corpus.audio_path(row) for row in rows], bundle.spec)
     version = str(int(read_bundle(SHIPPED).manifest["version"]) + 1)
     chosen.license.stat()  # before anything is removed
-    ship(bundle, version, chosen.license, chosen.output, sound)
+    ship(bundle, version, chosen.license, chosen.output, corpus, sound)
 
 
 if __name__ == "__main__":

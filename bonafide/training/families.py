@@ -62,6 +62,12 @@ class Families(Artifact):
 
     ARRAYS: ClassVar = ("weights", "bias")
 
+    @classmethod
+    def none(cls, hears: tuple[str, ...] = (STATISTICS,), size: int = 0) -> Self:
+        """Return what knows no family; `size` numbers are heard."""
+        empty = np.zeros((size, 0), np.float32)
+        return cls((), hears, empty, np.zeros(0, np.float32), 1.0, {})
+
     def __call__(self, vectors: Features) -> Scores:
         """Return the posteriors of windows.
 
@@ -162,8 +168,7 @@ def families_of(hears: tuple[str, ...], vectors: Features, fold: Ints, corpus: C
     names = _enough(family, cluster, fold)
     kept = np.isin(family, names)
     if len(names) < MIN_FAMILIES:
-        empty = np.zeros((vectors.shape[1], 0), np.float32)
-        return Families((), hears, empty, empty[0], 1.0, {})
+        return Families.none(hears, vectors.shape[1])
     label = np.array([names.index(name) for name in family[kept].tolist()])
     fits = _Fits.of(vectors[kept], label, cluster[kept], fold[kept])
     everything = tuple(range(len(names)))

@@ -198,3 +198,6 @@ def _show_reasons(
         column.markdown(f"**{words(key)}**")
         column.altair_chart(chart, width="stretch")
     st.caption(words("why.caption"))
+    if found := explanation.get("families"):
+        st.markdown(f"**{words('family.title')}**")
+        st.markdown(wording.plain(wording.families(words, found)))

@@ -149,6 +149,21 @@ def focus(words: Words, explanation: Result) -> str:
     return words(f"why.focus_{place['towards']}", start=start, end=end, low=low, high=high)
 
 
+def families(words: Words, found: Result) -> str:
+    """Return which kind of generator a deepfake sounds most like, or that it is like none."""
+
+    def kind(family: Result) -> str:
+        key = f"family.of.{family['name']}"  # bundles of others may know others
+        return words(key) if key in words else str(family["label"])
+
+    if found["named"] is None:
+        nearest = (f"{kind(each)} ({words.percent(each['p'])})" for each in found["nearest"])
+        return words("family.unnamed", nearest=", ".join(nearest))
+    right, low, high = (round(100 * found["right"][key]) for key in ("value", "low", "high"))
+    of = kind(found["nearest"][0])
+    return words("family.named", family=of, right=right, low=low, high=high)
+
+
 def failure(words: Words, error: ServiceError) -> str:
     """Return an error in plain words, and when to try again."""
     key = f"error.{error.code}"

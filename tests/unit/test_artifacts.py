@@ -26,6 +26,7 @@ from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.models.examples import Standard
 from bonafide.training.audit import Audit
 from bonafide.training.config import AugmentationConfig
+from bonafide.training.families import Families
 from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import Folds
 from bonafide.training.judgement import Judgement, Outcome
@@ -90,6 +91,13 @@ def router() -> Router:
     return Router(("clean", "opus"), *(rng.normal(size=s).astype(np.float32) for s in shapes))
 
 
+def families() -> Families:
+    rng = np.random.default_rng(0)
+    weights, bias = (rng.normal(size=size).astype(np.float32) for size in ((5, 3), 3))
+    measured = {"unseen": Interval(0.8, 0.7, 0.9)}
+    return Families(("a", "b", "c"), ("statistics",), weights, bias, 0.65, measured)
+
+
 def rules() -> Rules:
     thresholds = {"bonafide_to": 0.1, "channels": {"opus": {"bonafide_to": None}}}
     answers = (Answers({"spoof_from": 0.9}, {}), Answers(thresholds, {"opus": {"rows": 9}}, 0.25))
@@ -132,6 +140,7 @@ def everything(folder: Path) -> dict[type, Artifact]:
         stack(),
         Stage("fast_", ("cnn", "rnn"), stack(), np.ones((8, 4, 2), np.float32)),
         router(),
+        families(),
         rules(),
         Calibration(1.25, -0.5),
         bundle(folder / "bundle"),
@@ -144,7 +153,7 @@ def everything(folder: Path) -> dict[type, Artifact]:
 
 KINDS = (
     *(Recordings, Quarantine, Folds, FeatureStore, Scaler, FittedBase, Stack, Calibration),
-    *(Stage, Router, Rules, Bundle, Audit, Judgement, Study),
+    *(Stage, Router, Families, Rules, Bundle, Audit, Judgement, Study),
 )
 
 

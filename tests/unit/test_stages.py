@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bonafide.bundle import LINEAGE, Bundle, read_bundle
+from bonafide.corpora.schema import Corpus
 from bonafide.detector import Detector
 from bonafide.errors import BonafideError, BundleError
 from bonafide.export.rebuild import rebuild
@@ -130,7 +131,7 @@ def test_lineage_is_shipped_without_names(whole: Bundle, tmp_path: Path, sound: 
     lineage = lineage_of("trained", recordings, rows)
     recorded = write_lineage(folder, whole.manifest, lineage, rows)
     (terms := tmp_path / "terms").write_text("free\n")
-    ship(recorded, "7", terms, tmp_path / "shipped", sound)
+    ship(recorded, "7", terms, tmp_path / "shipped", corpus, sound)
     for name in ("default", "fast"):
         shipped = read_bundle(tmp_path / "shipped" / name)
         assert every_row(shipped)["speaker"].to_pylist() == [
@@ -138,7 +139,7 @@ def test_lineage_is_shipped_without_names(whole: Bundle, tmp_path: Path, sound: 
         ]
         text = (shipped.folder / LINEAGE).read_text()
         assert lineage.code["sha256"] in text and str(tmp_path) not in text
-    ship(whole, "7", terms, tmp_path / "bare", sound)
+    ship(whole, "7", terms, tmp_path / "bare", corpus, sound)
     bare, shipped = (read_bundle(tmp_path / each / "default") for each in ("bare", "shipped"))
     assert bare.digest() == shipped.digest()
 
@@ -147,7 +148,7 @@ def test_both_bundles_are_shipped(whole: Bundle, tmp_path: Path, sound: np.ndarr
     terms = tmp_path / "terms"
     terms.write_text("free\n")
     for _ in range(2):  # the second time in place of what is there
-        ship(whole, "7", terms, tmp_path / "shipped", sound)
+        ship(whole, "7", terms, tmp_path / "shipped", Corpus(tmp_path, []), sound)
     assert {path.name for path in (tmp_path / "shipped").iterdir()} == {"default", "fast"}
     default, fast = (read_bundle(tmp_path / "shipped" / name) for name in ("default", "fast"))
     assert [each.identity["name"] for each in (default, fast)] == ["default", "fast"]
