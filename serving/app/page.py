@@ -30,6 +30,9 @@ def _prepare(words: Words, *, wide: bool) -> None:
         f"document.documentElement.dir = '{words.direction}'</script>"
         "<style>[data-testid=stVegaLiteChart], audio {direction: ltr}"
         "[data-testid=stCaptionContainer] {color: inherit; opacity: .85}"
+        "[data-testid=stSidebar][data-collapsed=true] {visibility: hidden}"  # right to left, too
+        "[dir=rtl] :is([data-testid=stElementContainer], [data-testid=stHeading],"
+        "[data-testid=stMarkdown]) {text-align: start}"
         "[data-testid=stMainBlockContainer] {padding-top: 4.5rem;"
         f"max-width: {WIDE if wide else NARROW}}}</style>",
         unsafe_allow_javascript=True,

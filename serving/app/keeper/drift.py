@@ -24,6 +24,7 @@ from serving.settings import Settings
 Json = dict[str, Any]
 LIBRARIES = ("scipy", "matplotlib")
 FIGURE_PX = 720  # wide
+LEFT, END = "\u2066", "\u2069"  # around a time: from left to right in every language
 KEPT_S = 60  # what was seen of a record is kept
 
 
@@ -79,7 +80,7 @@ def _show_windows(words: Words, windows: Sequence[Window]) -> None:
     if moved := moved_since(windows):
         lines = [words("drift.alarm", rows=windows[-1].rows), ""]
         lines += [
-            f"- {words('drift.since', what=words(f'drift.{_key(name)}'), since=_when(at))}"
+            f"- {words('drift.since', what=_name(words, name), since=f'{LEFT}{_when(at)}{END}')}"
             for name, at in moved.items()
         ]
         st.warning("\n".join(lines), icon=":material/warning:")
@@ -97,7 +98,7 @@ def _row(words: Words, window: Window) -> Json:
         words("drift.to"): _when(window.end),
         words("drift.answers"): window.rows,
         words("drift.undecided"): words.percent(window.undecided),
-        words("drift.moved"): ", ".join(words(f"drift.{_key(name)}") for name in window.alarms),
+        words("drift.moved"): ", ".join(_name(words, name) for name in window.alarms),
     }
 
 
@@ -114,8 +115,8 @@ def _show_remarks(words: Words, watch: Watch) -> None:
         st.markdown(words("drift.other", **said))
 
 
-def _key(statistic: str) -> str:
-    return statistic.replace(" ", "_")
+def _name(words: Words, statistic: str) -> str:
+    return words(f"drift.{statistic.replace(' ', '_')}")
 
 
 def _when(seconds: float) -> str:

@@ -117,6 +117,7 @@ def _show_difference(
         for key, (first, second) in differing.items()
     ]
     if rows:
-        st.dataframe(rows, hide_index=True)
+        width = {words("models.entry"): st.column_config.TextColumn(width="medium")}
+        st.dataframe(rows, hide_index=True, column_config=width)
     else:
         st.markdown(words("models.same"))
