@@ -12,8 +12,6 @@ from serving.app.palette import icon
 
 NARROW, WIDE = "46rem", "72rem"  # to read, and for tables
 LANGUAGE = "lang"  # in the page's address
-ICONS = {"models": "deployed_code", "lineage": "account_tree", "drift": "monitoring"}
-ICONS |= {"runs": "event_repeat"}
 
 
 def _language() -> Words:
@@ -63,13 +61,8 @@ def main() -> None:
     words, allowed = _language(), Allowed.from_environment()
     page = st.navigation(
         [
-            st.Page(
-                show,
-                title=words(f"{name or 'page'}.short"),
-                icon=f":material/{ICONS.get(name, 'graphic_eq')}:",
-                url_path=name,
-                default=not name,
-            )
+            # Without icons of their own: browsers would fetch them from elsewhere.
+            st.Page(show, title=words(f"{name or 'page'}.short"), url_path=name, default=not name)
             for name, show in _pages(words, allowed).items()
         ],
         position="top",
