@@ -31,7 +31,7 @@ def show_lineage(words: Words) -> None:
     show_picture(lineage_graph(title, drawing), title, drawing.width, min(drawing.width, LEAST_PX))
     st.caption(words("lineage.caption"))
     st.subheader(words("lineage.all"), anchor=False)
-    st.html(lineage_tree(tree))
+    st.html(f'<div dir="ltr">{lineage_tree(tree)}</div>')  # hashes and names, in every language
     st.download_button(
         words("lineage.save"),
         lineage_page(tree, drawing),
