@@ -1,6 +1,7 @@
 """What a registry keeps and what ships, as people list it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +49,19 @@ def listed(registry: Registry) -> list[dict[str, str]]:
     return [*found, *({**each, **blank} for each in shipped_bundles())]
 
 
-def reference(each: dict[str, str]) -> str:
+def reference(each: Mapping[str, str]) -> str:
     """Return what `Registry.read` takes for one that is `listed`, were a kept one named alike."""
     return each["folder"] if each["stage"] == SHIPPED else "{name}:{version}".format(**each)
 
 
-def measured(registry: Registry, each: dict[str, str]) -> dict[str, Any]:
+def measured(registry: Registry, each: Mapping[str, str]) -> dict[str, Any]:
     """Return the ``metrics`` in the manifest of one that is `listed`; no hash is verified.
 
     Parameters
     ----------
     registry : Registry
         The one that listed it.
-    each : dict of str to str
+    each : mapping of str to str
         As `listed` returns it.
 
     Returns

@@ -1,6 +1,6 @@
 """The Streamlit script: the language, and the pages that there are."""
 
-from collections.abc import Callable
+from functools import partial
 
 import streamlit as st
 
@@ -48,11 +48,11 @@ def _choose_language(words: Words) -> None:
     )
 
 
-def _pages(words: Words, allowed: Allowed) -> dict[str, Callable[[], None]]:
+def _pages(words: Words, allowed: Allowed) -> dict[str, partial[None]]:
     """Return what shows each page, by the end of its address."""
-    pages = {"": lambda: show_judging(words, allowed)}
+    pages = {"": partial(show_judging, words, allowed)}
     if allowed.own:  # what answers elsewhere is not what this machine's home knows of
-        pages |= {name: lambda name=name: show_keeper(name, words, allowed) for name in KEEPER}
+        pages |= {name: partial(show_keeper, name, words, allowed) for name in KEEPER}
     return pages
 
 

@@ -159,6 +159,20 @@ def test_what_the_registry_refuses_is_said_in_words(
     assert registry.state() == before
 
 
+def test_a_rollback_that_another_switch_overtook_is_refused(kept: App, open_page: Open) -> None:
+    registry = Registry(kept.home, kept.home)
+    page = open_page(kept)
+    show(page, kept, "models")
+    page.get_by_role("button", name=EN("switch.back", bundle="fast:1")).click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    registry.promote(registry.find("fast:3"), override="somebody else")
+    confirm(page, "too late")
+    expect(page.get_by_role("dialog").get_by_text("(overtaken)")).to_be_visible()
+    assert registry.journal()[-1].why == "somebody else"
+    registry.rollback("fast:2")  # for other tests
+    registry.release(registry.find("fast:2"))
+
+
 def test_what_a_bundle_was_made_from_is_drawn(
     kept: App, open_page: Open, screenshots: Path
 ) -> None:

@@ -105,14 +105,12 @@ def _row(words: Words, window: Window) -> Json:
 def _show_remarks(words: Words, watch: Watch) -> None:
     """Show what people said of answers, and what other bundles said to the same requests."""
     if (error := watch.error) and error.decided:
-        ends = (words.percent(share) for share in (error.low, error.high))
-        low, high = ends
-        st.markdown(
-            words("drift.judged", decided=error.decided, wrong=error.wrong, low=low, high=high)
-        )
+        counts = {"decided": error.decided, "wrong": error.wrong}
+        low, high = words.percent(error.low), words.percent(error.high)
+        st.markdown(words("drift.judged", **counts, low=low, high=high))
     for other in watch.others:
-        said = {"bundle": other.bundle[:8], "differ": other.differ, "requests": other.requests}
-        st.markdown(words("drift.other", **said))
+        counts = {"differ": other.differ, "requests": other.requests}
+        st.markdown(words("drift.other", bundle=other.bundle[:8], **counts))
 
 
 def _name(words: Words, statistic: str) -> str:

@@ -56,7 +56,7 @@ def _row(words: Words, registry: Registry, each: Listed) -> Json:
 
 @st.cache_data(max_entries=1024, show_spinner=False)  # the hash is of the metrics, too
 def _measured(sha256: str, _registry: Registry, _each: Listed) -> Json:
-    return measured(_registry, dict(_each))
+    return measured(_registry, _each)
 
 
 def _show_bundle(words: Words, bundle: Bundle) -> None:
