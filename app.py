@@ -8,6 +8,7 @@ from concurrent.futures import Future
 import streamlit as st
 
 from bonafide.errors import BonafideError
+from serving.app.allowed import Allowed
 from serving.app.client import URL
 from serving.app.launch import PAGE, own_service
 from serving.settings import is_loopback
@@ -38,7 +39,7 @@ def main() -> None:
         st.stop()
     if not os.environ.get(URL):
         try:
-            os.environ[URL] = own_url()
+            os.environ |= {URL: own_url(), **Allowed(own=True).to_environment()}
         except BonafideError as error:
             st.error(f"The detector did not start ({error.code}); the log says why.")
             st.stop()

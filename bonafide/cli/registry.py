@@ -33,7 +33,7 @@ def list_(journal: bool, as_json: bool) -> None:
     production may be a shadow and a canary.
     """
     from bonafide.cli.terminal import show_records
-    from bonafide.home import shipped_bundles
+    from bonafide.registry.listing import SHIPPED, listed
 
     registry = _registry()
     if journal:
@@ -41,34 +41,12 @@ def list_(journal: bool, as_json: bool) -> None:
         rows = [entry.to_json() if as_json else _plain(entry) for entry in entries]
         show_records(rows, JOURNAL, as_json)
         return
-    kept = _kept(registry)
-    blank = {"stage": "shipped", "beside": "", "held": ""}
-    shipped = [{**each, **blank} for each in shipped_bundles()]
-    listed = [{key: each[key] for key in COLUMNS} for each in (*kept, *shipped)]
-    show_records(listed, COLUMNS, as_json)
-    if not kept:
+    found = listed(registry)
+    show_records([{key: each[key] for key in COLUMNS} for each in found], COLUMNS, as_json)
+    if all(each["stage"] == SHIPPED for each in found):
         click.echo(
             f"{registry.url}: no bundle is kept here yet; the shipped default answers", err=True
         )
-
-
-def _kept(registry: "Registry") -> list[dict[str, str]]:
-    from bonafide.registry import Version
-    from bonafide.registry.beside import percent
-
-    state = registry.state()
-    kept = []
-    for each in registry.versions.kept():
-        version = Version(*(each[key] for key in ("name", "version", "sha256")))
-        hold = state.holds.get(version)
-        held = hold.why or f"since {hold.at}" if hold else ""
-        beside = ", ".join(
-            f"{role} {percent(entry.share)}" if entry.share else role
-            for role, entry in state.beside.items()
-            if entry.bundle == version
-        )
-        kept.append({**each, "stage": state.stage(version), "beside": beside, "held": held})
-    return kept
 
 
 def _plain(entry: "Entry") -> dict[str, Any]:

@@ -155,8 +155,8 @@ def _rules(
 def history(as_json: bool) -> None:
     """List what schedules did: runs, and nights without one."""
     from bonafide.cli.terminal import show_records
+    from bonafide.history import read_history
     from bonafide.home import home
-    from bonafide.training.schedule.history import read_history
 
     runs = read_history(home())
     if not as_json:

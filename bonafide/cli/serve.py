@@ -1,5 +1,6 @@
 """`bonafide serve` and `bonafide app`."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -56,11 +57,24 @@ def serve(host: str, port: int, **given: Any) -> None:
     metavar="URL",
     help="a service that is running (its API key: BONAFIDE_API_KEY); default: one of its own",
 )
-def app(port: int, service: str | None) -> None:
+@click.option(
+    "--manage", is_flag=True, help="let who opens the page promote bundles and roll them back"
+)
+@click.option(
+    "--files",
+    type=options.NamedPath(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="let who opens the page have files in this folder judged, by their paths",
+)
+def app(port: int, service: str | None, manage: bool, files: Path | None) -> None:
     """Run the page where people upload recordings.
 
-    They listen to a recording there and read, in plain words, what the detector says of it.
+    They listen to a recording there and read, in plain words, what the detector says of it. With a
+    service of its own it also shows the models, their lineage, drift and scheduled runs. The page
+    asks nobody who they are: whoever works on this machine can open it.
     """
+    from serving.app.allowed import Allowed
     from serving.app.launch import launch
 
-    launch(port, service, say=click.echo)
+    folder = files.resolve() if files else None
+    launch(port, service, Allowed(not service, manage, folder), say=click.echo)

@@ -93,6 +93,10 @@ class Versions:
         """Return the folder on this machine of the version at ``bundles/NAME/VERSION``."""
         return self._store.fetch(path, self._cache)
 
+    def manifest(self, path: str) -> bytes:
+        """Return the manifest of the version at ``bundles/NAME/VERSION``, wherever it lies."""
+        return self._store.read(f"{path}/{MANIFEST}")
+
     def sign(self, bundle: Bundle, signature: bytes) -> None:
         """Write a bundle's signature beside its manifest, wherever it lies.
 
@@ -115,7 +119,7 @@ class Versions:
         found = {}
         for path in paths:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                if facts := bundle_facts(self._store.read(f"{path}/{MANIFEST}")):
+                if facts := bundle_facts(self.manifest(path)):
                     found[path] = facts
         return found
 

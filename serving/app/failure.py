@@ -1,7 +1,8 @@
-"""An error of the service on the page."""
+"""An error on the page: of the service, or of this machine."""
 
 import streamlit as st
 
+from bonafide.errors import BonafideError
 from serving.app import wording
 from serving.app.client import ServiceError
 from serving.app.language import Words
@@ -15,3 +16,8 @@ def show_failure(words: Words, error: ServiceError) -> None:
     st.error(wording.plain(wording.failure(words, error)), icon=":material/error:")
     if error.retry_after_s or error.code in wording.PASSING | {"unreachable"}:
         st.button(words("page.again"), icon=":material/refresh:")
+
+
+def show_refusal(said: str, error: BonafideError) -> None:
+    """Show what this machine itself refuses, in words and with the error's code."""
+    st.error(wording.plain(f"{said} ({error.code})"), icon=":material/error:")

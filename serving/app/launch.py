@@ -13,6 +13,7 @@ from streamlit.web import bootstrap
 
 from bonafide.errors import ConfigError
 from bonafide.process.service import LOOPBACK, running_service
+from serving.app.allowed import Allowed
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
 from serving.settings import Settings
@@ -83,15 +84,15 @@ def own_service() -> Iterator[str]:
         yield service.url
 
 
-def run_page(service: Service, port: int) -> None:
+def run_page(service: Service, port: int, allowed: Allowed) -> None:
     """Serve the page until a signal stops it."""
-    os.environ[URL] = service.url
+    os.environ |= {URL: service.url, **allowed.to_environment()}
     flags = options(port, Settings.from_environment().max_body_bytes)
     bootstrap.load_config_options(flags)
     bootstrap.run(str(PAGE), False, [], flags)
 
 
-def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
+def launch(port: int, url: str | None, allowed: Allowed, say: Callable[[str], None]) -> None:
     """Run the page with a given service, or with its own.
 
     Parameters
@@ -100,21 +101,27 @@ def launch(port: int, url: str | None, say: Callable[[str], None]) -> None:
         Port of the page.
     url : str or None
         Address of a running service; None to start one.
+    allowed : Allowed
+        What visitors may do.
     say : callable
         Called with what is going on, in words.
 
     Raises
     ------
     ConfigError
-        ``bad_service`` or ``port_taken``.
+        ``bad_service`` or ``port_taken``; ``not_own`` if visitors may manage a given service.
     StartError
         What `own_service` raises.
     """
+    if allowed.manage and not allowed.own:
+        raise ConfigError(
+            "not_own", f"--manage: must be about a service of the page's own, not about {url}"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is running is ended
     check_port(port)
     if url:
-        run_page(Service(url), port)
+        run_page(Service(url), port, allowed)
         return
     say("bonafide: starting the detector; Ctrl-C ends it and the page")
     with own_service() as own:
-        run_page(Service(own), port)
+        run_page(Service(own), port, allowed)

@@ -1,39 +1,40 @@
-"""The Streamlit script: choose or record sound, hear it, understand the answer."""
+"""The Streamlit script: the language, and the pages that there are."""
 
-from typing import Any
+from functools import partial
 
 import streamlit as st
 
-from bonafide.home import home
-from serving.app import wording
-from serving.app.asked import Asked
-from serving.app.client import Service, ServiceError
-from serving.app.failure import show_failure
-from serving.app.history import History, show_history
+from serving.app.allowed import Allowed
+from serving.app.judging import show_judging
+from serving.app.keeper import KEEPER, show_keeper
 from serving.app.language import LANGUAGES, Words, best, words_in
-from serving.app.many import judge_all
-from serving.app.one import judge
 from serving.app.palette import icon
-from serving.app.recording import chosen
 
-Json = dict[str, Any]
+NARROW, WIDE = "46rem", "72rem"  # to read, and for tables
 LANGUAGE = "lang"  # in the page's address
 
 
 def _language() -> Words:
     """Return the words of the language that is chosen, or that the browser asks for."""
     asked = best(st.query_params.get(LANGUAGE) or st.context.locale)
-    chosen = st.session_state.get("language", asked)
-    words = words_in(chosen)
-    # Screen readers go by these; Streamlit leaves them as they are.
+    return words_in(st.session_state.get("language", asked))
+
+
+def _prepare(words: Words, *, wide: bool) -> None:
+    """Tell the browser the language, and set what Streamlit has no setting for."""
     st.html(
-        f"<script>document.documentElement.lang = '{chosen}';"
+        # Screen readers go by these; Streamlit leaves them as they are.
+        f"<script>document.documentElement.lang = '{words.language}';"
         f"document.documentElement.dir = '{words.direction}'</script>"
         "<style>[data-testid=stVegaLiteChart], audio {direction: ltr}"
-        "[data-testid=stCaptionContainer] {color: inherit; opacity: .85}</style>",
+        "[data-testid=stCaptionContainer] {color: inherit; opacity: .85}"
+        "[data-testid=stSidebar][data-collapsed=true] {visibility: hidden}"  # right to left, too
+        "[dir=rtl] :is([data-testid=stElementContainer], [data-testid=stHeading],"
+        "[data-testid=stMarkdown]) {text-align: start}"
+        "[data-testid=stMainBlockContainer] {padding-top: 4.5rem;"
+        f"max-width: {WIDE if wide else NARROW}}}</style>",
         unsafe_allow_javascript=True,
     )
-    return words
 
 
 def _choose_language(words: Words) -> None:
@@ -47,46 +48,32 @@ def _choose_language(words: Words) -> None:
     )
 
 
-def _about(words: Words, model: Json) -> None:
-    bundle = model["bundle"]
-    st.caption(wording.trained_on(words, model))
-    with st.expander(words("about.title")):
-        for name in ("name", "version", "sha256"):
-            st.text(f"{name}: {bundle[name]}")
-        card = str(model.get("card", ""))
-        st.markdown(wording.brief_card(card))
-        if card:
-            st.download_button(
-                words("about.card"), card, "card.md", "text/markdown", on_click="ignore"
-            )
+def _pages(words: Words, allowed: Allowed) -> dict[str, partial[None]]:
+    """Return what shows each page, by the end of its address."""
+    pages = {"": partial(show_judging, words, allowed)}
+    if allowed.own:  # what answers elsewhere is not what this machine's home knows of
+        pages |= {name: partial(show_keeper, name, words, allowed) for name in KEEPER}
+    return pages
 
 
 def main() -> None:
-    """Lay out the page."""
-    st.set_page_config(page_title="Bonafide", page_icon=icon())
-    words = _language()
+    """Lay out the page that is asked for."""
+    words, allowed = _language(), Allowed.from_environment()
+    page = st.navigation(
+        [
+            # Without icons of their own: browsers would fetch them from elsewhere.
+            st.Page(show, title=words(f"{name or 'page'}.short"), url_path=name, default=not name)
+            for name, show in _pages(words, allowed).items()
+        ],
+        position="top",
+    )
+    st.set_page_config(f"{page.title} · Bonafide", icon())
+    _prepare(words, wide=bool(page.url_path))
     title, language = st.columns([4, 1], vertical_alignment="bottom")
-    title.title(words("page.title"), anchor=False)
+    title.title(words(f"{page.url_path or 'page'}.title"), anchor=False)
     with language:
         _choose_language(words)
-    service = Service.from_environment()
-    where = words("page.goes", host=service.host) if service.host else words("page.stays")
-    st.markdown(f"{words('page.intro')} {wording.plain(where)}")
-    try:
-        model = service.model()
-    except ServiceError as error:
-        show_failure(words, error)
-        return
-    if wording.is_simulated(model):
-        st.warning(words("page.demonstration"), icon=":material/science:")
-    history = History(home() / "page")
-    asked, recordings = Asked(service, model, history), chosen(words)
-    if len(recordings) == 1:
-        judge(words, asked, recordings[0])
-    elif recordings and (one := judge_all(words, asked, recordings)):
-        judge(words, asked, one)
-    show_history(words, history)
-    _about(words, model)
+    page.run()
 
 
 main()

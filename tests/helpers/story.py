@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.sounds import speech
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.training.schedule.history import read_history
+from bonafide.history import read_history
 from tests.helpers.homes import LIMIT_S, Home
 from tests.helpers.servers import Server, wait_for
 

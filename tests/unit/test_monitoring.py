@@ -14,13 +14,13 @@ from bonafide.bundle import Bundle
 from bonafide.cli import main
 from bonafide.corpora import read_corpus
 from bonafide.errors import BonafideError, StorageError
+from bonafide.history import BLANK
 from bonafide.monitoring import record as recording
 from bonafide.monitoring.drift import windows
 from bonafide.monitoring.feedback import measured
 from bonafide.monitoring.record import RECORD, REFERENCE_ROWS, Answered, Record
 from bonafide.registry import promote
 from bonafide.training.schedule.drift import Drift
-from bonafide.training.schedule.history import BLANK
 from bonafide.training.schedule.triggers import Size
 from tests.helpers.lineages import files_of, keep_with_lineage
 from tests.helpers.traffic import TELEPHONES, answers

@@ -18,6 +18,7 @@ from bonafide.errors import BonafideError, BundleError, ConfigError, RegistryErr
 from bonafide.home import SHIPPED
 from bonafide.registry import Entry, Registry, Role, State, Version, find_bundle, registry_of
 from bonafide.registry.beside import begin, end, percent
+from bonafide.registry.listing import listed, measured, reference
 from bonafide.registry.trust import VARIABLE
 from tests.unit.test_bundle import make
 
@@ -667,3 +668,23 @@ def test_the_commands(
     assert run("pull", "fast", "--from", nowhere)[1].startswith("bonafide: not_kept: fast: is not")
     with pytest.raises(BonafideError, match="no bundle"):
         registry.find("gone")
+
+
+def test_what_is_kept_and_what_ships_are_listed(registry: Registry, bundles: list[Bundle]) -> None:
+    promote(registry, *bundles[:2])
+    registry.hold(bundles[2], why="a look")
+    begin(registry, "canary", bundles[3], share=0.05, why="")
+    found = listed(registry)
+    assert {each["version"]: each["stage"] for each in found if each["stage"] != "shipped"} == {
+        "1": "archived",
+        "2": "production",
+        "3": "staging",
+        "4": "staging",
+    }
+    assert [each["name"] for each in found[4:]] == ["default", "fast"]
+    told = {each["version"]: (each["held"], each["beside"]) for each in found[:4]}
+    assert told["3"] == ("a look", "") and told["4"] == ("", "canary 5%")
+    for each in found:
+        bundle = registry.read(reference(each))
+        assert bundle.digest() == each["sha256"]
+        assert measured(registry, each) == bundle.manifest.get("metrics", {})

@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from apscheduler.triggers.interval import IntervalTrigger
 
+from bonafide import history as module
 from bonafide.errors import ConfigError
+from bonafide.history import read_history
 from bonafide.process.lifetime import descendants
 from bonafide.process.lock import locked
-from bonafide.training.schedule import history as module
 from bonafide.training.schedule import runner
-from bonafide.training.schedule.history import read_history
 from bonafide.training.schedule.runner import Schedule, train_command
 from bonafide.training.schedule.triggers import cron_trigger
 from tests.helpers.processes import alive

@@ -17,11 +17,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from bonafide import history
 from bonafide.cli.root import cli
 from bonafide.errors import ConfigError, CorpusError
+from bonafide.history import BLANK, note, outcome, read_history
 from bonafide.registry import promote
-from bonafide.training.schedule import history
-from bonafide.training.schedule.history import BLANK, note, outcome, read_history
 from bonafide.training.schedule.notices import Notices
 from bonafide.training.schedule.runner import RESULT, Schedule
 from bonafide.training.schedule.targets import Job, zenml

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from bonafide.history import LOCK, read_history
 from bonafide.process.lifetime import descendants
 from bonafide.process.lock import is_locked
-from bonafide.training.schedule.history import LOCK, read_history
 from tests.helpers.processes import alive
 from tests.helpers.servers import wait_for
 

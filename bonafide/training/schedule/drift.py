@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from bonafide.history import Entry
 from bonafide.monitoring.drift import windows
 from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
 from bonafide.registry import registry_of
-from bonafide.training.schedule.history import Entry
 from bonafide.training.schedule.triggers import Size
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from apprise import Apprise, NotifyType
 
 from bonafide.errors import ConfigError
-from bonafide.training.schedule.history import Entry
+from bonafide.history import Entry
 
 KINDS = {
     "ok": NotifyType.SUCCESS,

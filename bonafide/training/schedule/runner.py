@@ -17,11 +17,11 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from bonafide import history
 from bonafide.errors import BonafideError, storage_error
+from bonafide.history import BLANK, LOCK, Entry, outcome, read_history
 from bonafide.process.lifetime import end_with_parent
 from bonafide.process.lock import is_locked, open_lock, try_lock
-from bonafide.training.schedule import history
-from bonafide.training.schedule.history import BLANK, LOCK, Entry, outcome, read_history
 from bonafide.training.schedule.triggers import Rule, Size, Watched
 
 RESULT = "BONAFIDE_RESULT"  # names the file that `bonafide train` tells its result in

@@ -10,14 +10,14 @@ from zoneinfo import available_timezones
 
 from apscheduler.triggers.cron import CronTrigger
 
+from bonafide import history
 from bonafide.artifact import sha256_of
 from bonafide.corpora import read_corpus
 from bonafide.errors import ConfigError
+from bonafide.history import Entry
 from bonafide.lineage.code import code_hashes, environment, whole_sha256
 from bonafide.registry import registry_of
 from bonafide.training.fingerprint import fingerprint
-from bonafide.training.schedule import history
-from bonafide.training.schedule.history import Entry
 
 RETRY = timedelta(days=1)  # of a run that age makes due, and that fails
 

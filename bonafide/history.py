@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from bonafide.errors import StorageError
 from bonafide.process.lock import is_locked
 
 HISTORY = "schedule.jsonl"
@@ -42,8 +43,8 @@ def read_history(root: Path) -> list[Entry]:
 
     Raises
     ------
-    json.JSONDecodeError
-        If a line other than the last is damaged.
+    StorageError
+        ``bad_history`` if a line other than the last is damaged.
     """
     goes_on = is_locked(root / LOCK)  # and again below: a run may start or end meanwhile
     path = root / HISTORY
@@ -52,10 +53,10 @@ def read_history(root: Path) -> list[Entry]:
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:
+        except json.JSONDecodeError as error:
             if number == len(lines):  # the process was killed while it wrote
                 break
-            raise
+            raise StorageError("bad_history", f"{path}: line {number}: {error}") from error
         if isinstance(entry.get("status"), int):  # as it was noted before there were words
             entry["status"] = BY_EXIT.get(entry["status"], "failed")
         runs.setdefault(entry["started"], dict(BLANK)).update(entry)

@@ -1,0 +1,121 @@
+"""Whether what is answered lately differs from what was answered first."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from bonafide.errors import missing_extra
+from bonafide.home import home
+from bonafide.monitoring.drift import Window
+from bonafide.monitoring.figures import drift_figure
+from bonafide.monitoring.record import RECORD, Record
+from bonafide.monitoring.watch import Watch
+from bonafide.registry import registry_of
+from bonafide.registry.listing import listed
+from serving.app.keeper.choice import choose_bundle
+from serving.app.keeper.picture import show_picture
+from serving.app.language import Words
+from serving.settings import Settings
+
+Json = dict[str, Any]
+LIBRARIES = ("scipy", "matplotlib")
+FIGURE_PX = 720  # wide
+LEFT, END = "\u2066", "\u2069"  # around a time: from left to right in every language
+KEPT_S = 60  # what was seen of a record is kept
+
+
+def show_drift(words: Words) -> None:
+    """Show what `bonafide monitor` says of the record of this machine."""
+    st.markdown(words("drift.intro"))
+    path = Path(Settings.from_environment().record or home() / RECORD)
+    if not path.exists():
+        st.info(words("drift.none"), icon=":material/info:")
+        return
+    for library in LIBRARIES:
+        if find_spec(library) is None:
+            raise missing_extra(library, "train")
+    chosen = choose_bundle(words, listed(registry_of(home())))
+    with st.spinner(words("drift.looking")):
+        watch = _watch(path, chosen["sha256"])
+    if watch.windows:
+        _show_windows(words, watch.windows)
+    else:
+        st.markdown(words("drift.few", answers=watch.answers, needed=watch.needed))
+    _show_remarks(words, watch)
+
+
+@st.cache_data(ttl=KEPT_S, show_spinner=False)
+def _watch(path: Path, sha256: str) -> Watch:
+    return Watch.of(Record(path), sha256)
+
+
+def moved_since(windows: Sequence[Window]) -> dict[str, float]:
+    """Return what alarms in the newest window, and since when it has in each.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        At least one, in the order of time.
+
+    Returns
+    -------
+    dict of str to float
+        Name of each statistic that alarms -> seconds since 1970 of the first answer of the first
+        of the windows in a row, up to the newest, in which it does.
+    """
+    since = {}
+    for name in windows[-1].alarms:
+        for window in reversed(windows):
+            if name not in window.alarms:
+                break
+            since[name] = window.start
+    return since
+
+
+def _show_windows(words: Words, windows: Sequence[Window]) -> None:
+    if moved := moved_since(windows):
+        lines = [words("drift.alarm", rows=windows[-1].rows), ""]
+        lines += [
+            f"- {words('drift.since', what=_name(words, name), since=f'{LEFT}{_when(at)}{END}')}"
+            for name, at in moved.items()
+        ]
+        st.warning("\n".join(lines), icon=":material/warning:")
+        st.markdown(words("drift.meaning"))
+    else:
+        st.success(words("drift.calm", rows=windows[-1].rows), icon=":material/check:")
+    show_picture(drift_figure(windows), words("drift.title"), FIGURE_PX)
+    st.caption(words("drift.figure"))
+    st.dataframe([_row(words, window) for window in reversed(windows)], hide_index=True)
+
+
+def _row(words: Words, window: Window) -> Json:
+    return {
+        words("drift.from"): _when(window.start),
+        words("drift.to"): _when(window.end),
+        words("drift.answers"): window.rows,
+        words("drift.undecided"): words.percent(window.undecided),
+        words("drift.moved"): ", ".join(_name(words, name) for name in window.alarms),
+    }
+
+
+def _show_remarks(words: Words, watch: Watch) -> None:
+    """Show what people said of answers, and what other bundles said to the same requests."""
+    if (error := watch.error) and error.decided:
+        counts = {"decided": error.decided, "wrong": error.wrong}
+        low, high = words.percent(error.low), words.percent(error.high)
+        st.markdown(words("drift.judged", **counts, low=low, high=high))
+    for other in watch.others:
+        counts = {"differ": other.differ, "requests": other.requests}
+        st.markdown(words("drift.other", bundle=other.bundle[:8], **counts))
+
+
+def _name(words: Words, statistic: str) -> str:
+    return words(f"drift.{statistic.replace(' ', '_')}")
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
