@@ -18,7 +18,6 @@ from bonafide.bundle import FAMILIES, LINEAGE, MANIFEST, ROWS, Bundle, read_bund
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus
 from bonafide.evaluation.report import channel_rows, markdown_table
-from bonafide.explanation import TYPICAL
 from bonafide.export.candidate import export_families, with_typical_bands
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
@@ -73,14 +72,12 @@ def ship(
 
 
 def _explainable(bundle: Bundle, corpus: Corpus, sound: Waveform) -> Bundle:
-    """Add what explanations need to a bundle that was trained before there were any."""
+    """Add what explanations need, which a training before there were any does not know."""
     kept = {key: value for key, value in bundle.manifest.items() if key not in WORKED_OUT}
     if FAMILIES not in kept:
         entry, parity = export_families(*families_with(bundle, corpus), bundle.folder)
         kept |= {**entry, "parity": kept["parity"] | parity}
-    if TYPICAL not in kept:
-        return with_typical_bands(bundle.folder, kept, sound)
-    return write_bundle(bundle.folder, kept)
+    return with_typical_bands(bundle.folder, kept, sound)
 
 
 def _renamed(bundle: Bundle, version: str, license_file: Path, folder: Path) -> Bundle:

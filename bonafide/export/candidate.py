@@ -45,7 +45,8 @@ from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
 from bonafide.types import Features, Scores, Waveform
 
-PARITY_ROWS, TYPICAL_ROWS = 64, 16
+PARITY_ROWS = 64
+TYPICAL_ROWS = 128  # a band's share differs by about a nat from window to window
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
 
 
