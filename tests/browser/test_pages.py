@@ -7,6 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from bonafide.bundle import read_bundle
+from bonafide.home import SHIPPED
 from bonafide.registry import Registry
 from serving.app.keeper import KEEPER
 from serving.app.language import LANGUAGES, Words
@@ -23,6 +25,7 @@ from tests.browser.test_desk import expect_verdict, press_until
 from tests.helpers.kept import RUNS, keep_home
 
 EN = Words("en")
+DEFAULT = "{name}:{version}".format(**read_bundle(SHIPPED).manifest)
 EVERY = {"": "page", **{name: name for name in KEEPER}}  # end of the address -> its messages
 
 
@@ -97,7 +100,7 @@ def test_models_are_listed_shown_and_compared(
     expect(page.get_by_role("heading", name=EN("models.title"))).to_be_visible()
     expect(page).to_have_url(f"{kept.url}/models")
     listed = cells(page)
-    for expected in ("fast:2", EN("models.stage_production"), "14.4 % [11.8, 17.2]", "default:9"):
+    for expected in ("fast:2", EN("models.stage_production"), "14.4 % [11.8, 17.2]", DEFAULT):
         assert expected in listed
     page.get_by_text(EN("models.channels")).click()
     expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
@@ -222,7 +225,7 @@ def test_nothing_is_changed_where_the_operator_did_not_say_so(fresh: App, open_p
     expect(page.get_by_label(EN("page.path"))).to_have_count(0)
     show(page, fresh, "models")
     expect(page.get_by_text("bonafide app --manage")).to_be_visible()
-    assert "default:9" in cells(page)
+    assert DEFAULT in cells(page)
     expect(page.get_by_text(EN("switch.title"))).to_have_count(0)
     for name in ("drift", "runs"):
         show(page, fresh, name)
