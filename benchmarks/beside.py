@@ -1,6 +1,6 @@
-"""What work beside the answers costs: two services, one of them with a record or a shadow.
+"""What work beside the answers costs: two services, one of them with a record, a shadow, a canary.
 
-    python -m benchmarks.beside --requests 2000 [--shadow REF]
+    python -m benchmarks.beside --requests 2000 [--shadow REF | --canary REF:SHARE%]
 
 Each has one worker; one client asks them in turn, fifty requests at a time, with the same 4 s of
 FLAC. Prints the median of each in milliseconds, and the ratio of the two with a 95 % interval
@@ -49,12 +49,16 @@ def main() -> None:
     """Measure, and print the medians and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=2000, help="of each service")
-    parser.add_argument("--shadow", metavar="REF", default="", help="a bundle; else a record")
+    roles = parser.add_mutually_exclusive_group()  # without either: a record alone
+    roles.add_argument("--shadow", metavar="REF", default="", help="scores once more")
+    roles.add_argument("--canary", metavar="REF:SHARE", default="", help="answers a share")
     arguments = parser.parse_args()
     clip = encode(speech(CLIP_S), "flac")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         record = Path(folder) / "record.sqlite"
-        beside = {"BONAFIDE_RECORD": str(record), "BONAFIDE_SHADOW": arguments.shadow}
+        roles_of = {role: getattr(arguments, role) for role in ("shadow", "canary")}
+        beside = {f"BONAFIDE_{role.upper()}": ref for role, ref in roles_of.items()}
+        beside |= {"BONAFIDE_RECORD": str(record)}
         urls = []
         for environment in (beside, {}):
             own = {**os.environ, **environment, "BONAFIDE_HOME": str(Path(folder) / "home")}
@@ -70,7 +74,7 @@ def main() -> None:
                 time.sleep(PAUSE_S)  # what is beside one is done before the other is asked
         times = np.array(columns).T
         rows = Counter(each.bundle[:8] for each in Record(record).read())
-    name = f"shadow {arguments.shadow}" if arguments.shadow else "record"
+    name = next((f"{role} {ref}" for role, ref in roles_of.items() if ref), "record")
     with_it, plain = np.median(times, axis=0) * 1000
     ratio, low, high = ratios(times)
     told = ", ".join(f"{count} by {bundle}" for bundle, count in rows.items())
