@@ -215,11 +215,11 @@ def families_in_words(families: Mapping[str, Any]) -> str:
     >>> families_in_words({"named": "vc", "nearest": near, "right": share, "unseen": share})
     'sounds most like voice conversion; of 100 named so 60 rightly are (95 %: 50 to 70)'
     >>> families_in_words({"named": None, "nearest": near, "right": share, "unseen": share})
-    'like no known family of generators enough to name it; nearest: voice conversion 0.80'
+    'like no known family of generators enough to name it; nearest: voice conversion (0.80)'
     """
     nearest = families["nearest"]
     if families["named"] is None:
-        seen = ", ".join(f"{each['label']} {each['p']:.2f}" for each in nearest)
+        seen = ", ".join(f"{each['label']} ({each['p']:.2f})" for each in nearest)
         return f"like no known family of generators enough to name it; nearest: {seen}"
     value, low, high = (round(100 * families["right"][key]) for key in ("value", "low", "high"))
     said = f"of 100 named so {value} rightly are (95 %: {low} to {high})"

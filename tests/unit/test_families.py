@@ -247,7 +247,7 @@ class TestWords:
         assert "voice conversion; of 100 named so 60 rightly" in families_in_words(
             self.said("conversion")
         )
-        assert families_in_words(self.said(None)).endswith("nearest: voice conversion 0.70")
+        assert families_in_words(self.said(None)).endswith("nearest: voice conversion (0.70)")
 
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_the_page_says_it_in_each_language(self, language: str) -> None:
