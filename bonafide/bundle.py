@@ -278,7 +278,14 @@ def read_bundle(folder: Path) -> Bundle:
         bundle = Bundle(folder, complete(manifest))
         told = (FAMILIES,) if bundle.families else ()
         names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts, *told)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     for name in names:
         if name not in files:

@@ -1,9 +1,10 @@
 """The history of scheduled runs: one JSON object a line, appended and never changed."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from bonafide.errors import StorageError
 from bonafide.process.lock import is_locked
@@ -12,6 +13,8 @@ HISTORY = "schedule.jsonl"
 LOCK = "schedule.lock"  # held by the run that goes on, and so free once it has ended in any way
 Status: TypeAlias = Literal["running", "ok", "refused", "failed", "interrupted", "skipped"]
 Entry: TypeAlias = dict[str, Any]
+STATUSES: tuple[Status, ...] = get_args(Status)
+TEXTS = ("ended", "why", "version", "reason", "log")
 BLANK: Entry = {
     "ended": "-",
     "status": "interrupted",  # until its end is noted
@@ -44,26 +47,66 @@ def read_history(root: Path) -> list[Entry]:
     Raises
     ------
     StorageError
-        ``bad_history`` if a line other than the last is damaged.
+        ``bad_history`` if it cannot be read, or a line other than the last is damaged.
     """
     goes_on = is_locked(root / LOCK)  # and again below: a run may start or end meanwhile
     path = root / HISTORY
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     runs: dict[str, Entry] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):  # the process was killed while it wrote
-                break
-            raise StorageError("bad_history", f"{path}: line {number}: {error}") from error
-        if isinstance(entry.get("status"), int):  # as it was noted before there were words
-            entry["status"] = BY_EXIT.get(entry["status"], "failed")
+    for entry in _entries(path):
         runs.setdefault(entry["started"], dict(BLANK)).update(entry)
     found = list(runs.values())
     if found and found[-1]["ended"] == "-" and (goes_on or is_locked(root / LOCK)):
         found[-1]["status"] = "running"
     return found
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError("bad_history", f"{path}: cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):  # the process was killed while it wrote
+                return
+            raise StorageError("bad_history", f"{path}: line {number}: {error}") from error
+        if fault := _fault(entry):
+            raise StorageError("bad_history", f"{path}: line {number}: {fault}")
+        if isinstance(entry.get("status"), int):  # as it was noted before there were words
+            entry["status"] = BY_EXIT.get(entry["status"], "failed")
+        yield entry
+
+
+def _fault(entry: Any) -> str:
+    """Return what is wrong with an entry, in words; empty if nothing is."""
+    if not isinstance(entry, dict):
+        return f"{entry!r}: must be an object"
+    for name in ("started", *(name for name in TEXTS if name in entry)):
+        if not isinstance(entry.get(name), str):
+            return f"{name}={entry.get(name)!r}: must be a text"
+    try:
+        datetime.fromisoformat(entry["started"])
+    except ValueError as error:
+        return f"started={entry['started']!r}: must be a time: {error}"
+    status = entry.get("status", STATUSES[0])
+    if isinstance(status, bool) or not (isinstance(status, int) or status in STATUSES):
+        return f"status={status!r}: must be one of {', '.join(STATUSES)}"
+    eer = entry.get("eer")
+    if eer is not None and not is_interval(eer):
+        return f"eer={eer!r}: must be null, or three numbers, value, low and high"
+    return ""
+
+
+def is_interval(eer: Any) -> bool:
+    """Return whether something has a value with both ends of its interval, and nothing else."""
+    keys = {"value", "low", "high"}
+    return isinstance(eer, dict) and eer.keys() == keys and all(map(_is_number, eer.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def note(root: Path, entry: Entry) -> None:

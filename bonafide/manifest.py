@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bonafide.features.spec import VECTORS
+from bonafide.features.spec import ENCODER, FeatureSpec
 
 FORMATS = (1, 2, 3)  # 3 where there are channels
 META_MODELS = ("logistic", "xgboost")  # the columns of the graph's output ``stack``
@@ -13,6 +13,7 @@ REQUIRED = (
 )
 OF_CHANNELS = ("channels", "stages", "hears")  # format 3 requires these too
 SIDES = ("bonafide_to", "spoof_from")
+OF_FAMILIES = ("known", "hears", "named_from", "measured")
 # Base models and their labels in bundles of format 1, whose manifests do not name them.
 MODELS_OF_FORMAT_1 = {
     "cnn": "CNN",
@@ -70,7 +71,9 @@ def complete(manifest: Mapping[str, Any]) -> dict[str, Any]:
     elif "channels" in present:
         raise ValueError(f"format {manifest['format']}: must be 3, as there are channels")
     if "families" in present:
-        _require_families(present["families"])
+        if not with_channels:
+            raise ValueError(f"format {manifest['format']}: must be 3, as there are families")
+        _require_families(present)
     return present
 
 
@@ -100,24 +103,57 @@ def _require_channels(manifest: Mapping[str, Any]) -> None:
     for name, sides in of_channels.items():
         _require_known(f"thresholds of {name}", sides, SIDES)
         for side, value in sides.items():
-            if not (value is None or (isinstance(value, int | float) and 0 <= value <= 1)):
-                raise ValueError(f"{side}={value!r} of {name}: must be from 0 to 1, or null")
+            _require_bar(f"{side} of {name}", value)
+    for side in SIDES:
+        _require_bar(side, manifest["thresholds"][side])
+    for name, errors in errors_of(manifest).items():
+        if not _is_share(errors["undecided"]):
+            raise ValueError(f"undecided={errors['undecided']!r} of {name}: must be from 0 to 1")
+        if errors.get("wrong") is not None:
+            _require_interval(f"wrong of {name}", errors["wrong"])
 
 
-def _require_families(families: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless families have names and labels, and shares are intervals."""
-    _require_names("families", [family["name"] for family in families["known"]])
-    for family in families["known"]:
-        if not (isinstance(family["label"], str) and set(family) == {"name", "label"}):
-            raise ValueError(f"families: {family!r}: must be a name and a label, which is a text")
-    _require_known("hears of families", families["hears"], VECTORS)
-    _require_names("hears of families", families["hears"])
-    float(families["named_from"]), families["measured"]["unseen"]
-    for name, share in families["measured"].items():
-        if not (
-            set(share) == {"value", "low", "high"} and all(0 <= n <= 1 for n in share.values())
-        ):
-            raise ValueError(f"families, {name}: {share!r}: must be a share with its interval")
+def _require_bar(what: str, value: Any) -> None:
+    if not (value is None or _is_share(value)):
+        raise ValueError(f"{what}={value!r}: must be from 0 to 1, or null")
+
+
+def _require_families(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless families have names, labels, a bar, and shares as intervals."""
+    families = manifest["families"]
+    if not isinstance(families, dict) or families.keys() != set(OF_FAMILIES):
+        raise ValueError(f"families: must have {', '.join(OF_FAMILIES)} and nothing else")
+    known, hears, measured = (families[key] for key in ("known", "hears", "measured"))
+    _require_names("families", [_named(family) for family in known])
+    _require_names("hears of families", hears)
+    vectors = FeatureSpec.from_json(manifest["feature_spec"]).vectors
+    _require_known("hears of families", hears, [name for name in vectors if name != ENCODER])
+    if not _is_share(bar := families["named_from"]):
+        raise ValueError(f"families, named_from: {bar!r}: must be from 0 to 1")
+    needed = ("unseen", "right") if bar < 1 else ("unseen",)
+    if not isinstance(measured, dict) or set(needed) - measured.keys():
+        raise ValueError(f"families, measured: must have {' and '.join(needed)}")
+    for name, share in measured.items():
+        _require_interval(f"families, {name}", share)
+
+
+def _named(family: Any) -> str:
+    """Return the name of a family that has a name, a label, and nothing else."""
+    is_named = isinstance(family, dict) and family.keys() == {"name", "label"}
+    if is_named and all(isinstance(text, str) and text.strip() for text in family.values()):
+        return str(family["name"])
+    raise ValueError(f"families: {family!r}: must be a name and a label, both texts")
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _require_interval(what: str, share: Any) -> None:
+    """Raise a ValueError unless something is a share with the ends of its interval."""
+    is_whole = isinstance(share, dict) and share.keys() == {"value", "low", "high"}
+    if not (is_whole and all(map(_is_share, share.values())) and share["low"] <= share["high"]):
+        raise ValueError(f"{what}: {share!r}: must be a value from 0 to 1 and its interval's ends")
 
 
 def errors_of(manifest: Mapping[str, Any]) -> dict[str, Any]:

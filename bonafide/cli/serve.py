@@ -77,4 +77,4 @@ def app(port: int, service: str | None, manage: bool, files: Path | None) -> Non
     from serving.app.launch import launch
 
     folder = files.resolve() if files else None
-    launch(port, service, Allowed(not service, manage, folder), say=click.echo)
+    launch(port, service, Allowed(service is None, manage, folder), say=click.echo)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import MANIFEST
+from bonafide.history import is_interval
 from bonafide.home import shipped_bundles
 from bonafide.registry.beside import percent
 from bonafide.registry.journal import Version
@@ -73,5 +74,11 @@ def measured(registry: Registry, each: Mapping[str, str]) -> dict[str, Any]:
     if each["stage"] == SHIPPED:
         text = (Path(each["folder"]) / MANIFEST).read_bytes()
     else:
-        text = registry.versions.manifest("bundles/{name}/{version}".format(**each))
-    return dict(json.loads(text).get("metrics", {}))
+        try:
+            text = registry.versions.manifest("bundles/{name}/{version}".format(**each))
+        except FileNotFoundError:  # it lies under another name than its own
+            return {}
+    metrics = json.loads(text).get("metrics")
+    if not isinstance(metrics, dict):
+        return {}
+    return {name: value for name, value in metrics.items() if name != "eer" or is_interval(value)}

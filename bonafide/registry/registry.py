@@ -209,7 +209,9 @@ class Registry:
                 f"models push {bundle.folder} --to {self.url}",
             )
 
-    def rollback(self, ref: str | None = None, *, why: str = "") -> Entry:
+    def rollback(
+        self, ref: str | None = None, *, why: str = "", seen: State | None = None
+    ) -> Entry:
         """Put an earlier bundle back into production, and hold it there.
 
         Parameters
@@ -219,6 +221,8 @@ class Registry:
             shipped default where this was the first.
         why : str
             What the journal says of it.
+        seen : State or None
+            What it was decided on; None for the state as it is now.
 
         Returns
         -------
@@ -232,7 +236,7 @@ class Registry:
         BundleError
             As in `find`.
         """
-        seen = self.state()
+        seen = seen or self.state()
         bundle = self.find(ref) if ref else self._earlier(seen)
         version = Version.of(bundle)
         if version == seen.production:

@@ -119,7 +119,7 @@ def launch(port: int, url: str | None, allowed: Allowed, say: Callable[[str], No
         )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is running is ended
     check_port(port)
-    if url:
+    if url is not None:
         run_page(Service(url), port, allowed)
         return
     say("bonafide: starting the detector; Ctrl-C ends it and the page")

@@ -19,7 +19,9 @@ from bonafide.explanation.families import FAMILY, KnownFamilies
 from bonafide.export.candidate import export_families
 from bonafide.export.families import families_graph
 from bonafide.export.rebuild import WORKED_OUT
+from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import STATISTICS
+from bonafide.manifest import complete
 from bonafide.runtime import Graph
 from bonafide.simulation.vocoders import GENERATOR_NAMES
 from bonafide.training.families import Families, families_of
@@ -204,6 +206,21 @@ class TestTold:
             {"named_from": "half"},
             {"measured": {}},
             {"measured": {"unseen": {"value": 2, "low": 0, "high": 1}}},
+            {
+                "measured": {"unseen": {"value": 0.5, "low": 0.4, "high": 0.6}}
+            },  # what is a name worth?
+            {"measured": {"unseen": 0.5, "right": 0.5}},
+            {"known": [{"name": "a", "label": " "}]},
+            {"known": [{"name": "a", "label": "A"}] * 2},
+            {"known": None},
+            {"hears": ["encoder"]},
+            {"hears": "statistics"},
+            {"named_from": "0.5"},
+            {"named_from": 10**400},
+            {"named_from": -0.1},
+            {"named_from": True},
+            {"named_from": None},
+            {"more": 1},
         ],
     )
     def test_a_manifest_that_says_something_else_is_refused(
@@ -222,9 +239,33 @@ class TestTold:
         fewer = Bundle(
             bundle.folder, {**bundle.manifest, FAMILIES: {**entry, "known": entry["known"][:2]}}
         )
-        with pytest.raises(BundleError, match="must be \\[batch, 2\\]") as caught:
+        with pytest.raises(BundleError, match="must be posteriors") as caught:
             KnownFamilies(fewer)
         assert caught.value.code == "bad_graph"
+
+    @pytest.mark.parametrize("spoilt", ["no graph", "nan", "log odds", "narrow", "input", "output"])
+    def test_a_graph_that_gives_no_posteriors_is_refused(
+        self, tmp_path: Path, sound: Any, spoilt: str
+    ) -> None:
+        bundle = knowing(tmp_path / "b", sound, (0.0, 0.0, 0.0))
+        size = bundle.spec.vectors[STATISTICS]
+        graph = GraphBuilder("families")
+        width = size - 1 if spoilt == "narrow" else size
+        given = graph.input("x" if spoilt == "input" else STATISTICS, ["batch", width])
+        weights = np.full((width, 3), np.nan if spoilt == "nan" else 0.0, np.float32)
+        odds = graph.add("MatMul", given, graph.constant(weights))
+        found = odds if spoilt == "log odds" else graph.add("Softmax", odds, axis=1)
+        graph.output("y" if spoilt == "output" else FAMILY, found, ["batch", 3])
+        made = b"text" if spoilt == "no graph" else graph.model().SerializeToString()
+        bundle.graph_path(FAMILIES).write_bytes(made)
+        with pytest.raises(BundleError, match=r"families\.onnx") as caught:
+            KnownFamilies(bundle)
+        assert caught.value.code == "bad_graph"
+
+    def test_an_older_format_has_none(self, tmp_path: Path, sound: Any) -> None:
+        bundle = knowing(tmp_path / "b", sound, (0.0, 0.0, 0.0))
+        with pytest.raises(ValueError, match="must be 3, as there are families"):
+            complete({k: v for k, v in bundle.manifest.items() if k != "channels"} | {"format": 2})
 
     def test_a_bundle_without_its_graph_is_refused(self, tmp_path: Path, sound: Any) -> None:
         bundle = knowing(tmp_path / "b", sound, (0.0, 0.0, 0.0))

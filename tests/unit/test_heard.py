@@ -242,7 +242,17 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "side": ({"thresholds": {"channels": {"opus": {"from": 1}}}}, "'from' must be one of bona"),
     "threshold": (
         {"thresholds": {"channels": {"opus": {"spoof_from": "high"}}}},
-        "spoof_from='high' of opus: must be from 0 to 1, or null",
+        "spoof_from of opus='high': must be from 0 to 1, or null",
+    ),
+    "no thresholds": ({"thresholds": {}}, "bonafide_to"),
+    "a threshold for all": (
+        {"thresholds": {"bonafide_to": True, "spoof_from": 0.9}},
+        "bonafide_to=True: must be from 0 to 1, or null",
+    ),
+    "undecided": ({"channel_errors": {"opus": {"undecided": "x"}}}, "undecided='x' of opus"),
+    "wrong": (
+        {"channel_errors": {"opus": {"undecided": 0.5, "wrong": 0.1}}},
+        "wrong of opus: 0.1: must be a value from 0 to 1 and its interval's ends",
     ),
     "errors of none": ({"channel_errors": {"gsm": {}}}, "channel_errors of a channel: 'gsm'"),
 }

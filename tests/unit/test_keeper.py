@@ -1,9 +1,11 @@
 """What the pages for who keeps a detector are made of, and files that are named by their paths."""
 
+import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner
@@ -14,8 +16,9 @@ from bonafide.history import HISTORY, Status, read_history
 from bonafide.lineage.graph import lay_out
 from bonafide.lineage.page import lineage_graph
 from bonafide.monitoring.drift import Moved, Window, compare
+from bonafide.registry import Registry
 from bonafide.registry.journal import Stage
-from bonafide.registry.listing import SHIPPED
+from bonafide.registry.listing import SHIPPED, listed, measured
 from serving.app.allowed import Allowed
 from serving.app.keeper import KEEPER
 from serving.app.keeper.choice import minute
@@ -27,6 +30,7 @@ from tests.helpers.traffic import TELEPHONES, answers
 
 EN = Words("en")
 MOST = 1000
+OPEN = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -74,12 +78,52 @@ def test_a_file_in_the_folder_is_read(folder: Path, link: bool) -> None:
         ("n" * 5000, "no_file"),
         ("a\0b", "no_file"),
         ("large.wav", "too_large"),
+        ("FILE://localhost{top}/secret.wav", "outside_folder"),
+        ("file:{top}/secret.wav", "outside_folder"),
+        (".", "no_file"),
     ],
 )
 def test_no_other_file_is_read(folder: Path, named: str, code: str) -> None:
     with pytest.raises(BonafideError) as caught:
         read_local(folder, named.replace("{top}", str(folder.parent)), MOST)
     assert caught.value.code == code and f"error.{code}" in EN
+
+
+def test_no_descriptor_is_left_open(folder: Path) -> None:
+    before = len(list(OPEN.iterdir()))
+    for named in (".", "deep", "pipe.wav", "large.wav", "deep/a voice.wav", "gone.wav") * 3:
+        with contextlib.suppress(BonafideError):
+            read_local(folder, named, MOST)
+    assert len(list(OPEN.iterdir())) == before
+
+
+def test_a_folder_that_became_a_link_meanwhile_leads_nowhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "a voice.wav").write_bytes(b"secret")
+    resolve = Path.resolve
+
+    def swapped(path: Path, strict: bool = False) -> Path:
+        found = resolve(path, strict)
+        if path.name == "a voice.wav":
+            (folder / "deep").rename(folder / "before")
+            (folder / "deep").symlink_to(elsewhere)
+        return found
+
+    monkeypatch.setattr(Path, "resolve", swapped)
+    with pytest.raises(BonafideError) as caught:
+        read_local(folder, "deep/a voice.wav", MOST)
+    assert caught.value.code == "no_file"
+
+
+def test_an_error_names_no_more_than_can_be_read(folder: Path) -> None:
+    with pytest.raises(BonafideError) as long:
+        read_local(folder, "n" * 100_000, MOST)
+    with pytest.raises(BonafideError, match=r"'large\.wav': 1001 bytes: must have at most 1000"):
+        read_local(folder, "large.wav", MOST)
+    assert len(long.value.message) < 300
 
 
 def test_what_visitors_may_do_is_passed_on(tmp_path: Path) -> None:
@@ -146,6 +190,50 @@ def test_a_damaged_history_is_an_error_with_a_code(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="line 2") as caught:
         read_history(tmp_path)
     assert caught.value.code == "bad_history"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("[1]", "5", "null", "{}", '{"started": 5}', '{"started": "yesterday"}'),
+        *(
+            json.dumps({"started": "2026-03-01T12:01:00+00:00", **odd})
+            for odd in (
+                *({"status": "odd"}, {"status": None}, {"ended": None}, {"log": 5}),
+                *({"eer": [1]}, {"eer": {"value": 1}}, {"eer": {"value": "", "low": 0, "high": 1}}),
+            )
+        ),
+    ],
+)
+def test_an_entry_of_another_kind_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / HISTORY).write_text(f"{line}\n")
+    with pytest.raises(StorageError, match=r"line 1: .*must be") as caught:
+        read_history(tmp_path)
+    assert caught.value.code == "bad_history"
+
+
+def test_a_history_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / HISTORY).write_bytes(b"\xff\xfe")
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_history(tmp_path)
+    (tmp_path / HISTORY).unlink()
+    (tmp_path / HISTORY).mkdir()
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("metrics", [[1], None, {"eer": 0.3}, {"eer": {"value": 1}}])
+def test_a_manifest_with_odd_metrics_has_none_to_list(tmp_path: Path, metrics: Any) -> None:
+    folder = tmp_path / "bundles" / "odd" / "1"
+    folder.mkdir(parents=True)
+    facts = {"name": "odd", "version": "1", "sha256": "0" * 64}
+    (folder / "manifest.json").write_text(json.dumps({**facts, "metrics": metrics}))
+    registry = Registry(tmp_path, tmp_path)
+    (each,) = (each for each in listed(registry) if each["name"] == "odd")
+    assert "eer" not in measured(registry, each)
+    shutil.move(folder, folder.with_name("2"))
+    (each,) = (each for each in listed(registry) if each["name"] == "odd")
+    assert measured(registry, each) == {}
 
 
 def test_a_graph_alone_runs_nothing_and_obeys_no_name() -> None:

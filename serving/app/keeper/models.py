@@ -65,7 +65,7 @@ def _show_bundle(words: Words, bundle: Bundle) -> None:
     st.markdown(wording.plain(wording.trained_on(words, {"manifest": manifest})))
     with st.expander(words("models.card")):
         path = bundle.folder / "card.md"
-        card = path.read_text(encoding="utf-8") if path.is_file() else ""
+        card = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         st.markdown(wording.brief_card(card) or words("models.no_card"))
         if card:
             st.download_button(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from bonafide.errors import BonafideError, RegistryError
+from bonafide.errors import BonafideError
 from bonafide.registry import Entry, Registry, State
 from bonafide.registry.listing import SHIPPED
 from serving.app import wording
@@ -62,6 +62,4 @@ def _ask(words: Words, registry: Registry, what: str, ref: str, seen: State) -> 
 def _switch(registry: Registry, what: str, ref: str, why: str, seen: State) -> Entry | None:
     if what == "promote":
         return registry.promote(registry.find(ref), why=why, seen=seen)
-    if (now := registry.sound().production) != seen.production:
-        raise RegistryError("overtaken", f"{now} came into production meanwhile; look again")
-    return registry.rollback(ref or None, why=why)
+    return registry.rollback(ref or None, why=why, seen=seen)
