@@ -171,7 +171,9 @@ def test_a_rollback_that_another_switch_overtook_is_refused(kept: App, open_page
     registry.promote(registry.find("fast:3"), override="somebody else")
     confirm(page, "too late")
     expect(page.get_by_role("dialog").get_by_text("(overtaken)")).to_be_visible()
-    assert registry.journal()[-1].why == "somebody else"
+    overtaking, refused = registry.journal()[-2:]
+    assert (overtaking.why, refused.action) == ("somebody else", "refused")
+    assert str(registry.production()) == "fast:3"
     registry.rollback("fast:2")  # for other tests
     registry.release(registry.find("fast:2"))
 
