@@ -247,7 +247,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no thresholds": ({"thresholds": {}}, "bonafide_to"),
     "a threshold for all": (
         {"thresholds": {"bonafide_to": True, "spoof_from": 0.9}},
-        "bonafide_to=True: must be from 0 to 1, or null",
+        "bonafide_to=True: must be a number, or null",
     ),
     "undecided": ({"channel_errors": {"opus": {"undecided": "x"}}}, "undecided='x' of opus"),
     "wrong": (
