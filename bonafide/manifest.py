@@ -104,9 +104,6 @@ def _require_channels(manifest: Mapping[str, Any]) -> None:
         _require_known(f"thresholds of {name}", sides, SIDES)
         for side, value in sides.items():
             _require_bar(f"{side} of {name}", value)
-    for side in SIDES:  # one that lies outside of 0 to 1 is never reached
-        if not ((value := manifest["thresholds"][side]) is None or _is_number(value)):
-            raise ValueError(f"{side}={value!r}: must be a number, or null")
     for name, errors in errors_of(manifest).items():
         if not _is_share(errors["undecided"]):
             raise ValueError(f"undecided={errors['undecided']!r} of {name}: must be from 0 to 1")
@@ -146,12 +143,8 @@ def _named(family: Any) -> str:
     raise ValueError(f"families: {family!r}: must be a name and a label, both texts")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _require_interval(what: str, share: Any) -> None:

@@ -244,11 +244,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"thresholds": {"channels": {"opus": {"spoof_from": "high"}}}},
         "spoof_from of opus='high': must be from 0 to 1, or null",
     ),
-    "no thresholds": ({"thresholds": {}}, "bonafide_to"),
-    "a threshold for all": (
-        {"thresholds": {"bonafide_to": True, "spoof_from": 0.9}},
-        "bonafide_to=True: must be a number, or null",
-    ),
     "undecided": ({"channel_errors": {"opus": {"undecided": "x"}}}, "undecided='x' of opus"),
     "wrong": (
         {"channel_errors": {"opus": {"undecided": 0.5, "wrong": 0.1}}},
