@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from bonafide.errors import StorageError
+from bonafide.manifest import is_interval
 from bonafide.process.lock import is_locked
 
 HISTORY = "schedule.jsonl"
@@ -97,16 +98,6 @@ def _fault(entry: Any) -> str:
     if eer is not None and not is_interval(eer):
         return f"eer={eer!r}: must be null, or three numbers, value, low and high"
     return ""
-
-
-def is_interval(eer: Any) -> bool:
-    """Return whether something has a value with both ends of its interval, and nothing else."""
-    keys = {"value", "low", "high"}
-    return isinstance(eer, dict) and eer.keys() == keys and all(map(_is_number, eer.values()))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def note(root: Path, entry: Entry) -> None:

@@ -143,14 +143,24 @@ def _named(family: Any) -> str:
     raise ValueError(f"families: {family!r}: must be a name and a label, both texts")
 
 
+def is_interval(value: Any) -> bool:
+    """Return whether something is three numbers, a value and the ends of its interval."""
+    keys = {"value", "low", "high"}
+    return isinstance(value, dict) and value.keys() == keys and all(map(_is_number, value.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _require_interval(what: str, share: Any) -> None:
     """Raise a ValueError unless something is a share with the ends of its interval."""
-    is_whole = isinstance(share, dict) and share.keys() == {"value", "low", "high"}
-    if not (is_whole and all(map(_is_share, share.values())) and share["low"] <= share["high"]):
+    is_whole = is_interval(share) and all(map(_is_share, share.values()))
+    if not (is_whole and share["low"] <= share["high"]):
         raise ValueError(f"{what}: {share!r}: must be a value from 0 to 1 and its interval's ends")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bonafide.bundle import MANIFEST
-from bonafide.history import is_interval
 from bonafide.home import shipped_bundles
+from bonafide.manifest import is_interval
 from bonafide.registry.beside import percent
 from bonafide.registry.journal import Version
 from bonafide.registry.registry import Registry

@@ -177,7 +177,7 @@ def families_of(hears: tuple[str, ...], vectors: Features, fold: Ints, corpus: C
     final = fits.total(everything).solve(RIDGE)
     numbers = (final[:-1] @ scale, final[-1] @ scale + shift)
     weights, bias = (np.asarray(each, np.float32) for each in numbers)
-    return Families(tuple(names), hears, weights, bias, *fits.measured(everything))
+    return Families(tuple(names), hears, weights, bias, *fits.measured(everything, outputs))
 
 
 def _enough(family: NDArray[np.str_], cluster: Ints, fold: Ints) -> list[str]:
@@ -227,9 +227,9 @@ class _Fits:
             found[own] = self.x[own] @ self.total(known, without=fold).solve(RIDGE)
         return found
 
-    def posteriors(self, known: Sequence[int]) -> Floats:
+    def posteriors(self, known: Sequence[int], outputs: Floats) -> Floats:
         """Return posteriors of every row, by a softmax that did not see its fold either."""
-        outputs, found = self.outputs(known), np.empty((len(self.x), len(known)))
+        found = np.empty_like(outputs)
         place = np.searchsorted(known, self.label)
         for fold in set(self.fold.tolist()):
             own, rest = self.fold == fold, (self.fold != fold) & np.isin(self.label, known)
@@ -237,9 +237,11 @@ class _Fits:
             found[own] = softmax(outputs[own] @ scale + shift)
         return found
 
-    def measured(self, everything: Sequence[int]) -> tuple[float, dict[str, Interval]]:
+    def measured(
+        self, everything: Sequence[int], outputs: Floats
+    ) -> tuple[float, dict[str, Interval]]:
         """Return `Families.named_from` and `Families.measured`."""
-        posterior = self.posteriors(everything)
+        posterior = self.posteriors(everything, outputs)
         right, highest = posterior.argmax(axis=1) == self.label, posterior.max(axis=1)
         enough = (
             bar for bar in BARS if (highest > bar).any() and right[highest > bar].mean() >= RIGHT
@@ -250,7 +252,8 @@ class _Fits:
         for family in everything:
             own = self.label == family
             others = [name for name in everything if name != family]
-            unnamed[own] = self.posteriors(others)[own].max(axis=1) <= bar
+            without = self.posteriors(others, self.outputs(others))
+            unnamed[own] = without[own].max(axis=1) <= bar
         shares = {"top_1": right, "named": named, "unseen": unnamed}
         found = {name: share_of(hit, self.cluster) for name, hit in shares.items()}
         if named.any():

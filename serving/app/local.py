@@ -58,7 +58,7 @@ def _content(top: Path, path: Path, most_bytes: int) -> bytes:
         seen = os.fstat(descriptor)
         if not stat.S_ISREG(seen.st_mode):
             raise BonafideError("no_file", f"{_short(path.name)}: must be a file")
-        with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123  # a descriptor
+        with open(descriptor, "rb", closefd=False) as file:  # a descriptor
             content = file.read(most_bytes + 1)
     finally:
         os.close(descriptor)

@@ -78,7 +78,8 @@ def _show_bundle(words: Words, bundle: Bundle) -> None:
 
 def _channel(words: Words, bundle: Bundle, channel: Json) -> Json:
     thresholds = thresholds_for({"channel": channel}, bundle.manifest)
-    errors = bundle.channel_errors.get(channel["name"])
+    errors = bundle.channel_errors.get(channel["name"], {})
+    wrong = errors.get("wrong")  # nothing where nothing was decided
 
     def edge(name: str) -> str:
         value = thresholds[name]
@@ -89,7 +90,7 @@ def _channel(words: Words, bundle: Bundle, channel: Json) -> Json:
         words("models.real_to"): edge("bonafide_to"),
         words("models.fake_from"): edge("spoof_from"),
         words("models.decided"): words.percent(1 - errors["undecided"]) if errors else "",
-        words("models.wrong"): percent(Interval(**errors["wrong"])) if errors else "",
+        words("models.wrong"): percent(Interval(**wrong)) if wrong else "",
     }
 
 
