@@ -34,6 +34,26 @@ def clock(seconds: float, digits: int = 0) -> str:
     return f"{hours}:{minute:02}:{second}" if hours else f"{minute}:{second}"
 
 
+def of_100(share: Mapping[str, float]) -> list[int]:
+    """Return how many of 100 a share is, and the ends of its interval are.
+
+    Parameters
+    ----------
+    share : mapping of str to float
+        ``value``, ``low`` and ``high``, in [0, 1].
+
+    Returns
+    -------
+    list of int
+
+    Examples
+    --------
+    >>> of_100({"value": 0.6, "low": 0.5, "high": 0.7})
+    [60, 50, 70]
+    """
+    return [round(100 * share[end]) for end in ("value", "low", "high")]
+
+
 def percent_shown(share: float) -> tuple[str, int]:
     """Return how a probability is told to people: never as 0 % or 100 %, as nothing is certain.
 
@@ -158,7 +178,7 @@ def errors_in_words(channel: Result) -> str:
         return "How many verdicts on such sound are wrong was not measured."
     if not channel["wrong"]:
         return "On such sound it gives no verdict: it would err too often."
-    value, low, high = (round(100 * channel["wrong"][key]) for key in ("value", "low", "high"))
+    value, low, high = of_100(channel["wrong"])
     wrong = f"{value} of 100 {'is' if value == 1 else 'are'}" if value else "under 1 of 100 is"
     decided = round(100 * channel["decided"]) or "under 1"
     return f"On such sound {decided} of 100 get a verdict; {wrong} wrong (95 %: {low} to {high})."
@@ -221,7 +241,7 @@ def families_in_words(families: Mapping[str, Any]) -> str:
     if families["named"] is None:
         seen = ", ".join(f"{each['label']} ({each['p']:.2f})" for each in nearest)
         return f"like no known family of generators enough to name it; nearest: {seen}"
-    value, low, high = (round(100 * families["right"][key]) for key in ("value", "low", "high"))
+    value, low, high = of_100(families["right"])
     said = f"of 100 named so {value} rightly are (95 %: {low} to {high})"
     return f"sounds most like {nearest[0]['label']}; {said}"
 

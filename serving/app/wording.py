@@ -8,7 +8,7 @@ from bonafide.audio import MIN_SOUND_S
 from bonafide.detection import NO_VERDICT
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.report import spokesman
-from bonafide.words import clock, parts_in_words
+from bonafide.words import clock, of_100, parts_in_words
 from serving.app.client import ServiceError
 from serving.app.language import Words
 
@@ -159,7 +159,7 @@ def families(words: Words, found: Result) -> str:
     if found["named"] is None:
         nearest = (f"{kind(each)} ({words.percent(each['p'])})" for each in found["nearest"])
         return words("family.unnamed", nearest=", ".join(nearest))
-    right, low, high = (round(100 * found["right"][key]) for key in ("value", "low", "high"))
+    right, low, high = of_100(found["right"])
     of = kind(found["nearest"][0])
     return words("family.named", family=of, right=right, low=low, high=high)
 
