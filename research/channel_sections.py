@@ -164,7 +164,8 @@ def editions(results: Results) -> Section:
     for title, rows in {**parts, "all sources": both}.items():
         count = f"{rows.sum()} of {len(np.unique(results.source[rows]))}"
         for bundle in results.present:
-            scores: list[AnyFloats] = [found["llr"] for found in results.bundles[bundle]]
+            answers = results.bundles[bundle].values()
+            scores: list[AnyFloats] = [found["llr"] for found in answers]
             own = mean_of_sources(results.source_eers(scores, rows), resamples=results.resamples)
             lines.append(
                 [title, count, bundle, percent(results.pooled(bundle, rows)), percent(own)]

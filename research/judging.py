@@ -95,8 +95,13 @@ class Results:
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds that each of these was fitted with."""
-        return tuple(s for s in SEEDS if all(f"{b}|{s}" in self.answers for b in self.present))
+        """The seeds that the bundles which ship were fitted with."""
+        return tuple(s for s in SEEDS if all(f"{b}|{s}" in self.answers for b in BUNDLES[1:]))
+
+    @cached_property
+    def reference_seeds(self) -> tuple[int, ...]:
+        """Those of the seeds that the reference was fitted with too: it may lack some, or all."""
+        return tuple(seed for seed in self.seeds if f"{REFERENCE}|{seed}" in self.answers)
 
     @cached_property
     def by_seed(self) -> list[dict[str, AnyFloats]]:
@@ -110,10 +115,13 @@ class Results:
         return found
 
     @cached_property
-    def bundles(self) -> dict[str, list[Answers]]:
-        """The answers of each bundle, seed by seed."""
+    def bundles(self) -> dict[str, dict[int, Answers]]:
+        """The answers of each bundle, by seed."""
         return {
-            bundle: [self.answers[f"{bundle}|{seed}"] for seed in self.seeds]
+            bundle: {
+                seed: self.answers[f"{bundle}|{seed}"]
+                for seed in (self.reference_seeds if bundle == REFERENCE else self.seeds)
+            }
             for bundle in self.present
         }
 
@@ -172,8 +180,9 @@ class Results:
         return mean_interval(found), [f.value for f in found]
 
     def pooled(self, bundle: str, rows: Mask) -> Interval:
-        """Return a bundle's EER over some rows, averaged over seeds."""
-        return mean_interval([self.interval(found["llr"], rows) for found in self.bundles[bundle]])
+        """Return a bundle's EER over some rows, averaged over its seeds."""
+        answers = self.bundles[bundle].values()
+        return mean_interval([self.interval(found["llr"], rows) for found in answers])
 
     def source_eers(self, scores: Sequence[AnyFloats], rows: Mask) -> Floats:
         """Return the EER of each source by itself, averaged over the seeds' scores."""

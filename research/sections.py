@@ -84,9 +84,10 @@ def calibration(results: Results) -> Section:
     threshold = np.log(decision.prior_spoof / (1 - decision.prior_spoof))
     for bundle, seeds in results.bundles.items():
         ways = {
-            "as shipped": [found["called"][rows] for found in seeds],
+            "as shipped": [found["called"][rows] for found in seeds.values()],
             "always decided": [
-                np.where(found["llr"][rows] > threshold, BONAFIDE, SPOOF) for found in seeds
+                np.where(found["llr"][rows] > threshold, BONAFIDE, SPOOF)
+                for found in seeds.values()
             ],
         }
         for title, called in ways.items():

@@ -337,6 +337,18 @@ class TestLimits:
         assert all("reference" not in part["table"] for part in found["parts"])
         assert "| reference |" not in text and "no gain over it is told" in text
 
+    def test_a_gain_is_told_of_the_seeds_that_both_have(self, results: Results) -> None:
+        lacking = f"{REFERENCE}|{SEEDS[1]}"
+        fewer = {k: v for k, v in results.answers.items() if k != lacking}
+        some = replace(results, answers=fewer)
+        assert (some.seeds, some.reference_seeds) == (SEEDS, (SEEDS[0], SEEDS[2]))
+        assert f"with seed {SEEDS[0]}, {SEEDS[2]}." in page(some)
+        unlike = {lacking: fewer[f"{REFERENCE}|{SEEDS[0]}"][::-1], **fewer}
+        tables = [
+            limits(replace(results, answers=of))["parts"][0]["table"] for of in (fewer, unlike)
+        ]
+        assert tables[0] != tables[1] and "EER below the reference's, pooled" in tables[0]
+
     def test_few_verdicts_break_no_limit(self, results: Results) -> None:
         silent = {key: value.copy() for key, value in results.conditions.items()}
         silent["fast|Vorbis"]["called"] = 0
