@@ -1,9 +1,10 @@
 """The types of a result: plain dataclasses that need no library."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Verdict = Literal["bonafide", "spoof", "partly_spoof", "inconclusive"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 CautionCode = Literal[
     "damaged", "not_all_judged", "silent_windows", "no_speech", "too_short", "unknown_channel"
 ]

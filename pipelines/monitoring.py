@@ -6,6 +6,7 @@ from typing import cast
 from zenml import pipeline
 from zenml.client import Client
 
+from bonafide.bundle import Bundle
 from bonafide.errors import storing
 from bonafide.home import home
 from bonafide.monitoring.watch import Watch
@@ -23,19 +24,23 @@ def monitoring(config: MonitorConfig) -> None:
 
 
 @own_source()
-def run_monitoring(record: Path, bundle: str, *, window_rows: int, last: int) -> Watch:
+def run_monitoring(
+    record: Path, bundle: Bundle, *, window_rows: int, last: int, against_training: bool
+) -> Watch:
     """Run the pipeline on the active ZenML stack.
 
     Parameters
     ----------
     record : Path
         Of a service, where the stack runs its steps.
-    bundle : str
-        Content hash of the bundle to look at.
+    bundle : Bundle
+        The one to look at.
     window_rows : int
         Answers in a window.
     last : int
         How many windows, the newest ones.
+    against_training : bool
+        Whether they are compared with what the bundle answers to its training recordings.
 
     Returns
     -------
@@ -47,7 +52,11 @@ def run_monitoring(record: Path, bundle: str, *, window_rows: int, last: int) ->
         What the step raises; see `pipelines.run.run_pipeline`.
     """
     config = MonitorConfig(
-        record=str(record.resolve()), bundle=bundle, window_rows=window_rows, last=last
+        record=str(record.resolve()),
+        bundle=bundle.digest(),
+        window_rows=window_rows,
+        last=last,
+        reference=str(bundle.folder.resolve()) if against_training else "",
     )
     with storing(home()):
         prepare_store()

@@ -14,20 +14,28 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bonafide.bundle import FAMILIES, LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus
+from bonafide.detector import p_spoof_of
 from bonafide.evaluation.report import channel_rows, markdown_table
 from bonafide.export.candidate import export_families, with_typical_bands
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
 from bonafide.lineage.record import publish, read_lineage
+from bonafide.monitoring.expected import EXPECTED, EXPECTED_ROWS, Expected, said_of
 from bonafide.registry import find_bundle
 from bonafide.training.extraction import training_windows
 from bonafide.types import Waveform
+from research.ablations import SEEDS
+from research.answers import BONAFIDE, SPOOF, UNDECIDED
 from research.families import families_with
+from research.protocol import SCORES
 
+CALLED_AS = {BONAFIDE: "bonafide", UNDECIDED: "inconclusive", SPOOF: "spoof"}
 CLIPS = 200
 LICENSE = "encoder.LICENSE"
 
@@ -72,12 +80,47 @@ def ship(
 
 
 def _explainable(bundle: Bundle, corpus: Corpus, sound: Waveform) -> Bundle:
-    """Add what explanations need, which a training before there were any does not know."""
+    """Add what explanations and monitors need, which a training of before does not know."""
     kept = {key: value for key, value in bundle.manifest.items() if key not in WORKED_OUT}
     if FAMILIES not in kept:
         entry, parity = export_families(*families_with(bundle, corpus), bundle.folder)
         kept |= {**entry, "parity": kept["parity"] | parity}
+    if EXPECTED not in bundle.manifest["files"]:
+        expected_by_protocol(bundle).write(bundle.folder)
     return with_typical_bands(bundle.folder, kept, sound)
+
+
+def expected_by_protocol(bundle: Bundle) -> Expected:
+    """Return what a bundle is expected to answer, of what the protocol's first seed kept.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of two stages, trained with the configuration of the protocol.
+
+    Returns
+    -------
+    Expected
+        Of `EXPECTED_ROWS` of its recordings, evenly spaced.
+    """
+    with np.load(SCORES / "answers.npz") as answers, np.load(SCORES / "scores.npz") as scores:
+        rows = np.linspace(0, len(answers["sound"]) - 1, EXPECTED_ROWS).astype(np.intp)
+        stages = [answers[f"{name}|{SEEDS[0]}"][rows] for name in (FAST, SHIPPED.name)]
+        odds = {name: scores[f"seed {SEEDS[0]}|{name}"][rows, 0] for name in bundle.models}
+    p_spoof = {name: p_spoof_of(-each.astype(np.float64), 0.5) for name, each in odds.items()}
+    # Where both stages say the same, the second was not asked.
+    later = set(bundle.models) - {*bundle.stages[0]["models"]}
+    for name in later:
+        p_spoof[name][stages[0]["llr"] == stages[1]["llr"]] = np.nan
+    said = {
+        stage["prefix"]: said_of(
+            found["llr"],
+            [CALLED_AS[called] for called in found["called"].tolist()],
+            {name: p_spoof[name] for name in p_spoof if number or name not in later},
+        )
+        for number, (stage, found) in enumerate(zip(bundle.stages, stages, strict=True))
+    }
+    return Expected([bundle.channels[n] for n in stages[0]["channel"].tolist()], said)
 
 
 def _renamed(bundle: Bundle, version: str, license_file: Path, folder: Path) -> Bundle:

@@ -23,6 +23,12 @@ from bonafide.monitoring.record import LABELS, LAST, WINDOW_ROWS, Record
     "--last", type=options.Whole(min=1), default=LAST, metavar="N", help="windows, the newest ones"
 )
 @click.option(
+    "--against",
+    type=click.Choice(["first", "training"]),
+    default="first",
+    help="what with: the bundle's first 1,000 answers (default), or its training recordings",
+)
+@click.option(
     "--report", type=options.OutputFile(), metavar="FILE.html", help="draw it into an HTML page"
 )
 @click.option("--check", is_flag=True, help="exit with 1 if the newest window alarms")
@@ -33,6 +39,7 @@ def monitor(
     bundle: str | None,
     window: int,
     last: int,
+    against: str,
     report: Path | None,
     check: bool,
     pipeline: bool,
@@ -40,26 +47,32 @@ def monitor(
 ) -> None:
     """Compare the latest answers of a bundle with its first.
 
-    The first 1,000 answers of a bundle are the reference; later ones are compared with it, a window
-    at a time. What a shadow said to the same requests is told, too.
+    A window of answers at a time. With --against training, each is compared with what the bundle
+    answers to the recordings that it was trained on, by models that never heard their source; that
+    is there from the first window on. What a shadow said to the same requests is told, too.
     """
     from bonafide.cli.extras import require
 
     require("scipy", *["zenml"] * pipeline, *["matplotlib"] * (pipeline or report is not None))
     from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
-    from bonafide.monitoring.watch import HEADINGS, Watch
+    from bonafide.monitoring.expected import expected_of
+    from bonafide.monitoring.watch import HEADINGS, TRAINING, Watch
     from bonafide.registry import find_bundle
 
-    chosen = find_bundle(home(), bundle).digest()
+    chosen = find_bundle(home(), bundle)
     record = options.require_record(record_file)
     if pipeline:
         prepare_zenml()
         from pipelines.monitoring import run_monitoring
 
-        seen = run_monitoring(record, chosen, window_rows=window, last=last)
+        seen = run_monitoring(
+            record, chosen, window_rows=window, last=last, against_training=against == TRAINING
+        )
     else:
-        seen = Watch.of(Record(record), chosen, window_rows=window, last=last)
+        reference = expected_of(chosen) if against == TRAINING else ()
+        looked_at = (Record(record), chosen.digest())
+        seen = Watch.of(*looked_at, window_rows=window, last=last, reference=reference)
     if report:
         report.write_text(seen.page(), encoding="utf-8")
     if as_json:

@@ -19,6 +19,7 @@ from bonafide.explanation import TYPICAL, Explainer
 from bonafide.explanation.families import FAMILY
 from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import fused_difference
+from bonafide.export.expected import expected_answers
 from bonafide.export.families import families_graph
 from bonafide.export.fused import detector_graph
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
@@ -156,6 +157,7 @@ def build_candidate(
         models = np.stack([oof[name] for name in stage.models], axis=1)
         parity |= export_stack(stage, folder, models, router.posteriors[:, 0])
     manifest = _manifest(config, recordings, store, fitted, router, stages, rules) | known
+    expected_answers(manifest, router, fitted, stages, rules).write(folder)
     fuse(folder, spec, scaler, manifest)
     waveforms = _windows_of(recordings, rows, spec)
     parity["detector"] = fused_difference(Bundle(folder, manifest), waveforms)

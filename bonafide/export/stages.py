@@ -20,6 +20,7 @@ from bonafide.export.chain import fused_difference
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.scaler import read_standards, scaler_graph
+from bonafide.monitoring.expected import EXPECTED, Expected
 from bonafide.types import Waveform
 
 FAST = "fast"
@@ -61,13 +62,7 @@ def first_stage(bundle: Bundle, folder: Path, waveforms: Waveform) -> Bundle:
         raise BundleError("no_first_stage", f"{bundle.folder}: {seen}; must be two, not adapted")
     manifest = _manifest(bundle)
     folder.mkdir(parents=True)
-    for name in ("frontend", "router", *manifest["models"]):
-        shutil.copyfile(bundle.graph_path(name), folder / f"{name}.onnx")
-    if FAMILIES in manifest:
-        shutil.copyfile(bundle.graph_path(FAMILIES), folder / f"{FAMILIES}.onnx")
-    for name in META_MODELS:
-        source = bundle.graph_path(f"{bundle.stages[0]['prefix']}meta_{name}")
-        shutil.copyfile(source, folder / f"meta_{name}.onnx")
+    _copy_parts(bundle, manifest, folder)
     spec = replace(bundle.spec, encoder=None)
     standards = read_standards(onnx.load(bundle.graph_path("scaler")))
     onnx.save(scaler_graph(spec, standards), str(folder / "scaler.onnx"))
@@ -77,6 +72,18 @@ def first_stage(bundle: Bundle, folder: Path, waveforms: Waveform) -> Bundle:
     require_parity(parity)
     kept = {name: value for name, value in manifest["parity"].items() if "detector" not in name}
     return with_typical_bands(folder, {**manifest, "parity": {**kept, **parity}}, waveforms)
+
+
+def _copy_parts(bundle: Bundle, manifest: Mapping[str, Any], folder: Path) -> None:
+    """Copy what the first stage has of the bundle, under the names that it has alone."""
+    told, prefix = (FAMILIES,) if FAMILIES in manifest else (), bundle.stages[0]["prefix"]
+    for name in ("frontend", "router", *manifest["models"], *told):
+        shutil.copyfile(bundle.graph_path(name), folder / f"{name}.onnx")
+    for name in META_MODELS:
+        source = bundle.graph_path(f"{prefix}meta_{name}")
+        shutil.copyfile(source, folder / f"meta_{name}.onnx")
+    if EXPECTED in bundle.manifest["files"]:
+        Expected.read(bundle).first(prefix).write(folder)
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any]:

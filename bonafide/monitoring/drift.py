@@ -4,7 +4,7 @@ Answers are cut into windows of one size. Each is compared with a reference, sta
 scores and lengths by the test of Kolmogorov and Smirnov, channels and verdicts by the chi-squared
 test, what the base models say by the energy distance (Szekely and Rizzo, 2004). The p-values are
 corrected for their number (Holm, 1979), so that a window without drift alarms with a probability of
-at most ``false_alarm``.
+at most ``false_alarm``. Lengths are left out where the reference has none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ def compare(
     Parameters
     ----------
     reference : sequence of Answered
-        Answers of the same bundle, from before.
+        Answers of the same bundle, from before; all of them of known length, or none.
     window : sequence of Answered
         At least one answer.
     false_alarm : float
@@ -101,9 +101,10 @@ def compare(
     Window
     """
     sides = (reference, window)
+    lengths = [[each.duration_s for each in side] for side in sides]
     found = [
         _ks("scores", *([each.llr for each in side] for side in sides)),
-        _ks("lengths", *([each.duration_s for each in side] for side in sides)),
+        *([] if np.isnan(lengths[0]).any() else [_ks("lengths", *lengths)]),
         _mix("channels", *([each.channel for each in side] for side in sides)),
         _mix("verdicts", *([each.verdict for each in side] for side in sides)),
         _energy("base models", *_said(*sides)),
@@ -120,19 +121,23 @@ def windows(
     window_rows: int = WINDOW_ROWS,
     last: int = LAST,
     false_alarm: float = FALSE_ALARM,
+    reference: Sequence[Answered] = (),
 ) -> list[Window]:
-    """Cut answers of one bundle into a reference and windows, and compare each with it.
+    """Cut answers of one bundle into windows, and compare each with a reference.
 
     Parameters
     ----------
     answers : sequence of Answered
-        Of one bundle, in the order of time; the first `REFERENCE_ROWS` are the reference.
+        Of one bundle, in the order of time.
     window_rows : int
         Answers in a window; each answer is in one for good, and what fills none is left out.
     last : int
         How many windows, the newest ones.
     false_alarm : float
         As in `compare`.
+    reference : sequence of Answered
+        Of another time; where it is empty, the first `REFERENCE_ROWS` answers are the reference,
+        and in no window.
 
     Returns
     -------
@@ -146,12 +151,14 @@ def windows(
     """
     if len(bundles := {each.bundle for each in answers}) > 1:
         raise BonafideError("two_bundles", f"answers of {len(bundles)} bundles: must be of one")
-    reference = [each for each in answers if each.rank <= REFERENCE_ROWS]
+    first = 0 if reference else REFERENCE_ROWS
+    before = reference or [each for each in answers if each.rank <= first]
     cut: dict[int, list[Answered]] = {}
-    for each in answers[len(reference) :]:
-        cut.setdefault((each.rank - REFERENCE_ROWS - 1) // window_rows, []).append(each)
+    for each in answers:
+        if each.rank > first:
+            cut.setdefault((each.rank - first - 1) // window_rows, []).append(each)
     whole = [window for window in cut.values() if len(window) == window_rows]
-    return [compare(reference, window, false_alarm) for window in whole[-last:]]
+    return [compare(before, window, false_alarm) for window in whole[-last:]]
 
 
 def _said(*sides: Sequence[Answered]) -> Iterator[NDArray[np.float64]]:

@@ -1,6 +1,6 @@
 """What is seen of a bundle that is in service: told, kept and drawn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
@@ -9,8 +9,10 @@ from bonafide.artifact import JSON, JsonArtifact
 from bonafide.monitoring.drift import Window, windows
 from bonafide.monitoring.feedback import Measured, measured
 from bonafide.monitoring.pairs import Disagreement, disagreements
-from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Record
+from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Answered, Record
 
+FIRST, TRAINING = "first", "training"
+REFERENCES = {FIRST: "its first answers", TRAINING: "what it answers to its training recordings"}
 HEADINGS = ("from (UTC)", "to (UTC)", "answers", "undecided", "what moved")
 
 
@@ -25,11 +27,13 @@ class Watch(JsonArtifact):
     answers, needed : int
         Answers of it that are on record, and how many the first window takes.
     windows : tuple of Window
-        The newest ones, in the order of time, each compared with the first answers.
+        The newest ones, in the order of time.
     error : Measured or None
         On the answers that people judged; None where they judged none.
     others : tuple of Disagreement
         What other bundles said to the same requests.
+    against : {"first", "training"}
+        What the windows are compared with: the bundle's first answers, or its training recordings.
     """
 
     FILE: ClassVar[str] = "watch.json"
@@ -40,10 +44,17 @@ class Watch(JsonArtifact):
     windows: tuple[Window, ...]
     error: Measured | None
     others: tuple[Disagreement, ...]
+    against: str = FIRST
 
     @classmethod
     def of(
-        cls, record: Record, bundle: str, *, window_rows: int = WINDOW_ROWS, last: int = LAST
+        cls,
+        record: Record,
+        bundle: str,
+        *,
+        window_rows: int = WINDOW_ROWS,
+        last: int = LAST,
+        reference: Sequence[Answered] = (),
     ) -> Self:
         """Look at a record.
 
@@ -57,6 +68,9 @@ class Watch(JsonArtifact):
             Answers in a window.
         last : int
             How many windows, the newest ones.
+        reference : sequence of Answered
+            What the bundle answers to its training recordings, as `Expected.answers` returns it;
+            where it is empty, windows are compared with the first answers.
 
         Returns
         -------
@@ -69,10 +83,11 @@ class Watch(JsonArtifact):
         """
         everything = record.read()
         answers = [each for each in everything if each.bundle == bundle]
-        found = windows(answers, window_rows=window_rows, last=last)
+        found = windows(answers, window_rows=window_rows, last=last, reference=reference)
         others = tuple(disagreements(everything, bundle))
-        needed = REFERENCE_ROWS + window_rows
-        return cls(bundle, len(answers), needed, tuple(found), measured(answers), others)
+        against, before = (TRAINING, 0) if reference else (FIRST, REFERENCE_ROWS)
+        counts = (len(answers), before + window_rows)
+        return cls(bundle, *counts, tuple(found), measured(answers), others, against)
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -102,6 +117,8 @@ class Watch(JsonArtifact):
         """Yield sentences on what the windows do not tell."""
         if not self.windows:
             yield f"{self.answers} answers of this bundle; {self.needed} are needed to compare."
+        elif self.against != FIRST:
+            yield f"Each window is compared with {REFERENCES[self.against]}, out of fold."
         if self.error:
             yield self.error.in_words()
         for other in self.others:
@@ -115,6 +132,7 @@ class Watch(JsonArtifact):
             "answers": self.answers,
             "windows": len(self.windows),
             "windows_that_alarm": alarmed,
+            "against": self.against,
             "moved": list(self.alarms),
             "error": self.error.to_json() if self.error else None,
         }
@@ -130,6 +148,7 @@ class Watch(JsonArtifact):
             headings=HEADINGS,
             rows=list(self.rows()),
             svg=drift_figure(self.windows) if self.windows else "",
+            reference=REFERENCES[self.against],
             remarks=list(self.remarks()),
         )
 

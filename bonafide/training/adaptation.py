@@ -27,6 +27,7 @@ from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import home, scratch
 from bonafide.lineage.record import hand_down
+from bonafide.monitoring.expected import EXPECTED
 from bonafide.process.pool import Progress
 from bonafide.registry import find_bundle, keep
 from bonafide.training.clips import Clips, read_clips
@@ -283,6 +284,7 @@ def build_adapted(
     """
     shutil.copytree(parent.folder, folder)
     hand_down(folder)
+    (folder / EXPECTED).unlink(missing_ok=True)  # by scores that are others now
     adapter, detector = adapter_graph(layer), onnx.load(parent.graph_path("detector"))
     onnx.save(adapter, str(folder / f"{ADAPTER}.onnx"))
     adapted = adapted_graph(detector, adapter, parent.manifest["prior_spoof"])

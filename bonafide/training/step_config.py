@@ -55,9 +55,13 @@ class TuneConfig(Section):
 
 
 class MonitorConfig(Section):
-    """A look at a service's answers: the record, whose answers, how many a window, and how many."""
+    """A look at a service's answers: the record, whose answers, how many a window, how many.
+
+    `reference` is the folder of a bundle whose training recordings they are compared with.
+    """
 
     record: str
     bundle: str
     window_rows: int
     last: int
+    reference: str = ""

@@ -17,6 +17,7 @@ from bonafide.features.graph import GraphBuilder
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.models.examples import Standard
+from bonafide.monitoring.expected import Expected, said_of
 from bonafide.runtime import Graph
 from bonafide.training.routing import Router
 from bonafide.training.stacking import Linear
@@ -91,9 +92,22 @@ def two_stage_bundle(folder: Path, sound: np.ndarray, **entries: Any) -> Bundle:
             graph = meta_logistic_graph(Linear(tuple(inputs.tolist()), 0.1), n_models)
             onnx.save(graph, folder / f"{stage['prefix']}meta_{name}.onnx")
     (folder / "card.md").write_text(CARD)
+    expected(rng, 8).write(folder)
     manifest = _manifest(spec, stages) | entries
     fuse(folder, spec, scaler, manifest)
     return write_bundle(folder, manifest)
+
+
+def expected(rng: np.random.Generator, n: int) -> Expected:
+    """Draw what the bundle answers to recordings, to every other of them without `speech`."""
+    said = {}
+    for prefix, n_models in (("fast_", 2), ("", 3)):
+        models = {name: rng.random(n) for name in list(HEARS)[:n_models]}
+        if "speech" in models:
+            models["speech"][::2] = np.nan
+        llr = rng.normal(size=n)
+        said[prefix] = said_of(llr, np.where(llr < 0, "spoof", "inconclusive").tolist(), models)
+    return Expected([CHANNELS[row % 2] for row in range(n)], said)
 
 
 def _standards(folder: Path, spec: FeatureSpec, sound: np.ndarray) -> dict[str, Standard]:

@@ -62,3 +62,6 @@ def test_what_is_answered_is_watched_by_a_pipeline(trained: Trained, tmp_path: P
     (drawn,) = kept.parent.glob("drift.html")
     assert drawn.read_text() == page.read_text()
     assert "<svg" in page.read_text() and "channels (PSI" in page.read_text()
+    other = trained.home.run(*words, "--pipeline", "--against", "training")
+    told = json.loads(other.stdout)
+    assert other.returncode == 1 and (told["against"], len(told["windows"])) == ("training", 12)

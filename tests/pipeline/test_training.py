@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bonafide.bundle import read_bundle
 from bonafide.home import DEMO
+from bonafide.monitoring.expected import Expected
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import BASE_MODELS, GRAPHS, Home, Trained
 from tests.helpers.servers import wait_for
@@ -24,8 +26,12 @@ def test_run_ends_in_a_promoted_bundle_and_a_readable_summary(trained: Trained) 
     bundle = read_bundle(trained.home.folder / "bundles" / "tiny" / "1")
     assert {path.name for path in bundle.folder.iterdir()} == {
         *(f"{name}.onnx" for name in GRAPHS),
-        *("card.md", "manifest.json", "lineage.json", "rows.parquet"),
+        *("card.md", "manifest.json", "expected.json", "lineage.json", "rows.parquet"),
     }
+    expected = Expected.read(bundle)
+    assert len(expected.channel) == bundle.manifest["corpus"]["rows"]
+    silent = [p is None for p in expected.stages[""].models["speech"]]
+    assert 0 < np.mean(silent) < 1 and {*expected.stages[""].models} == {*BASE_MODELS}
     for word in (
         *BASE_MODELS,
         "mean of the base models",

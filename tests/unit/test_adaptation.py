@@ -26,6 +26,7 @@ from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
 from bonafide.lineage.search import made_from_recording
 from bonafide.lineage.tree import bundle_tree
+from bonafide.monitoring.expected import EXPECTED
 from bonafide.registry import bundle_folder, find_bundle, production_folder, promote
 from bonafide.runtime import Graph
 from bonafide.simulation.voices import Voice, speak
@@ -325,6 +326,7 @@ def test_the_manifest_and_the_card(bundle: Bundle, root: Path) -> None:
     assert manifest["metrics"]["cllr"] == manifest["adaptation"]["after"]["cllr"]
     assert list(manifest["adaptation"]["weights"]) == manifest["models"]
     assert not {"audit", "zenml"} & manifest.keys()
+    assert EXPECTED in shipped.manifest["files"] and EXPECTED not in manifest["files"]
     card = (bundle.folder / "card.md").read_text()
     assert card.startswith(f"# {NAMED}\n\n## Adapted to own clips\n")
     assert "60 clips" in card and card.count("\n# ") == 0 and "## Intended use" in card

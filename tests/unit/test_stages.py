@@ -16,6 +16,7 @@ from bonafide.features.encoder import read_encoder
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.lineage.record import write_lineage
 from bonafide.lineage.rows import every_row, hide_name
+from bonafide.monitoring.expected import EXPECTED, Expected
 from bonafide.training.config import parse_config
 from bonafide.training.record import lineage_of, used_rows
 from bonafide.training.recordings import Quarantine
@@ -70,10 +71,17 @@ def test_its_manifest_is_that_of_the_stage(whole: Bundle, fast: Bundle) -> None:
     assert manifest["metrics"]["eer"] == stage["channel_errors"]["clean"]["eer"]
     assert set(manifest["files"]) == {
         "card.md",
+        EXPECTED,
         "detector.onnx",
         *(f"{part}.onnx" for part in fast.parts),
     }
     assert not any("encoder" in name or "fast" in name for name in manifest["files"])
+
+
+def test_it_expects_what_the_stage_answered(whole: Bundle, fast: Bundle) -> None:
+    before, after = Expected.read(whole), Expected.read(fast)
+    assert after == Expected(before.channel, {"": before.stages["fast_"]})
+    assert {*before.stages[""].models} - {*after.stages[""].models} == {"speech"}
 
 
 def test_what_is_built_anew_is_the_same(
