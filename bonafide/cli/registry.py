@@ -157,10 +157,10 @@ def _served(registry: "Registry") -> str:
 def diff(one: str, other: str | None, as_json: bool) -> None:
     """Show what differs between the manifests of two bundles.
 
-    The second is by default that in production.
+    The second is by default that in production. Long values are cut short; --json has them whole.
     """
     from bonafide.cli.terminal import show_json, show_table
-    from bonafide.registry.difference import difference
+    from bonafide.registry.difference import difference, shown
 
     registry = _registry()
     first, second = registry.read(one), registry.read(other)
@@ -169,7 +169,7 @@ def diff(one: str, other: str | None, as_json: bool) -> None:
         show_json([{"entry": key, "first": a, "second": b} for key, (a, b) in found.items()])
         return
     names = ["{name}:{version}".format(**each.identity) for each in (first, second)]
-    rows = [[key, *map(str, ends)] for key, ends in found.items()]
+    rows = [[key, *map(shown, ends)] for key, ends in found.items()]
     show_table(["entry", *names], rows, justify="left")
 
 

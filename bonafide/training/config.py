@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,8 +27,8 @@ from bonafide.models.config import FitConfig, ModelConfig, Section, heard_by, vi
 from bonafide.training.data_config import COUNTED as COUNTED
 from bonafide.training.data_config import AugmentationConfig as AugmentationConfig
 from bonafide.training.data_config import FoldsConfig as FoldsConfig
+from bonafide.training.data_config import beside, known_channels
 from bonafide.training.data_config import default_channels as default_channels
-from bonafide.training.data_config import known_channels
 from bonafide.training.gate_config import GateConfig as GateConfig
 
 FIT_BEFORE = {"emphasis": "feature_weights", "copy_weight": "augmentation_weight"}
@@ -205,8 +206,8 @@ class Config(Section):
 
     @field_validator("features")
     @classmethod
-    def _with_encoder(cls, features: dict[str, Any]) -> dict[str, Any]:
-        """Replace what a user calls an encoder by what it is."""
+    def _with_encoder(cls, features: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Replace what a user calls an encoder, such as a file's name, by what it is."""
         named = features.get(ENCODER)
         if isinstance(named, Mapping):
             _encoder_of(named)
@@ -216,6 +217,8 @@ class Config(Section):
             return features
         try:
             known = named == SHIPPED_ENCODER or HASH.fullmatch(named)
+            if not known:
+                named = str(beside(info, named))
             if not known and not is_kept(home(), Path(named)):
                 from bonafide.features.encoder_trial import try_encoder  # imports onnx
 

@@ -13,6 +13,11 @@ from bonafide.channel import CLEAN
 from bonafide.models.config import Section
 
 
+def beside(info: ValidationInfo, path: str) -> Path:
+    """Return a file that a configuration names: one that lies beside it, or an absolute path."""
+    return Path((info.context or {}).get("folder", ""), path)
+
+
 class FoldsConfig(Section):
     """How rows are split; groups (source and speaker) always stay whole.
 
@@ -36,7 +41,7 @@ class FoldsConfig(Section):
         if not isinstance(of, str):
             return of
         try:
-            path = Path((info.context or {}).get("folder", ""), of)
+            path = beside(info, of)
             with path.open(newline="", encoding="utf-8-sig") as file:
                 pairs = [(row["source"], row["fold"]) for row in csv.DictReader(file)]
         except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:

@@ -2,11 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from bonafide.cli.root import cli
 from bonafide.process.service import free_port
 from tests.conftest import REPOSITORY
 from tests.helpers.servers import wait_for
@@ -33,6 +37,19 @@ def blocks(page: str) -> list[Block]:
         else:
             found.append(Block(heading, language, text))
     return found
+
+
+def require_command(text: str) -> None:
+    """Check that a command is there, with the options that are named."""
+    command: click.Command = cli
+    context = click.Context(cli)
+    words = shlex.split(text)[1:]
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, text
+        command = found
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known, text
 
 
 class Reader:

@@ -7,7 +7,6 @@ drifts. Then docs/operating.md, every command of it, in the home that this left.
 
 import json
 import re
-import shlex
 import shutil
 import tempfile
 import time
@@ -16,16 +15,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import click
 import pytest
 
 from bonafide import read_config, train
-from bonafide.cli.root import cli
 from bonafide.monitoring.record import REFERENCE_ROWS, Record
 from bonafide.registry import registry_of
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home, demo_home
-from tests.helpers.runbook import Block, Reader, blocks
+from tests.helpers.runbook import Block, Reader, blocks, require_command
 from tests.helpers.servers import server, wait_for
 from tests.helpers.story import LATE, Caller, Corpora, Nights
 from tests.helpers.traffic import TELEPHONES, answers
@@ -41,6 +38,7 @@ gate: {max_latency_ratio: 50, min_groups: 8}
 """
 PAGE = (REPOSITORY / "docs/operating.md").read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE)
+NIGHTLY = (REPOSITORY / "docs/nightly.md").read_text(encoding="utf-8")
 
 
 class Story:
@@ -226,6 +224,25 @@ def test_every_command_of_the_page(reader: Reader) -> None:
     assert happened == set(FAULTS)
 
 
+def test_every_command_of_the_tutorial(story: Story, tmp_path: Path) -> None:
+    """docs/nightly.md, from a corpus to the look in the morning."""
+    shutil.copytree(story.folder / "corpus", tmp_path / "corpus")
+    shutil.copy(story.corpora.early, tmp_path / "corpus" / "manifest.csv")
+    (tmp_path / "site.yaml").write_text(story.config("site").read_text())
+    demo_home(tmp_path / "home")
+    said = {}
+    with tempfile.TemporaryDirectory(prefix="bf") as temp, Reader(tmp_path, Path(temp)) as typing:
+        for block in blocks(NIGHTLY):
+            said[block.text.split(" --")[0].strip()] = typing.run(block.text)
+    assert "rows" in said["bonafide corpus inspect corpus/manifest.csv\nbonafide train"]
+    morning = said["bonafide schedule history\nbonafide models list"]
+    assert "story" in morning and "are needed to compare" in morning
+    named = re.findall(r"`(bonafide [^`]+)`", re.sub(r"(?s)^```.*?^```$", "", NIGHTLY, flags=re.M))
+    assert len(named) > 3
+    for text in named:
+        require_command(text)
+
+
 def test_nothing_on_the_page_escapes() -> None:
     """Fences are closed and of a language that is checked; nothing else is set as a block."""
     assert PAGE.count("\n```") == 2 * len(BLOCKS) > 40
@@ -236,19 +253,6 @@ def test_nothing_on_the_page_escapes() -> None:
     assert len(named) > 5
     for text in named:
         require_command(text)
-
-
-def require_command(text: str) -> None:
-    """Check that a command is there, with the options that are named."""
-    command: click.Command = cli
-    context = click.Context(cli)
-    words = shlex.split(text)[1:]
-    while isinstance(command, click.Group):
-        found = command.get_command(context, words.pop(0))
-        assert found is not None, text
-        command = found
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words if word.startswith("--")} <= known, text
 
 
 def test_the_unit_for_systemd_starts_the_service() -> None:

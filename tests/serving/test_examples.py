@@ -1,5 +1,6 @@
 """The examples that score, run as their docstrings say."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.sounds import Samples, encode
-from tests.helpers.runbook import Reader, blocks
+from bonafide.training.config import read_config
+from tests.helpers.encoders import tiny_encoder
+from tests.helpers.runbook import Reader, blocks, require_command
 from tests.helpers.servers import Server
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,3 +52,20 @@ def test_every_command_of_the_tutorial(voice: Samples, tmp_path: Path) -> None:
     assert "voicenote.ogg" in scored and "lies mostly between" in scored
     assert "encoder_tag: The program that wrote it" in origin
     assert hashed.split()[0] in (tmp_path / "report.html").read_text()
+
+
+def test_the_tutorial_on_encoders(tmp_path: Path) -> None:
+    """An encoder is kept and named as the page says; training with one has tests of its own."""
+    tiny_encoder(tmp_path / "encoder.onnx")
+    page = (REPOSITORY / "docs" / "own-encoder.md").read_text()
+    with tempfile.TemporaryDirectory(prefix="bf") as temp, Reader(tmp_path, Path(temp)) as reader:
+        python, check, config, train = blocks(page)
+        compile(python.text, "own-encoder.md", "exec")
+        seen = reader.run(check.text)
+    sha256 = hashlib.sha256((tmp_path / "encoder.onnx").read_bytes()).hexdigest()
+    assert sha256 in seen
+    (tmp_path / "own.yaml").write_text(config.text)
+    parsed = read_config(tmp_path / "own.yaml")
+    assert parsed.features["encoder"]["sha256"] == sha256
+    assert "speech" in parsed.models
+    require_command(train.text)

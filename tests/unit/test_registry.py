@@ -647,6 +647,9 @@ def test_the_commands(
     difference = json.loads(run("diff", "mine:2", "--json")[1])
     assert {"entry": "version", "first": "2", "second": "1"} in difference
     assert "files.cnn.onnx" in {each["entry"] for each in difference}
+    shipped = run("diff", "default", "fast")[1].splitlines()
+    assert any(line.startswith("stages.1.calibration.slope ") for line in shipped)
+    assert max(map(len, shipped)) < 250
     assert run("canary", "mine:2:5%") == (2, "bonafide: held: mine:2: held since " + held(registry))
     assert run("release", "mine:2") == (0, "mine:2: released\n")
     assert run("canary", "mine:2:5%", "--why", "try") == (

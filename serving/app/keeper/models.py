@@ -10,7 +10,7 @@ from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.metrics import Interval
 from bonafide.home import home
 from bonafide.registry import Registry, registry_of
-from bonafide.registry.difference import difference
+from bonafide.registry.difference import difference, shown
 from bonafide.registry.listing import listed, measured, reference
 from bonafide.report.words import thresholds_for
 from serving.app import wording
@@ -114,7 +114,7 @@ def _show_difference(
     if one == two:  # what ships, and a copy of it
         one, two = label(words, chosen), label(words, others[other])
     rows = [
-        {words("models.entry"): key, one: str(first), two: str(second)}
+        {words("models.entry"): key, one: shown(first), two: shown(second)}
         for key, (first, second) in differing.items()
     ]
     if rows:
