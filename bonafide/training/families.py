@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -192,31 +192,41 @@ def _enough(family: NDArray[np.str_], cluster: Ints, fold: Ints) -> list[str]:
 
 @dataclass(frozen=True)
 class _Fits:
-    """What ridge regressions with some folds and families left out are fitted on."""
+    """What ridge regressions with a fold and a family left out are fitted on."""
 
     x: Floats  # (n_rows, n_numbers + 1), a constant last
     label: Ints
     cluster: Ints
     fold: Ints
-    sums: Mapping[tuple[int, int], Sums]  # by fold and family
 
     @classmethod
     def of(cls, vectors: Features, label: Ints, cluster: Ints, fold: Ints) -> Self:
         x = np.hstack([vectors.astype(np.float64), np.ones((len(vectors), 1))])
-        weight, n_families = _weights(label, cluster), int(label.max()) + 1
-        sums = {}
-        for part in product(sorted(set(fold.tolist())), range(n_families)):
-            own = (fold == part[0]) & (label == part[1])
-            weighted = weight[own, None] * x[own]
-            sums[part] = Sums.none(x.shape[1], n_families) + Sums(
-                weighted.T @ x[own], np.eye(n_families)[part[1]] * weighted.sum(axis=0)[:, None]
-            )
-        return cls(x, label, cluster, fold, sums)
+        return cls(x, label, cluster, fold)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """What each row counts."""
+        return _weights(self.label, self.cluster)
+
+    @cached_property
+    def by_fold(self) -> dict[int, Sums]:
+        """The sums of each fold: of all families, for a matrix of each would fill the memory."""
+        return {fold: self.sums(self.fold == fold) for fold in sorted(set(self.fold.tolist()))}
+
+    def sums(self, rows: Mask) -> Sums:
+        """Return the sums of some rows."""
+        x, classes = self.x[rows], np.eye(int(self.label.max()) + 1)[self.label[rows]]
+        weighted = self.weight[rows, None] * x
+        return Sums(weighted.T @ x, weighted.T @ classes)
 
     def total(self, known: Sequence[int], without: int | None = None) -> Sums:
         """Return the sums of some families, one fold left out."""
-        chosen = [part for (at, name), part in self.sums.items() if name in known and at != without]
-        whole = sum(chosen[1:], chosen[0])
+        first, *others = (part for fold, part in self.by_fold.items() if fold != without)
+        strange = ~np.isin(self.label, known) & (self.fold != without)
+        whole = sum(others, first)
+        if strange.any():
+            whole -= self.sums(strange)
         return Sums(whole.xx, whole.xy[:, known])
 
     def outputs(self, known: Sequence[int]) -> Floats:
