@@ -79,7 +79,8 @@ def chunks(file: BinaryIO, start: int, end: int, layout: Layout) -> Iterator[Chu
         if len(fields) < width or start + width > end:
             return
         name, size = layout.fields.unpack(fields)
-        size -= width * layout.inclusive
+        if size:  # 0 is one that was never filled in
+            size -= width * layout.inclusive
         if size < 0 or not _is_name(name) or ends_there(file, start, end):
             return
         yield Chunk(name, start, start + width, size)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from bonafide.audio.ffmpeg import open_container
 from bonafide.audio.magic import FLAC, OGG
 from bonafide.audio.tags import skip_tags
-from bonafide.audio.view import find, read_at, size_of
+from bonafide.audio.view import View, find, read_at, size_of
 from bonafide.errors import AudioError
 from bonafide.provenance.finding import Finding, finding
 from bonafide.provenance.quoted import quoted
@@ -74,7 +74,8 @@ def read_tags(file: BinaryIO) -> Tags:
     """
     file.seek(0)
     try:
-        with open_container(file) as container:
+        # Through a view, which can be sought to any place that a header states.
+        with open_container(View(file, [(0, size_of(file))])) as container:
             name = container.format.name
             tracks = [track.metadata for track in container.streams.audio[:1]]
             pairs = [pair for tags in (container.metadata, *tracks) for pair in tags.items()]

@@ -218,7 +218,7 @@ def _opinions(result: Json, manifest: Json) -> Iterator[tuple[str, str, float | 
     for kind, said in (("base model", result["models"]), ("stack", result["stack"])):
         for name, p_spoof in said.items():
             decides = kind == "stack" and name == manifest.get("choice")
-            yield kind, labels.get(name, name), p_spoof, decides
+            yield kind, _shown(labels.get(name, name)), p_spoof, decides
 
 
 def _channels(model: Json) -> Iterator[dict[str, Any]]:

@@ -82,6 +82,8 @@ def _show_result(
         st.caption(words("picture.first_minutes", minutes=f"{drawing.drawn_s / 60:.0f}"))
     labels = model.get("manifest", {}).get("labels", {})
     _show_reasons(words, recording, explanation, duration_s, labels)
+    if not result["segments"]:  # nobody was asked
+        return
     st.subheader(words("opinions.title"), anchor=False)
     st.altair_chart(charts.opinions_chart(words, result, model), width="stretch")
     st.caption(wording.opinions(words, result, labels))

@@ -20,7 +20,9 @@ import soxr
 
 from benchmarks.sounds import Samples, mux, packets, speech
 from bonafide.audio import HEADERLESS_SUFFIXES, AudioStream, decode, decode_stream
+from bonafide.audio.chunks import W64_DATA
 from bonafide.errors import AudioError
+from bonafide.provenance import examine
 
 SECONDS = 2.0
 
@@ -250,6 +252,24 @@ def test_flac_of_unknown_length_is_heard_to_its_end() -> None:
 
 def ogg_pages(content: bytes) -> list[bytearray]:
     return [bytearray(b"OggS" + page) for page in content.split(b"OggS")[1:]]
+
+
+SIZES = {"W64": (W64_DATA, "<Q"), "CAF": (b"data", ">Q")}
+
+
+@pytest.mark.parametrize("container", SIZES)
+@pytest.mark.parametrize("size", [0, 2**40, 2**62, 2**63 - 1, 2**64 - 1])
+def test_sizes_that_no_file_has(container: str, size: int, tmp_path: Path) -> None:
+    """Of 64 bits: programs that write to a pipe leave the largest there is, or 0."""
+    (mark, field), path = SIZES[container], tmp_path / "sound"
+    content = written(container, "PCM_16")
+    place = content.index(mark) + len(mark)
+    path.write_bytes(content[:place] + struct.pack(field, size) + content[place + 8 :])
+    for source in (path, path.read_bytes()):
+        duration_s, stream = heard(source)
+        assert duration_s == pytest.approx(SECONDS, abs=0.01)
+        assert ("stated" in stream.damage) == (2**40 <= size < 2**63 - 1)
+        assert examine(source).facts.damage == stream.damage
 
 
 @pytest.mark.parametrize("ends", [(), (-1, -2)], ids=["no end flag", "two of them"])
