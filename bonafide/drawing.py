@@ -64,7 +64,8 @@ def reduce(waveform: Waveform) -> Drawing:
     """
     n_columns = max(1, min(MAX_COLUMNS, 2 * len(waveform) // FRAME_SAMPLES))
     edges = np.linspace(0, len(waveform), n_columns + 1).astype(int)
-    padded = np.pad(waveform, (0, FRAME_SAMPLES))
+    # An offset is no sound, and the window would spread it over what is.
+    padded = np.pad(waveform - waveform.mean(dtype=np.float64), (0, FRAME_SAMPLES))
     window = np.hanning(FRAME_SAMPLES).astype(np.float32)
     power = np.empty((n_columns, ROWS), np.float32)
     for column, (start, end) in enumerate(pairwise(edges)):

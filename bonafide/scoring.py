@@ -102,11 +102,12 @@ def usable(detection: Detection) -> Detection:
     Raises
     ------
     AudioError
-        ``no_speech`` or ``too_short``.
+        ``no_speech`` or ``too_short``; the message ends with the other warnings.
     """
     for caution in detection.warnings:
         if caution.code in NO_VERDICT:
-            raise AudioError(caution.code, caution.message)
+            others = [each.message for each in detection.warnings if each.code not in NO_VERDICT]
+            raise AudioError(caution.code, "; ".join([caution.message, *others]))
     return detection
 
 

@@ -156,7 +156,8 @@ def _frames(
     if not seconds and stream.frames:
         found.damage = f"{stream.frames} packets of sound are stated and none is there"
     if n_lost and not found.damage:
-        found.damage = f"{n_lost} packets of its sound could not be decoded"
+        packets = "1 packet" if n_lost == 1 else f"{n_lost} packets"
+        found.damage = f"{packets} of its sound could not be decoded"
 
 
 def _largest_packet(codec: Any) -> int:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from bonafide.errors import BonafideError, storage_error
@@ -59,7 +60,9 @@ class Calls:
         self, target: str, arguments: dict[str, Any], progress: Progress = silent
     ) -> dict[str, Any]:
         """Run ``module:function`` in a fresh interpreter; see `run_isolated`."""
-        with self._slots, self._start(target) as process:
+        # Of its own, since what Keras leaves there goes only when an interpreter ends in peace.
+        temporary = TemporaryDirectory(prefix="bonafide-isolated-", ignore_cleanup_errors=True)
+        with self._slots, temporary as temp, self._start(target, temp) as process:
             try:
                 return _converse(process, target, arguments, progress)
             finally:
@@ -82,7 +85,7 @@ class Calls:
         """Whether none may start."""
         return self._stopped
 
-    def _start(self, target: str) -> "subprocess.Popen[str]":
+    def _start(self, target: str, temp: str) -> "subprocess.Popen[str]":
         with self._starting:  # none slips through between the look at `_stopped` and `_running`
             if self._stopped:
                 message = f"{target} was not started: the run is being stopped"
@@ -94,7 +97,7 @@ class Calls:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",  # libraries may print what is not text
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, "TMPDIR": temp},
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
             self._running.add(process)

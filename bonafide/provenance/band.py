@@ -46,7 +46,9 @@ class Band:
         n_windows = len(mono) // size
         if rate_hz == self._rate_hz and n_windows:
             shape = np.hanning(size)
-            windows = mono[: n_windows * size].reshape(n_windows, size) * shape
+            windows = mono[: n_windows * size].reshape(n_windows, size)
+            # An offset is no sound, and the window's shape would spread it into the lowest band.
+            windows = (windows - windows.mean(axis=1, keepdims=True, dtype=np.float64)) * shape
             power = np.square(np.abs(np.fft.rfft(windows, axis=1))).sum(axis=0)
             self._power += 2 * power / (size * np.square(shape).sum())  # sums to the mean square
             self._n_windows += n_windows

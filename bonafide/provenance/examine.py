@@ -63,14 +63,17 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
     missing += watermark.missing()
     return Origin(
         tuple(sorted(found, key=lambda each: ORDER.index(each.code))),
-        tuple(map(not_found, _without(found, missing, stream))),
+        tuple(map(not_found, _without(found, missing, stream, band.band_hz))),
         tuple(missing),
         _facts(stream, tags, band.band_hz),
     )
 
 
 def _without(
-    found: list[Finding], missing: list[NotLookedFor], stream: AudioStream
+    found: list[Finding],
+    missing: list[NotLookedFor],
+    stream: AudioStream,
+    band_hz: float | None,
 ) -> list[FindingCode]:
     """Return what was looked for and not found."""
     seen = {each.code for each in found}
@@ -81,7 +84,8 @@ def _without(
     if _is_whole_mp3(stream):
         codes.append("mp3_recompressed")
     if is_lossless(stream.codec):
-        codes += ["band_cut", "digital_silence", "splice"]
+        codes += ["band_cut"] if band_hz is not None else []
+        codes += ["digital_silence", "splice"]
     codes.append("noise_floor_change")
     if "perth_watermark" not in left_out:
         codes.append("perth_watermark")
@@ -94,6 +98,8 @@ def _is_whole_mp3(stream: AudioStream) -> bool:
 
 
 def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
+    others = stream.n_tracks - 1  # the first that decodes is looked at
+    unseen = f"{others} of {stream.n_tracks} tracks were not looked at" if others > 0 else ""
     return Facts(
         container=tags.container,
         codec=stream.codec,
@@ -104,5 +110,5 @@ def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
         band_hz=band_hz,
         library=tags.library,
         damage=stream.damage,
-        omitted=stream.omitted,
+        omitted="; ".join(filter(None, (unseen, stream.omitted))),
     )
