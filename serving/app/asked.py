@@ -20,12 +20,12 @@ ATTEMPTS = 30  # of a recording among many, while the service is busy
 # A name that starts with an underscore is not hashed.
 @st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
 def _detect(sha256: str, bundle: str, _service: Service, _content: bytes) -> Json:
-    return _service.detect(_content)
+    return _service.detect(_content, bundle)
 
 
 @st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
 def _explain(sha256: str, bundle: str, _service: Service, _content: bytes) -> Json:
-    return dict(_service.explain(_content)["explanation"])
+    return dict(_service.explain(_content, bundle)["explanation"])
 
 
 @st.cache_data(max_entries=KEPT_RESULTS, show_spinner=False)
@@ -42,7 +42,7 @@ def _draw(sha256: str, track: int | None, channel: int | None, _content: bytes) 
 
 
 class Asked:
-    """A service and its bundle; each question is asked once for each recording.
+    """A service and its bundle, which alone answers; each question is asked once a recording.
 
     Every question raises `ServiceError`: what the service answers with.
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bonafide.errors import BonafideError, ConfigError
+from serving.http.call import BUNDLE_HEADER
 from serving.settings import is_loopback
 
 URL, KEY = "BONAFIDE_SERVICE", "BONAFIDE_API_KEY"
@@ -85,13 +86,15 @@ class Service:
         """
         return self._ask("GET", "/v1/model")
 
-    def detect(self, content: bytes) -> dict[str, Any]:
+    def detect(self, content: bytes, bundle: str) -> dict[str, Any]:
         """Score a recording; the name of its file is not sent.
 
         Parameters
         ----------
         content : bytes
             An audio or video file.
+        bundle : str
+            Content hash of the bundle that alone may answer, as `model` names it.
 
         Returns
         -------
@@ -101,13 +104,14 @@ class Service:
         Raises
         ------
         ServiceError
-            What the service answers with; ``unreachable``; ``bad_answer``.
+            What the service answers with, ``other_bundle`` where another one answers by now;
+            ``unreachable``; ``bad_answer``.
         """
-        return self._send("/v1/detect", content)
+        return self._send("/v1/detect", content, bundle)
 
-    def explain(self, content: bytes) -> dict[str, Any]:
+    def explain(self, content: bytes, bundle: str) -> dict[str, Any]:
         """Score a recording and say why: the answer of ``POST /v1/explain``; as `detect`."""
-        return self._send("/v1/explain", content)
+        return self._send("/v1/explain", content, bundle)
 
     def provenance(self, content: bytes) -> dict[str, Any]:
         """Ask what a file says of its origin: the answer of ``POST /v1/provenance``."""
@@ -119,11 +123,13 @@ class Service:
         host = urlsplit(self.url).hostname or ""
         return "" if is_loopback(host) else host
 
-    def _send(self, path: str, content: bytes) -> dict[str, Any]:
-        return self._ask("POST", path, files={"audio": ("audio", content)})
+    def _send(self, path: str, content: bytes, bundle: str = "") -> dict[str, Any]:
+        return self._ask("POST", path, bundle, files={"audio": ("audio", content)})
 
-    def _ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, bundle: str = "", **content: Any) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        if bundle:
+            headers[BUNDLE_HEADER] = bundle
         # A proxy that the environment names does not lead to this machine.
         try:
             with httpx.Client(

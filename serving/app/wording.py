@@ -18,7 +18,7 @@ Result = Mapping[str, Any]
 _WITH_DETAIL = frozenset(("bad_format", "too_large", "too_long"))
 UNHEARD = "sources it never heard"  # what the manifest says where nothing else was asked for
 # After these the same request may well be answered.
-PASSING = frozenset(("not_ready", "no_room", "upload_too_slow"))
+PASSING = frozenset(("not_ready", "no_room", "other_bundle", "upload_too_slow"))
 
 
 def nothing_to_judge(words: Words, code: str) -> str:

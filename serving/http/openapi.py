@@ -5,6 +5,7 @@ from typing import Any
 
 import bonafide
 from serving.http import feedback
+from serving.http.call import BUNDLE_HEADER
 from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
 from serving.http.uploads import FIELD
@@ -16,6 +17,7 @@ ERRORS = {
     "403": "no API keys are set and another machine calls, or a page of another site does",
     "404": "there is no such path",
     "408": "the request took too long to arrive",
+    "409": "another bundle answers than the one that the call names",
     "413": "the body is too large",
     "414": "the URL is too long",
     "415": "not audio that can be decoded",
@@ -40,6 +42,13 @@ BODY = {
         "multipart/form-data": {"schema": _FORM},
         "application/octet-stream": {"schema": _BINARY},
     },
+}
+
+BUNDLE_PARAMETER = {
+    "name": BUNDLE_HEADER,
+    "in": "header",
+    "description": "The content hash of the bundle that alone may answer; see /v1/model.",
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
 }
 
 
@@ -110,6 +119,7 @@ def _call(
     if isinstance(endpoint, ScoringEndpoint):
         call["description"] = "Any codec that libsndfile or FFmpeg reads, as a form or as the body."
         call["requestBody"] = BODY
+        call["parameters"] = [BUNDLE_PARAMETER]
     answer = _response("the answer", schema, "application/json")
     responses = {"200": answer, **{status: errors[status] for status in statuses}}
     return {**call, "responses": responses}

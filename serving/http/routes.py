@@ -23,7 +23,7 @@ from bonafide.process.lifetime import end_with_parent
 from bonafide.registry import Version
 from serving.http import feedback
 from serving.http.audit import Audit
-from serving.http.call import Call
+from serving.http.call import BUNDLE_HEADER, Call
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
 from serving.http.errors import ApiError
 from serving.http.gate import Gate
@@ -79,8 +79,10 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     scoring: Scoring = state.scoring
     beside: Beside = state.beside
     judges = state.endpoints[name].judges
-    bundle = scoring.bundle
+    bundle, wanted = scoring.bundle, request.headers.get(BUNDLE_HEADER)
     call.bundle = str(Version.of(bundle))
+    if wanted is not None and wanted != bundle.identity["sha256"]:
+        raise _other_bundle(call.bundle, wanted)
     if scoring.trouble:
         await scoring.check_ready()
     start = time.perf_counter()
@@ -97,7 +99,7 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
             # Others may have come, and filled the queue, while this one was still arriving.
             entitled = entitled or _is_entitled(state, call)
             with state.metrics.queued(), _charged(state, call, upload) as work:
-                client = _client(request, call)
+                client = _client(request, call) if wanted is None else None
                 if judges:
                     given = name, call.request_id, client, upload
                     reply = await beside.score(*given, entitled=entitled)
@@ -110,12 +112,19 @@ async def _score(name: str, request: Request, state: State, call: Call) -> Respo
     notes = reply.notes
     if error := notes.get("error"):
         raise ApiError(error["code"], error["message"])
+    if wanted is not None and notes["bundle"] != call.bundle:  # promoted meanwhile
+        raise _other_bundle(notes["bundle"], wanted)
     timings = call.timings = {"receive": received_s, **notes["timings"]}
     call.verdict, call.bundle = notes["verdict"], notes["bundle"]
     state.metrics.scored(name, call.verdict, timings)
     if state.recorder and judges:
         state.recorder.add(call.request_id, notes["sha256"], reply.body)
     return Response(reply.body, media_type="application/json")
+
+
+def _other_bundle(answering: str, wanted: str) -> ApiError:
+    message = f"{answering} answers; the call wants {wanted:.64}, by the header {BUNDLE_HEADER}"
+    return ApiError("other_bundle", message)
 
 
 def _is_entitled(state: State, call: Call) -> bool:

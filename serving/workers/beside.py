@@ -93,7 +93,7 @@ class Beside:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def score(
-        self, endpoint: str, request_id: str, client: str, upload: Upload, *, entitled: bool
+        self, endpoint: str, request_id: str, client: str | None, upload: Upload, *, entitled: bool
     ) -> Reply:
         """Have an upload scored by the bundle that is to answer its client.
 
@@ -103,8 +103,8 @@ class Beside:
             As in `Scoring.score`.
         request_id : str
             Of the request.
-        client : str
-            Whose request it is: see `serving.workers.canary.is_chosen`.
+        client : str or None
+            Whose request it is: see `serving.workers.canary.is_chosen`; None: no canary's.
 
         Returns
         -------
@@ -115,7 +115,7 @@ class Beside:
         ApiError
             As in `Scoring.score`.
         """
-        if self._canary is not None and self._canary.takes(client):
+        if self._canary is not None and client is not None and self._canary.takes(client):
             return await self._canary.score(endpoint, request_id, upload, entitled=entitled)
         if self._shadow is None:
             return await self._scoring.score(endpoint, upload, entitled=entitled)

@@ -18,6 +18,7 @@ from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.monitoring.record import Record
 from bonafide.registry import keep, promote, registry_of
 from bonafide.registry.beside import begin
+from serving.http.call import BUNDLE_HEADER
 from serving.http.keys import add_key
 from serving.launch import check
 from serving.settings import Settings
@@ -145,6 +146,14 @@ class Callers:
     def version(self, name: str) -> str:
         return told(self._http.post("/v1/detect", content=SPEECH, headers=self._headers(name)))
 
+    def pinned(self, name: str, bundle: Bundle, path: str) -> tuple[int, str]:
+        """Ask for an answer of one bundle alone: its hash, or the error's code."""
+        headers = {**self._headers(name), BUNDLE_HEADER: bundle.digest()}
+        answer = self._http.post(path, content=SPEECH, headers=headers)
+        said = answer.json()
+        told = said["bundle"]["sha256"] if answer.is_success else said["error"]["code"]
+        return answer.status_code, told
+
     def versions(self, names: list[str]) -> set[str]:
         return {self.version(name) for name in names}
 
@@ -198,6 +207,11 @@ def test_the_registry_switches_what_is_beside_production(
         assert seen == {name: {"fast:2" if name in chosen(0.4) else "fast:1"} for name in NAMES}
         pids = of_bundle(running, new)
         assert callers.outcome("answered") > 2 * len(chosen(0.4)) and callers.outcome("failed") == 0
+
+        # who wants one bundle gets that or nothing, whatever the share
+        for path in ("/v1/detect", "/v1/explain"):
+            assert callers.pinned(chosen(0.4)[0], old, path) == (200, old.digest())
+            assert callers.pinned(chosen(0.4)[0], new, path) == (409, "other_bundle")
 
         # a larger one, by the same scorers
         assert "beside" in models("list") and "canary 40%" in models("list")

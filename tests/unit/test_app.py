@@ -255,12 +255,13 @@ def test_client_sends_the_key_and_no_name() -> None:
         seen.append(request)
         return httpx.Response(200, json={"verdict": "spoof"})
 
-    assert answering(answer, "secret").detect(b"bytes") == {"verdict": "spoof"}
+    assert answering(answer, "secret").detect(b"bytes", "0" * 64) == {"verdict": "spoof"}
     assert seen[0].url == f"{URL}/v1/detect"
     assert seen[0].headers["authorization"] == "Bearer secret"
+    assert seen[0].headers["x-bonafide-bundle"] == "0" * 64
     assert b'name="audio"; filename="audio"' in seen[0].content and b"bytes" in seen[0].content
     answering(answer).model()
-    assert "authorization" not in seen[1].headers
+    assert not {"authorization", "x-bonafide-bundle"} & seen[1].headers.keys()
     assert "secret" not in repr(answering(answer, "secret"))
 
 
