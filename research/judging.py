@@ -101,6 +101,8 @@ class Results:
     @cached_property
     def reference_seeds(self) -> tuple[int, ...]:
         """Those of the seeds that the reference was fitted with too: it may lack some, or all."""
+        if REFERENCE not in self.present:
+            return ()
         return tuple(seed for seed in self.seeds if f"{REFERENCE}|{seed}" in self.answers)
 
     @cached_property

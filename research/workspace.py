@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +35,33 @@ class Workspace:
 
     config: Config
     recordings: Recordings
-    store: FeatureStore
     folds: Mapping[str, Folds]
     folder: Path
 
     @classmethod
     def open(cls, corpus: Path, config: Path, folder: Path) -> "Workspace":
-        """Ingest the corpus, and extract the features that are not there yet."""
+        """Ingest the corpus."""
         parsed = read_config(config)
         recordings, _ = ingest(read_corpus(corpus), progress=reporter("ingest"))
-        store = cached_extract(
-            recordings,
-            parsed.spec,
-            parsed.augmentation,
-            folder / "features",
-            progress=reporter("extract"),
-        )
         rows = recordings.corpus
         folds = {"sources": read_protocol(rows), "speakers": speaker_folds(rows)}
-        return cls(parsed, recordings, store, folds, folder)
+        return cls(parsed, recordings, folds, folder)
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The features, those extracted that are not there yet: tables of scores need none."""
+        return cached_extract(
+            self.recordings,
+            self.config.spec,
+            self.config.augmentation,
+            self.folder / "features",
+            progress=reporter("extract"),
+        )
 
     @property
     def stretches(self) -> tuple[str, ...]:
         """The channel of each stretch of the store: of the recordings, and of each copy."""
-        return self.store.augmentation.stretches
+        return self.config.augmentation.stretches
 
     @property
     def channels(self) -> tuple[str, ...]:

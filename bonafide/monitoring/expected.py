@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bonafide.bundle import Bundle
 from bonafide.detection import VERDICTS, rounded
@@ -132,13 +132,17 @@ class Expected:
             said = self.stages[stage["prefix"]]
             if not set(said.verdict) <= set(VERDICTS):
                 raise ValueError(f"verdict: must be one of {', '.join(VERDICTS)}")
+            if said.models.keys() != {*stage["models"]}:
+                raise ValueError(f"models: must be {', '.join(stage['models'])}")
             columns = {"llr": said.llr, "verdict": said.verdict, **said.models}
             for name, values in columns.items():
                 if len(values) != rows:
                     raise ValueError(f"{name}: {len(values)} values; must be {rows}")
-            numbers = [*said.llr, *(p for each in said.models.values() for p in each if p)]
-            if not all(map(math.isfinite, numbers)):
-                raise ValueError("llr and models: must be finite")
+            if not all(map(_is_number, said.llr)):
+                raise ValueError("llr: must be finite numbers")
+            asked = (p for each in said.models.values() for p in each if p is not None)
+            if not all(_is_number(p) and 0 <= p <= 1 for p in asked):
+                raise ValueError("models: must be probabilities, or null")
 
     def first(self, prefix: str) -> "Expected":
         """Return what a first stage answers where it is a bundle of its own.
@@ -177,6 +181,10 @@ class Expected:
                 zip(self.channel, said.llr, said.verdict, strict=True)
             )
         ]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def expected_of(bundle: Bundle) -> list[Answered]:

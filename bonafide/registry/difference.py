@@ -46,12 +46,12 @@ def _entries(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a table has room for it: numbers to five places, long ones cut short.
+    """Return a value as a table has room for it: five digits of a number, long ones cut short.
 
     Examples
     --------
     >>> shown(0.123456789), shown(list(range(99)))[-12:]
     ('0.12346', '7, 18, 19, …')
     """
-    text = str(rounded(value))
+    text = f"{value:.5g}" if isinstance(value, float) else str(rounded(value))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

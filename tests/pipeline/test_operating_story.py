@@ -16,10 +16,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bonafide import read_config, train
 from bonafide.monitoring.record import REFERENCE_ROWS, Record
 from bonafide.registry import registry_of
+from bonafide.training.config import parse_config
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home, demo_home
 from tests.helpers.runbook import Block, Reader, blocks, require_command
@@ -232,7 +234,9 @@ def test_every_command_of_the_tutorial(story: Story, tmp_path: Path) -> None:
     demo_home(tmp_path / "home")
     said = {}
     with tempfile.TemporaryDirectory(prefix="bf") as temp, Reader(tmp_path, Path(temp)) as typing:
-        for block in blocks(NIGHTLY):
+        configuration, *commands = blocks(NIGHTLY)
+        assert parse_config(yaml.safe_load(configuration.text), "nightly.md").name == "site"
+        for block in commands:
             said[block.text.split(" --")[0].strip()] = typing.run(block.text)
     assert "rows" in said["bonafide corpus inspect corpus/manifest.csv\nbonafide train"]
     morning = said["bonafide schedule history\nbonafide models list"]

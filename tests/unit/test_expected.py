@@ -105,6 +105,15 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "infinite": lambda values: values["stages"][""]["llr"].__setitem__(0, float("inf")),
     "too large": lambda values: values["stages"][""]["llr"].__setitem__(0, 10**999),
     "a text of a model": lambda values: values["stages"][""]["models"]["low"].__setitem__(0, "x"),
+    "an empty text of a model": lambda values: values["stages"][""]["models"]["low"].__setitem__(
+        0, ""
+    ),
+    "a list of a model": lambda values: values["stages"][""]["models"]["low"].__setitem__(0, []),
+    "true": lambda values: values["stages"][""]["models"]["low"].__setitem__(0, True),
+    "above 1": lambda values: values["stages"][""]["models"]["low"].__setitem__(0, 5.0),
+    "below 0": lambda values: values["stages"][""]["models"]["low"].__setitem__(0, -0.5),
+    "no models": lambda values: values["stages"][""].update(models={}),
+    "another model": lambda values: values["stages"][""]["models"].update(zzz=[0.5] * 8),
     "an entry too many": lambda values: values["stages"][""].update(more=1),
 }
 

@@ -15,7 +15,6 @@ from bonafide.evaluation.metrics import Interval, eer
 from bonafide.training.config import read_config
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
-from bonafide.training.store import FeatureStore
 from research.ablations import MODELS, SEEDS, runs
 from research.answers import ANSWER, answers_of
 from research.changes import BY_CHANNEL, CONDITIONS
@@ -61,7 +60,7 @@ def results() -> Results:
     recordings = Recordings(corpus, hashes, rng.normal(size=(N_ROWS, len(MEASURES))))
     source = np.arange(N_ROWS) % N_SOURCES
     folds = {"sources": Folds(source, source % N_FOLDS), "speakers": speaker_folds(corpus)}
-    workspace = Workspace(config, recordings, FeatureStore(Path("/nowhere")), folds, Path())
+    workspace = Workspace(config, recordings, folds, Path("/nowhere"))
     sign, scores = 2 * corpus.is_spoof - 1, dict[str, np.ndarray]()
     for run in runs(config):
         for model in run.models:
@@ -343,7 +342,10 @@ class TestLimits:
         some = replace(results, answers=fewer)
         assert (some.seeds, some.reference_seeds) == (SEEDS, (SEEDS[0], SEEDS[2]))
         assert f"with seed {SEEDS[0]}, {SEEDS[2]}." in page(some)
-        unlike = {lacking: fewer[f"{REFERENCE}|{SEEDS[0]}"][::-1], **fewer}
+        first = f"{REFERENCE}|{SEEDS[0]}"
+        none = {k: v for k, v in results.answers.items() if k != first}
+        assert replace(results, answers=none).reference_seeds == ()
+        unlike = {lacking: fewer[first][::-1], **fewer}
         tables = [
             limits(replace(results, answers=of))["parts"][0]["table"] for of in (fewer, unlike)
         ]
