@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from bonafide.detection import Verdict
 from serving.app import wording
+from serving.app.charts import chance_column
 from serving.app.language import Words
 from serving.app.recording import Recording
 
@@ -135,9 +136,7 @@ def _show_kept(words: Words, history: History) -> None:
         hide_index=True,
         column_config={
             words("history.when"): st.column_config.DatetimeColumn(),
-            words("batch.chance"): st.column_config.ProgressColumn(
-                format="percent", min_value=0.0, max_value=1.0
-            ),
+            words("batch.chance"): chance_column(words),
         },
     )
 
@@ -148,7 +147,7 @@ def _row(words: Words, entry: Entry) -> Json:
         words("history.when"): entry.at,
         words("batch.file"): entry.name,
         words("batch.verdict"): words(f"verdict.{entry.verdict}"),
-        words("batch.chance"): entry.p_spoof,
+        words("batch.chance"): 100 * entry.p_spoof,
         words("batch.channel"): wording.channel_name(words, heard.model_dump()) if heard else "",
         words("history.detector"): f"{bundle.name}:{bundle.version}",
     }

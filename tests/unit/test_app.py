@@ -190,8 +190,14 @@ WRONG = {"value": 0.088, "low": 0.06, "high": 0.121}
 @pytest.mark.parametrize(
     ("heard", "said"),
     [
-        ({"decided": 0.4, "wrong": WRONG}, "40 get a verdict; of 100 such verdicts 9 are wrong"),
-        ({"decided": 1.0, "wrong": {**WRONG, "value": 0.002}}, "verdicts under 1 are wrong"),
+        (
+            {"decided": 0.4, "wrong": WRONG},
+            "is given on 40; of 100 such verdicts, the number of wrong ones is 9 (95 %",
+        ),
+        (
+            {"decided": 1.0, "wrong": {**WRONG, "value": 0.002}},
+            "the number of wrong ones is under 1 (",
+        ),
         ({"decided": 0.0, "wrong": None}, "gives no verdict"),
         ({"decided": None, "wrong": None}, "was not measured"),
     ],
