@@ -211,7 +211,7 @@ class TestCommands:
         assert f"no_record: {record.path}: " in said and "BONAFIDE_RECORD" in said
         record.add([])
         assert main(["monitor"]) == 0
-        assert "0 answers of this bundle; 1100 are needed" in capsys.readouterr().out
+        assert "Answers of this bundle: 0; 1100 are needed" in capsys.readouterr().out
         record.add(answers(1, REFERENCE_ROWS + 100, bundle=bundle.digest()))
         record.add(answers(2, 100, TELEPHONES, bundle=bundle.digest()))
         assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 0
