@@ -233,7 +233,7 @@ def families_in_words(families: Mapping[str, Any]) -> str:
     >>> share = {"value": 0.6, "low": 0.5, "high": 0.7}
     >>> near = [{"name": "vc", "label": "voice conversion", "p": 0.8}]
     >>> families_in_words({"named": "vc", "nearest": near, "right": share, "unseen": share})
-    'sounds most like voice conversion; of 100 named so 60 rightly are (95 %: 50 to 70)'
+    'sounds most like voice conversion; named so rightly: 60 of 100 (95 %: 50 to 70)'
     >>> families_in_words({"named": None, "nearest": near, "right": share, "unseen": share})
     'like no known family of generators enough to name it; nearest: voice conversion (0.80)'
     """
@@ -242,7 +242,7 @@ def families_in_words(families: Mapping[str, Any]) -> str:
         seen = ", ".join(f"{each['label']} ({each['p']:.2f})" for each in nearest)
         return f"like no known family of generators enough to name it; nearest: {seen}"
     value, low, high = of_100(families["right"])
-    said = f"of 100 named so {value} rightly are (95 %: {low} to {high})"
+    said = f"named so rightly: {value} of 100 (95 %: {low} to {high})"
     return f"sounds most like {nearest[0]['label']}; {said}"
 
 

@@ -41,7 +41,7 @@ def report(file: str, bundle: str | None, html: Path | None, pdf: Path | None) -
     chosen = find_bundle(home(), bundle)
     try:
         with interruptible(), opened(file) as source:
-            page, too_little = _report(file, source, chosen)
+            page, too_little = _report(file, source, chosen, _folder_given(file, bundle))
     except AudioError as error:
         click.echo(printable(f"{error.message} [{error.code}]"), err=True)
         return options.SOME_FAILED
@@ -65,7 +65,21 @@ def _check_outputs(file: str, html: Path | None, pdf: Path | None) -> None:
             raise click.UsageError(f"{path}: is the recording itself; must be another file")
 
 
-def _report(file: str, source: "Path | AudioStream", bundle: "Bundle") -> tuple[str, str]:
+def _folder_given(file: str, bundle: str | None) -> str:
+    """Return the folder that names a bundle, seen from that of the file; empty for other names."""
+    from bonafide.bundle import MANIFEST
+    from bonafide.piped import STANDARD_INPUT
+
+    if bundle is None or not (Path(bundle) / MANIFEST).is_file():
+        return ""
+    if not Path(bundle).is_absolute() and file not in STANDARD_INPUT:
+        bundle = os.path.relpath(Path(bundle).resolve(), Path(file).parent.resolve())
+    return bundle if "/" in bundle else f"./{bundle}"  # else it might be taken for a name
+
+
+def _report(
+    file: str, source: "Path | AudioStream", bundle: "Bundle", bundle_folder: str
+) -> tuple[str, str]:
     """Return the report, and why there is too little sound for an answer; empty if there is not."""
     from dataclasses import asdict
 
@@ -90,7 +104,8 @@ def _report(file: str, source: "Path | AudioStream", bundle: "Bundle") -> tuple[
         raise AudioError("unreadable", f"{stream.name}: changed while the report was written")
     name = "-" if file in STANDARD_INPUT else Path(file).name
     model = asdict(answer(bundle))
-    page = render(result=result, model=model, origin=origin, drawing=drawing, name=name, **before)
+    about = {**before, "name": name, "bundle_folder": bundle_folder}
+    page = render(result=result, model=model, origin=origin, drawing=drawing, **about)
     try:
         usable(explained)
     except AudioError as error:

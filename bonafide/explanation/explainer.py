@@ -31,6 +31,7 @@ from bonafide.types import Floats, Waveform, WindowScores
 
 TYPICAL = "typical_bands"  # of a manifest: what bands add on average, and say nothing by
 MOST_WINDOWS = 8  # that are explained; a long recording has others
+GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -147,10 +148,10 @@ class Explainer:
     ) -> Explanation:
         if not detection.segments:
             nothing = dict.fromkeys(self.detector.bundle.models)
-            return Explanation(in_words(None, 0.0), None, (), (), nothing, 0.0, ())
+            return Explanation(in_words(None, 0.0, 0, 0), None, (), (), nothing, 0.0, ())
         llrs = np.array([segment.llr for segment in detection.segments])
         towards = -1.0 if detection.parts or detection.llr < 0 else 1.0
-        chosen = set(np.argsort(-towards * llrs, kind="stable")[:MOST_WINDOWS].tolist())
+        chosen = _most(towards * llrs)
         kept: list[_Heard] = []
         scored: list[WindowScores] = []
         for first, batch in _batches(heard):
@@ -170,8 +171,9 @@ class Explainer:
         each = [[band.llr for band in window.bands] for window in explained]
         bands = as_bands(np.mean(each, axis=0), self._typical)
         focus = focus_of(seconds, bands, towards)
+        said = in_words(focus, detection.duration_s, len(kept), len(llrs))
         return Explanation(
-            *(in_words(focus, detection.duration_s), focus, seconds, bands, models, base),
+            *(said, focus, seconds, bands, models, base),
             windows=explained,
             families=self._nearest(detection, kept),
         )
@@ -216,6 +218,13 @@ class Explainer:
             for name, v in added.items()
         }
         return means, float(base.mean())
+
+
+def _most(values: Floats) -> set[int]:
+    """Return where the highest values are; those that are about equal, spread over all of them."""
+    places = np.arange(len(values))
+    spread = places * GOLDEN % 1  # whose smallest lie far apart, however many are taken
+    return set(np.lexsort((spread, -np.round(values, 2)))[:MOST_WINDOWS].tolist())
 
 
 def _batches(

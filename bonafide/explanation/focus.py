@@ -78,8 +78,8 @@ def focus_of(seconds: Sequence[Second], bands: Sequence[Band], towards: float) -
     )
 
 
-def in_words(focus: Focus | None, duration_s: float) -> str:
-    """Return a focus as a sentence.
+def in_words(focus: Focus | None, duration_s: float, n_explained: int, n_windows: int) -> str:
+    """Return a focus as a sentence, and of which windows it is said where that is not all.
 
     Parameters
     ----------
@@ -87,6 +87,9 @@ def in_words(focus: Focus | None, duration_s: float) -> str:
         None where nothing could be scored.
     duration_s : float
         Of the recording, in seconds.
+    n_explained, n_windows : int
+        How many windows are explained, those that speak most for the answer, and how many were
+        scored.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def in_words(focus: Focus | None, duration_s: float) -> str:
 
     Examples
     --------
-    >>> in_words(Focus("spoof", 3.0, 5.0, 4000.0, 7000.0), 20.0)
+    >>> in_words(Focus("spoof", 3.0, 5.0, 4000.0, 7000.0), 20.0, 5, 5)
     'What speaks for a deepfake lies mostly between 0:03 and 0:05, at 4-7 kHz.'
     """
     if focus is None:
@@ -104,5 +107,13 @@ def in_words(focus: Focus | None, duration_s: float) -> str:
         place.append(f"between {clock(focus.start_s)} and {clock(focus.end_s)}")
     if focus.high_hz - focus.low_hz < NEARLY_ALL * SAMPLE_RATE_HZ / 2:
         place.append(f"at {focus.low_hz / 1000:g}-{focus.high_hz / 1000:g} kHz")
-    where = f"lies mostly {', '.join(place)}" if place else "is spread over all of it"
-    return f"{SAID[focus.towards]} {where}."
+    everywhere = "is spread over all of it"
+    looked_at = ""
+    if n_explained < n_windows:
+        everywhere = "is spread over all of them"
+        looked_at = (
+            f"Only the {n_explained} of {n_windows} windows that speak most for the answer were "
+            "looked at; what follows is of these alone. "
+        )
+    where = f"lies mostly {', '.join(place)}" if place else everywhere
+    return f"{looked_at}{SAID[focus.towards]} {where}."

@@ -40,12 +40,15 @@ class Measured:
 
     def in_words(self) -> str:
         """Return one sentence."""
+        from bonafide.evaluation.evaluate import percent
+        from bonafide.evaluation.metrics import Interval
+
         if not self.decided:
-            return f"{self.labelled} answers were judged by people; none of them had a verdict."
+            return f"Answers that people judged: {self.labelled}; none of them had a verdict."
+        share = percent(Interval(self.wrong / self.decided, self.low, self.high))
         return (
-            f"Of {self.decided} verdicts that people judged, {self.wrong} were wrong: "
-            f"{self.wrong / self.decided:.1%} [{self.low:.1%}, {self.high:.1%}]. Who is asked "
-            "decides what this is a share of."
+            f"Verdicts that people judged: {self.decided}; of these, wrong: {self.wrong}, {share}. "
+            "Who is asked decides what this is a share of."
         )
 
 

@@ -45,11 +45,14 @@ class Disagreement:
 
     def in_words(self) -> str:
         """Return one sentence."""
+        from bonafide.evaluation.evaluate import percent
+        from bonafide.evaluation.metrics import Interval
+
+        share = percent(Interval(self.differ / self.requests, self.low, self.high))
         return (
-            f"Bundle {self.bundle[:8]} gave another verdict to {self.differ} of the same "
-            f"{self.requests} requests: {self.differ / self.requests:.1%} [{self.low:.1%}, "
-            f"{self.high:.1%}], the opposite one to {self.opposite}; scores differ by "
-            f"{self.llr:.2f} nats in the median."
+            f"Requests that bundle {self.bundle[:8]} answered, too: {self.requests}; with another "
+            f"verdict: {self.differ}, {share}; with the opposite one: {self.opposite}; scores "
+            f"differ by {self.llr:.2f} nats in the median."
         )
 
 

@@ -110,13 +110,13 @@ class Watch(JsonArtifact):
                 for each in window.statistics
                 if each.alarms
             ]
-            undecided = f"{window.undecided:.0%}"
+            undecided = f"{100 * window.undecided:.0f} %"
             yield [*times, str(window.rows), undecided, ", ".join(moved) or "-"]
 
     def remarks(self) -> Iterator[str]:
         """Yield sentences on what the windows do not tell."""
         if not self.windows:
-            yield f"{self.answers} answers of this bundle; {self.needed} are needed to compare."
+            yield f"Answers of this bundle: {self.answers}; {self.needed} are needed to compare."
         elif self.against != FIRST:
             yield f"Each window is compared with {REFERENCES[self.against]}, out of fold."
         if self.error:

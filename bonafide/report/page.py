@@ -1,6 +1,7 @@
 """A report as a page: what the templates show, from what JSON prints and nothing else."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -67,6 +68,7 @@ def render(
     sha256: str,
     name: str,
     size_bytes: int,
+    bundle_folder: str = "",
 ) -> str:
     """Return the report of a recording: a page without a script that loads nothing.
 
@@ -90,17 +92,20 @@ def render(
         Of the file, as it is to be shown.
     size_bytes : int
         Of the file.
+    bundle_folder : str
+        The bundle's folder, seen from that of the file, where it was given by it: it may be in no
+        registry. Empty where it has a name.
 
     Returns
     -------
     str
         HTML.
     """
-    name = _shown(name)
     thresholds = thresholds_for(result, model)
     values = {
-        "file": {"name": name, "sha256": sha256, "size_bytes": size_bytes},
-        "command": _command(name, model),
+        "file": {"name": _shown(name), "sha256": sha256, "size_bytes": size_bytes},
+        "command": _command(name, bundle_folder or "{name}:{version}".format(**model["bundle"])),
+        "by_folder": bool(bundle_folder),
         "result": result,
         "model": model,
         "manifest": model["manifest"],
@@ -181,11 +186,24 @@ def _name_of(track: Json | None) -> str:
     return track_in_words(track) if track is not None else ""
 
 
-def _command(name: str, model: Json) -> str:
-    bundle = model["bundle"]
+def _command(name: str, bundle: str) -> str:
     path = f"./{name}" if name.startswith("-") and name != "-" else name
-    reference = f"{bundle['name']}:{bundle['version']}"
-    return f"bonafide report {shlex.quote(path)} --bundle {reference} --html report.html"
+    return f"bonafide report {_word(path)} --bundle {_word(bundle)} --html report.html"
+
+
+def _word(text: str) -> str:
+    """Return a word that a shell takes for the very text, and that a page can show."""
+    if _shown(text) == text:
+        return shlex.quote(text)
+    inside = re.sub(r"['\\]", r"\\\g<0>", text)
+    return "$'" + "".join(c if _shown(c) == c else _octal(c) for c in inside) + "'"
+
+
+def _octal(character: str) -> str:
+    """Return a character's bytes as a shell writes them; a byte that is no UTF-8 stands alone."""
+    of_a_byte = "\udc80" <= character <= "\udcff"
+    encoded = character.encode("utf-8", "surrogateescape" if of_a_byte else "surrogatepass")
+    return "".join(f"\\{byte:03o}" for byte in encoded)
 
 
 def _domain(values: Sequence[float]) -> tuple[float, float]:

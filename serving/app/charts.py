@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+import streamlit as st
 from PIL import Image, ImageOps
 
 from bonafide.drawing import Drawing
@@ -26,6 +27,12 @@ def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
     """Return the colours of the verdict's bar, for a probability."""
     scale = alt.Scale(type="threshold", domain=[*edges(thresholds)], range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
+
+
+def chance_column(words: Words) -> Any:
+    """Return how a table shows probabilities, given in percent: its own sign is the browser's."""
+    shown = words.messages["number.percent"].replace("%", "%%").format(n="%.2f")
+    return st.column_config.ProgressColumn(format=shown, min_value=0.0, max_value=100.0)
 
 
 def _percents(words: Words) -> str:

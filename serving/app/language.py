@@ -77,6 +77,26 @@ class Words:
         kind, number = percent_shown(share)
         return self(f"number.{kind}", n=number)
 
+    def interval(self, measured: Mapping[str, float]) -> str:
+        """Return a share that was measured, with its interval, to one decimal place.
+
+        Parameters
+        ----------
+        measured : mapping of str to float
+            ``value``, ``low`` and ``high``, in [0, 1].
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> Words("en").interval({"value": 0.123, "low": 0.101, "high": 0.145})
+        '12.3 % [10.1, 14.5]'
+        """
+        value, low, high = (f"{100 * measured[end]:.1f}" for end in ("value", "low", "high"))
+        return f"{self('number.percent', n=value)} [{low}, {high}]"
+
 
 @cache
 def words_in(language: str) -> Words:

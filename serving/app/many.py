@@ -11,6 +11,7 @@ from bonafide.scoring import FOOTERS, WRITERS
 from bonafide.words import parts_in_words
 from serving.app import wording
 from serving.app.asked import Asked
+from serving.app.charts import chance_column
 from serving.app.client import ServiceError
 from serving.app.language import Words
 from serving.app.recording import Recording
@@ -34,9 +35,7 @@ def judge_all(words: Words, asked: Asked, recordings: list[Recording]) -> Record
         selection_mode="single-row",
         key="table",
         column_config={
-            words("batch.chance"): st.column_config.ProgressColumn(
-                format="percent", min_value=0.0, max_value=1.0
-            ),
+            words("batch.chance"): chance_column(words),
             words("batch.seconds"): st.column_config.NumberColumn(format="%.1f"),
         },
     )
@@ -85,7 +84,7 @@ def _row(words: Words, result: Json) -> Json:
     return {
         words("batch.file"): result["path"],
         words("batch.verdict"): words("batch.failed" if failed else f"verdict.{result['verdict']}"),
-        words("batch.chance"): result.get("p_spoof"),
+        words("batch.chance"): None if failed else 100 * result["p_spoof"],
         words("batch.seconds"): result.get("duration_s"),
         words("batch.channel"): wording.channel_name(words, heard) if heard else "",
         words("batch.remarks"): " ".join(remarks),

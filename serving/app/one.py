@@ -81,7 +81,7 @@ def _show_result(
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(words("picture.first_minutes", minutes=f"{drawing.drawn_s / 60:.0f}"))
     labels = model.get("manifest", {}).get("labels", {})
-    _show_reasons(words, recording, explanation, duration_s, labels)
+    _show_reasons(words, recording, explanation, result, labels)
     if not result["segments"]:  # nobody was asked
         return
     st.subheader(words("opinions.title"), anchor=False)
@@ -173,7 +173,7 @@ def _show_reasons(
     words: Words,
     recording: Recording,
     explanation: Json | None,
-    duration_s: float,
+    result: Json,
     labels: Json,
 ) -> None:
     st.subheader(words("why.title"), anchor=False)
@@ -181,12 +181,13 @@ def _show_reasons(
         asked_for = {f"{EXPLAINED}{recording.sha256}": True}
         st.button(words("why.ask"), on_click=st.session_state.update, args=(asked_for,))
         return
-    st.markdown(wording.plain(wording.focus(words, explanation)))
+    said = wording.focus(words, explanation, len(result["segments"]))
+    st.markdown(wording.plain(said))
     if explanation["focus"] is None:
         return
     st.caption(words("why.framed"))
     st.markdown(f"**{words('why.seconds')}**")
-    chart = reasons.seconds_chart(words, explanation, duration_s)
+    chart = reasons.seconds_chart(words, explanation, result["duration_s"])
     st.altair_chart(chart, width="stretch")
     for column, key, chart in zip(
         st.columns(2),

@@ -139,14 +139,17 @@ def opinions(words: Words, result: Result, labels: Mapping[str, str]) -> str:
     return said
 
 
-def focus(words: Words, explanation: Result) -> str:
-    """Return where what speaks most for an answer lies, in a sentence."""
+def focus(words: Words, explanation: Result, n_windows: int) -> str:
+    """Return where what speaks most for an answer lies, and of which windows that is said."""
     place = explanation["focus"]
     if place is None:
         return words("why.nothing")
     start, end = clock(place["start_s"]), clock(place["end_s"])
     low, high = (f"{place[end] / 1000:g}" for end in ("low_hz", "high_hz"))
-    return words(f"why.focus_{place['towards']}", start=start, end=end, low=low, high=high)
+    said = words(f"why.focus_{place['towards']}", start=start, end=end, low=low, high=high)
+    if (n_explained := len(explanation["windows"])) == n_windows:
+        return said
+    return f"{words('why.looked_at', explained=n_explained, windows=n_windows)} {said}"
 
 
 def families(words: Words, found: Result) -> str:

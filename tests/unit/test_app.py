@@ -107,7 +107,7 @@ def test_findings_channels_and_warnings_are_worded_as_where_they_are_made() -> N
 def test_what_the_figures_are_on_is_told_in_every_language() -> None:
     assert Outcome.unheard == wording.UNHEARD
     manifest = {"metrics": {"on": wording.UNHEARD, "eer": {"value": 0.114}}}
-    assert "On sources it had never heard, it was wrong about 11 times" in wording.trained_on(
+    assert "On sources it had never heard, it was wrong in about 11 of 100" in wording.trained_on(
         EN, {"manifest": manifest}
     )
     manifest["metrics"]["on"] = "speakers it never heard"
@@ -190,8 +190,14 @@ WRONG = {"value": 0.088, "low": 0.06, "high": 0.121}
 @pytest.mark.parametrize(
     ("heard", "said"),
     [
-        ({"decided": 0.4, "wrong": WRONG}, "40 get a verdict; of 100 such verdicts 9 are wrong"),
-        ({"decided": 1.0, "wrong": {**WRONG, "value": 0.002}}, "verdicts under 1 are wrong"),
+        (
+            {"decided": 0.4, "wrong": WRONG},
+            "is given on 40; of 100 such verdicts, the number of wrong ones is 9 (95 %",
+        ),
+        (
+            {"decided": 1.0, "wrong": {**WRONG, "value": 0.002}},
+            "the number of wrong ones is under 1 (",
+        ),
         ({"decided": 0.0, "wrong": None}, "gives no verdict"),
         ({"decided": None, "wrong": None}, "was not measured"),
     ],
@@ -209,10 +215,14 @@ def test_a_channel_and_what_verdicts_on_it_are_worth(heard: dict[str, Any], said
 
 def test_where_the_reasons_lie_in_a_sentence() -> None:
     place = {"towards": "spoof", "start_s": 3.0, "end_s": 65.0, "low_hz": 4000.0, "high_hz": 7000.0}
-    assert wording.focus(EN, {"focus": place}) == (
-        "What speaks for a deepfake lies mostly between 0:03 and 1:05, at 4 to 7 kHz."
+    explanation = {"focus": place, "windows": [{}] * 8}
+    said = "What speaks for a deepfake lies mostly between 0:03 and 1:05, at 4 to 7 kHz."
+    assert wording.focus(EN, explanation, 8) == said
+    assert wording.focus(EN, explanation, 20) == (
+        "Only the 8 of 20 windows that speak most for the answer were looked at; what follows is "
+        f"of these alone. {said}"
     )
-    assert wording.focus(EN, {"focus": None}) == EN("why.nothing")
+    assert wording.focus(EN, {"focus": None}, 0) == EN("why.nothing")
 
 
 def test_models_are_drawn_under_their_labels() -> None:

@@ -193,7 +193,7 @@ class TestMonitor:
         words = ["monitor", "--record", str(record.path), "--against", "training"]
         record.add([])
         assert main(words) == 0
-        assert "0 answers of this bundle; 100 are needed" in capsys.readouterr().out
+        assert "Answers of this bundle: 0; 100 are needed" in capsys.readouterr().out
         record.add(drawn(reference, 1, 200))
         assert main([*words, "--check", "--report", str(page)]) == 0
         said = capsys.readouterr().out

@@ -22,7 +22,7 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError, BundleError
 from bonafide.explanation import Explained, Explainer
 from bonafide.explanation.bands import EDGES_HZ, Bands, as_bands, band_gains
-from bonafide.explanation.explainer import MOST_WINDOWS
+from bonafide.explanation.explainer import MOST_WINDOWS, _most
 from bonafide.explanation.focus import focus_of, in_words, shortest_run
 from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
 from bonafide.explanation.seconds import keep_seconds, second_edges, second_shares
@@ -30,6 +30,7 @@ from bonafide.explanation.shapley import coalitions, semivalues, shapley_values
 from bonafide.explanation.types import Band, Focus, Second
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import shipped_folder
+from bonafide.words import explanation_in_words
 from tests.helpers.stages import two_stage_bundle
 
 SIZE = 64_000
@@ -229,8 +230,20 @@ class TestExplainer:
         assert len(windows) == MOST_WINDOWS < len(explained.segments)
         towards = np.sign(explained.llr)
         rest = [s.llr for s in explained.segments if s.start_s not in {w.start_s for w in windows}]
-        assert min(towards * w.llr for w in windows) >= max(towards * llr for llr in rest) - 1e-6
+        assert min(towards * w.llr for w in windows) >= max(towards * llr for llr in rest) - 0.01
         assert [w.start_s for w in windows] == sorted(w.start_s for w in windows)
+        looked_at = f"Only the {MOST_WINDOWS} of {len(explained.segments)} windows that speak most "
+        assert explained.explanation.summary.startswith(looked_at)
+        assert looked_at in explanation_in_words(explained.to_json())[0]
+
+    def test_of_windows_that_say_as_much_those_from_all_over(self) -> None:
+        tied = np.full(500, 2.0)
+        tied[250:] += 0.001  # no more than rounding
+        taken = sorted(_most(tied))
+        assert len(taken) == MOST_WINDOWS and max(np.diff([0, *taken, 500])) < 150
+        tied[[3, 400]] = 2.1
+        assert {3, 400} < _most(tied)
+        assert _most(np.array([1.0, 2.0])) == {0, 1}
 
     def test_nothing_to_score_is_nothing_to_explain(self, fast: Explainer) -> None:
         explanation = fast.explain(np.zeros(32_000, np.float32)).explanation
@@ -314,8 +327,9 @@ class TestFocus:
     def test_words_name_no_place_where_there_is_none(self) -> None:
         spread = Focus("bonafide", 0.0, 4.0, 0.0, 8000.0)
         said = "What speaks for genuine speech is spread over all of it."
-        assert in_words(spread, 4.0) == said
-        assert in_words(replace(spread, high_hz=500.0), 4.0).endswith("mostly at 0-0.5 kHz.")
+        assert in_words(spread, 4.0, 2, 2) == said
+        assert in_words(spread, 4.0, 8, 9).endswith(" is spread over all of them.")
+        assert in_words(replace(spread, high_hz=500.0), 4.0, 2, 2).endswith("mostly at 0-0.5 kHz.")
 
 
 class TestCommand:

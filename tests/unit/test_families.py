@@ -285,7 +285,7 @@ class TestWords:
         return {"named": named, "nearest": near, "right": share, "unseen": share}
 
     def test_a_line_of_the_table_says_it(self) -> None:
-        assert "voice conversion; of 100 named so 60 rightly" in families_in_words(
+        assert "voice conversion; named so rightly: 60 of 100" in families_in_words(
             self.said("conversion")
         )
         assert families_in_words(self.said(None)).endswith("nearest: voice conversion (0.70)")

@@ -140,9 +140,8 @@ class TestFeedback:
         of_spoof = [each.verdict == "bonafide" for each in drawn[:1]]
         wrong = sum(each.verdict == "spoof" for each in drawn[1:200]) + sum(of_spoof)
         assert found.wrong == wrong and found.low < wrong / found.decided < found.high
-        assert f"Of {found.decided} verdicts that people judged, {wrong} were wrong" in (
-            found.in_words()
-        )
+        said = f"Verdicts that people judged: {found.decided}; of these, wrong: {wrong}, "
+        assert found.in_words().startswith(said)
 
     @pytest.mark.parametrize(
         ("request_id", "label", "code"),
@@ -161,7 +160,7 @@ class TestFeedback:
         (only,) = answers(1, 1)
         found = measured([replace(only, verdict="inconclusive", label="spoof")])
         assert found is not None
-        assert found.in_words() == "1 answers were judged by people; none of them had a verdict."
+        assert found.in_words() == "Answers that people judged: 1; none of them had a verdict."
 
 
 @pytest.fixture
@@ -212,7 +211,7 @@ class TestCommands:
         assert f"no_record: {record.path}: " in said and "BONAFIDE_RECORD" in said
         record.add([])
         assert main(["monitor"]) == 0
-        assert "0 answers of this bundle; 1100 are needed" in capsys.readouterr().out
+        assert "Answers of this bundle: 0; 1100 are needed" in capsys.readouterr().out
         record.add(answers(1, REFERENCE_ROWS + 100, bundle=bundle.digest()))
         record.add(answers(2, 100, TELEPHONES, bundle=bundle.digest()))
         assert main(["feedback", "add", "r1-0", "--label", "spoof"]) == 0

@@ -31,8 +31,8 @@ def test_only_the_same_requests_count() -> None:
     assert found.llr == 1.75
     assert (found.low, found.high) == pytest.approx((0.3006, 0.9544), abs=1e-3)  # Wilson's 3 of 4
     assert found.in_words() == (
-        "Bundle b gave another verdict to 3 of the same 4 requests: 75.0% [30.1%, 95.4%], the "
-        "opposite one to 2; scores differ by 1.75 nats in the median."
+        "Requests that bundle b answered, too: 4; with another verdict: 3, 75.0 % [30.1, 95.4]; "
+        "with the opposite one: 2; scores differ by 1.75 nats in the median."
     )
     assert found.to_json()["differ"] == 3
 

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -32,6 +33,7 @@ from bonafide.drawing import Drawing, first_minutes, reduce
 from bonafide.errors import ConfigError
 from bonafide.explanation import Explainer
 from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
+from bonafide.home import shipped_folder
 from bonafide.provenance import examine
 from bonafide.report import printer, render, spokesman
 from bonafide.report.pictures import LEFT, PLOT, png, ticks
@@ -354,6 +356,40 @@ def test_the_command_names_the_file_for_a_shell(report: Report) -> None:
         assert f"{words}{report['model']['bundle']['version']} --html report.html" in text
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "new\nline.wav",
+            "a\nb\x1b[31m.wav",
+            "\u202egpj.exe.wav",
+            "\u200f1\u2066.wav",
+            "\x7f7.wav",
+        ),
+        *(
+            "it's\\here\n.wav",
+            "\\n.wav",
+            "\n",
+            "-rf\n.wav",
+            os.fsdecode(b"\xff\xfe\n'1.wav"),
+            "ü  .wav",
+        ),
+    ],
+)
+def test_a_shell_takes_the_command_s_name_for_the_file(name: str, report: Report) -> None:
+    folder = f"../{name}"
+    page = html.unescape(render(**{**report, "name": name, "bundle_folder": folder}))
+    (command,) = re.findall("<code>(bonafide report .*) --html report.html</code>", page)
+    told = subprocess.run(
+        ["bash", "-c", f"bonafide() {{ printf '%s\\0' \"$@\"; }}; {command}"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    file = f"./{name}" if name.startswith("-") else name
+    words = [os.fsencode(word) for word in ("report", file, "--bundle", folder)]
+    assert told.stdout.split(b"\0")[:-1] == words
+
+
 def test_the_scale_at_its_edges() -> None:
     edges = {
         2: ("no support", "weak support"),
@@ -466,6 +502,25 @@ class TestCommand:
         assert page.read_text("utf-8") == render(**{**report, **about})  # as the page makes it
         assert len([*tmp_path.rglob("*.*")]) == 4  # and no draft
         self.check_paper(paper.read_bytes())
+
+    def test_the_command_finds_a_bundle_that_only_its_folder_names(
+        self, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here, there = tmp_path / "here", tmp_path / "there"
+        shutil.copytree(shipped_folder("fast"), here / "my fast")
+        there.mkdir()
+        shutil.copy(clip, there / "a\nb.wav")
+        monkeypatch.chdir(here)
+        words = ["report", "../there/a\nb.wav", "--html", "first.html", "--bundle", "my fast"]
+        assert main(words) == 0
+        page = (here / "first.html").read_text("utf-8")
+        (command,) = re.findall("<code>(bonafide report .*)</code>", html.unescape(page))
+        assert command.startswith(
+            "bonafide report $'a\\012b.wav' --bundle '../here/my fast' --html"
+        )
+        run = f'bonafide() {{ {sys.executable} -m bonafide.cli "$@"; }}; {command}'
+        subprocess.run(["bash", "-c", run], cwd=there, check=True)
+        assert (there / "report.html").read_text("utf-8") == page
 
     @staticmethod
     def check_paper(content: bytes) -> None:

@@ -6,8 +6,6 @@ from typing import Any
 import streamlit as st
 
 from bonafide.bundle import Bundle
-from bonafide.evaluation.evaluate import percent
-from bonafide.evaluation.metrics import Interval
 from bonafide.home import home
 from bonafide.registry import Registry, registry_of
 from bonafide.registry.difference import difference, shown
@@ -47,7 +45,7 @@ def _row(words: Words, registry: Registry, each: Listed) -> Json:
     return {
         words("models.bundle"): full_name(each),
         words("models.stage"): ", ".join(filter(None, (stage, each["beside"]))),
-        words("models.error"): percent(Interval(**eer)) if eer else "",
+        words("models.error"): words.interval(eer) if eer else "",
         words("models.measured_on"): metrics.get("on", metrics.get("rows", "")),
         words("models.created"): minute(each["created"]),
         "SHA-256": each["sha256"],
@@ -90,7 +88,7 @@ def _channel(words: Words, bundle: Bundle, channel: Json) -> Json:
         words("models.real_to"): edge("bonafide_to"),
         words("models.fake_from"): edge("spoof_from"),
         words("models.decided"): words.percent(1 - errors["undecided"]) if errors else "",
-        words("models.wrong"): percent(Interval(**wrong)) if wrong else "",
+        words("models.wrong"): words.interval(wrong) if wrong else "",
     }
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import streamlit as st
 
-from bonafide.evaluation.evaluate import percent
-from bonafide.evaluation.metrics import Interval
 from bonafide.history import Entry, read_history
 from bonafide.home import home
 from serving.app.keeper.choice import minute
@@ -28,7 +26,7 @@ def _row(words: Words, run: Entry) -> dict[str, Any]:
         words("runs.started"): minute(run["started"]),
         words("runs.status"): words(f"runs.status_{run['status']}"),
         words("models.bundle"): run["version"],
-        words("models.error"): percent(Interval(**run["eer"])) if run["eer"] else "",
+        words("models.error"): words.interval(run["eer"]) if run["eer"] else "",
         words("runs.why"): run["why"],
         words("runs.reason"): run["reason"],
         words("runs.ended"): minute(run["ended"]),
