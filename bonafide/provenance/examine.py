@@ -7,6 +7,7 @@ from bonafide.audio import AudioStream
 from bonafide.errors import AudioError
 from bonafide.provenance.band import Band
 from bonafide.provenance.codecs import is_lossless
+from bonafide.provenance.crowded import is_crowded
 from bonafide.provenance.finding import (
     Facts,
     Finding,
@@ -24,6 +25,8 @@ from bonafide.provenance.watermark import Watermark
 
 ORDER: tuple[FindingCode, ...] = get_args(FindingCode)
 MP3 = "mp3"
+NO_TAGS = Tags("", (), "")
+CROWDED = "its tags hold too many fields to be read in a time that others would wait"
 
 
 def examine(source: Path | bytes | AudioStream) -> Origin:
@@ -47,6 +50,7 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
         As in `AudioStream`; ``empty`` for a file without a sample.
     """
     stream = source if isinstance(source, AudioStream) else AudioStream(source)
+    crowded = CROWDED if _is_crowded(stream) else ""
     band, silence, floor, watermark = Band(), Silence(), Floor(), Watermark()
     for rate_hz, mono in stream.at_own_rate():
         for each in (band, silence, floor, watermark):
@@ -54,8 +58,9 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
     if not stream.duration_s:
         raise AudioError("empty", f"{stream.name}: holds no sample of sound")
     with stream.opened() as file:
-        tags = read_tags(file)
-        signed, missing = manifests(file)
+        tags = NO_TAGS if crowded else read_tags(file)
+        signed, missing = manifests(file, crowded)
+        missing += [NotLookedFor("tags", crowded)] if crowded else []
         found = [*signed, *tag_findings(tags, file)]
         found += recompression(file) if _is_whole_mp3(stream) else []
     found += [*band.findings(stream.codec), *silence.findings(stream.codec), *floor.findings()]
@@ -69,6 +74,16 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
     )
 
 
+def _is_crowded(stream: AudioStream) -> bool:
+    try:
+        with stream.opened() as file:
+            return is_crowded(file)
+    except AudioError as error:
+        raise AudioError(error.code, f"{stream.name}: {error.message}") from error
+    except OSError:  # decoding tells why it cannot be read
+        return False
+
+
 def _without(
     found: list[Finding],
     missing: list[NotLookedFor],
@@ -78,7 +93,9 @@ def _without(
     """Return what was looked for and not found."""
     seen = {each.code for each in found}
     left_out = {each.code for each in missing}
-    codes: list[FindingCode] = ["generator_tag", "encoder_tag", "text_tag"]
+    codes: list[FindingCode] = []
+    if "tags" not in left_out:
+        codes += ["generator_tag", "encoder_tag", "text_tag"]
     if "c2pa" not in left_out and not any(code.startswith("c2pa") for code in seen):
         codes.insert(0, "c2pa_manifest")
     if _is_whole_mp3(stream):

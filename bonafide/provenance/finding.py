@@ -20,7 +20,7 @@ FindingCode = Literal[
     "noise_floor_change",
     "perth_watermark",
 ]
-Unavailable = Literal["c2pa", "perth_watermark"]
+Unavailable = Literal["c2pa", "tags", "perth_watermark"]
 
 _ANYBODY = "Anybody can write such a tag, change it or take it out."
 _NO_MANIFEST = (
@@ -154,9 +154,9 @@ class NotLookedFor:
 
     Parameters
     ----------
-    code : {"c2pa", "perth_watermark"}
+    code : {"c2pa", "tags", "perth_watermark"}
     why : str
-        What is missing.
+        What is missing, or stands in the way.
     """
 
     code: Unavailable

@@ -31,27 +31,27 @@ _NO_LIBRARY = "the package c2pa-python is missing: pip install 'bonafide[provena
 _REMOTE = re.compile(r"must fetch remote manifests from url (\S+)")
 
 
-def manifests(file: BinaryIO) -> tuple[list[Finding], list[NotLookedFor]]:
+def manifests(file: BinaryIO, unread: str = "") -> tuple[list[Finding], list[NotLookedFor]]:
     """Look for a C2PA manifest in a file.
 
     Parameters
     ----------
     file : binary file
         Left open.
+    unread : str
+        Why the library is not to read it; empty if it is.
 
     Returns
     -------
     list of Finding
         What was found.
     list of NotLookedFor
-        One, where the library is missing.
+        One, where the library is missing or is not to read the file.
     """
     place = find(file, 0, size_of(file), (STORE,))
     is_there = place < size_of(file)
-    if find_spec("c2pa") is None:
-        seen = f"The bytes of a manifest begin at byte {place}; {_NO_LIBRARY}."
-        unread = [finding("c2pa_unread", seen)] if is_there else []
-        return unread, [NotLookedFor("c2pa", _NO_LIBRARY)]
+    if why := unread or (_NO_LIBRARY if find_spec("c2pa") is None else ""):
+        return [_unread(place, why)] if is_there else [], [NotLookedFor("c2pa", why)]
     return _read(file, place if is_there else None), []
 
 
