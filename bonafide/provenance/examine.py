@@ -62,13 +62,21 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
         signed, missing = manifests(file, crowded)
         missing += [NotLookedFor("tags", crowded)] if crowded else []
         found = [*signed, *tag_findings(tags, file)]
-        found += recompression(file) if _is_whole_mp3(stream) else []
+        earlier = recompression(file) if _is_whole_mp3(stream) else None
+    found += earlier or []
     found += [*band.findings(stream.codec), *silence.findings(stream.codec), *floor.findings()]
     found += watermark.findings()
     missing += watermark.missing()
+    looked: dict[FindingCode, bool] = {
+        "mp3_recompressed": earlier is not None,
+        "band_cut": is_lossless(stream.codec) and band.band_hz is not None,
+        "digital_silence": silence.looked(stream.codec),
+        "splice": silence.looked(stream.codec),
+        "noise_floor_change": floor.looked,
+    }
     return Origin(
         tuple(sorted(found, key=lambda each: ORDER.index(each.code))),
-        tuple(map(not_found, _without(found, missing, stream, band.band_hz))),
+        tuple(map(not_found, _without(found, missing, {code for code in looked if looked[code]}))),
         tuple(missing),
         _facts(stream, tags, band.band_hz),
     )
@@ -85,28 +93,19 @@ def _is_crowded(stream: AudioStream) -> bool:
 
 
 def _without(
-    found: list[Finding],
-    missing: list[NotLookedFor],
-    stream: AudioStream,
-    band_hz: float | None,
+    found: list[Finding], missing: list[NotLookedFor], traces: set[FindingCode]
 ) -> list[FindingCode]:
-    """Return what was looked for and not found."""
+    """Return what was looked for and not found; `traces` are those that the sound was fit for."""
     seen = {each.code for each in found}
     left_out = {each.code for each in missing}
-    codes: list[FindingCode] = []
+    codes = set(traces)
     if "tags" not in left_out:
-        codes += ["generator_tag", "encoder_tag", "text_tag"]
+        codes |= {"generator_tag", "encoder_tag", "text_tag"}
     if "c2pa" not in left_out and not any(code.startswith("c2pa") for code in seen):
-        codes.insert(0, "c2pa_manifest")
-    if _is_whole_mp3(stream):
-        codes.append("mp3_recompressed")
-    if is_lossless(stream.codec):
-        codes += ["band_cut"] if band_hz is not None else []
-        codes += ["digital_silence", "splice"]
-    codes.append("noise_floor_change")
+        codes.add("c2pa_manifest")
     if "perth_watermark" not in left_out:
-        codes.append("perth_watermark")
-    return [code for code in codes if code not in seen]
+        codes.add("perth_watermark")
+    return [code for code in ORDER if code in codes - seen]
 
 
 def _is_whole_mp3(stream: AudioStream) -> bool:

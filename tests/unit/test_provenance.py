@@ -53,6 +53,9 @@ def noise(n_samples: int, level: float = 1e-3, seed: int = 0) -> Samples:
     return (level * drawn).astype(np.float32)
 
 
+TRACES = {"band_cut", "digital_silence", "splice", "noise_floor_change"}
+
+
 class TestNothing:
     def test_is_found_in_100_plain_recordings(self) -> None:
         found = {
@@ -75,6 +78,24 @@ class TestNothing:
         )
         assert (facts.duration_s, facts.tracks, facts.band_hz) == (4.0, 1, 8_000.0)
         assert facts.library.startswith("reference libFLAC") and not facts.damage
+
+    @pytest.mark.parametrize(
+        ("sound", "told"),
+        [
+            (noise(1), set()),
+            (np.zeros(5 * RATE_HZ, np.float32), set()),
+            (noise(RATE_HZ // 25, 0.1), set()),
+            (noise(RATE_HZ, 0.1), {"band_cut", "digital_silence", "splice"}),
+            (noise(2 * RATE_HZ, 0.1), set(TRACES)),
+            (noise(2 * RATE_HZ, 1e-3), {"noise_floor_change"}),
+        ],
+    )
+    def test_is_not_said_where_there_is_too_little_to_look_at(
+        self, sound: Samples, told: set[str]
+    ) -> None:
+        origin = examine(encode(sound, "wav"))
+        assert origin.findings == ()
+        assert {each.code for each in origin.not_found} & TRACES == told
 
     def test_every_code_has_its_words(self) -> None:
         assert tuple(MEANING) == get_args(FindingCode)
@@ -248,7 +269,10 @@ class TestRecompression:
         assert f"begin {576 - 200} samples behind" in said["mp3_recompressed"]
 
     def test_too_short_to_tell(self, voice: Samples) -> None:
-        assert "mp3_recompressed" not in codes(encode(voice[:RATE_HZ], "mp3"))
+        origin = examine(encode(voice[:RATE_HZ], "mp3"))
+        assert "mp3_recompressed" not in {
+            each.code for each in (*origin.findings, *origin.not_found)
+        }
 
 
 class TestBand:
