@@ -188,7 +188,8 @@ class Facts:
     damage : str
         What is wrong with a file that breaks off; empty if nothing.
     omitted : str
-        What of the file was not decoded; empty if nothing.
+        What of the file was not looked at: other tracks, channels that differ, what was not
+        decoded; empty if nothing.
     """
 
     container: str

@@ -30,7 +30,10 @@ from bonafide.provenance import MEANING, FindingCode, Origin, examine
 from bonafide.provenance.floor import Floor
 from bonafide.provenance.signed import STORE
 from bonafide.provenance.silence import Silence
+from serving.app.language import Words
+from serving.app.origin import _facts
 from tests.helpers.signed import ISSUER, SIGNER, sign
+from tests.unit.test_tracks import film, wav
 
 RATE_HZ = 16_000
 
@@ -473,6 +476,38 @@ class TestFiles:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         assert peaks[1] < peaks[0] + 500_000
+
+
+MEAN = "the mean of 2 channels, which differ, was looked at, and where it cancels the loudest"
+
+
+class TestWhatWasNotLookedAt:
+    @pytest.mark.parametrize(
+        ("content", "omitted"),
+        [
+            (film(speech(2.0), speech(2.0, 1)), "1 of 2 tracks were not looked at"),
+            (wav(speech(4.0), np.zeros(4 * RATE_HZ, np.float32)), MEAN),
+            (wav(speech(4.0), speech(4.0)), ""),
+            (film(speech(2.0)), ""),
+        ],
+    )
+    def test_is_told_in_words_as_json_and_on_the_page(
+        self, content: bytes, omitted: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.mka"
+        path.write_bytes(content)
+        in_words, as_json = (
+            CliRunner().invoke(cli, ["provenance", str(path), *more]).stdout
+            for more in ([], ["--json"])
+        )
+        (answer,) = json.loads(as_json)
+        assert answer["facts"]["omitted"] == omitted
+        assert in_words.splitlines()[0].endswith(omitted or "kHz")
+        assert _facts(Words("en"), answer["facts"]).endswith(omitted or "kHz.")
+
+    def test_of_a_channel_that_was_asked_for_nothing_is_said(self, voice: Samples) -> None:
+        content = wav(voice, np.zeros(len(voice), np.float32))
+        assert examine(AudioStream(content, channel=0)).facts.omitted == ""
 
 
 class TestCommand:
