@@ -11,7 +11,7 @@ from bonafide.audio.tags import skip_tags
 from bonafide.audio.view import View, find, read_at, size_of
 from bonafide.errors import AudioError
 from bonafide.provenance.finding import Finding, finding
-from bonafide.provenance.quoted import quoted
+from bonafide.provenance.quoted import name, quoted
 from bonafide.provenance.signed import GENERATED
 
 NAMED = 8  # tags that are quoted, before the rest are counted alone
@@ -76,17 +76,17 @@ def read_tags(file: BinaryIO) -> Tags:
     try:
         # Through a view, which can be sought to any place that a header states.
         with open_container(View(file, [(0, size_of(file))])) as container:
-            name = container.format.name
+            format_name = container.format.name
             tracks = [track.metadata for track in container.streams.audio[:1]]
             pairs = [pair for tags in (container.metadata, *tracks) for pair in tags.items()]
     except AudioError:  # one that libsndfile alone knows
-        name, pairs = "", []
+        format_name, pairs = "", []
     library = _flac_library(file)
     vendor = _ogg_vendor(file) or (library if library.startswith("Lav") else "")
     named = [(key.lower(), value.strip()) for key, value in [*pairs, ("vendor", vendor)]]
     kept = {value: key for key, value in reversed(named) if not _is_technical(key, value)}
     once = tuple((key, value) for value, key in reversed(kept.items()) if value)
-    return Tags(name, once, "" if vendor else library)
+    return Tags(format_name, once, "" if vendor else library)
 
 
 def _is_technical(key: str, value: str) -> bool:
@@ -150,7 +150,7 @@ def tag_findings(tags: Tags, file: BinaryIO) -> list[Finding]:
         said = [f"{key} {quoted(value)}{_known(value)}" for key, value in encoders]
         found.append(finding("encoder_tag", f"The program that wrote it: {_listed(said)}."))
     if others:
-        said = [f"{quoted(key).strip(chr(34))} {quoted(value)}" for key, value in others]
+        said = [f"{name(key)} {quoted(value)}" for key, value in others]
         found.append(finding("text_tag", f"It carries text: {_listed(said)}."))
     return found
 
@@ -162,7 +162,7 @@ def _listed(said: list[str]) -> str:
 
 def _known(value: str) -> str:
     """Return in brackets whose name it is, where people may not know it."""
-    return next((f" ({whose})" for name, whose in PROGRAMS.items() if value.startswith(name)), "")
+    return next((f" ({whose})" for short, whose in PROGRAMS.items() if value.startswith(short)), "")
 
 
 def _generators(tags: Tags) -> Iterator[str]:

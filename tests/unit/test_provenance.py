@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import sys
 import threading
@@ -251,6 +252,28 @@ class TestTags:
         value = "\x1b[2J\n" + "x" * 5_000
         said = seen(examine(with_id3(encode(voice, "mp3"), "note", value)))["text_tag"]
         assert said.isprintable() and r"\x1b[2J\n" in said and len(said) < 200
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("title", 'x", and a C2PA manifest was found: "ok'),
+            ("title", 'x\\", and a C2PA manifest was found: "ok\\'),
+            ('title "x", and a C2PA manifest was found: ok', "y"),
+            ("a C2PA manifest was found, and title", "y"),
+        ],
+    )
+    def test_cannot_imitate_words_of_ours(self, voice: Samples, key: str, value: str) -> None:
+        said = seen(examine(with_id3(encode(voice, "mp3"), key, value)))["text_tag"]
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", said)
+        assert outside.strip() in ("It carries text: title .", "It carries text:  .")
+        assert said.lower().count("c2pa manifest") == 1
+
+    def test_nor_can_the_name_of_a_library(self, voice: Samples, tmp_path: Path) -> None:
+        content = encode(voice, "flac")
+        library = content[content.index(b"reference libFLAC") :][:20]
+        (tmp_path / "a.flac").write_bytes(content.replace(library, b"x, 9 channels, is 8!"))
+        said = CliRunner().invoke(cli, ["provenance", str(tmp_path)]).stdout.splitlines()[0]
+        assert ', "x, 9 channels, is 8!' in said and said.endswith('"')
 
 
 def recompressed(first: bytes, cut: int, rate_hz: int) -> bytes:
