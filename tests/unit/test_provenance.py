@@ -6,6 +6,7 @@ import re
 import struct
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -194,6 +195,9 @@ def with_id3(content: bytes, name: str, value: str) -> bytes:
     return b"ID3\4\0\0" + bytes([len(body) >> n & 127 for n in (21, 14, 7, 0)]) + body + content
 
 
+TRAINED, COMPOSITE = ["trainedAlgorithmicMedia"], ["compositeWithTrainedAlgorithmicMedia"]
+
+
 class TestTags:
     @pytest.mark.parametrize(
         ("make", "code", "said"),
@@ -252,6 +256,44 @@ class TestTags:
         value = "\x1b[2J\n" + "x" * 5_000
         said = seen(examine(with_id3(encode(voice, "mp3"), "note", value)))["text_tag"]
         assert said.isprintable() and r"\x1b[2J\n" in said and len(said) < 200
+
+    @pytest.mark.parametrize(
+        ("said", "kinds"),
+        [
+            (["<{}>CV/digitalCapture</{}>", "<{}>CV/trainedAlgorithmicMedia</{}>"], TRAINED),
+            (
+                [
+                    "<{}>CV/digitalCapture</{}>" + " " * 70_000,
+                    "<a {}='CV/trainedAlgorithmicMedia'>",
+                ],
+                TRAINED,
+            ),
+            (['<a b="c" {}="CV/compositeWithTrainedAlgorithmicMedia"/>'], COMPOSITE),
+            (['<{} rdf:resource="CV/trainedAlgorithmicMedia"/>'], TRAINED),
+            (["<{}><rdf:Bag><rdf:li>CV/trainedAlgorithmicMedia</rdf:li></rdf:Bag></{}>"], TRAINED),
+            (["<{}>CV/trainedAlgorithmicMedia</{}>"] * 3, TRAINED),
+            (["<{}>CV/digitalCapture</{}>", "<a>not trainedAlgorithmicMedia</a>"], []),
+            (["<{}>not trainedAlgorithmicMedia</{}>"], []),
+            (['<a {}="CV/digitalCapture" b="CV/trainedAlgorithmicMedia"/>'], []),
+            (['<a>{}="CV/trainedAlgorithmicMedia"</a>'], []),
+            (["<a>{} is not CV/trainedAlgorithmicMedia</a>"], []),
+            (['<{} rdf:resource="CV/digitalCapture"/><a>CV/trainedAlgorithmicMedia</a>'], []),
+        ],
+    )
+    def test_sources_in_xmp_are_those_that_are_stated(
+        self, voice: Samples, said: list[str], kinds: list[str]
+    ) -> None:
+        key, address = "Iptc4xmpExt:DigitalSourceType", "http://cv.iptc.org/digitalsourcetype"
+        text = "".join(said).replace("{}", key).replace("CV", address)
+        found = seen(examine(with_chunks(voice, chunk(b"_PMX", text.encode()))))
+        told = re.findall(r'states the source "(\w+)"', found.get("generator_tag", ""))
+        assert told == kinds
+
+    def test_many_sources_in_xmp_take_linear_time(self, voice: Samples) -> None:
+        many = b"<Iptc4xmpExt:DigitalSourceType " * 100_000
+        start = time.thread_time()
+        assert codes(with_chunks(voice, chunk(b"_PMX", many))) == []
+        assert time.thread_time() - start < 3
 
     @pytest.mark.parametrize(
         ("key", "value"),
