@@ -138,6 +138,17 @@ class TestC2pa:
         assert f"begin at byte {place}, and it cannot be read" in said["c2pa_damaged"]
         assert "c2pa_manifest" not in said
 
+    def test_cut_anywhere_in_the_head_of_the_manifest(self, voice: Samples) -> None:
+        signed = sign(encode(voice, "wav"), "wav")
+        place = signed.find(STORE)
+        chunk_at = signed.find(b"C2PA")
+        for end in range(chunk_at + 4, place + len(STORE) + 1):
+            origin = examine(signed[:end])
+            assert list(seen(origin)) == ["c2pa_damaged"], end - place
+            assert "c2pa_manifest" not in [each.code for each in origin.not_found]
+        for plain in (signed[:chunk_at], signed[:chunk_at] + b"C2PAplain text of some kind"):
+            assert "c2pa_damaged" not in seen(examine(plain))
+
     def test_what_states_that_it_was_generated(self, voice: Samples) -> None:
         signed = sign(encode(voice, "wav"), "wav", source="trainedAlgorithmicMedia")
         assert list(seen(examine(signed))) == ["c2pa_manifest", "c2pa_generated"]
