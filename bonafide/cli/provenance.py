@@ -79,6 +79,8 @@ def _lines(result: Result) -> Iterator[str]:
 
 
 def _facts(facts: Result) -> str:
+    from bonafide.provenance.quoted import quoted
+
     said = [
         f"{facts['codec']} at {facts['rate_hz']} Hz",
         f"{facts['channels']} channel{'s' * (facts['channels'] != 1)}",
@@ -86,5 +88,6 @@ def _facts(facts: Result) -> str:
     ]
     if facts["band_hz"] is not None:
         said.append(f"sound up to {facts['band_hz'] / 1000:.1f} kHz")
-    said += [facts[name] for name in ("library", "damage", "omitted") if facts[name]]
+    said += [quoted(facts["library"])] if facts["library"] else []
+    said += [facts[name] for name in ("damage", "omitted") if facts[name]]
     return ", ".join(said)

@@ -7,6 +7,7 @@ from bonafide.audio import AudioStream
 from bonafide.errors import AudioError
 from bonafide.provenance.band import Band
 from bonafide.provenance.codecs import is_lossless
+from bonafide.provenance.crowded import is_crowded
 from bonafide.provenance.finding import (
     Facts,
     Finding,
@@ -24,6 +25,8 @@ from bonafide.provenance.watermark import Watermark
 
 ORDER: tuple[FindingCode, ...] = get_args(FindingCode)
 MP3 = "mp3"
+NO_TAGS = Tags("", (), "")
+CROWDED = "its tags hold too many fields to be read in a time that others would wait"
 
 
 def examine(source: Path | bytes | AudioStream) -> Origin:
@@ -47,6 +50,7 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
         As in `AudioStream`; ``empty`` for a file without a sample.
     """
     stream = source if isinstance(source, AudioStream) else AudioStream(source)
+    crowded = CROWDED if _is_crowded(stream) else ""
     band, silence, floor, watermark = Band(), Silence(), Floor(), Watermark()
     for rate_hz, mono in stream.at_own_rate():
         for each in (band, silence, floor, watermark):
@@ -54,42 +58,54 @@ def examine(source: Path | bytes | AudioStream) -> Origin:
     if not stream.duration_s:
         raise AudioError("empty", f"{stream.name}: holds no sample of sound")
     with stream.opened() as file:
-        tags = read_tags(file)
-        signed, missing = manifests(file)
+        tags = NO_TAGS if crowded else read_tags(file)
+        signed, missing = manifests(file, crowded)
+        missing += [NotLookedFor("tags", crowded)] if crowded else []
         found = [*signed, *tag_findings(tags, file)]
-        found += recompression(file) if _is_whole_mp3(stream) else []
+        earlier = recompression(file) if _is_whole_mp3(stream) else None
+    found += earlier or []
     found += [*band.findings(stream.codec), *silence.findings(stream.codec), *floor.findings()]
     found += watermark.findings()
     missing += watermark.missing()
+    looked: dict[FindingCode, bool] = {
+        "mp3_recompressed": earlier is not None,
+        "band_cut": is_lossless(stream.codec) and band.band_hz is not None,
+        "digital_silence": silence.looked(stream.codec),
+        "splice": silence.looked(stream.codec),
+        "noise_floor_change": floor.looked,
+    }
     return Origin(
         tuple(sorted(found, key=lambda each: ORDER.index(each.code))),
-        tuple(map(not_found, _without(found, missing, stream, band.band_hz))),
+        tuple(map(not_found, _without(found, missing, {code for code in looked if looked[code]}))),
         tuple(missing),
         _facts(stream, tags, band.band_hz),
     )
 
 
+def _is_crowded(stream: AudioStream) -> bool:
+    try:
+        with stream.opened() as file:
+            return is_crowded(file)
+    except AudioError as error:
+        raise AudioError(error.code, f"{stream.name}: {error.message}") from error
+    except OSError:  # decoding tells why it cannot be read
+        return False
+
+
 def _without(
-    found: list[Finding],
-    missing: list[NotLookedFor],
-    stream: AudioStream,
-    band_hz: float | None,
+    found: list[Finding], missing: list[NotLookedFor], traces: set[FindingCode]
 ) -> list[FindingCode]:
-    """Return what was looked for and not found."""
+    """Return what was looked for and not found; `traces` are those that the sound was fit for."""
     seen = {each.code for each in found}
     left_out = {each.code for each in missing}
-    codes: list[FindingCode] = ["generator_tag", "encoder_tag", "text_tag"]
+    codes = set(traces)
+    if "tags" not in left_out:
+        codes |= {"generator_tag", "encoder_tag", "text_tag"}
     if "c2pa" not in left_out and not any(code.startswith("c2pa") for code in seen):
-        codes.insert(0, "c2pa_manifest")
-    if _is_whole_mp3(stream):
-        codes.append("mp3_recompressed")
-    if is_lossless(stream.codec):
-        codes += ["band_cut"] if band_hz is not None else []
-        codes += ["digital_silence", "splice"]
-    codes.append("noise_floor_change")
+        codes.add("c2pa_manifest")
     if "perth_watermark" not in left_out:
-        codes.append("perth_watermark")
-    return [code for code in codes if code not in seen]
+        codes.add("perth_watermark")
+    return [code for code in ORDER if code in codes - seen]
 
 
 def _is_whole_mp3(stream: AudioStream) -> bool:
@@ -100,6 +116,9 @@ def _is_whole_mp3(stream: AudioStream) -> bool:
 def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
     others = stream.n_tracks - 1  # the first that decodes is looked at
     unseen = f"{others} of {stream.n_tracks} tracks were not looked at" if others > 0 else ""
+    mean = f"the mean of {stream.channels} channels, which differ, was looked at"
+    mixed = f"{mean}, and where it cancels the loudest" if stream.channels_differ else ""
+    told = (unseen, mixed if stream.channel is None else "", stream.omitted)
     return Facts(
         container=tags.container,
         codec=stream.codec,
@@ -110,5 +129,5 @@ def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
         band_hz=band_hz,
         library=tags.library,
         damage=stream.damage,
-        omitted="; ".join(filter(None, (unseen, stream.omitted))),
+        omitted="; ".join(filter(None, told)),
     )

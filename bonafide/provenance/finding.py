@@ -20,7 +20,7 @@ FindingCode = Literal[
     "noise_floor_change",
     "perth_watermark",
 ]
-Unavailable = Literal["c2pa", "perth_watermark"]
+Unavailable = Literal["c2pa", "tags", "perth_watermark"]
 
 _ANYBODY = "Anybody can write such a tag, change it or take it out."
 _NO_MANIFEST = (
@@ -154,9 +154,9 @@ class NotLookedFor:
 
     Parameters
     ----------
-    code : {"c2pa", "perth_watermark"}
+    code : {"c2pa", "tags", "perth_watermark"}
     why : str
-        What is missing.
+        What is missing, or stands in the way.
     """
 
     code: Unavailable
@@ -188,7 +188,8 @@ class Facts:
     damage : str
         What is wrong with a file that breaks off; empty if nothing.
     omitted : str
-        What of the file was not decoded; empty if nothing.
+        What of the file was not looked at: other tracks, channels that differ, what was not
+        decoded; empty if nothing.
     """
 
     container: str

@@ -35,6 +35,8 @@ class Floor:
         self._frames: Floats = np.zeros((0, 2))  # of the last stretches: level, tonality
         self._n_gone = 0  # frames before these
         self._steps: list[Step] = []
+        self.looked = False
+        """Whether there was sound, and enough of it for two stretches."""
 
     def hear(self, rate_hz: int, mono: Waveform) -> None:
         """Process the next block."""
@@ -63,6 +65,7 @@ class Floor:
         steady = (spreads[:n_places] < STEADY_DB) & (spreads[later : later + n_places] < STEADY_DB)
         noisy = (before[:, 1] < NOISE_DB) & (after[:, 1] < NOISE_DB)
         levels = np.stack([before[:, 0], after[:, 0]])
+        self.looked |= bool(np.any(levels > AUDIBLE_DBFS))
         heard = (levels.min(axis=0) > QUIETEST_DBFS) & (levels.max(axis=0) > AUDIBLE_DBFS)
         by_db = np.where(steady & noisy & heard, levels[1] - levels[0], 0.0)
         for place in np.flatnonzero(np.abs(by_db) >= STEP_DB):

@@ -50,7 +50,7 @@ class FirstFrames:
     deviations: float
 
 
-def recompression(file: BinaryIO) -> list[Finding]:
+def recompression(file: BinaryIO) -> list[Finding] | None:
     """Look for an MP3 that an MP3 was before.
 
     Parameters
@@ -60,10 +60,14 @@ def recompression(file: BinaryIO) -> list[Finding]:
 
     Returns
     -------
-    list of Finding
-        One, or none.
+    list of Finding or None
+        One, or none; None where there is too little sound to tell, or the file's own frames do not
+        show in it either.
     """
-    frames = first_frames(file)
+    dips = _trace(file)
+    if dips is None:
+        return None
+    frames = _other(dips)
     if frames is None:
         return []
     seen = (
@@ -74,18 +78,10 @@ def recompression(file: BinaryIO) -> list[Finding]:
     return [finding("mp3_recompressed", seen)]
 
 
-def first_frames(file: BinaryIO) -> FirstFrames | None:
-    """Look for the frames of an earlier MP3 in the loudest second or two of an MP3's beginning.
+def _trace(file: BinaryIO) -> Floats | None:
+    """Return how few coefficients there are at each place, the file's own frames being the first.
 
-    Parameters
-    ----------
-    file : binary file
-        An MP3 that decodes; left open.
-
-    Returns
-    -------
-    FirstFrames or None
-        None where none show, where the file's own do not, or where there is too little sound.
+    Of the loudest second or two of the beginning; None where nothing can be told from it.
     """
     member = next((each for each in members(file, size_of(file)) if each.kind == "mp3"), None)
     if member is None:
@@ -97,8 +93,12 @@ def first_frames(file: BinaryIO) -> FirstFrames | None:
     if start is None:
         return None
     stretch = waveform[start : start + samples_for(GRANULES)]
-    dips = _dips(log_energies(stretch, GRANULES, CODED))
-    return _other(np.roll(dips, start - own))
+    dips = np.roll(_dips(log_energies(stretch, GRANULES, CODED)), start - own)
+    return dips if dips[0] >= OWN_DEVIATIONS * _spread(dips) else None
+
+
+def _spread(dips: Floats) -> float:
+    return 1.4826 * float(np.median(np.abs(dips - np.median(dips)))) + 1e-9
 
 
 def _skipped_samples(view: View) -> int:
@@ -152,13 +152,12 @@ def _dips(energies: Floats) -> Floats:
 
 def _other(dips: Floats) -> FirstFrames | None:
     """Return the place that stands out, besides the file's own, which is the first."""
-    spread = 1.4826 * float(np.median(np.abs(dips - np.median(dips)))) + 1e-9
     near = np.arange(-NEAR, NEAR + 1)
     others = dips.copy()
     others[near] = 0.0
     shift = int(others.argmax())
     depth = float(others[shift])
     others[(near + shift) % LINES] = 0.0
-    deviations = depth / spread
+    deviations = depth / _spread(dips)
     shows = deviations >= MIN_DEVIATIONS and depth >= MIN_DEPTH and others.max() < ALONE * depth
-    return FirstFrames(shift, deviations) if shows and dips[0] >= OWN_DEVIATIONS * spread else None
+    return FirstFrames(shift, deviations) if shows else None

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
-from bonafide.audio.view import find, size_of
+from bonafide.audio.view import find, read_at, size_of
 from bonafide.provenance.finding import Finding, NotLookedFor, finding
 from bonafide.provenance.quoted import quoted
 
 # The type of the box that every manifest store lies in (ISO 19566-5; C2PA, section 11.1).
 STORE = bytes.fromhex("63327061 00110010 800000AA00389B71")
+CUT_BYTES = 4 + 4 + 4 + len(STORE) - 1  # "jumb", a size, "jumd", and not the whole type
 OFFLINE = {
     "verify": {
         "remote_manifest_fetch": False,
@@ -31,28 +32,46 @@ _NO_LIBRARY = "the package c2pa-python is missing: pip install 'bonafide[provena
 _REMOTE = re.compile(r"must fetch remote manifests from url (\S+)")
 
 
-def manifests(file: BinaryIO) -> tuple[list[Finding], list[NotLookedFor]]:
+def manifests(file: BinaryIO, unread: str = "") -> tuple[list[Finding], list[NotLookedFor]]:
     """Look for a C2PA manifest in a file.
 
     Parameters
     ----------
     file : binary file
         Left open.
+    unread : str
+        Why the library is not to read it; empty if it is.
 
     Returns
     -------
     list of Finding
         What was found.
     list of NotLookedFor
-        One, where the library is missing.
+        One, where the library is missing or is not to read the file.
     """
     place = find(file, 0, size_of(file), (STORE,))
     is_there = place < size_of(file)
-    if find_spec("c2pa") is None:
-        seen = f"The bytes of a manifest begin at byte {place}; {_NO_LIBRARY}."
-        unread = [finding("c2pa_unread", seen)] if is_there else []
-        return unread, [NotLookedFor("c2pa", _NO_LIBRARY)]
+    why = unread or (_NO_LIBRARY if find_spec("c2pa") is None else "")
+    missing = [NotLookedFor("c2pa", why)] if why else []
+    if not is_there and (cut := _cut_off(file)) is not None:
+        seen = f"The bytes of a manifest begin at byte {cut}, and the file ends right behind."
+        return [finding("c2pa_damaged", seen)], missing
+    if why:
+        return [_unread(place, why)] if is_there else [], missing
     return _read(file, place if is_there else None), []
+
+
+def _cut_off(file: BinaryIO) -> int | None:
+    """Return where a manifest begins of which the file ends before its type does."""
+    start = max(0, size_of(file) - CUT_BYTES)
+    tail = read_at(file, start, CUT_BYTES)
+    place = tail.rfind(b"jumb")
+    box = tail[max(0, place) :]
+    if place >= 0 and b"jumd".startswith(box[8:12]) and STORE.startswith(box[12:]):
+        return start + place
+    place = tail.rfind(b"C2PA")  # the chunk of RIFF that the box is in
+    is_chunk = place >= 0 and read_at(file, 0, 4) in (b"RIFF", b"RF64")
+    return start + place if is_chunk and b"jumb".startswith(tail[place + 12 :]) else None
 
 
 def _read(file: BinaryIO, place: int | None) -> list[Finding]:

@@ -101,6 +101,22 @@ class Silence:
         edge = max(1, round(EDGE_S * self._rate_hz))
         self._runs.append(Run(start_s, end_s, all(_is_hard(side, edge) for side in sides)))
 
+    def looked(self, codec: str) -> bool:
+        """Return whether silence would mean something, and there is sound that it can be between.
+
+        Parameters
+        ----------
+        codec : str
+            As `AudioStream` names it.
+
+        Returns
+        -------
+        bool
+            False for a codec that is lossy, for sound in coarse steps, and without sound.
+        """
+        between_s = self._last_loud_s - self._first_loud_s
+        return is_lossless(codec) and self._finest <= COARSE and between_s > LONGEST_NATURAL_S
+
     def findings(self, codec: str) -> list[Finding]:
         """Return what was found, where it means something: coders write zeros for quiet pauses.
 
@@ -112,9 +128,9 @@ class Silence:
         Returns
         -------
         list of Finding
-            None for a codec that is lossy, and for sound in coarse steps.
+            None where silence was not looked for.
         """
-        if not is_lossless(codec) or self._finest > COARSE:
+        if not self.looked(codec):
             return []
         runs = [run for run in self._runs if run.end_s <= self._last_loud_s]
         hard = [run for run in runs if run.hard]

@@ -8,10 +8,10 @@ from typing import BinaryIO
 from bonafide.audio.ffmpeg import open_container
 from bonafide.audio.magic import FLAC, OGG
 from bonafide.audio.tags import skip_tags
-from bonafide.audio.view import View, find, read_at, size_of
+from bonafide.audio.view import WINDOW_BYTES, View, read_at, size_of
 from bonafide.errors import AudioError
 from bonafide.provenance.finding import Finding, finding
-from bonafide.provenance.quoted import quoted
+from bonafide.provenance.quoted import name, quoted
 from bonafide.provenance.signed import GENERATED
 
 NAMED = 8  # tags that are quoted, before the rest are counted alone
@@ -36,8 +36,17 @@ GENERATORS = (
     (re.compile(r"made with suno", re.I), "Suno writes this into what it generates"),
     (re.compile(r"bark by suno ai|bark gui", re.I), "programs around Bark write this"),
 )
-XMP_SOURCE = b"Iptc4xmpExt:DigitalSourceType"
-XMP_GENERATED = re.compile("|".join(GENERATED).encode())
+# A statement of the source: an attribute, or an element with the address in it or as a resource.
+XMP_SOURCE = re.compile(
+    rb"""\bIptc4xmpExt:DigitalSourceType(?:
+        \s*=\s*(?:"(?P<double>[^"<]{0,256})"|'(?P<single>[^'<]{0,256})')
+        |(?<=<Iptc4xmpExt:DigitalSourceType)
+        (?:\s+rdf:resource\s*=\s*["'](?P<resource>[^"'<]{0,256})["'])?[^<>]{0,256}>
+        (?:(?<!/>)(?P<element>.{0,512}?)(?:</Iptc4xmpExt|\Z))?
+    )""",
+    re.X | re.S,
+)
+XMP_BESIDE = 2048  # bytes of one statement, and of what is before an attribute in its tag
 
 
 @dataclass(frozen=True)
@@ -76,17 +85,17 @@ def read_tags(file: BinaryIO) -> Tags:
     try:
         # Through a view, which can be sought to any place that a header states.
         with open_container(View(file, [(0, size_of(file))])) as container:
-            name = container.format.name
+            format_name = container.format.name
             tracks = [track.metadata for track in container.streams.audio[:1]]
             pairs = [pair for tags in (container.metadata, *tracks) for pair in tags.items()]
     except AudioError:  # one that libsndfile alone knows
-        name, pairs = "", []
+        format_name, pairs = "", []
     library = _flac_library(file)
     vendor = _ogg_vendor(file) or (library if library.startswith("Lav") else "")
     named = [(key.lower(), value.strip()) for key, value in [*pairs, ("vendor", vendor)]]
     kept = {value: key for key, value in reversed(named) if not _is_technical(key, value)}
     once = tuple((key, value) for value, key in reversed(kept.items()) if value)
-    return Tags(name, once, "" if vendor else library)
+    return Tags(format_name, once, "" if vendor else library)
 
 
 def _is_technical(key: str, value: str) -> bool:
@@ -150,7 +159,7 @@ def tag_findings(tags: Tags, file: BinaryIO) -> list[Finding]:
         said = [f"{key} {quoted(value)}{_known(value)}" for key, value in encoders]
         found.append(finding("encoder_tag", f"The program that wrote it: {_listed(said)}."))
     if others:
-        said = [f"{quoted(key).strip(chr(34))} {quoted(value)}" for key, value in others]
+        said = [f"{name(key)} {quoted(value)}" for key, value in others]
         found.append(finding("text_tag", f"It carries text: {_listed(said)}."))
     return found
 
@@ -162,7 +171,7 @@ def _listed(said: list[str]) -> str:
 
 def _known(value: str) -> str:
     """Return in brackets whose name it is, where people may not know it."""
-    return next((f" ({whose})" for name, whose in PROGRAMS.items() if value.startswith(name)), "")
+    return next((f" ({whose})" for short, whose in PROGRAMS.items() if value.startswith(short)), "")
 
 
 def _generators(tags: Tags) -> Iterator[str]:
@@ -173,8 +182,22 @@ def _generators(tags: Tags) -> Iterator[str]:
 
 
 def _xmp_sources(file: BinaryIO) -> Iterator[str]:
-    """Yield what a file's XMP states of its source, if that is a generator."""
-    size = size_of(file)
-    place = find(file, 0, size, (XMP_SOURCE,))
-    if place < size and (kind := XMP_GENERATED.search(read_at(file, place, 512))):
-        yield f'XMP states the source "{kind[0].decode()}" (IPTC digital source type)'
+    """Yield what a file's XMP states of its source, each generator once."""
+    size, kinds = size_of(file), set[str]()
+    for place in range(0, size, WINDOW_BYTES):
+        start = max(0, place - XMP_BESIDE)  # to see the tag that an attribute is in
+        window = read_at(file, start, place - start + WINDOW_BYTES + XMP_BESIDE)
+        kinds |= {kind for said in XMP_SOURCE.finditer(window) for kind in _stated(window, said)}
+    for kind in sorted(kinds & set(GENERATED)):
+        yield f'XMP states the source "{kind}" (IPTC digital source type)'
+
+
+def _stated(window: bytes, said: re.Match[bytes]) -> list[str]:
+    """Return the last parts of the addresses in a statement; none where it is text alone."""
+    before = window[max(0, said.start() - XMP_BESIDE) : said.start()]
+    attribute = said["double"] or said["single"]
+    if attribute and before.rfind(b"<") <= before.rfind(b">"):
+        return []
+    values = [attribute] if attribute else re.split(rb"<[^>]*(?:>|\Z)", said["element"] or b"")
+    values += [said["resource"]] if said["resource"] else []
+    return [value.decode("utf-8", "replace").strip().rpartition("/")[2] for value in values]

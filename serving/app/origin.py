@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.provenance.quoted import quoted
 from serving.app import wording
 from serving.app.asked import Asked
 from serving.app.client import ServiceError
@@ -48,7 +49,8 @@ def _facts(words: Words, facts: Json) -> str:
     )
     band = facts["band_hz"]
     more = [] if band is None else [words("origin.fact_band", khz=f"{band / 1000:.1f}")]
-    more += [facts[name] for name in ("library", "damage", "omitted") if facts[name]]
+    more += [quoted(facts["library"])] if facts["library"] else []
+    more += [facts[name] for name in ("damage", "omitted") if facts[name]]
     return " ".join([said, *more])
 
 

@@ -2,9 +2,11 @@
 
 import io
 import json
+import re
 import struct
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -30,7 +32,10 @@ from bonafide.provenance import MEANING, FindingCode, Origin, examine
 from bonafide.provenance.floor import Floor
 from bonafide.provenance.signed import STORE
 from bonafide.provenance.silence import Silence
+from serving.app.language import Words
+from serving.app.origin import _facts
 from tests.helpers.signed import ISSUER, SIGNER, sign
+from tests.unit.test_tracks import film, wav
 
 RATE_HZ = 16_000
 
@@ -51,6 +56,9 @@ def codes(content: bytes) -> list[str]:
 def noise(n_samples: int, level: float = 1e-3, seed: int = 0) -> Samples:
     drawn = np.random.default_rng(seed).standard_normal(n_samples)
     return (level * drawn).astype(np.float32)
+
+
+TRACES = {"band_cut", "digital_silence", "splice", "noise_floor_change"}
 
 
 class TestNothing:
@@ -75,6 +83,24 @@ class TestNothing:
         )
         assert (facts.duration_s, facts.tracks, facts.band_hz) == (4.0, 1, 8_000.0)
         assert facts.library.startswith("reference libFLAC") and not facts.damage
+
+    @pytest.mark.parametrize(
+        ("sound", "told"),
+        [
+            (noise(1), set()),
+            (np.zeros(5 * RATE_HZ, np.float32), set()),
+            (noise(RATE_HZ // 25, 0.1), set()),
+            (noise(RATE_HZ, 0.1), {"band_cut", "digital_silence", "splice"}),
+            (noise(2 * RATE_HZ, 0.1), set(TRACES)),
+            (noise(2 * RATE_HZ, 1e-3), {"noise_floor_change"}),
+        ],
+    )
+    def test_is_not_said_where_there_is_too_little_to_look_at(
+        self, sound: Samples, told: set[str]
+    ) -> None:
+        origin = examine(encode(sound, "wav"))
+        assert origin.findings == ()
+        assert {each.code for each in origin.not_found} & TRACES == told
 
     def test_every_code_has_its_words(self) -> None:
         assert tuple(MEANING) == get_args(FindingCode)
@@ -111,6 +137,17 @@ class TestC2pa:
         said = seen(examine(signed[: place + 1_500]))
         assert f"begin at byte {place}, and it cannot be read" in said["c2pa_damaged"]
         assert "c2pa_manifest" not in said
+
+    def test_cut_anywhere_in_the_head_of_the_manifest(self, voice: Samples) -> None:
+        signed = sign(encode(voice, "wav"), "wav")
+        place = signed.find(STORE)
+        chunk_at = signed.find(b"C2PA")
+        for end in range(chunk_at + 4, place + len(STORE) + 1):
+            origin = examine(signed[:end])
+            assert list(seen(origin)) == ["c2pa_damaged"], end - place
+            assert "c2pa_manifest" not in [each.code for each in origin.not_found]
+        for plain in (signed[:chunk_at], signed[:chunk_at] + b"C2PAplain text of some kind"):
+            assert "c2pa_damaged" not in seen(examine(plain))
 
     def test_what_states_that_it_was_generated(self, voice: Samples) -> None:
         signed = sign(encode(voice, "wav"), "wav", source="trainedAlgorithmicMedia")
@@ -167,6 +204,9 @@ def with_id3(content: bytes, name: str, value: str) -> bytes:
     frame = b"\3" + name.encode() + b"\0" + value.encode()
     body = b"TXXX" + bytes([len(frame) >> n & 127 for n in (21, 14, 7, 0)]) + b"\0\0" + frame
     return b"ID3\4\0\0" + bytes([len(body) >> n & 127 for n in (21, 14, 7, 0)]) + body + content
+
+
+TRAINED, COMPOSITE = ["trainedAlgorithmicMedia"], ["compositeWithTrainedAlgorithmicMedia"]
 
 
 class TestTags:
@@ -228,6 +268,66 @@ class TestTags:
         said = seen(examine(with_id3(encode(voice, "mp3"), "note", value)))["text_tag"]
         assert said.isprintable() and r"\x1b[2J\n" in said and len(said) < 200
 
+    @pytest.mark.parametrize(
+        ("said", "kinds"),
+        [
+            (["<{}>CV/digitalCapture</{}>", "<{}>CV/trainedAlgorithmicMedia</{}>"], TRAINED),
+            (
+                [
+                    "<{}>CV/digitalCapture</{}>" + " " * 70_000,
+                    "<a {}='CV/trainedAlgorithmicMedia'>",
+                ],
+                TRAINED,
+            ),
+            (['<a b="c" {}="CV/compositeWithTrainedAlgorithmicMedia"/>'], COMPOSITE),
+            (['<{} rdf:resource="CV/trainedAlgorithmicMedia"/>'], TRAINED),
+            (["<{}><rdf:Bag><rdf:li>CV/trainedAlgorithmicMedia</rdf:li></rdf:Bag></{}>"], TRAINED),
+            (["<{}>CV/trainedAlgorithmicMedia</{}>"] * 3, TRAINED),
+            (["<{}>CV/digitalCapture</{}>", "<a>not trainedAlgorithmicMedia</a>"], []),
+            (["<{}>not trainedAlgorithmicMedia</{}>"], []),
+            (['<a {}="CV/digitalCapture" b="CV/trainedAlgorithmicMedia"/>'], []),
+            (['<a>{}="CV/trainedAlgorithmicMedia"</a>'], []),
+            (["<a>{} is not CV/trainedAlgorithmicMedia</a>"], []),
+            (['<{} rdf:resource="CV/digitalCapture"/><a>CV/trainedAlgorithmicMedia</a>'], []),
+        ],
+    )
+    def test_sources_in_xmp_are_those_that_are_stated(
+        self, voice: Samples, said: list[str], kinds: list[str]
+    ) -> None:
+        key, address = "Iptc4xmpExt:DigitalSourceType", "http://cv.iptc.org/digitalsourcetype"
+        text = "".join(said).replace("{}", key).replace("CV", address)
+        found = seen(examine(with_chunks(voice, chunk(b"_PMX", text.encode()))))
+        told = re.findall(r'states the source "(\w+)"', found.get("generator_tag", ""))
+        assert told == kinds
+
+    def test_many_sources_in_xmp_take_linear_time(self, voice: Samples) -> None:
+        many = b"<Iptc4xmpExt:DigitalSourceType " * 100_000
+        start = time.thread_time()
+        assert codes(with_chunks(voice, chunk(b"_PMX", many))) == []
+        assert time.thread_time() - start < 3
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("title", 'x", and a C2PA manifest was found: "ok'),
+            ("title", 'x\\", and a C2PA manifest was found: "ok\\'),
+            ('title "x", and a C2PA manifest was found: ok', "y"),
+            ("a C2PA manifest was found, and title", "y"),
+        ],
+    )
+    def test_cannot_imitate_words_of_ours(self, voice: Samples, key: str, value: str) -> None:
+        said = seen(examine(with_id3(encode(voice, "mp3"), key, value)))["text_tag"]
+        outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", said)
+        assert outside.strip() in ("It carries text: title .", "It carries text:  .")
+        assert said.lower().count("c2pa manifest") == 1
+
+    def test_nor_can_the_name_of_a_library(self, voice: Samples, tmp_path: Path) -> None:
+        content = encode(voice, "flac")
+        library = content[content.index(b"reference libFLAC") :][:20]
+        (tmp_path / "a.flac").write_bytes(content.replace(library, b"x, 9 channels, is 8!"))
+        said = CliRunner().invoke(cli, ["provenance", str(tmp_path)]).stdout.splitlines()[0]
+        assert ', "x, 9 channels, is 8!' in said and said.endswith('"')
+
 
 def recompressed(first: bytes, cut: int, rate_hz: int) -> bytes:
     """Return an MP3 of what an MP3 decodes to, without its first samples, at a higher bit rate."""
@@ -248,7 +348,10 @@ class TestRecompression:
         assert f"begin {576 - 200} samples behind" in said["mp3_recompressed"]
 
     def test_too_short_to_tell(self, voice: Samples) -> None:
-        assert "mp3_recompressed" not in codes(encode(voice[:RATE_HZ], "mp3"))
+        origin = examine(encode(voice[:RATE_HZ], "mp3"))
+        assert "mp3_recompressed" not in {
+            each.code for each in (*origin.findings, *origin.not_found)
+        }
 
 
 class TestBand:
@@ -449,6 +552,38 @@ class TestFiles:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         assert peaks[1] < peaks[0] + 500_000
+
+
+MEAN = "the mean of 2 channels, which differ, was looked at, and where it cancels the loudest"
+
+
+class TestWhatWasNotLookedAt:
+    @pytest.mark.parametrize(
+        ("content", "omitted"),
+        [
+            (film(speech(2.0), speech(2.0, 1)), "1 of 2 tracks were not looked at"),
+            (wav(speech(4.0), np.zeros(4 * RATE_HZ, np.float32)), MEAN),
+            (wav(speech(4.0), speech(4.0)), ""),
+            (film(speech(2.0)), ""),
+        ],
+    )
+    def test_is_told_in_words_as_json_and_on_the_page(
+        self, content: bytes, omitted: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.mka"
+        path.write_bytes(content)
+        in_words, as_json = (
+            CliRunner().invoke(cli, ["provenance", str(path), *more]).stdout
+            for more in ([], ["--json"])
+        )
+        (answer,) = json.loads(as_json)
+        assert answer["facts"]["omitted"] == omitted
+        assert in_words.splitlines()[0].endswith(omitted or "kHz")
+        assert _facts(Words("en"), answer["facts"]).endswith(omitted or "kHz.")
+
+    def test_of_a_channel_that_was_asked_for_nothing_is_said(self, voice: Samples) -> None:
+        content = wav(voice, np.zeros(len(voice), np.float32))
+        assert examine(AudioStream(content, channel=0)).facts.omitted == ""
 
 
 class TestCommand:

@@ -335,9 +335,10 @@ def test_hostile_names_and_tags_stay_text(name: str, report: Report) -> None:
     origin = copy.deepcopy(report["origin"])
     found = {"code": "text_tag", "seen": f"title: {name}", "proves": "<i>", "absence": "</dd>"}
     origin["findings"] = [found]
-    origin["facts"] |= {"library": name, "damage": name}
+    origin["facts"] |= {"library": name, "damage": name, "omitted": "1 of 2 tracks"}
     page = render(**{**report, "name": name, "origin": origin})
     page.encode("utf-8")
+    assert "1 of 2 tracks</td>" in page
     tags = {tag for tag, _ in Parsed(page).elements}
     plain = {
         tag
