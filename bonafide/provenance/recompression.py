@@ -79,9 +79,12 @@ def recompression(file: BinaryIO) -> list[Finding] | None:
 
 
 def _trace(file: BinaryIO) -> Floats | None:
-    """Return how few coefficients there are at each place, the file's own frames being the first.
+    """Return how few coefficients there are at each place, the file's own frames' first.
 
-    Of the loudest second or two of the beginning; None where nothing can be told from it.
+    Returns
+    -------
+    ndarray of float64 or None
+        Of the loudest second or two of the beginning; None where nothing can be told from it.
     """
     member = next((each for each in members(file, size_of(file)) if each.kind == "mp3"), None)
     if member is None:

@@ -46,7 +46,17 @@ def _entries(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as a table has room for it: five digits of a number, long ones cut short.
+    """Return a value as a table has room for it.
+
+    Parameters
+    ----------
+    value : Any
+        Of an entry.
+
+    Returns
+    -------
+    str
+        Five digits of a number; what is longer than `LONGEST` is cut short.
 
     Examples
     --------
