@@ -68,8 +68,8 @@ def test_fifty_recordings_of_all_formats(
 ) -> None:
     page = open_page(app)
     choose(page, *many)
-    expect(page.get_by_text(f"{MANY} recordings:")).to_be_visible()
-    expect(page.get_by_text("1 not judged.")).to_be_visible()
+    expect(page.get_by_text(f"Recordings: {MANY};")).to_be_visible()
+    expect(page.get_by_text("not judged: 1.")).to_be_visible()
     saved = {}
     for style in ("csv", "json"):
         with page.expect_download() as download:

@@ -177,7 +177,7 @@ def test_each_verdict_in_words(
     expect(page.get_by_test_id("verdict")).to_have_text(EN(f"verdict.{verdict}"))
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.get_by_text("1 of 3 stretches hold no speech-like sound")).to_be_visible()
-    expect(page.get_by_text("trained on 5000 recordings")).to_be_visible()
+    expect(page.get_by_text("trained on: 5000.")).to_be_visible()
     expect(page.get_by_text("Demonstration only.")).to_have_count(0)
     keep_screenshot(page, screenshots / f"{verdict}-light-wide.png")
     _, headers, body = next(asked for asked in stub.asked[::-1] if asked[0] == "/v1/detect")
