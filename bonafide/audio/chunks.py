@@ -114,7 +114,8 @@ def walk(file: BinaryIO, start: int, end: int) -> Extent:
     reach, whole = start + layout.head, True
     heads = [(start + 4, reach)]  # of the container, and the chunks in front of the sound
     for chunk in chunks(file, reach, end, layout):
-        reach = min(end, _padded(file, chunk.content, chunk.size, layout))
+        there = min(chunk.size, end - chunk.content)  # no file can be sought to all that is stated
+        reach = min(end, _padded(file, chunk.content, there, layout))
         if chunk.name == b"fmt " and _format_tag(file, chunk) in MPEG_TAGS:
             kind = "mp3"
         if chunk.name not in layout.data:

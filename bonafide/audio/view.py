@@ -14,15 +14,13 @@ Piece: TypeAlias = bytes | tuple[int, int]
 WINDOW_BYTES = 1 << 16
 
 
-def size_of(file: "BinaryIO | View") -> int:
+def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return file.seek(0, os.SEEK_END)
 
 
 def read_at(file: "BinaryIO | View", start: int, size: int) -> bytes:
-    """Return up to `size` bytes from a place in a file; none from a place behind its end."""
-    if start > size_of(file):  # headers state places that no file can be sought to
-        return b""
+    """Return up to `size` bytes from a place in a file."""
     file.seek(start)
     return file.read(size)
 
