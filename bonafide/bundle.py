@@ -11,7 +11,7 @@ from typing import Any
 
 from bonafide.artifact import JSON, Artifact, link_or_copy
 from bonafide.artifact import file_sha256 as file_sha256
-from bonafide.errors import BundleError
+from bonafide.errors import MALFORMED, BundleError
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.manifest import META_MODELS as META_MODELS
 from bonafide.manifest import complete, errors_of, format_of
@@ -278,14 +278,7 @@ def read_bundle(folder: Path) -> Bundle:
         bundle = Bundle(folder, complete(manifest))
         told = (FAMILIES,) if bundle.families else ()
         names = [f"{graph}.onnx" for graph in ("detector", *bundle.parts, *told)]
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+    except MALFORMED as error:
         raise BundleError("bad_manifest", f"{path}: not a bundle's manifest: {error}") from error
     for name in names:
         if name not in files:

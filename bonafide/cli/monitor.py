@@ -6,7 +6,7 @@ import click
 
 from bonafide.cli import options
 from bonafide.cli.orchestrator import prepare_zenml
-from bonafide.monitoring.record import LABELS, LAST, WINDOW_ROWS, Record
+from bonafide.monitoring.record import AGAINST, FIRST, LABELS, LAST, TRAINING, WINDOW_ROWS, Record
 
 
 @click.command()
@@ -24,8 +24,8 @@ from bonafide.monitoring.record import LABELS, LAST, WINDOW_ROWS, Record
 )
 @click.option(
     "--against",
-    type=click.Choice(["first", "training"]),
-    default="first",
+    type=click.Choice(AGAINST),
+    default=FIRST,
     help="what with: the bundle's first 1,000 answers (default), or its training recordings",
 )
 @click.option(
@@ -57,7 +57,7 @@ def monitor(
     from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
     from bonafide.monitoring.expected import expected_of
-    from bonafide.monitoring.watch import HEADINGS, TRAINING, Watch
+    from bonafide.monitoring.watch import HEADINGS, Watch
     from bonafide.registry import find_bundle
 
     chosen = find_bundle(home(), bundle)

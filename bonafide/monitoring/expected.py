@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from bonafide.bundle import Bundle
 from bonafide.detection import VERDICTS, rounded
-from bonafide.errors import BundleError
+from bonafide.errors import MALFORMED, BundleError
 from bonafide.monitoring.record import Answered
 from bonafide.types import AnyFloats
 
@@ -112,14 +112,7 @@ class Expected:
             stages = {prefix: Said(**said) for prefix, said in values["stages"].items()}
             found = cls(values["channel"], stages)
             found._require(bundle)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except MALFORMED as error:
             raise BundleError("bad_expected", f"{path}: cannot be used: {error}") from error
         return found
 

@@ -16,6 +16,7 @@ MOST_ROWS = 100_000  # some 40 MB
 REFERENCE_ROWS = 1000  # the first of each bundle, which stay: later ones are compared with them
 WINDOW_ROWS, LAST = 100, 20  # answers that are compared at a time, and how many times by default
 WAIT_S = 30.0  # for another worker that writes
+FIRST, TRAINING = AGAINST = ("first", "training")  # what they are compared with
 LABELS = ("bonafide", "spoof")
 NEEDED = {"llr", "verdict", "bundle", "models", "duration_s"}  # of an answer, to be kept
 TABLES = """

@@ -9,9 +9,16 @@ from bonafide.artifact import JSON, JsonArtifact
 from bonafide.monitoring.drift import Window, windows
 from bonafide.monitoring.feedback import Measured, measured
 from bonafide.monitoring.pairs import Disagreement, disagreements
-from bonafide.monitoring.record import LAST, REFERENCE_ROWS, WINDOW_ROWS, Answered, Record
+from bonafide.monitoring.record import (
+    FIRST,
+    LAST,
+    REFERENCE_ROWS,
+    TRAINING,
+    WINDOW_ROWS,
+    Answered,
+    Record,
+)
 
-FIRST, TRAINING = "first", "training"
 REFERENCES = {FIRST: "its first answers", TRAINING: "what it answers to its training recordings"}
 HEADINGS = ("from (UTC)", "to (UTC)", "answers", "undecided", "what moved")
 
