@@ -31,7 +31,6 @@ from bonafide.registry import find_bundle
 from bonafide.runtime import Graph
 from bonafide.training.adaptation import number
 from bonafide.training.clips import MIN_OF_LABEL, score_clips
-from bonafide.training.extraction import training_windows
 from bonafide.training.final_layer import (
     ClipScores,
     Gain,
@@ -39,6 +38,7 @@ from bonafide.training.final_layer import (
     measure_gain,
     nested_llr,
 )
+from bonafide.training.windows import training_windows
 from bonafide.types import Floats, Ints
 from research.folds import read_protocol, source_id
 

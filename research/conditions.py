@@ -21,8 +21,8 @@ from bonafide.audio import decode
 from bonafide.features.spec import FeatureSpec
 from bonafide.process.pool import map_parallel
 from bonafide.runtime import Graph
-from bonafide.training.extraction import training_window
 from bonafide.training.ingest import LIMITS
+from bonafide.training.windows import training_window
 from research.ablations import SEEDS, seed_run
 from research.answers import ANSWER, Answers, answers_of, keep_answers
 from research.changes import CONDITIONS

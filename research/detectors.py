@@ -15,7 +15,6 @@ from bonafide.features.spec import STATISTICS
 from bonafide.home import SHIPPED
 from bonafide.models import family_of
 from bonafide.models.config import view_of
-from bonafide.training.extraction import training_windows
 from bonafide.training.families import Families
 from bonafide.training.fitting import FittedBase
 from bonafide.training.folds import TEST, Folds
@@ -23,6 +22,7 @@ from bonafide.training.routing import Router, fit_router
 from bonafide.training.rules import Rules, fit_rules
 from bonafide.training.scaling import feature_weights_of, fit_scaler, fit_standard
 from bonafide.training.stacking import Stage, stack_models
+from bonafide.training.windows import training_windows
 from research.ablations import Run, model_settings
 from research.answers import Answers, answers_of
 from research.workspace import Workspace

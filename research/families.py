@@ -24,9 +24,9 @@ from bonafide.evaluation.evaluate import percent
 from bonafide.evaluation.report import markdown_table
 from bonafide.home import home
 from bonafide.registry import find_bundle
-from bonafide.training.extraction import training_windows
 from bonafide.training.families import VECTORS, Families, families_of
 from bonafide.training.folds import source_id
+from bonafide.training.windows import training_windows
 from bonafide.types import Features
 
 BATCH = 32

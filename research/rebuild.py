@@ -19,7 +19,7 @@ from bonafide.corpora import read_corpus
 from bonafide.detector import Detector
 from bonafide.export.rebuild import rebuild
 from bonafide.home import SHIPPED
-from bonafide.training.extraction import training_windows
+from bonafide.training.windows import training_windows
 
 CLIPS = 200
 

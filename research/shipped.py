@@ -28,7 +28,7 @@ from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
 from bonafide.lineage.record import publish, read_lineage
 from bonafide.monitoring.expected import EXPECTED, EXPECTED_ROWS, Expected, said_of
 from bonafide.registry import find_bundle
-from bonafide.training.extraction import training_windows
+from bonafide.training.windows import training_windows
 from bonafide.types import Waveform
 from research.ablations import SEEDS
 from research.answers import BONAFIDE, SPOOF, UNDECIDED

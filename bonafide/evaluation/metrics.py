@@ -335,6 +335,12 @@ def ece(
     return float(np.abs(np.bincount(in_bin, mass * (values - spoof))).sum() / mass.sum())
 
 
+def even_weights(is_spoof: Mask) -> Floats:
+    """Return a weight for each row, shape (n_rows,), by which both classes count alike."""
+    share = is_spoof.mean()
+    return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
+
+
 def log_loss(p_spoof: ArrayLike, is_spoof: ArrayLike, weights: Weights = None) -> float:
     """Return the mean negative log likelihood.
 

@@ -36,7 +36,6 @@ from bonafide.models.xgboost import load_booster
 from bonafide.runtime import Graph
 from bonafide.training.channels import channel_of
 from bonafide.training.config import Config
-from bonafide.training.extraction import training_windows
 from bonafide.training.families import Families
 from bonafide.training.fitting import FittedBase
 from bonafide.training.recordings import Recordings
@@ -44,6 +43,7 @@ from bonafide.training.routing import Router
 from bonafide.training.rules import Answers, Rules
 from bonafide.training.stacking import Stage
 from bonafide.training.store import FeatureStore
+from bonafide.training.windows import training_windows
 from bonafide.types import Features, Scores, Waveform
 
 PARITY_ROWS = 64

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from bonafide.audio import Waveform, decode, tile
+from bonafide.audio import Waveform, decode
 from bonafide.errors import CorpusError, storage_error
 from bonafide.features.encoder import EncoderSpec, encoder_path
 from bonafide.features.frontend import build_frontend
@@ -35,33 +35,10 @@ from bonafide.training.store import (
     SPEC,
     FeatureStore,
 )
+from bonafide.training.windows import training_window
 
 SHARD_ROWS = 64
 PART = "encoder_part.onnx"  # of a store: waveform to pooled frames
-
-
-def training_window(waveform: Waveform, spec: FeatureSpec) -> Waveform:
-    """Return the window of a recording that is trained on: its middle, tiled if it is shorter.
-
-    Parameters
-    ----------
-    waveform : ndarray of float32, shape (n_samples,)
-        At 16 kHz.
-    spec : FeatureSpec
-        Sets the length of the window.
-
-    Returns
-    -------
-    ndarray of float32, shape (window_samples,)
-    """
-    start = max(0, (len(waveform) - spec.window_samples) // 2)
-    return tile(waveform[start:], spec.window_samples)
-
-
-def training_windows(paths: Sequence[Path], spec: FeatureSpec) -> NDArray[np.float32]:
-    """Decode recordings and return their training windows, (len(paths), window_samples)."""
-    decoded = (decode(path, limits=LIMITS) for path in paths)
-    return np.stack([training_window(waveform, spec) for waveform in decoded])
 
 
 def augmented(window: Waveform, sha256: str, number: int, channel: str) -> Waveform:

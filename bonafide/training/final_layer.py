@@ -15,9 +15,8 @@ from bonafide.corpora.schema import UNKNOWN, Corpus
 from bonafide.detector import log_odds
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import MIN_CLUSTERS, ROWS
-from bonafide.evaluation.metrics import Interval, bootstrap, cllr, difference, eer
+from bonafide.evaluation.metrics import Interval, bootstrap, cllr, difference, eer, even_weights
 from bonafide.training.folds import connected_groups
-from bonafide.training.stacking import even_weights
 from bonafide.types import AnyFloats, Floats, Ints, Mask
 
 FOLDS, INNER_FOLDS = 10, 5

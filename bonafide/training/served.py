@@ -14,7 +14,7 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.scoring import usable
-from bonafide.training.extraction import training_windows
+from bonafide.training.windows import training_windows
 from bonafide.types import AnyFloats, Floats
 
 SHARD_ROWS = 16

@@ -38,12 +38,6 @@ META_TREES = {
 META_ROUNDS = 60
 
 
-def even_weights(is_spoof: Mask) -> NDArray[np.float64]:
-    """Return a weight for each row, shape (n_rows,), by which both classes count alike."""
-    share = is_spoof.mean()
-    return np.where(is_spoof, 0.5 / share, 0.5 / (1 - share))
-
-
 def meta_inputs(models: AnyFloats, channel: AnyFloats) -> Floats:
     """Return what the logistic meta-model is fitted on.
 

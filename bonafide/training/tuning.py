@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bonafide.artifact import JSON, JsonArtifact
-from bonafide.evaluation.metrics import log_loss
+from bonafide.evaluation.metrics import even_weights, log_loss
 from bonafide.models import family_of
 from bonafide.models.config import ModelConfig
 from bonafide.process.pool import Progress, silent
@@ -15,7 +15,6 @@ from bonafide.training.config import Config
 from bonafide.training.fitting import part_of, train_base
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import Recordings
-from bonafide.training.stacking import even_weights
 from bonafide.training.store import FeatureStore
 
 if TYPE_CHECKING:

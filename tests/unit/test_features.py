@@ -28,10 +28,11 @@ from bonafide.runtime import Graph
 from bonafide.training import extraction as features
 from bonafide.training.caching import cached_extract, family_name
 from bonafide.training.config import AugmentationConfig
-from bonafide.training.extraction import augmented, extract, training_window
+from bonafide.training.extraction import augmented, extract
 from bonafide.training.ingest import sound_sha256
 from bonafide.training.recordings import Recordings
 from bonafide.training.store import FeatureStore
+from bonafide.training.windows import training_window
 from tests.helpers.encoders import tiny_encoder
 
 RATE = 16_000

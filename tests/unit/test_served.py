@@ -1,5 +1,8 @@
 """Scores and answers as served."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,7 +12,6 @@ from bonafide.bundle import read_bundle
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import Detector
 from bonafide.home import SHIPPED
-from bonafide.training.extraction import training_windows
 from bonafide.training.gate.cost import cost, seconds
 from bonafide.training.gate_config import GateConfig
 from bonafide.training.served import (
@@ -20,6 +22,7 @@ from bonafide.training.served import (
     answer_recordings,
     score_recordings,
 )
+from bonafide.training.windows import training_windows
 
 RATE_HZ = 16_000
 
@@ -92,3 +95,11 @@ def test_both_bundles_are_timed_on_the_same_recordings(spoken: Corpus) -> None:
     assert seconds(bundle, bundle, nothing) == (0.0, 0.0)
     unknown, _ = cost(bundle, bundle, nothing, "it", GateConfig())
     assert unknown.passed is None and "was not measured" in unknown.words
+
+
+@pytest.mark.parametrize("module", ["bonafide.training.served", "bonafide.training.clips"])
+def test_processes_that_score_load_nothing_of_training(module: str) -> None:
+    """Each process of a pool imports the module anew; these made that three times as slow."""
+    code = f"import sys, {module}; print(*sys.modules.keys() & {{'scipy', 'sklearn', 'xgboost'}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.detector import CLIP, log_odds
-from bonafide.evaluation.metrics import auc, cllr, log_loss
+from bonafide.evaluation.metrics import auc, cllr, even_weights, log_loss
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.scaler import scaler_graph
 from bonafide.features.encoder import EncoderSpec
@@ -28,7 +28,6 @@ from bonafide.training.stacking import (
     Calibration,
     Linear,
     Stack,
-    even_weights,
     fit_calibration,
     fit_linear,
     fit_stack,

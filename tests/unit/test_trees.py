@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import xgboost
 
+from bonafide.evaluation.metrics import even_weights
 from bonafide.export.meta import meta_trees_graph
 from bonafide.models.config import FitConfig
 from bonafide.models.examples import Examples, Part, Standard
 from bonafide.models.xgboost import XGBoost, XGBoostConfig, halfway, load_booster
 from bonafide.runtime import Graph
-from bonafide.training.stacking import Scored, _fit_pair, even_weights
+from bonafide.training.stacking import Scored, _fit_pair
 
 
 def test_splits_lie_between_rows_and_answer_as_before() -> None:
