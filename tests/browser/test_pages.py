@@ -207,6 +207,8 @@ def test_drift_is_told_with_what_moved_and_since_when(
     assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert "invert" in str(drawn.get_attribute("style"))
     keep_screenshot(page, screenshots / "drift-dark-wide.png")
+    page.get_by_text(EN("drift.against_training"), exact=True).click()
+    expect(page.get_by_text(EN("drift.alarm_training", rows=100))).to_be_visible()
 
 
 def test_runs_are_listed_the_newest_first(kept: App, open_page: Open, screenshots: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whether what is answered lately differs from what was answered first."""
+"""Whether what is answered lately differs from what was answered first, or from training."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,11 +11,12 @@ import streamlit as st
 from bonafide.errors import missing_extra
 from bonafide.home import home
 from bonafide.monitoring.drift import Window
+from bonafide.monitoring.expected import EXPECTED, expected_of
 from bonafide.monitoring.figures import drift_figure
-from bonafide.monitoring.record import RECORD, Record
+from bonafide.monitoring.record import AGAINST, FIRST, RECORD, TRAINING, Record
 from bonafide.monitoring.watch import Watch
-from bonafide.registry import registry_of
-from bonafide.registry.listing import listed
+from bonafide.registry import bundle_folder, find_bundle, registry_of
+from bonafide.registry.listing import listed, reference
 from serving.app.keeper.choice import choose_bundle
 from serving.app.keeper.picture import show_picture
 from serving.app.language import Words
@@ -39,18 +40,33 @@ def show_drift(words: Words) -> None:
         if find_spec(library) is None:
             raise missing_extra(library, "train")
     chosen = choose_bundle(words, listed(registry_of(home())))
+    ref = reference(chosen)
+    against = _choose_reference(words, ref)
     with st.spinner(words("drift.looking")):
-        watch = _watch(path, chosen["sha256"])
+        watch = _watch(path, chosen["sha256"], ref, against)
     if watch.windows:
-        _show_windows(words, watch.windows)
+        _show_windows(words, watch)
     else:
         st.markdown(words("drift.few", answers=watch.answers, needed=watch.needed))
     _show_remarks(words, watch)
 
 
+def _choose_reference(words: Words, bundle: str) -> str:
+    """Ask what answers are compared with, of a bundle that knows both."""
+    if not (bundle_folder(home(), bundle) / EXPECTED).exists():
+        return FIRST
+    return st.radio(
+        words("drift.against"),
+        AGAINST,
+        format_func=lambda name: words(f"drift.against_{name}"),
+        horizontal=True,
+    )
+
+
 @st.cache_data(ttl=KEPT_S, show_spinner=False)
-def _watch(path: Path, sha256: str) -> Watch:
-    return Watch.of(Record(path), sha256)
+def _watch(path: Path, sha256: str, ref: str, against: str) -> Watch:
+    expected = expected_of(find_bundle(home(), ref)) if against == TRAINING else ()
+    return Watch.of(Record(path), sha256, reference=expected)
 
 
 def moved_since(windows: Sequence[Window]) -> dict[str, float]:
@@ -76,9 +92,10 @@ def moved_since(windows: Sequence[Window]) -> dict[str, float]:
     return since
 
 
-def _show_windows(words: Words, windows: Sequence[Window]) -> None:
+def _show_windows(words: Words, watch: Watch) -> None:
+    windows, to = watch.windows, "_training" if watch.against == TRAINING else ""
     if moved := moved_since(windows):
-        lines = [words("drift.alarm", rows=windows[-1].rows), ""]
+        lines = [words(f"drift.alarm{to}", rows=windows[-1].rows), ""]
         lines += [
             f"- {words('drift.since', what=_name(words, name), since=f'{LEFT}{_when(at)}{END}')}"
             for name, at in moved.items()
@@ -86,7 +103,7 @@ def _show_windows(words: Words, windows: Sequence[Window]) -> None:
         st.warning("\n".join(lines), icon=":material/warning:")
         st.markdown(words("drift.meaning"))
     else:
-        st.success(words("drift.calm", rows=windows[-1].rows), icon=":material/check:")
+        st.success(words(f"drift.calm{to}", rows=windows[-1].rows), icon=":material/check:")
     show_picture(drift_figure(windows), words("drift.title"), FIGURE_PX)
     st.caption(words("drift.figure"))
     st.dataframe([_row(words, window) for window in reversed(windows)], hide_index=True)
