@@ -18,6 +18,7 @@ from bonafide.errors import BonafideError, printable
 
 PROGRAM = "bonafide"
 WRONG_USAGE, INTERRUPTED = 2, 130
+RESUMED = ("train", "tune")  # by the same words again
 COMMANDS = {
     "train": "bonafide.cli.train",
     "tune": "bonafide.cli.train",
@@ -73,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     ModuleNotFoundError
         For a module that no extra brings, which is a mistake of ours.
     """
-    arguments = None if words is None else list(words)
+    arguments = list(sys.argv[1:] if words is None else words)
     _prepare_streams()
     try:
         status = cli.main(arguments, PROGRAM, standalone_mode=False) or 0
@@ -100,16 +101,18 @@ def main(words: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _report("os_error", f"{where}{error.strerror or error}")
     except click.Abort:
-        return _stopped()
+        return _stopped(arguments)
     except Exception as error:
         if _is_interrupt(error):
-            return _stopped()
+            return _stopped(arguments)
         raise
     return WRONG_USAGE
 
 
-def _stopped() -> int:
-    click.echo("bonafide: stopped; what is finished is kept, run again to resume", err=True)
+def _stopped(arguments: Sequence[str]) -> int:
+    resumed = arguments[:1] and arguments[0] in RESUMED
+    how = "; what is finished is kept, run again to resume" if resumed else ""
+    click.echo(f"bonafide: stopped{how}", err=True)
     return INTERRUPTED
 
 

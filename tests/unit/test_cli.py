@@ -307,17 +307,30 @@ class TestExitCodes:
         assert re.match(f"bonafide: {said}", error)
         assert error.count("\n") == 1
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("corpus", "inspect", "."), "stopped"),
+            (
+                ("train", "--config", "demo", "--corpus", "."),
+                "stopped; what is finished is kept, run again to resume",
+            ),
+        ],
+    )
     def test_interrupted(
-        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+        self,
+        words: tuple[str, ...],
+        said: str,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def stop(*_: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("bonafide.corpora.read_corpus", stop)
-        assert main(["corpus", "inspect", "x"]) == 130
-        assert capsys.readouterr().err == (
-            "\nbonafide: stopped; what is finished is kept, run again to resume\n"
-        )
+        monkeypatch.setattr("bonafide.training.config.read_config", stop)
+        assert main(words) == 130
+        assert capsys.readouterr().err == f"\nbonafide: {said}\n"
 
     def test_a_reader_that_has_seen_enough(self, manifest: Path) -> None:
         read, write = os.pipe()
