@@ -120,13 +120,13 @@ def _track(file: View, found: Findings, track: int, format_name: str | None) -> 
         if not (stream.codec_context.sample_rate and stream.codec_context.channels):
             raise _TrackError("no sound in it")  # FFmpeg guessed a format and found none
         found.codec = stream.codec_context.codec.canonical_name
-        yield from _gathered(_frames(container, stream, found))
+        yield from _gathered(_frames(container, stream, found, file.size))
 
 
 def _frames(
-    container: av.container.InputContainer, stream: Any, found: Findings
+    container: av.container.InputContainer, stream: Any, found: Findings, n_bytes: int
 ) -> Iterator[av.AudioFrame]:
-    """Yield the frames of a track, past packets that do not decode."""
+    """Yield the frames of a track of a file of so many bytes, past packets that do not decode."""
     seconds, n_packets, n_lost, error = 0.0, 0, 0, None
     largest = _largest_packet(stream.codec_context)
     try:
@@ -139,6 +139,8 @@ def _frames(
                     f"{1 / TINY_S:g} a second",
                 )
             if packet.pos is not None:
+                if packet.pos >= n_bytes:
+                    continue  # where FLAC's last frame ends, FFmpeg now and then sees one more
                 found.reached_bytes = packet.pos + min(packet.size, largest)
             try:
                 decoded: list[Any] = packet.decode()

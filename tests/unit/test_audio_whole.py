@@ -18,6 +18,7 @@ import pytest
 import soundfile as sf
 import soxr
 
+from benchmarks.nights import write_clip
 from benchmarks.sounds import Samples, mux, packets, speech
 from bonafide.audio import HEADERLESS_SUFFIXES, AudioStream, decode, decode_stream
 from bonafide.audio.chunks import W64_DATA
@@ -699,3 +700,14 @@ def test_what_is_cut_in_front_of_its_index_is_damaged_and_not_unknown() -> None:
             decode(cut)
         assert info.value.code == "damaged"
         assert "bytes" in str(info.value)
+
+
+@pytest.mark.parametrize("number", [3_305, 5_663])
+def test_a_packet_that_ffmpeg_sees_behind_the_last_one(number: int, tmp_path: Path) -> None:
+    """In one of some thousand FLAC files its parser takes a few bytes of sound for a header."""
+    write_clip(tmp_path, number)
+    file = tmp_path / f"{number}.flac"
+    with av.open(str(file)) as container:
+        places = [packet.pos or 0 for packet in container.demux(audio=0)]
+    assert file.stat().st_size in places
+    assert_whole(file, 1.5)
