@@ -20,11 +20,13 @@ from bonafide.errors import BonafideError, storing
 from bonafide.home import clean_work, home
 from bonafide.process.interrupt import interruptible
 from bonafide.process.isolate import begin_anew, stop_all
+from bonafide.training.arrays import DAMAGED
 from bonafide.training.config import Config
 from bonafide.training.fingerprint import fingerprint, is_change
 from bonafide.training.gate import Decision
 from bonafide.training.judgement import Judgement
 from bonafide.training.recordings import Quarantine
+from pipelines.anew import extract_anew
 from pipelines.failures import explain
 from pipelines.records import recorded
 from pipelines.settings import with_run_file
@@ -142,7 +144,8 @@ def run_wired(
 ) -> str:
     """Run a pipeline on the active ZenML stack.
 
-    Where a file turns out to have changed since it was ingested, it runs once more, from ingestion.
+    Where a file turns out to have changed since it was ingested, it runs once more, from ingestion;
+    where features turn out to be damaged, from extraction.
 
     Parameters
     ----------
@@ -188,6 +191,9 @@ def run_wired(
     try:
         return run_pipeline(wired, settings | {"fingerprint": seen})
     except BonafideError as error:
+        if error.code == DAMAGED:
+            extract_anew(home())
+            return run_pipeline(wired, settings | {"fingerprint": seen})
         if not is_change(error):
             raise
     # What follows the space makes it another fingerprint: no earlier ingestion is taken for it.

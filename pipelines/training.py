@@ -19,6 +19,7 @@ from bonafide.training.step_config import (
     SplitConfig,
     TrainConfig,
 )
+from pipelines.anew import extracted_anew
 from pipelines.settings import DOCKER, TAG
 from steps.data import extract, ingest, scale, split
 from steps.models import calibrate, export, route, stack, train
@@ -67,7 +68,11 @@ def read(corpora: list[str], corpus_format: str | None, fingerprint: str) -> Any
 
 def extraction(config: Config) -> Any:
     """Return the step that extracts the views of a configuration."""
-    extracted = ExtractConfig(features=config.spec.to_json(), augmentation=config.augmentation)
+    extracted = ExtractConfig(
+        features=config.spec.to_json(),
+        augmentation=config.augmentation,
+        anew=extracted_anew(home()),
+    )
     return given(_watching(extract, kinds=_kinds(config)), extracted)
 
 

@@ -24,6 +24,7 @@ from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.home import home
 from bonafide.process.pool import Progress, map_parallel, silent
 from bonafide.runtime import Graph
+from bonafide.training.arrays import STAMPS, write_stamps
 from bonafide.training.channels import channel_of, heard_through
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.fingerprint import CHANGED
@@ -128,7 +129,8 @@ def _create(
 ) -> FeatureStore:
     """Create the files of a store, with none of its rows written yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / DONE).unlink(missing_ok=True)
+    for name in (DONE, STAMPS):
+        (folder / name).unlink(missing_ok=True)
     (folder / SPEC).write_text(json.dumps(spec.to_json()))
     (folder / AUGMENTATION).write_text(augmentation.model_dump_json())
     n_all = n_rows * (1 + augmentation.count)
@@ -171,6 +173,10 @@ def _reserve(path: Path) -> None:
 
 
 def _mark(store: FeatureStore, rows: Sequence[int], sha256: NDArray[np.str_]) -> None:
+    """Note rows as written, once they are on the disk: a machine may lose its power."""
+    for name in store.names:
+        with (store.folder / f"{name}.npy").open("rb") as array:
+            os.fsync(array.fileno())
     with (store.folder / DONE).open("a") as file:
         file.write(json.dumps({row: str(sha256[row]) for row in rows}) + "\n")
 
@@ -251,6 +257,7 @@ def extract(
         _mark(store, shards[number].rows, recordings.sha256)
         done += len(shards[number].rows)
         progress(done, n_rows)
+    write_stamps(folder, store.names)
     return store
 
 

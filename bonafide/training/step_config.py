@@ -24,10 +24,11 @@ class SplitConfig(Section):
 
 
 class ExtractConfig(Section):
-    """What is extracted: the front end, and the augmented copies."""
+    """What is extracted: the front end, and the augmented copies; anew, since some were damaged."""
 
     features: dict[str, Any]
     augmentation: AugmentationConfig
+    anew: str = ""
 
 
 class AuditConfig(Section):

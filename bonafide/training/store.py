@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Sharded, link_or_copy
+from bonafide.errors import BonafideError
 from bonafide.features.spec import FeatureSpec
 from bonafide.models.examples import Joined, SideBySide, Table
 from bonafide.process.lock import try_lock
+from bonafide.training.arrays import map_array
 from bonafide.training.config import AugmentationConfig
 from bonafide.types import Ints
 
@@ -67,13 +68,12 @@ class FeatureStore(Sharded):
         return Join.read(path) if path.exists() else None
 
     def view(self, name: str) -> Table:
-        """Map one view or vector into memory, read-only; (n_all, ...)."""
+        """Map one view or vector into memory, read-only; (n_all, ...): `map_array` for errors."""
         if not self.joined:
             path = self.folder / f"{name}.npy"
-            if self.fetch:
+            if self.fetch:  # which verifies it
                 self.fetch(path)
-            mapped: NDArray[np.float32] = np.load(path, mmap_mode="r")
-            return mapped
+            return map_array(path, trusted=self.fetch is not None)
         array, place = self.joined.array, self.joined.place
         parts = [replace(store, fetch=self.fetch).view(name) for store in self.joined.stores]
         count = 1 + self.augmentation.count
@@ -135,7 +135,8 @@ class FeatureStore(Sharded):
         Returns
         -------
         FeatureStore or None
-            None if it is not there, or just being removed, or a store that it is joined from is.
+            None if it is not there, damaged, or just being removed, or a store that it is joined
+            from is.
         """
         with contextlib.ExitStack() as files:
             try:
@@ -145,7 +146,10 @@ class FeatureStore(Sharded):
                     file = files.enter_context((each / SPEC).open("rb"))
                     if not (try_lock(file, shared=True) and (each / SPEC).exists()):
                         return None
-            except (FileNotFoundError, ValueError, KeyError):  # gone, or not written to its end
+                for name in store.names:
+                    store.view(name)
+            # gone, or not written to its end
+            except (FileNotFoundError, BonafideError, ValueError, KeyError):
                 return None
             weakref.finalize(store, files.pop_all().close)
             return store

@@ -26,6 +26,7 @@ from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER, NARROW, STATISTICS, FeatureSpec, ViewSpec
 from bonafide.runtime import Graph
 from bonafide.training import extraction as features
+from bonafide.training.arrays import STAMPS
 from bonafide.training.caching import cached_extract, family_name
 from bonafide.training.config import AugmentationConfig
 from bonafide.training.extraction import augmented, extract
@@ -127,7 +128,8 @@ def marked(store: FeatureStore) -> list[int]:
 
 
 def copy(store: FeatureStore, folder: Path) -> FeatureStore:
-    shutil.copytree(store.folder, folder)
+    """Copy a store without its stamps, so that it may be changed."""
+    shutil.copytree(store.folder, folder, ignore=shutil.ignore_patterns(STAMPS))
     return FeatureStore(folder)
 
 
@@ -173,6 +175,24 @@ class TestExtract:
             with pytest.raises(ValueError, match="read-only"):
                 view[0] = 0.0
         assert pristine.sounds == dict(enumerate(recordings.sha256.tolist()))
+
+    @pytest.mark.parametrize("damage", ["cut short", "zeros", "gone", "text"])
+    def test_an_array_that_is_not_what_was_written(
+        self, pristine: FeatureStore, tmp_path: Path, damage: str
+    ) -> None:
+        shutil.copytree(pristine.folder, tmp_path / "s")
+        path, store = tmp_path / "s" / f"{STATISTICS}.npy", FeatureStore(tmp_path / "s")
+        np.testing.assert_array_equal(store.view(STATISTICS), pristine.view(STATISTICS))
+        assert FeatureStore.held(store.folder)
+        content = path.read_bytes()
+        changed = {"cut short": content[:-4], "zeros": bytes(len(content)), "text": b"text"}
+        path.unlink()
+        if damage in changed:
+            path.write_bytes(changed[damage])
+        with pytest.raises(StorageError, match=f"{STATISTICS}.npy: ") as error:
+            store.view(STATISTICS)
+        assert error.value.code == "damaged_features"
+        assert FeatureStore.held(store.folder) is None
 
     @pytest.mark.parametrize("workers", [1, 2])
     def test_shards_and_workers_change_nothing(
