@@ -15,9 +15,12 @@ from zenml.client import Client
 from zenml.execution.pipeline.dynamic import runner
 from zenml.zen_stores.sql_zen_store import SqlZenStore
 
-from bonafide.errors import BonafideError, CorpusError
+from bonafide.errors import BonafideError, CorpusError, StorageError
+from bonafide.home import home
+from bonafide.training.arrays import DAMAGED
 from bonafide.training.config import Config
 from pipelines import run
+from pipelines.anew import extracted_anew
 from pipelines.failures import explain
 
 
@@ -37,6 +40,8 @@ def work(case: str, number: int) -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "features/lfcc.npy")
     if case == "ours":
         raise CorpusError("own_code", "own words")
+    if case == "damaged for good" or (case == "damaged" and not extracted_anew(home())):
+        raise StorageError(DAMAGED, "features/lfcc.npy: is not what was written there")
     time.sleep(1.0)
     return number
 
@@ -95,9 +100,8 @@ def told(wiring: Any, case: str) -> list[str]:
 
 def main() -> None:
     run.fingerprint = lambda *_: ""  # type: ignore[assignment]
-    found = {
-        case: told(side_by_side, case) for case in ("inside", "ours", "full", "outside", "well")
-    }
+    cases = ("inside", "ours", "full", "outside", "well", "damaged", "damaged for good")
+    found = {case: told(side_by_side, case) for case in cases}
     store_full = sqlite3.OperationalError("database or disk is full")
     for case, error in (("store full", store_full), ("closed", PermissionError(13, "denied"))):
         shown = explain(error, Path("home/logs"))

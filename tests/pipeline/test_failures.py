@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.anew import extract_anew, extracted_anew
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home
 
@@ -86,3 +87,12 @@ def test_a_locked_database_is_waited_for(told: dict[str, list[int]]) -> None:
 
 def test_a_run_that_goes_well(told: dict[str, list[str]]) -> None:
     assert told["well"] == []
+
+
+def test_damaged_features_are_extracted_anew_once(told: dict[str, list[str]], home: Home) -> None:
+    """The step that extracts has another parameter then, so ZenML does not skip it."""
+    assert told["damaged"] == []
+    assert told["damaged for good"][0] == "damaged_features"
+    before = extracted_anew(home.folder)
+    extract_anew(home.folder)
+    assert "" != before != extracted_anew(home.folder)
