@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
-from apscheduler.triggers.cron import CronTrigger
+from apscheduler.schedulers.blocking import BlockingScheduler
 
 from bonafide import history
 from bonafide.artifact import sha256_of
@@ -18,11 +18,12 @@ from bonafide.history import Entry
 from bonafide.lineage.code import code_hashes, environment, whole_sha256
 from bonafide.registry import registry_of
 from bonafide.training.fingerprint import fingerprint
+from bonafide.training.schedule.cron import CronTimes
 
 RETRY = timedelta(days=1)  # of a run that age makes due, and that fails
 
 
-def cron_trigger(cron: str, timezone: str | None = None) -> CronTrigger:
+def cron_trigger(cron: str, timezone: str | None = None) -> CronTimes:
     """Return a trigger for the times that fit a cron expression.
 
     Parameters
@@ -30,30 +31,37 @@ def cron_trigger(cron: str, timezone: str | None = None) -> CronTrigger:
     cron : str
         Five fields: minute, hour, day, month, weekday.
     timezone : str, optional
-        Such as ``Europe/Berlin``; that of the machine by default. APScheduler sees to daylight
-        saving.
+        Such as ``Europe/Berlin``; that of the machine by default.
 
     Returns
     -------
-    CronTrigger
+    CronTimes
 
     Raises
     ------
     ConfigError
-        ``bad_timezone`` for a time zone that is not known; ``bad_cron`` for an expression that is
-        not one, or that no time ever fits.
+        ``bad_timezone`` for a time zone that is not known, the machine's included; ``bad_cron`` for
+        an expression that is not one, or that no time ever fits.
     """
     if timezone is not None and timezone not in available_timezones():
         raise ConfigError(
             "bad_timezone",
             f"time zone {timezone}: not known; must be a name such as Europe/Berlin or UTC",
         )
+    try:
+        zone = ZoneInfo(timezone) if timezone else BlockingScheduler().timezone
+    except (ValueError, LookupError) as error:
+        raise ConfigError(
+            "bad_timezone",
+            "this machine's time zone (TZ, /etc/localtime) is not known; must be, or be named: "
+            "--timezone UTC",
+        ) from error
     problem = "no time ever fits it"
     try:
-        trigger = CronTrigger.from_crontab(cron, timezone=timezone)
+        trigger = CronTimes(cron, zone)
         if trigger.get_next_fire_time(None, history.now()) is not None:
             return trigger
-    except (ValueError, LookupError) as error:
+    except ValueError as error:
         problem = str(error)
     raise ConfigError(
         "bad_cron",
