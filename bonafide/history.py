@@ -1,7 +1,7 @@
 """The history of scheduled runs: one JSON object a line, appended and never changed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -25,6 +25,7 @@ BLANK: Entry = {
     "reason": "",
     "log": "",
 }
+HELD = ": held since "  # as `bonafide.registry.registry.held` says it
 BY_EXIT: dict[int, Status] = {0: "ok", 1: "refused", 130: "interrupted", -2: "interrupted"}
 
 
@@ -94,6 +95,10 @@ def _fault(entry: Any) -> str:
     status = entry.get("status", STATUSES[0])
     if isinstance(status, bool) or not (isinstance(status, int) or status in STATUSES):
         return f"status={status!r}: must be one of {', '.join(STATUSES)}"
+    return _eer_fault(entry)
+
+
+def _eer_fault(entry: Entry) -> str:
     eer = entry.get("eer")
     if eer is not None and not is_interval(eer):
         return f"eer={eer!r}: must be null, or three numbers, value, low and high"
@@ -138,26 +143,61 @@ def outcome(status: int, result: Path, log: Path) -> Entry:
     Returns
     -------
     dict
-        ``status``, ``exit`` and ``reason``, and ``version`` and ``eer`` where it made a bundle.
+        ``status``, ``exit`` and ``reason``, ``version`` and ``eer`` where it made a bundle, and
+        ``held`` where the gate let that pass and a hold alone kept it back. A result that cannot be
+        read is a failure.
     """
-    told: Entry = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
     word = BY_EXIT.get(status, "failed")
-    if word == "refused" and not told.get("reasons"):
+    told, damage = _result(result)
+    reasons = told.get("reasons", [])
+    if (word == "refused" and not reasons) or (word == "ok" and damage):
         word = "failed"
-    reason = "; ".join(told.get("reasons", [])) or ("" if word == "ok" else _last_words(log))
+    said = damage if damage and not status else ""
+    reason = "; ".join(reasons) or said or ("" if word == "ok" else _last_words(log))
     if status < 0 and word == "failed":
         reason = f"ended by signal {-status}; {reason}".rstrip("; ")
     kept: Entry = {name: told[name] for name in ("version", "eer") if name in told}
+    if word == "refused" and len(reasons) == 1 and HELD in reasons[0]:
+        kept["held"] = True  # the gate let it pass
     return {"status": word, "exit": status, "reason": reason, **kept}
+
+
+def _result(path: Path) -> tuple[Entry, str]:
+    """Return what a run told of itself, and what is wrong with that; nothing where it did not."""
+    if not path.exists():
+        return {}, ""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        texts = [told.get("version", ""), *told.get("reasons", [])]
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        return {}, f"its result cannot be read: {error}"
+    fault = _eer_fault(told)
+    if not all(isinstance(each, str) for each in texts):
+        fault = "version and reasons must be texts"
+    return ({}, f"its result cannot be read: {fault}") if fault else (told, "")
 
 
 def _last_words(log: Path) -> str:
     """Return the error that a command ended with, or else its last line."""
-    lines = [
-        line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line
-    ]
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:  # somebody made room
+        return f"its log cannot be read: {error.strerror}"
+    lines = [line for line in text.splitlines() if line]
     errors = [line for line in lines if line.startswith("bonafide: ")]
     return (errors or lines or [""])[-1].removeprefix("bonafide: ")
+
+
+def started(run: Entry) -> datetime:
+    """Return when a run started."""
+    return datetime.fromisoformat(run["started"])
+
+
+def stamp(taken: Iterable[str] = ()) -> str:
+    """Return the time in seconds, ISO 8601, UTC; a finer one where that is another run's."""
+    at = now()
+    text = at.isoformat(timespec="seconds")
+    return at.isoformat(timespec="microseconds") if text in taken else text
 
 
 def now() -> datetime:

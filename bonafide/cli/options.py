@@ -51,6 +51,20 @@ class OutputFile(NamedPath):
         return path
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; to a device or a pipe, as it is."""
+    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return
+    path = path.resolve()
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 PATH = NamedPath(path_type=Path)
 
 

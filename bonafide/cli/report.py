@@ -46,9 +46,9 @@ def report(file: str, bundle: str | None, html: Path | None, pdf: Path | None) -
         click.echo(printable(f"{error.message} [{error.code}]"), err=True)
         return options.SOME_FAILED
     if html:
-        _write(html, page.encode("utf-8"))
+        options.write_whole(html, page.encode("utf-8"))
     if pdf and to_pdf:
-        _write(pdf, to_pdf(page))
+        options.write_whole(pdf, to_pdf(page))
     if too_little:
         click.echo(printable(f"{file}: {too_little}"), err=True)
     return options.SOME_FAILED if too_little else 0
@@ -128,17 +128,3 @@ def _identity(stream: "AudioStream") -> dict[str, Any]:
         reason = error.strerror or str(error)
         raise AudioError("unreadable", f"{stream.name}: cannot be read: {reason}") from error
     return {"sha256": digest.hexdigest(), "size_bytes": size_bytes}
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; to a device or a pipe, as it is."""
-    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
-        path.write_bytes(content)
-        return
-    path = path.resolve()
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -109,7 +109,7 @@ def run(
     trigger = None if cron is None else cron_trigger(cron, timezone)
     options.require_corpora("schedule run", corpora)  # now, not at three in the morning
     chosen = options.configuration(config)  # for the same reason
-    notices = Notices(notify, click.echo)
+    notices = Notices(notify, _say)
     for stopping in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(stopping) != signal.SIG_IGN:  # as nohup has it
             signal.signal(stopping, lambda *_: sys.exit(0))
@@ -117,12 +117,19 @@ def run(
         trigger,
         train_command(config, corpora, verify, keep),
         home(),
-        say=click.echo,
+        say=_say,
         watched=Watched(corpora, chosen.model_dump_json(), home(), verify),
         rules=rules,
         look_every_s=look_every,
         tell=notices.tell,
     ).run()
+
+
+def _say(line: str) -> None:
+    """Print a line with its time."""
+    from bonafide.history import stamp
+
+    click.echo(f"{stamp()} {line}")
 
 
 def _rules(

@@ -69,7 +69,7 @@ def train(
         )
     show_summary(trained)
     if result:
-        result.write_text(json.dumps(result_of(trained)))
+        options.write_whole(result, json.dumps(result_of(trained)).encode())
     if keep:
         from bonafide.cli.prune import prune_older
 

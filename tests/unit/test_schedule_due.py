@@ -124,11 +124,11 @@ class TestRules:
 class TestWatched:
     def test_what_changes_it(self, corpus: Path) -> None:
         before = watched(corpus)
-        seen, size = before.learnt_from(), before.size()
-        assert before.learnt_from() == seen and size.rows == 12
-        assert watched(corpus, '{"seed": 2}').learnt_from() != seen
+        seen, size = before.parts(), before.size()
+        assert before.parts() == seen and size.rows == 12
+        assert watched(corpus, '{"seed": 2}').parts() != seen
         one_more(corpus)
-        assert before.learnt_from() != seen
+        assert before.parts() != seen
         assert before.size().rows == 13 and before.size().bytes > size.bytes
 
     def test_a_missing_file_counts_nothing(self, corpus: Path) -> None:

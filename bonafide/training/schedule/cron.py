@@ -18,7 +18,7 @@ FIELDS: tuple[tuple[str, int, int, Sequence[str]], ...] = (
 DAY, YEARS = timedelta(days=1), 9  # from one 29 February to the next are at most eight
 
 
-class CronTimes(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+class CronTimes(BaseTrigger):
     """The times that fit a cron expression.
 
     Where day and weekday are both restricted, either is enough. A time of the clock that daylight

@@ -6,6 +6,7 @@ from apprise import Apprise, NotifyType
 
 from bonafide.errors import ConfigError
 from bonafide.history import Entry
+from bonafide.training.schedule.drift import DRIFT
 
 KINDS = {
     "ok": NotifyType.SUCCESS,
@@ -52,6 +53,8 @@ class Notices:
             As the history has it.
         """
         title = f"bonafide: training {run['status']}"
+        if run["why"].startswith(DRIFT):
+            title = f"bonafide: drift, training {run['status']}"
         facts = [f"{name}: {run[name]}" for name in ("version", "why", "started", "log")]
         if run.get("eer"):
             facts.insert(1, "EER: {value:.1%} [{low:.1%}, {high:.1%}]".format(**run["eer"]))

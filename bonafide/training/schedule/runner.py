@@ -1,5 +1,6 @@
 """Starts one run at a time, when the clock or the corpora say so."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -19,9 +20,10 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from bonafide import history
 from bonafide.errors import BonafideError, storage_error
-from bonafide.history import BLANK, LOCK, Entry, outcome, read_history
+from bonafide.history import BLANK, LOCK, Entry, outcome, read_history, stamp
 from bonafide.process.lifetime import end_with_parent
 from bonafide.process.lock import is_locked, open_lock, try_lock
+from bonafide.training.schedule.changes import CLOCK, changed, missed, over, state_of, unchanged
 from bonafide.training.schedule.triggers import Rule, Size, Watched
 
 RESULT = "BONAFIDE_RESULT"  # names the file that `bonafide train` tells its result in
@@ -29,7 +31,6 @@ CHECK_EVERY_S = 30
 LOOK_EVERY_S = 300.0
 WAIT_S = 0.2
 STOP_S = 60.0
-CLOCK = "the clock"
 
 
 def train_command(
@@ -69,9 +70,10 @@ class Schedule:
     """Starts a command whenever a run is due, never two at a time in one home.
 
     A time that comes while its own run is still going on is skipped; those that passed while the
-    machine slept, or no schedule ran, are made up for by one run. The run of another schedule, or
-    one that outlived its schedule, is waited for. Where nothing changed since the last run that
-    came to an end, none is started, and the history says so.
+    machine slept, or no schedule ran, are made up for by one run, and so is a run that went down
+    with its schedule. The run of another schedule, or one that outlived its schedule, is waited
+    for. Where nothing changed since the last run that came to an end, none is started, and the
+    history says so.
 
     Parameters
     ----------
@@ -113,6 +115,7 @@ class Schedule:
         self._scheduler = BlockingScheduler(timezone=UTC, job_defaults=options)
         self._process: subprocess.Popen[bytes] | None = None
         self._seen: Size | None = None
+        self._late: list[Entry] = []  # ends of runs that could not be noted
         self._starting = threading.Lock()
         self._stopping = threading.Event()
 
@@ -120,11 +123,13 @@ class Schedule:
         """Start runs until stopped: by `stop` or by an exception, as Ctrl-C raises one."""
         if self.trigger:
             self._scheduler.add_job(self.start, self.trigger, name="training")
-            if missed := self._missed():
-                self._scheduler.add_job(self.start, args=[missed])
+        if why := missed(read_history(self.root), self.trigger):
+            self._scheduler.add_job(self.start, args=[why])
         if self.rules:
             looking = IntervalTrigger(seconds=self.look_every_s)
             self._scheduler.add_job(self.look, looking, next_run_time=datetime.now(UTC))
+        # A time that comes during a run is skipped, as is each look: no line for each is needed.
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         # The clock may be set, and the machine may sleep, while the scheduler waits.
         look_again = IntervalTrigger(seconds=CHECK_EVERY_S)
         self._scheduler.add_job(self._scheduler.wakeup, look_again)
@@ -134,27 +139,19 @@ class Schedule:
         finally:
             self.stop()
 
-    def _missed(self) -> str:
-        """Return which time passed since the last run while no schedule was there to see it."""
-        runs = read_history(self.root)
-        if not runs or not self.trigger:
-            return ""
-        last = datetime.fromisoformat(runs[-1]["started"])
-        due = self.trigger.get_next_fire_time(last, last)
-        past = due is not None and due <= history.now()
-        return f"{due.isoformat(timespec='seconds')} was missed" if past else ""
-
     def look(self) -> None:
         """Start a run if a rule makes one due, unless one goes on or data still arrive."""
-        if is_locked(self.root / LOCK) or not self.watched:
+        if not self.watched:
             return
         try:
+            if is_locked(self.root / LOCK):
+                return
             size = self.watched.size()
             settled, self._seen = size == self._seen, size
             runs, now = read_history(self.root), history.now()
             why = next(filter(None, (rule.due(runs, now, size) for rule in self.rules)), "")
-        except BonafideError as error:
-            self.say(f"cannot look: {error.code}: {error.message}")
+        except (OSError, BonafideError) as error:
+            self.say(f"cannot look: {self._plain(error)}")
             return
         if why and settled:
             self.start(why, by_rule=True)
@@ -173,11 +170,14 @@ class Schedule:
         try:
             with open_lock(self.root / LOCK) as lock:
                 self._run_alone(lock, why, by_rule)
-        except OSError as error:
-            known = storage_error(error, self.root)
-            self.say(f"no run: {known.code}: {known.message}" if known else f"no run: {error}")
+        except (OSError, BonafideError) as error:
+            self.say(f"no run: {self._plain(error)}")
         if not self._stopping.is_set():
             self._say_next()
+
+    def _plain(self, error: OSError | BonafideError) -> str:
+        known = storage_error(error, self.root) if isinstance(error, OSError) else error
+        return f"{known.code}: {known.message}" if known else str(error)
 
     def _run_alone(self, lock: IO[bytes], why: str, by_rule: bool) -> None:
         if not try_lock(lock):
@@ -185,30 +185,52 @@ class Schedule:
             while not try_lock(lock):
                 if self._stopping.wait(WAIT_S):
                     return
-        state = self._state()
-        entry: Entry = {"started": _stamp(), "why": why, **state}
-        if reason := self._unchanged(state):
+        self._note_late()
+        runs, state, served = read_history(self.root), state_of(self.watched), over(self.watched)
+        entry: Entry = {"started": stamp({run["started"] for run in runs}), "why": why, **state}
+        if reason := unchanged(runs, state, served):
             self.say(f"no run: {reason}")
-            skipped = {"ended": _stamp(), "status": "skipped", "reason": reason}
+            skipped = {"ended": stamp(), "status": "skipped", "reason": reason}
             history.note(self.root, entry | skipped)
             if by_rule:
                 self.tell(BLANK | entry | skipped)
             return
-        with tempfile.TemporaryDirectory(prefix="bonafide-") as folder:
+        if why == CLOCK and (news := changed(runs, state, served)):
+            entry["why"] = f"{CLOCK}: {news}"
+        if ended := self._wait_for_end(lock, entry):
+            if state:
+                ended["over"] = over(self.watched)
+            self._end(entry, ended)
+
+    def _wait_for_end(self, lock: IO[bytes], entry: Entry) -> Entry:
+        """Run the command; return how it ended, and nothing where it was not started."""
+        with tempfile.TemporaryDirectory(prefix="bonafide-", ignore_cleanup_errors=True) as folder:
             result, log = Path(folder) / "result.json", _log(self.root, entry["started"])
             entry["log"] = str(log)
             process = self._begin(lock, entry, result, log)
             if process is None:
-                return
+                return {}
             status = process.wait()
-            ended = {"started": entry["started"], "ended": _stamp(), **outcome(status, result, log)}
+            ended = {"started": entry["started"], "ended": stamp(), **outcome(status, result, log)}
         if self._stopping.is_set() and ended["status"] == "failed":
             ended["status"] = "interrupted"
-        if state:
-            ended["over"] = self._over()
+        return ended
+
+    def _end(self, entry: Entry, ended: Entry) -> None:
+        """Say, note and tell how a run ended: each, whatever becomes of the others."""
         self.say(f"run ended: {ended['status']}" + f", {ended['reason']}" * bool(ended["reason"]))
-        history.note(self.root, ended)
+        try:
+            history.note(self.root, ended)
+        except OSError as error:
+            self._late.append(ended)
+            self.say(f"not in the history yet: {self._plain(error)}")
         self.tell(BLANK | entry | ended)
+
+    def _note_late(self) -> None:
+        """Note the ends that there was no room for."""
+        while self._late:
+            history.note(self.root, self._late[0])
+            del self._late[0]
 
     def _begin(
         self, lock: IO[bytes], entry: Entry, result: Path, log: Path
@@ -228,37 +250,6 @@ class Schedule:
                 pass_fds=[lock.fileno()],  # it holds the lock even if this process is killed
             )
             return self._process
-
-    def _state(self) -> Entry:
-        """Return what is there to learn from; nothing where the run will say what is amiss."""
-        if not self.watched:
-            return {}
-        try:
-            size = self.watched.size()
-            return {
-                "rows": size.rows,
-                "bytes": size.bytes,
-                "learnt_from": self.watched.learnt_from(),
-            }
-        except BonafideError:
-            return {}
-
-    def _over(self) -> str:
-        try:
-            return self.watched.over() if self.watched else ""
-        except BonafideError:
-            return ""
-
-    def _unchanged(self, state: Entry) -> str:
-        """Return why a run would do again what the last one did; empty if it would not."""
-        runs = [run for run in read_history(self.root) if run["status"] != "skipped"]
-        if not state or not runs or runs[-1]["status"] not in ("ok", "refused"):
-            return ""
-        last = runs[-1]
-        if last.get("learnt_from") != state["learnt_from"] or last.get("over") != self._over():
-            return ""
-        refused = ", which was refused" if last["status"] == "refused" else ""
-        return f"nothing changed since the run of {last['started']}{refused}"
 
     def stop(self) -> None:
         """End the run that is going on, as Ctrl-C does, and start no other."""
@@ -280,10 +271,6 @@ class Schedule:
         if self.trigger:
             due = self.trigger.get_next_fire_time(None, history.now())
             self.say(f"next run: {due.isoformat(timespec='seconds')}")
-
-
-def _stamp() -> str:
-    return history.now().isoformat(timespec="seconds")
 
 
 def _log(root: Path, started: str) -> Path:

@@ -13,8 +13,8 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from bonafide import history
 from bonafide.artifact import sha256_of
 from bonafide.corpora import read_corpus
-from bonafide.errors import ConfigError
-from bonafide.history import Entry
+from bonafide.errors import ConfigError, CorpusError
+from bonafide.history import Entry, started
 from bonafide.lineage.code import code_hashes, environment, whole_sha256
 from bonafide.registry import registry_of
 from bonafide.training.fingerprint import fingerprint
@@ -135,6 +135,8 @@ class NewData:
 class Age:
     """A run is due once the last that came to an end is so old.
 
+    Runs of the future, of a clock that was ahead, do not count.
+
     Parameters
     ----------
     limit : timedelta
@@ -145,7 +147,7 @@ class Age:
 
     def due(self, runs: Sequence[Entry], now: datetime, size: Size) -> str:
         """Return how old it is; see `Rule.due`. Where runs fail it is due once a day at most."""
-        at = [(datetime.fromisoformat(run["started"]), run["status"]) for run in runs]
+        at = [(started(run), run["status"]) for run in runs if started(run) <= now]
         whole = [start for start, status in at if status in ("ok", "refused", "skipped")]
         if at and now - at[-1][0] < min(RETRY, self.limit):
             return ""
@@ -188,31 +190,38 @@ class Watched:
         Raises
         ------
         CorpusError
-            If a corpus cannot be read.
+            If a corpus cannot be read; ``no_corpus`` for a link that leads to itself.
         """
         rows = n_bytes = 0
         for path in self.corpora:
-            corpus = read_corpus(Path(path).resolve())
+            try:
+                corpus = read_corpus(Path(path).resolve())
+            except RuntimeError as error:  # of pathlib, before Python 3.13
+                raise CorpusError("no_corpus", f"{path}: a link that leads to itself") from error
             rows += len(corpus.rows)
             n_bytes += sum(_size(corpus.audio_path(row)) for row in corpus)
         return Size(rows, n_bytes)
 
-    def learnt_from(self) -> str:
-        """Return a hash of what the corpora hold, of the settings, of code and packages.
+    def parts(self) -> dict[str, str]:
+        """Return hashes of what is learnt from: corpus, configuration, code and packages.
 
         Returns
         -------
-        str
-            64 hexadecimal digits.
+        dict of str to str
+            64 hexadecimal digits each; a run on the same ones does the same.
 
         Raises
         ------
         CorpusError
             If a corpus cannot be read, or none of its rows has one of the labels.
         """
-        seen = fingerprint(self.corpora, None, self.verify)
         packages = json.dumps(environment()["packages"], sort_keys=True)
-        return sha256_of(seen, self.settings, whole_sha256(code_hashes()), packages)
+        return {
+            "corpus": fingerprint(self.corpora, None, self.verify),
+            "configuration": sha256_of(self.settings),
+            "code": whole_sha256(code_hashes()),
+            "environment": sha256_of(packages),
+        }
 
     def over(self) -> str:
         """Return what is in production; a promotion or a rollback changes it."""
