@@ -15,6 +15,7 @@ LOCK = "schedule.lock"  # held by the run that goes on, and so free once it has 
 Status: TypeAlias = Literal["running", "ok", "refused", "failed", "interrupted", "skipped"]
 Entry: TypeAlias = dict[str, Any]
 STATUSES: tuple[Status, ...] = get_args(Status)
+KINDS: dict[str, type] = {"rows": int, "bytes": int, "parts": dict}  # that rules count with
 TEXTS = ("ended", "why", "version", "reason", "log")
 BLANK: Entry = {
     "ended": "-",
@@ -89,9 +90,13 @@ def _fault(entry: Any) -> str:
         if not isinstance(entry.get(name), str):
             return f"{name}={entry.get(name)!r}: must be a text"
     try:
-        datetime.fromisoformat(entry["started"])
+        if started(entry).tzinfo is None:
+            return f"started={entry['started']!r}: must be a time with its zone"
     except ValueError as error:
         return f"started={entry['started']!r}: must be a time: {error}"
+    for name, kind in KINDS.items():
+        if not isinstance(entry.get(name, kind()), kind):
+            return f"{name}={entry[name]!r}: must be of another kind, {kind.__name__}"
     status = entry.get("status", STATUSES[0])
     if isinstance(status, bool) or not (isinstance(status, int) or status in STATUSES):
         return f"status={status!r}: must be one of {', '.join(STATUSES)}"

@@ -53,7 +53,6 @@ def started(
             process.kill()
     wait_for(lambda: not any(map(alive, children)), "nothing is left")
     assert not is_locked(root / LOCK)
-    time.sleep(1.0)  # the history tells runs apart by the second in which they start
 
 
 def well_ended(root: Path) -> int:

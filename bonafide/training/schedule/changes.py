@@ -71,7 +71,7 @@ def changed(runs: Sequence[Entry], state: Entry, served: str) -> str:
         return ""
     names = [name for name, seen in state["parts"].items() if last["parts"].get(name) != seen]
     told = [f"the {name} changed" for name in names]
-    if "corpus" in names and (rows := state["rows"] - last["rows"]) > 0:
+    if "corpus" in names and (rows := state["rows"] - last.get("rows", 0)) > 0:
         told[names.index("corpus")] = f"{rows} new rows"
     if last.get("over") != served:
         told.append("another bundle is in production")

@@ -121,7 +121,7 @@ class NewData:
 
     def due(self, runs: Sequence[Entry], now: datetime, size: Size) -> str:
         """Return by how much they grew; see `Rule.due`."""
-        known = [run for run in runs if "rows" in run]
+        known = [run for run in runs if {"rows", "bytes"} <= run.keys()]
         before = Size(known[-1]["rows"], known[-1]["bytes"]) if known else Size(0, 0)
         rows, n_bytes = size.rows - before.rows, size.bytes - before.bytes
         if self.rows is not None and rows >= self.rows:
