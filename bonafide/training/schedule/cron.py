@@ -54,9 +54,19 @@ class CronTimes(BaseTrigger):
             )
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """Return the first time from now on, and after the previous one; None if none ever fits.
+        """Return the next time; those that have passed by now are not asked for again.
 
-        Times that have passed meanwhile are one: APScheduler asks for the next when it ran.
+        Parameters
+        ----------
+        previous : datetime or None
+            When it last fired.
+        now : datetime
+            The time.
+
+        Returns
+        -------
+        datetime or None
+            From now on, and after the previous one; None if no time ever fits.
         """
         after = now.astimezone(UTC)
         if previous is not None and previous <= after:  # else the clock was set back
