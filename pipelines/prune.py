@@ -2,12 +2,11 @@
 
 import contextlib
 import json
-import stat
+import re
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from zenml.client import Client
@@ -17,19 +16,36 @@ from zenml.models import PipelineRunResponse
 
 from bonafide.artifact import Plain
 from bonafide.errors import storing
-from bonafide.features.spec import FeatureSpec
 from bonafide.home import home_name
-from bonafide.training.caching import family_name, remove_family
-from bonafide.training.config import AugmentationConfig
+from bonafide.training.caching import remove_family
 from bonafide.training.store import FeatureStore
-from materializers.shards import KEPT, LIST, kept_folder, place_of, read_list
+from materializers.shards import LIST, kept_folder, place_of, read_list
+from pipelines.leftovers import FITTING, old_features, old_logs, size_of
 from pipelines.records import alone, is_of
 from pipelines.store import prepare_store
 
-FITTING = ("training", "static_training", "tuning")  # they extract features
 PIPELINES = (*FITTING, "monitoring")
 PAGE = 200
+Runs = list[PipelineRunResponse]
+Place = TypeVar("Place", Path, str)
 PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
+_SHARD = re.compile("[0-9a-f]{64}")
+PAGE = 200
+Runs = list[PipelineRunResponse]
+Place = TypeVar("Place", Path, str)
+PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
+_SHARD = re.compile("[0-9a-f]{64}")
+PAGE = 200
+Runs = list[PipelineRunResponse]
+Place = TypeVar("Place", Path, str)
+PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
+_SHARD = re.compile("[0-9a-f]{64}")
+PAGE = 200
+Runs = list[PipelineRunResponse]
+Place = TypeVar("Place", Path, str)
+PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
+MADE = (SPEC, AUGMENTATION, DONE, JOINED)  # a folder with one of these is a store, or was begun
+_FAMILY, _SHARD = re.compile("[0-9a-f]{12}"), re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,10 @@ class Pruned(Plain):
         Log files older than the oldest kept run.
     freed_bytes : int
         On this machine's disks.
+    needed : list of str
+        Names of older runs that stay, since a run that stays took steps from them.
+    left : list of str
+        What could not be removed, and why; the next pruning tries again.
     """
 
     runs: list[str] = field(default_factory=list)
@@ -59,6 +79,8 @@ class Pruned(Plain):
     shards: int = 0
     logs: list[str] = field(default_factory=list)
     freed_bytes: int = 0
+    needed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
 def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
@@ -88,44 +110,74 @@ def prune(root: Path, keep: int, *, dry_run: bool = False) -> Pruned:
     """
     prepare_store()
     with storing(root), alone(root):
-        kept, old = _by_age(root, keep)
-        before = _size(root)
-        features, logs = _old_features(root, kept), _old_logs(root, kept)
+        kept, needed, old = _by_age(root, keep)
+        before, left = size_of(root), list[str]()
+        features, logs = old_features(root, kept), old_logs(root, kept)
         if dry_run:
             going = _pending(root) | (_artifacts(old) - _artifacts(kept))
             artifacts, shards = len(going), len(_unlisted(root, _listed(going)))
         else:
-            artifacts, shards = _remove(root, old), _remove_shards(root)
-            features = [folder for folder in features if remove_family(folder)]
-            for log in logs:
-                log.unlink(missing_ok=True)
+            artifacts, shards = _remove(root, old, left), _remove_shards(root, left)
+            features = [each for each in features if _done(left, each, remove_family)]
+            logs = [each for each in logs if _done(left, each, _unlink)]
         return Pruned(
             [run.name for run in old],
             artifacts,
             [str(folder) for folder in features],
             shards,
             [str(log) for log in logs],
-            max(0, before - _size(root)),
+            max(0, before - size_of(root)),
+            [run.name for run in needed],
+            left,
         )
 
 
-def _remove(root: Path, old: list[PipelineRunResponse]) -> int:
+def _done(left: list[str], place: Place, remove: Callable[[Place], bool]) -> bool:
+    """Remove one thing; one that cannot be removed is noted, and keeps no other from going."""
+    try:
+        return remove(place)
+    except OSError as error:
+        left.append(f"{place}: {error.strerror or error}")
+        return False
+
+
+def _unlink(path: Path) -> bool:
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _remove_artifact(uri: str) -> bool:
+    if fileio.exists(uri):  # else a pruning before was stopped after this
+        fileio.rmtree(uri)
+    return True
+
+
+def _remove(root: Path, old: list[PipelineRunResponse], left: list[str]) -> int:
     """Remove runs, and those of their artifacts that no other run needs; return how many."""
     wanted = _pending(root) | _artifacts(old)
-    draft = root / f".{PENDING}"
-    draft.write_text(json.dumps(sorted(map(str, wanted))))
-    draft.replace(root / PENDING)  # whoever is killed after this is gone on with
+    _note_pending(root, wanted)  # whoever is killed after this is gone on with
     for run in old:
         Client().delete_pipeline_run(run.id)
-    removed = 0
+    removed, stuck = 0, set[UUID]()
     for artifact in list(_pages(Client().list_artifact_versions, only_unused=True)):
-        if artifact.id in wanted:
-            if fileio.exists(artifact.uri):  # else a pruning before was stopped after this
-                fileio.rmtree(artifact.uri)
+        if artifact.id not in wanted:
+            continue
+        if _done(left, artifact.uri, _remove_artifact):
             Client().delete_artifact_version(artifact.id, delete_metadata=True)
             removed += 1
-    (root / PENDING).unlink()
+        else:
+            stuck.add(artifact.id)
+    if stuck:
+        _note_pending(root, stuck)
+    else:
+        (root / PENDING).unlink()
     return removed
+
+
+def _note_pending(root: Path, artifacts: set[UUID]) -> None:
+    draft = root / f".{PENDING}"
+    draft.write_text(json.dumps(sorted(map(str, artifacts))))
+    draft.replace(root / PENDING)
 
 
 def _listed(going: Container[UUID] = ()) -> set[str]:
@@ -150,10 +202,10 @@ def _unlisted(root: Path, listed: set[str]) -> list[str]:
     if "://" not in place or not fileio.exists(place):
         return []
     names = (str(name) for name in fileio.listdir(place))
-    return [f"{place}/{name}" for name in names if name not in listed]
+    return [f"{place}/{name}" for name in names if _SHARD.fullmatch(name) and name not in listed]
 
 
-def _remove_shards(root: Path) -> int:
+def _remove_shards(root: Path, left: list[str]) -> int:
     """Remove shards that no artifact lists, here and in the artifact store; return how many there.
 
     Only this home stores where they are removed, and no run of it goes on.
@@ -161,13 +213,16 @@ def _remove_shards(root: Path) -> int:
     if "://" not in Client().active_stack.artifact_store.path:
         return 0
     listed = _listed()
-    gone = _unlisted(root, listed)
-    for url in gone:
-        fileio.remove(url)
+    gone = [url for url in _unlisted(root, listed) if _done(left, url, _remove_file)]
     for path in kept_folder(root).glob("*"):
-        if path.name not in listed:
-            path.unlink()
+        if _SHARD.fullmatch(path.name) and path.name not in listed:
+            _done(left, path, _unlink)
     return len(gone)
+
+
+def _remove_file(url: str) -> bool:
+    fileio.remove(url)
+    return True
 
 
 def _pending(root: Path) -> set[UUID]:
@@ -189,12 +244,13 @@ def _artifacts(runs: list[PipelineRunResponse]) -> set[UUID]:
     }
 
 
-def _by_age(root: Path, keep: int) -> tuple[list[PipelineRunResponse], list[PipelineRunResponse]]:
-    """Return the runs of a home to keep, and the others.
+def _by_age(root: Path, keep: int) -> tuple[Runs, Runs, Runs]:
+    """Return the runs of a home to keep, those among them that are needed, and the others.
 
     Kept are the newest of each pipeline that completed and all since, and those whose finished
-    steps stood in for steps of others: ZenML takes no step from a record that only points to
-    another. Other homes may share ZenML's store, and so may runs that do not say whose they are.
+    steps stood in for steps of others, which are the needed ones: ZenML takes no step from a record
+    that only points to another. Other homes may share ZenML's store, and so
+    may runs that do not say whose they are.
     """
     kept, old, others = (list[PipelineRunResponse]() for _ in range(3))
     for name in PIPELINES:
@@ -215,12 +271,12 @@ def _by_age(root: Path, keep: int) -> tuple[list[PipelineRunResponse], list[Pipe
         for step in run.steps.values()
         if step.original_step_run_id
     }
-    needed = set[UUID]()
+    lenders = set[UUID]()
     for step in originals:
         with contextlib.suppress(KeyError):  # somebody has removed it
-            needed.add(Client().get_run_step(step).pipeline_run_id)
-    kept += [run for run in old if run.id in needed]
-    return kept, [run for run in old if run.id not in needed]
+            lenders.add(Client().get_run_step(step).pipeline_run_id)
+    needed = [run for run in old if run.id in lenders]
+    return [*kept, *needed], needed, [run for run in old if run.id not in lenders]
 
 
 def _pages(listing: Callable[..., Any], **wanted: Any) -> Iterator[Any]:
@@ -231,43 +287,3 @@ def _pages(listing: Callable[..., Any], **wanted: Any) -> Iterator[Any]:
         if page >= found.total_pages:
             return
         page += 1
-
-
-def _old_features(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:
-    """Return the families of features that no kept run was made with; none if that is not known."""
-    fitted = [run for run in kept if run.pipeline and run.pipeline.name in FITTING]
-    extracted = [run.steps["extract"] for run in fitted if "extract" in run.steps]
-    outputs = (several for step in extracted for several in step.outputs.values())
-    made = [artifact.run_metadata for several in outputs for artifact in several]
-    if len(made) < len(fitted) or not all("augmentation" in facts for facts in made):
-        return []
-    used = {
-        family_name(
-            FeatureSpec.from_json(facts["feature_spec"]),
-            AugmentationConfig.model_validate(facts["augmentation"]),
-        )
-        for facts in made
-    }
-    families = (path for path in (root / "features").glob("*") if path.name not in ("locks", KEPT))
-    return sorted(path for path in families if used and path.name not in used)
-
-
-def _old_logs(root: Path, kept: list[PipelineRunResponse]) -> list[Path]:
-    """Return the logs that are older than every kept run."""
-    if not kept:
-        return []
-    since = min(run.created for run in kept).replace(tzinfo=UTC).timestamp()
-    return sorted(path for path in (root / "logs").glob("*") if path.stat().st_mtime < since)
-
-
-def _size(root: Path) -> int:
-    """Return the bytes of the files in the home and in ZenML's local artifacts, each once."""
-    folders = {root.resolve(), Path(Client().active_stack.artifact_store.path).resolve()}
-    files = (path for folder in folders for path in folder.rglob("*"))
-    found = dict[int, int]()
-    for path in files:
-        with contextlib.suppress(FileNotFoundError):  # it went just now
-            status = path.lstat()
-            if stat.S_ISREG(status.st_mode):
-                found[status.st_ino] = status.st_size
-    return sum(found.values())

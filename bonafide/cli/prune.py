@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bonafide.cli import options
+from bonafide.errors import printable
 
 if TYPE_CHECKING:
     from pipelines.prune import Pruned
@@ -40,15 +41,15 @@ def prune(keep: int, dry_run: bool, as_json: bool) -> None:
 
 
 def prune_older(keep: int) -> None:
-    """Prune after a run and say what went, or why nothing did: the run has ended well."""
-    from bonafide.errors import BonafideError
+    """Prune after a run and say what went, or why it did not: the run has ended well."""
     from bonafide.home import home
     from pipelines.prune import prune as prune_home
 
     try:
-        click.echo(_in_words(prune_home(home(), keep), dry_run=False))
-    except BonafideError as error:
-        click.echo(f"Not pruned: {error.message}")
+        said = _in_words(prune_home(home(), keep), dry_run=False)
+    except Exception as error:  # whatever it is, what was trained and promoted stays so
+        said = f"Not pruned: {printable(str(error) or repr(error))}; bonafide prune tries again"
+    click.echo(said)
 
 
 def _in_words(found: "Pruned", dry_run: bool) -> str:
@@ -60,4 +61,10 @@ def _in_words(found: "Pruned", dry_run: bool) -> str:
         f"logs: {len(found.logs)}",
     ]
     done = "Would go" if dry_run else f"Pruned, which freed {found.freed_bytes / MB:.1f} MB"
-    return f"{done}: {', '.join(parts)}"
+    lines = [f"{done}: {', '.join(parts)}"]
+    if found.needed:
+        lines.append(
+            f"Older runs that stay, since kept runs took steps of them: {len(found.needed)}"
+        )
+    lines += [f"Not removed: {printable(each)}" for each in found.left]
+    return "\n".join(lines)

@@ -50,6 +50,32 @@ def pruned(home: Home, *words: str) -> dict[str, Any]:
     return found
 
 
+def in_words(home: Home) -> str:
+    done = home.run("prune", "--keep", "1")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout
+
+
+def not_of_runs(home: Home) -> list[Path]:
+    """Lay what no run made where runs lay theirs, older than any run."""
+    logs, features = home.folder / "logs", home.folder / "features"
+    (logs / "kept.log").mkdir(parents=True)
+    (logs / "dangling.log").symlink_to("/nowhere")
+    (logs / "notes.txt").write_text("mine")
+    (features / "mine").mkdir()
+    (features / "mine" / "notes.txt").write_text("mine")
+    (features / "linked").symlink_to(features / "mine")
+    (features / "0123456789ab").symlink_to(features / "mine")
+    for path in (logs / "kept.log", logs / "notes.txt"):
+        os.utime(path, (0, 0))
+    names = ("kept.log", "dangling.log", "notes.txt"), ("mine/notes.txt", "linked", "0123456789ab")
+    return [
+        folder / name
+        for folder, several in zip((logs, features), names, strict=True)
+        for name in several
+    ]
+
+
 def kept_files(home: Home) -> dict[str, str]:
     """Hash what must stay: bundles, reports and journal."""
     folders = ("bundles", "reports", "journal")
@@ -101,6 +127,7 @@ def _watch(elsewhere: Home, runs: list[Future[str]]) -> None:
 
 def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) -> None:
     families = {path for path in (home.folder / "features").iterdir() if path.name != "locks"}
+    ours = not_of_runs(home)
     before, would = kept_files(home), pruned(home, "--dry-run")
     assert [len(would[name]) for name in ("runs", "features", "logs")] == [1, 1, 1]
     assert would["artifacts"] > 10 and would["freed_bytes"] == 0
@@ -116,8 +143,10 @@ def test_what_older_runs_left_goes_and_all_else_stays(home: Home, corpus: Path) 
     left = {path for path in families if path.exists()}
     assert left == families - {Path(would["features"][0])}
     counts = {"artifacts": 0, "shards": 0, "freed_bytes": 0}
-    nothing = {"runs": [], "features": [], "logs": [], **counts}
-    assert pruned(home) == nothing
+    nothing = {"runs": [], "features": [], "logs": [], "left": [], **counts}
+    assert pruned(home) == {**nothing, "needed": would["needed"]} and len(would["needed"]) == 1
+    assert "Older runs that stay, since kept runs took steps of them: 1" in in_words(home)
+    assert all(os.path.lexists(path) for path in ours)
     assert kept_files(home) == before
     said = train(home, corpus, "--keep", "1", resamples=60)  # and all of it is there to take
     assert "ingest:" not in said and "xgboost:" not in said
