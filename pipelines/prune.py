@@ -30,22 +30,6 @@ Runs = list[PipelineRunResponse]
 Place = TypeVar("Place", Path, str)
 PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
 _SHARD = re.compile("[0-9a-f]{64}")
-PAGE = 200
-Runs = list[PipelineRunResponse]
-Place = TypeVar("Place", Path, str)
-PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
-_SHARD = re.compile("[0-9a-f]{64}")
-PAGE = 200
-Runs = list[PipelineRunResponse]
-Place = TypeVar("Place", Path, str)
-PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
-_SHARD = re.compile("[0-9a-f]{64}")
-PAGE = 200
-Runs = list[PipelineRunResponse]
-Place = TypeVar("Place", Path, str)
-PENDING = "pruning.json"  # in the home: artifacts of runs whose records are gone
-MADE = (SPEC, AUGMENTATION, DONE, JOINED)  # a folder with one of these is a store, or was begun
-_FAMILY, _SHARD = re.compile("[0-9a-f]{12}"), re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
