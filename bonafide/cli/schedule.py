@@ -1,13 +1,14 @@
 """`bonafide schedule`."""
 
-import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bonafide.cli import options
 from bonafide.errors import ConfigError
@@ -179,7 +180,7 @@ def history(as_json: bool) -> None:
     required=True,
     help="what is to start the runs",
 )
-@click.option("--cron", required=True, metavar="EXPR", help='such as "0 3 * * *"')
+@click.option("--cron", metavar="EXPR", help='such as "0 3 * * *"')
 @click.option(
     "--timezone", default="UTC", show_default=True, metavar="NAME", help="such as Europe/Berlin"
 )
@@ -193,30 +194,104 @@ def history(as_json: bool) -> None:
 @options.corpora
 @options.verify
 @keep_option
+@click.pass_context
 def emit(
+    context: click.Context,
+    /,
     target: str,
-    cron: str,
+    cron: str | None,
     timezone: str,
     image: str,
     config: Path | None,
     corpora: tuple[str, ...],
     verify: bool,
     keep: int,
+    **given: Any,
 ) -> None:
-    """Print what another scheduler needs to train by the clock."""
+    """Print what another scheduler needs to train by the clock.
+
+    systemd keeps `bonafide schedule run` alive, and takes its other triggers, too.
+    """
     from bonafide.home import home
     from bonafide.training.schedule.runner import train_command
-    from bonafide.training.schedule.targets import TARGETS, Job
+    from bonafide.training.schedule.targets import TARGETS, Job, secrets_of, variables_of
     from bonafide.training.schedule.triggers import cron_trigger
 
-    cron_trigger(cron, timezone)
+    triggers = _triggers(context, target, cron, given)
+    if cron is not None:
+        cron_trigger(cron, timezone)
     options.require_corpora("schedule emit", corpora)
     settings = options.configuration(config).model_dump(mode="json")
     _, _, _, *words = train_command(config, corpora, verify, keep)  # python -m bonafide.cli
-    program = Path(sys.executable).with_name("bonafide")
-    named = [str(Path(path).resolve()) for path in corpora]
-    places = {"BONAFIDE_HOME": str(home())}
-    if store := os.environ.get("ZENML_CONFIG_PATH"):
-        places["ZENML_CONFIG_PATH"] = str(Path(store).resolve())
-    job = Job(cron, timezone, [str(program), *words], places, settings, named, image)
+    variables, configs = variables_of(home()), [str(config.resolve())] if config else []
+    if config and target == "kubernetes" and config.parent == options.configs_folder():
+        words[words.index(configs.pop())] = config.stem  # the image has it, too
+    if runs := variables.get("BONAFIDE_ZENML"):
+        configs.append(runs)
+    told = target == "systemd" and bool(given["notify"])
+    job = Job(
+        " ".join((cron or "").split()),  # a line end is a blank to those who read the fields
+        *(timezone, [str(Path(sys.executable).with_name("bonafide")), *words], variables, settings),
+        *([str(Path(path).resolve()) for path in corpora], image, triggers, configs),
+        secrets=[*secrets_of(), *(["BONAFIDE_NOTIFY"] if told else [])],
+    )
     click.echo(TARGETS[target](job), nl=False)
+    _say_apart(target, job.secrets)
+    if given["notify"] and not told:
+        click.echo(f"{target} starts bonafide train, which heeds no BONAFIDE_NOTIFY", err=True)
+
+
+OWN = {each.name for each in emit.params}
+TRIGGERS = [each for each in run.params if each.name not in OWN]  # those of `run` alone
+emit.params += TRIGGERS
+
+
+def _triggers(
+    context: click.Context, target: str, cron: str | None, given: dict[str, Any]
+) -> list[str]:
+    """Return the words of the triggers that `emit` was given, for those who start `run`.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_target`` for a target that starts `bonafide train`; ``no_trigger``.
+    click.UsageError
+        Where that target was given no times.
+    """
+    words, typed = list[str](), list[str]()
+    for each in TRIGGERS:
+        name, value = str(each.name), given[str(each.name)]
+        source = context.get_parameter_source(name)
+        if source == ParameterSource.COMMANDLINE:
+            typed.append(each.opts[0])
+        if source == ParameterSource.DEFAULT or name == "notify":  # which may hold a password
+            continue
+        if name != "record_file":
+            words += [each.opts[0]] if value is True else [each.opts[0], str(value)]
+        elif given["drift"]:
+            words += [each.opts[0], str(value.resolve())]
+    if target == "systemd":
+        from bonafide.training.schedule.notices import Notices
+
+        Notices(given["notify"], click.echo)  # an address that is none shows now
+        record = options.record_path(given["record_file"]) if given["drift"] else None
+        _rules(cron, given["new_rows"], given["new_bytes"], given["max_age"], record)
+        return words
+    if typed:
+        raise ConfigError(
+            "bad_target",
+            f"{', '.join(typed)}: {target} starts bonafide train by the clock, which knows none of "
+            "these; --target systemd, which keeps bonafide schedule run alive, takes them",
+        )
+    if cron is None:
+        raise click.UsageError("Missing option '--cron'.", context)
+    return []
+
+
+def _say_apart(target: str, secrets: Sequence[str]) -> None:
+    """Say which settings are not written down, and where they are to be set."""
+    from bonafide.training.schedule.targets import SECRETS_AT
+
+    if secrets:
+        said = f"not written, since they may be secret: {', '.join(secrets)}; set them"
+        click.echo(f"{said} {SECRETS_AT[target]}", err=True)

@@ -357,7 +357,7 @@ class TestEmit:
         return done.output
 
     def test_cron(self, corpus: Path) -> None:
-        zone, line = self.emit(corpus, "cron", "--timezone", "Asia/Tokyo").splitlines()
+        _, zone, line = self.emit(corpus, "cron", "--timezone", "Asia/Tokyo").splitlines()
         assert zone == "CRON_TZ=Asia/Tokyo" and line.startswith("5 3 * * 1 env BONAFIDE_HOME=")
         words = shlex.split(line)[7:]
         assert words[1:] == ["train", "--quiet", "--corpus", str(corpus), "--keep", "30"]
