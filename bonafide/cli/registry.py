@@ -29,8 +29,8 @@ def _registry() -> "Registry":
 def list_(journal: bool, as_json: bool) -> None:
     """List what is kept, the newest first, and what is shipped.
 
-    Stages: staging, production, archived (it was in production), shipped. Beside the one in
-    production may be a shadow and a canary.
+    Stages: staging, production, archived (it was in production), shipped, missing (the journal
+    names it and its folder is gone). Beside the one in production may be a shadow and a canary.
     """
     from bonafide.cli.terminal import show_records
     from bonafide.registry.listing import SHIPPED, listed
@@ -123,23 +123,35 @@ def _switched(entry: "Entry") -> str:
 def hold(model: str | None, why: str) -> None:
     """Hold a bundle, by default the one in production.
 
-    Until it is released, no promotion replaces it, or puts it into production.
+    Until it is released, no promotion replaces it, or puts it into production. A canary that is
+    held answers nobody any more.
     """
     registry = _registry()
     ref = model or _served(registry)
-    entry = registry.hold(registry.read(ref), why=why)
+    bundle, canary = registry.read(ref), registry.state().beside.get("canary")
+    entry = registry.hold(bundle, why=why)
     click.echo(f"{ref}: held" if entry else f"{ref}: is held already")
+    if entry and canary and canary.bundle == entry.bundle:
+        click.echo(f"{entry.bundle}: no canary any more")
 
 
 @click.command("release")
 @model
 @why
 def release(model: str | None, why: str) -> None:
-    """End the hold of a bundle, by default of that in production."""
+    """End the hold of a bundle, by default of that in production.
+
+    A candidate that was kept meanwhile does not go into production by itself: what waits is named.
+    """
+    from bonafide.registry.listing import waiting
+
     registry = _registry()
     ref = model or _served(registry)
     entry = registry.release(registry.read(ref), why=why)
     click.echo(f"{ref}: released" if entry else f"{ref}: is not held")
+    if entry and (candidate := waiting(registry)):
+        said = f"{candidate}: was kept meanwhile, and does not go into production by itself"
+        click.echo(f"{said}: bonafide models promote {candidate}")
 
 
 def _served(registry: "Registry") -> str:

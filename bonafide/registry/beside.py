@@ -4,6 +4,7 @@ Both are switched in the journal, where running services follow them; what is in
 """
 
 import re
+from decimal import Decimal
 
 from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError, RegistryError
@@ -40,7 +41,7 @@ def split_share(text: str) -> tuple[str, float]:
     ('mine:3', 0.05)
     """
     found = _SHARE.fullmatch(text)
-    if found and 0 < (share := float(found[2]) / 100) < 1:
+    if found and 0 < (share := float(Decimal(found[2]) / 100)) < 1:
         return found[1], share
     raise ConfigError(
         "bad_share",
@@ -64,8 +65,10 @@ def percent(share: float) -> str:
     --------
     >>> percent(0.07)
     '7%'
+    >>> percent(0.999999999)
+    '99.9999999%'
     """
-    return f"{100 * share:g}%"
+    return f"{(100 * Decimal(repr(float(share)))).normalize():f}%"
 
 
 def begin(

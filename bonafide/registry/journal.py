@@ -230,6 +230,8 @@ class State:
         beside = dict(self.beside)
         if entry.action in get_args(Role):
             beside[cast(Role, entry.action)] = entry
+        if entry.action == "hold" and (one := beside.get("canary")) and one.bundle == entry.bundle:
+            del beside["canary"]  # what is held answers nobody
         if entry.action in ENDS:
             beside.pop(ENDS[cast(End, entry.action)], None)
         return {role: each for role, each in beside.items() if each.bundle != entry.after}

@@ -181,13 +181,17 @@ class Registry:
                 if each is not None and each in state.holds:
                     raise held(each, state.holds[each])
             if not override:
-                require_gate(self._store, version, state)
+                self.require_gate(version, state)
             return Entry(
                 *(state.number + 1, "promote", version, now, version, override or why),
                 override=bool(override),
             )
 
         return _accepted(self.append(decide))
+
+    def require_gate(self, version: Version, state: State) -> None:
+        """Raise ``not_gated`` for a version that the gate does not let into production."""
+        require_gate(self._store, version, state)
 
     def keeps(self, bundle: Bundle) -> bool:
         """Return whether a bundle is kept here, under its version and with its content."""

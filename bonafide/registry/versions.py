@@ -93,6 +93,10 @@ class Versions:
         """Return the folder on this machine of the version at ``bundles/NAME/VERSION``."""
         return self._store.fetch(path, self._cache)
 
+    def place(self, path: str) -> str:
+        """Return where the version at ``bundles/NAME/VERSION`` lies, or would."""
+        return self._store.place(path)
+
     def manifest(self, path: str) -> bytes:
         """Return the manifest of the version at ``bundles/NAME/VERSION``, wherever it lies."""
         return self._store.read(f"{path}/{MANIFEST}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from serving.workers.lane import Lane
 from serving.workers.scoring import Scoring
 from serving.workers.shadow import NICENESS, Shadow
 from serving.workers.supervise import supervise
+
+log = logging.getLogger("bonafide.serve")
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ class Beside:
         """Keep a scorer running until the block ends."""
         folder = run_folder() / chosen.place
         own = replace(self._settings, bundle=chosen.ref)
-        lane = Lane(folder, self._home, own, niceness)
+        lane = Lane(folder, self._home, own, niceness, role)
         keeping = asyncio.create_task(supervise(f"the {role} {chosen.name}", lane.keep))
         try:
             yield lane
@@ -204,3 +207,5 @@ class Beside:
             await asyncio.gather(keeping, return_exceptions=True)
             await lane.close()
             leave(folder, os.getpid(), server_is_gone=True)  # that of its queue
+            if not self._closing:
+                log.info("no longer beside it, as %s: %s", role, chosen.name)

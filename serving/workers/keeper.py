@@ -84,10 +84,16 @@ class Keeper:
         Of the service.
     niceness : int
         Of the scorer, from 0 to 19.
+    role : str
+        ``shadow`` or ``canary`` of one beside the bundle in production; else empty.
     """
 
-    def __init__(self, folder: Path, home: Path, settings: Settings, niceness: int = 0) -> None:
+    def __init__(
+        self, folder: Path, home: Path, settings: Settings, niceness: int = 0, role: str = ""
+    ) -> None:
         self._folder, self._settings, self._niceness = folder, settings, niceness
+        self._said = f"now beside it, as {role}:" if role else "now serving"
+        self._refused_as = f"the {role} is not loaded" if role else "the bundle is not served"
         self._registry = registry_of(home)
         self._watch_s, self._look_at = settings.watches_every_s(self._registry.url), 0.0
         self.bundle: Bundle | None = None  # what the scorer scores with
@@ -170,7 +176,7 @@ class Keeper:
     def _refuse(self, stamp: str, why: str) -> None:
         again = stamp == self._refused
         if not again or why != self.stale:
-            chosen = "the bundle is not served" if self._settings.bundle else PROMOTED
+            chosen = self._refused_as if self._settings.bundle else PROMOTED
             log.error("%s: %s", chosen, why)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S) if again else PAUSE_S
         self._refused, self.stale = stamp, why
@@ -185,8 +191,8 @@ class Keeper:
             old.terminate()
             asyncio.get_running_loop().call_later(self._settings.deadline_s, _kill, old)
         if bundle.folder != (self.bundle and self.bundle.folder):
-            identity = bundle.identity
-            log.info("now serving bundle %s version %s", identity["name"], identity["version"])
+            name, version = bundle.identity["name"], bundle.identity["version"]
+            log.info("%s bundle %s version %s", self._said, name, version)
             self._served = "never"  # unless it was promoted
         self.bundle = bundle
         self._remember(bundle)

@@ -28,11 +28,15 @@ class Lane:
         Of the service.
     niceness : int
         Of its scorer, from 0 to 19.
+    role : str
+        As in `Keeper`.
     """
 
-    def __init__(self, folder: Path, home: Path, settings: Settings, niceness: int = 0) -> None:
+    def __init__(
+        self, folder: Path, home: Path, settings: Settings, niceness: int = 0, role: str = ""
+    ) -> None:
         self.exchange = Exchange(folder)
-        self.keeper = Keeper(folder, home, settings, niceness)
+        self.keeper = Keeper(folder, home, settings, niceness, role)
         self.trouble = "it is starting"  # why requests may not be answered; empty as a rule
         self.tried = asyncio.Event()  # set once a scorer runs, or could not be started
         self._has_opened = False

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,8 +18,8 @@ from bonafide.cli import main
 from bonafide.errors import BonafideError, BundleError, ConfigError, RegistryError
 from bonafide.home import SHIPPED
 from bonafide.registry import Entry, Registry, Role, State, Version, find_bundle, registry_of
-from bonafide.registry.beside import begin, end, percent
-from bonafide.registry.listing import listed, measured, reference
+from bonafide.registry.beside import begin, end, percent, split_share
+from bonafide.registry.listing import listed, measured, reference, waiting
 from bonafide.registry.trust import VARIABLE
 from tests.unit.test_bundle import make
 
@@ -285,6 +286,27 @@ def test_a_canary_returns_once_and_no_other_in_its_place(
     assert returned and (returned.action, returned.why) == ("returned", "it errs")
     assert end(registry, "canary", why="it errs", returned=again.number) is None
     assert beside(registry) == {} and registry.production() is None
+
+
+def test_a_canary_that_is_held_is_none_any_more(registry: Registry, bundles: list[Bundle]) -> None:
+    begin(registry, "shadow", bundles[0])
+    begin(registry, "canary", bundles[0], share=0.05)
+    registry.hold(bundles[1])
+    assert set(beside(registry)) == {"shadow", "canary"}
+    registry.hold(bundles[0], why="it is loud")
+    assert set(beside(registry)) == {"shadow"}  # which answers nobody
+    registry.release(bundles[0])
+    assert set(beside(registry)) == {"shadow"} and registry.journal()[3].why == "it is loud"
+
+
+@pytest.mark.parametrize(
+    ("typed", "share"),
+    [("7%", 0.07), ("99.9999999%", 0.999999999), ("0.000001%", 1e-8), ("20.0%", 0.2)],
+)
+def test_a_share_is_told_as_it_can_be_typed(typed: str, share: float) -> None:
+    assert split_share(f"mine:3:{typed}") == ("mine:3", share)
+    assert split_share(f"mine:3:{percent(share)}") == ("mine:3", share)
+    assert percent(share) == typed.replace(".0%", "%")
 
 
 def test_what_cannot_be_beside_production(
@@ -702,3 +724,54 @@ def test_what_is_kept_and_what_ships_are_listed(registry: Registry, bundles: lis
         assert bundle.digest() == each["sha256"]
         if each["stage"] == "shipped":  # the others' are no intervals
             assert measured(registry, each) == bundle.manifest["metrics"]
+
+
+def test_what_answers_is_listed_though_its_folder_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path)
+    first, second, third = (kept(registry, tmp_path, str(n)) for n in range(3))
+    promote(registry, first)
+    begin(registry, "shadow", second)
+    begin(registry, "canary", third, share=0.05)
+    for bundle in (first, second, third):
+        shutil.rmtree(bundle.folder)
+    found = listed(registry)
+    assert [each["stage"] for each in found] == [*["missing"] * 3, "shipped", "shipped"]
+    assert [each["beside"] for each in found[:3]] == ["", "shadow", "canary 5%"]
+    assert [each["sha256"] for each in found[:2]] == [first.digest(), second.digest()]
+    assert all(measured(registry, each) == {} for each in found[:3])
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path))
+    assert main(["models", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["version"], row["stage"]) for row in rows[1:3]] == [
+        ("2", "missing"),
+        ("3", "missing"),
+    ]
+
+
+def test_what_waits_is_named_when_a_hold_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path)
+    first, passed, refused = (kept(registry, tmp_path, str(n)) for n in range(3))
+    promote(registry, first)
+    champion = Version.of(first)
+    for bundle, reasons in ((passed, []), (refused, ["it is worse"])):
+        report = {"reasons": reasons, "champion": asdict(champion)}
+        registry.add_report(bundle, ".gate.json", json.dumps(report).encode())
+    monkeypatch.setenv("BONAFIDE_HOME", str(tmp_path))
+    assert waiting(registry) == Version.of(passed)
+    registry.hold(first)
+    assert waiting(registry) is None
+    assert main(["models", "release"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "mine:1: released",
+        "mine:2: was kept meanwhile, and does not go into production by itself: "
+        "bonafide models promote mine:2",
+    ]
+    assert main(["models", "promote", "mine:2"]) == 0
+    registry.hold(passed)
+    capsys.readouterr()
+    assert main(["models", "release"]) == 0 and waiting(registry) is None
+    assert capsys.readouterr().out == "mine:2: released\n"

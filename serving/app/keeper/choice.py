@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from bonafide.registry.listing import reference
+from bonafide.registry.listing import MISSING, reference
 from serving.app.language import Words
 
 Listed = Mapping[str, str]
@@ -18,8 +18,8 @@ def full_name(each: Listed) -> str:
 
 def choose_bundle(words: Words, found: Sequence[Listed]) -> Listed:
     """Ask for one of the bundles that are listed: at first, that which answers."""
-    named = {reference(each): each for each in found}
-    stages = [each["stage"] for each in found]
+    named = {reference(each): each for each in found if each["stage"] != MISSING}
+    stages = [each["stage"] for each in named.values()]
     first = stages.index("production" if "production" in stages else "shipped")
     chosen = st.selectbox(
         words("models.choose"),

@@ -9,7 +9,7 @@ from bonafide.bundle import Bundle
 from bonafide.home import home
 from bonafide.registry import Registry, registry_of
 from bonafide.registry.difference import difference, shown
-from bonafide.registry.listing import listed, measured, reference
+from bonafide.registry.listing import MISSING, listed, measured, reference
 from bonafide.report.words import thresholds_for
 from serving.app import wording
 from serving.app.allowed import Allowed
@@ -96,7 +96,8 @@ def _show_difference(
     words: Words, registry: Registry, found: Sequence[Listed], chosen: Listed, bundle: Bundle
 ) -> None:
     """Show what differs between the manifests of the chosen bundle and of another one."""
-    others = {reference(each): each for each in found if each != chosen}
+    gone = [chosen, *(each for each in found if each["stage"] == MISSING)]
+    others = {reference(each): each for each in found if each not in gone}
     other = st.selectbox(
         words("models.compare"),
         list(others),
