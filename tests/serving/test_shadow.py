@@ -64,6 +64,8 @@ def test_it_hears_what_was_answered_and_says_nothing(tmp_path: Path) -> None:
         assert [running.detect(SOUND).status_code for _ in range(4)] == [200] * 4
         wait_for(lambda: is_ready(running), "another one hears", limit_s=60)
         assert "Traceback" not in running.log
+        assert running.log.count("now serving bundle") == 1
+        assert "now beside it, as shadow: bundle fast version" in running.log
     rows = record.read()
     by_shadow = {row.request_id: row for row in rows if row.bundle == theirs}
     assert len(asked.keys() & by_shadow.keys()) >= N // 2
