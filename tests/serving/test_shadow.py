@@ -11,6 +11,8 @@ from bonafide.errors import BundleError
 from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.monitoring.pairs import disagreements
 from bonafide.monitoring.record import Record
+from bonafide.registry import registry_of
+from bonafide.registry.beside import begin, end
 from serving.launch import check
 from serving.settings import Settings
 from tests.helpers.servers import Server, server, wait_for
@@ -78,3 +80,15 @@ def test_it_hears_what_was_answered_and_says_nothing(tmp_path: Path) -> None:
 def test_a_shadow_that_is_not_there_is_said_at_the_start() -> None:
     with pytest.raises(BundleError, match="missing"):
         check(Settings(shadow="missing"), "127.0.0.1", 3999)
+
+
+def test_the_log_says_what_comes_beside_and_goes(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path)
+    begin(registry, "shadow", registry.versions.keep(read_bundle(SHIPPED_ROOT / "fast")))
+    with server(tmp_path, workers=1) as running:
+        come, gone = "now beside it, as shadow: bundle fast", "no longer beside it, as shadow: fast"
+        wait_for(lambda: come in running.log, "it came", limit_s=60)
+        assert gone not in running.log
+        end(registry, "shadow")
+        wait_for(lambda: gone in running.log, "it went", limit_s=60)
+        assert running.log.count("now serving bundle") == 1
