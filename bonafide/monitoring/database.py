@@ -1,4 +1,4 @@
-"""The SQLite file of a record: opened to be read, or to be written; what is no record is refused."""
+"""The SQLite file of a record, opened to be read or written; what is no record is refused."""
 
 import os
 import sqlite3
@@ -22,9 +22,10 @@ CREATE INDEX IF NOT EXISTS by_request ON answers (request_id);
 CREATE TABLE IF NOT EXISTS bundles (bundle TEXT PRIMARY KEY, answers INTEGER NOT NULL);
 """
 # Columns that every record has; those from before files were named have no ``file``.
-OURS = frozenset(
-    "number time request_id bundle channel channel_p llr verdict duration_s models label rank".split()
-)
+OURS = {
+    *("number", "time", "request_id", "bundle", "channel", "channel_p", "llr", "verdict"),
+    *("duration_s", "models", "label", "rank"),
+}
 
 
 @contextmanager

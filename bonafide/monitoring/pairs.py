@@ -29,6 +29,8 @@ class Disagreement:
         Ends of the 95 % interval of the share of other verdicts (Wilson), in [0, 1].
     llr : float
         The median of the absolute difference of the scores, in nats.
+    name : str
+        What the registry calls the other bundle, such as ``fast:11``; empty if it does not know.
     """
 
     bundle: str
@@ -38,6 +40,12 @@ class Disagreement:
     low: float
     high: float
     llr: float
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name and the beginning of its hash, or that alone."""
+        return f"{self.name} ({self.bundle[:8]})" if self.name else self.bundle[:8]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -50,7 +58,7 @@ class Disagreement:
 
         share = percent(Interval(self.differ / self.requests, self.low, self.high))
         return (
-            f"Requests that bundle {self.bundle[:8]} answered, too: {self.requests}; with another "
+            f"Requests that bundle {self.called} answered, too: {self.requests}; with another "
             f"verdict: {self.differ}, {share}; with the opposite one: {self.opposite}; scores "
             f"differ by {self.llr:.2f} nats in the median."
         )

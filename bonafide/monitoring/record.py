@@ -127,7 +127,9 @@ class Answered:
             and math.isfinite(self.llr)
             and self.verdict in VERDICTS
             and 0 <= self.duration_s < math.inf
-            and all(p is None or 0 <= p <= 1 for p in self.models.values())
+            and all(
+                p is None or (type(p) in (int, float) and 0 <= p <= 1) for p in self.models.values()
+            )
             and self.label in ("", *LABELS)
             and type(self.rank) is int
             and self.rank >= 1
@@ -142,6 +144,11 @@ ADD = (
     "(SELECT answers FROM bundles WHERE bundle = ?))"
 )
 FORGET = "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ? AND rank > ?"
+
+
+def damaged_in_words(rows: int) -> str:
+    """Return one sentence on rows that are left out."""
+    return f"Rows of the record that are damaged, and left out: {rows}."
 
 
 class Record:
