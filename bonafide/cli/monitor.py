@@ -1,5 +1,6 @@
 """`bonafide monitor` and `bonafide feedback`."""
 
+import os
 from pathlib import Path
 
 import click
@@ -156,7 +157,8 @@ def manifest(folder: Path, record_file: Path | None) -> None:
     with storing(folder):
         written, left_out = manifest_of(answers, folder)
     for path, why in left_out.items():
-        click.echo(f"left out, for {why}: {printable(str(path))}", err=True)
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        click.echo(f"left out, for {why}: {printable(name)}", err=True)
     if damaged:
         click.echo(damaged_in_words(damaged), err=True)
     click.echo(f"{folder / MANIFEST}: {written} recordings")
