@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
 from bonafide.cli.orchestrator import prepare_zenml
-from bonafide.errors import ConfigError
+from bonafide.errors import ConfigError, printable, storing
 from bonafide.monitoring.record import (
     AGAINST,
     FIRST,
@@ -18,6 +19,9 @@ from bonafide.monitoring.record import (
     Record,
     damaged_in_words,
 )
+
+if TYPE_CHECKING:
+    from bonafide.monitoring.watch import Watch
 
 
 @click.command()
@@ -65,11 +69,9 @@ def monitor(
     from bonafide.cli.extras import require
 
     require("scipy", *["zenml"] * pipeline, *["matplotlib"] * (pipeline or report is not None))
-    from bonafide.cli.terminal import show_json, show_table
-    from bonafide.errors import storing
     from bonafide.home import home
     from bonafide.monitoring.expected import expected_of
-    from bonafide.monitoring.watch import HEADINGS, Watch
+    from bonafide.monitoring.watch import Watch
     from bonafide.registry import find_bundle
 
     record = options.require_record(record_file)
@@ -92,14 +94,21 @@ def monitor(
     if report:
         with storing(report):
             report.write_text(seen.page(), encoding="utf-8")
-    if as_json:
-        show_json({name: each for name, each in seen.to_json().items() if name != "bundle"})
-    else:
-        show_table(HEADINGS, list(seen.rows()), justify="left")
-        for remark in seen.remarks():
-            click.echo(remark)
+    _show(seen, as_json)
     if check and seen.alarms:
         click.get_current_context().exit(1)
+
+
+def _show(seen: "Watch", as_json: bool) -> None:
+    from bonafide.cli.terminal import show_json, show_table
+    from bonafide.monitoring.watch import HEADINGS
+
+    if as_json:
+        show_json({name: each for name, each in seen.to_json().items() if name != "bundle"})
+        return
+    show_table(HEADINGS, list(seen.rows()), justify="left")
+    for remark in seen.remarks():
+        click.echo(remark)
 
 
 def _require_apart(report: Path, record: Path) -> None:
@@ -150,7 +159,6 @@ def manifest(folder: Path, record_file: Path | None) -> None:
     Of the recordings in FOLDER, those that people judged: files are known by their SHA-256. train,
     adapt and evaluate take it as --corpus; no golden set is made of its rows.
     """
-    from bonafide.errors import printable, storing
     from bonafide.monitoring.feedback import MANIFEST, manifest_of
 
     answers, damaged = Record(options.require_record(record_file)).look()
