@@ -34,7 +34,7 @@ def inspect(path: Path, corpus_format: str | None, as_json: bool) -> None:
 
 @corpus.command()
 @click.argument("folder", metavar="DIR", type=options.PATH)
-@click.option("--clips", type=int, default=240, metavar="N", help="clips, half of them spoof; at least 8 a speaker")
+@click.option("--clips", type=int, default=240, metavar="N", help="clips: 8 a speaker or more")
 @click.option(
     "--speakers", type=int, default=12, metavar="N", help="speakers, shared by both labels"
 )

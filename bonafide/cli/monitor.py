@@ -1,12 +1,27 @@
 """`bonafide monitor` and `bonafide feedback`."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bonafide.cli import options
 from bonafide.cli.orchestrator import prepare_zenml
-from bonafide.monitoring.record import AGAINST, FIRST, LABELS, LAST, TRAINING, WINDOW_ROWS, Record
+from bonafide.errors import ConfigError, printable, storing
+from bonafide.monitoring.record import (
+    AGAINST,
+    FIRST,
+    LABELS,
+    LAST,
+    TRAINING,
+    WINDOW_ROWS,
+    Record,
+    damaged_in_words,
+)
+
+if TYPE_CHECKING:
+    from bonafide.monitoring.watch import Watch
 
 
 @click.command()
@@ -54,14 +69,15 @@ def monitor(
     from bonafide.cli.extras import require
 
     require("scipy", *["zenml"] * pipeline, *["matplotlib"] * (pipeline or report is not None))
-    from bonafide.cli.terminal import show_json, show_table
     from bonafide.home import home
     from bonafide.monitoring.expected import expected_of
-    from bonafide.monitoring.watch import HEADINGS, Watch
+    from bonafide.monitoring.watch import Watch
     from bonafide.registry import find_bundle
 
-    chosen = find_bundle(home(), bundle)
     record = options.require_record(record_file)
+    if report:
+        _require_apart(report, record)
+    chosen = find_bundle(home(), bundle)
     if pipeline:
         prepare_zenml()
         from pipelines.monitoring import run_monitoring
@@ -73,16 +89,47 @@ def monitor(
         reference = expected_of(chosen) if against == TRAINING else ()
         looked_at = (Record(record), chosen.digest())
         seen = Watch.of(*looked_at, window_rows=window, last=last, reference=reference)
+    if seen.others:
+        seen = seen.with_names(_names())
     if report:
-        report.write_text(seen.page(), encoding="utf-8")
-    if as_json:
-        show_json({name: each for name, each in seen.to_json().items() if name != "bundle"})
-    else:
-        show_table(HEADINGS, list(seen.rows()), justify="left")
-        for remark in seen.remarks():
-            click.echo(remark)
+        with storing(report):
+            report.write_text(seen.page(), encoding="utf-8")
+    _show(seen, as_json)
     if check and seen.alarms:
         click.get_current_context().exit(1)
+
+
+def _show(seen: "Watch", as_json: bool) -> None:
+    from bonafide.cli.terminal import show_json, show_table
+    from bonafide.monitoring.watch import HEADINGS
+
+    if as_json:
+        show_json({name: each for name, each in seen.to_json().items() if name != "bundle"})
+        return
+    show_table(HEADINGS, list(seen.rows()), justify="left")
+    for remark in seen.remarks():
+        click.echo(remark)
+
+
+def _require_apart(report: Path, record: Path) -> None:
+    """Refuse a report that would be written over the record, or what SQLite keeps beside it."""
+    from bonafide.monitoring.database import BESIDE
+
+    target, kept = report.resolve(), record.resolve()
+    taken = {kept, *(kept.with_name(kept.name + each) for each in BESIDE)}
+    if target in taken or (target.exists() and target.samefile(kept)):
+        raise ConfigError(
+            "output_exists", f"{report}: is the record, which is kept; name another file"
+        )
+
+
+def _names() -> dict[str, str]:
+    """Return what the registry calls bundles, by content hash."""
+    from bonafide.home import home, shipped_bundles
+    from bonafide.registry import kept_bundles
+
+    known = [*shipped_bundles(), *kept_bundles(home())]
+    return {each["sha256"]: "{name}:{version}".format(**each) for each in known}
 
 
 @click.group()
@@ -97,7 +144,7 @@ def feedback() -> None:
 def add(answer: str, label: str, record_file: Path | None) -> None:
     """Note what a recording was.
 
-    ANSWER is the X-Request-Id of the answer, or the SHA-256 of the file.
+    ANSWER is the SHA-256 of the file, for all answers to it, or the X-Request-Id of one.
     """
     Record(options.require_record(record_file)).label(answer, label)
     click.echo(f"{answer}: {label}")
@@ -112,12 +159,14 @@ def manifest(folder: Path, record_file: Path | None) -> None:
     Of the recordings in FOLDER, those that people judged: files are known by their SHA-256. train,
     adapt and evaluate take it as --corpus; no golden set is made of its rows.
     """
-    from bonafide.errors import storing
     from bonafide.monitoring.feedback import MANIFEST, manifest_of
 
-    record = Record(options.require_record(record_file))
+    answers, damaged = Record(options.require_record(record_file)).look()
     with storing(folder):
-        written, undecided = manifest_of(record.read(), folder)
-    for path in undecided:
-        click.echo(f"left out, for it was called both: {path}", err=True)
+        written, left_out = manifest_of(answers, folder)
+    for path, why in left_out.items():
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        click.echo(f"left out, for {why}: {printable(name)}", err=True)
+    if damaged:
+        click.echo(damaged_in_words(damaged), err=True)
     click.echo(f"{folder / MANIFEST}: {written} recordings")

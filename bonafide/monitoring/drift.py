@@ -41,6 +41,10 @@ class Moved:
         Probability of such a distance or more without drift, in [0, 1].
     alarms : bool
         Whether it does, after Holm's correction.
+    share : str
+        Of channels and verdicts, the one whose share changed most; empty for other statistics.
+    before, now : float or None
+        That share in the reference and in the window, in [0, 1]; None for other statistics.
     """
 
     name: str
@@ -48,6 +52,17 @@ class Moved:
     measure: str
     p: float
     alarms: bool = False
+    share: str = ""
+    before: float | None = None
+    now: float | None = None
+
+    def in_words(self) -> str:
+        """Return its name, and from what to what it moved."""
+        parts = f"{self.measure} {self.size:.2f}, p {self.p:.1g}"
+        if self.before is not None and self.now is not None:
+            share = self.share or "none"
+            parts += f": {share} {100 * self.before:.0f} % before, {100 * self.now:.0f} % now"
+        return f"{self.name} ({parts})"
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,8 @@ def windows(
     answers : sequence of Answered
         Of one bundle, in the order of time.
     window_rows : int
-        Answers in a window; each answer is in one for good, and what fills none is left out.
+        Answers in a window; each answer is in one for good, and what fills none is left out. A
+        window has fewer where rows of the record are damaged.
     last : int
         How many windows, the newest ones.
     false_alarm : float
@@ -153,11 +169,19 @@ def windows(
         raise BonafideError("two_bundles", f"answers of {len(bundles)} bundles: must be of one")
     first = 0 if reference else REFERENCE_ROWS
     before = reference or [each for each in answers if each.rank <= first]
+    if not before:
+        return []
     cut: dict[int, list[Answered]] = {}
     for each in answers:
         if each.rank > first:
             cut.setdefault((each.rank - first - 1) // window_rows, []).append(each)
-    whole = [window for window in cut.values() if len(window) == window_rows]
+    # Whole are those that begin and end: at their own edge or, if that is damaged, by a neighbour.
+    whole = [
+        window
+        for number, window in cut.items()
+        if (window[0].rank == first + number * window_rows + 1 or number - 1 in cut)
+        and (window[-1].rank == first + (number + 1) * window_rows or number + 1 in cut)
+    ]
     return [compare(before, window, false_alarm) for window in whole[-last:]]
 
 
@@ -188,7 +212,10 @@ def _mix(name: str, reference: Sequence[str], window: Sequence[str]) -> Moved:
     psi = float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
     pooled = _without_rare(table)
     p = float(chi2_contingency(pooled).pvalue) if pooled.shape[1] > 1 else 1.0
-    return Moved(name, psi, "PSI", p)
+    held = table / table.sum(axis=1, keepdims=True)
+    most = int(np.argmax(np.abs(held[1] - held[0])))
+    moved = Moved(name, psi, "PSI", p)
+    return replace(moved, share=names[most], before=float(held[0, most]), now=float(held[1, most]))
 
 
 def _without_rare(table: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """What another bundle said to the same requests, as a shadow does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -29,6 +29,8 @@ class Disagreement:
         Ends of the 95 % interval of the share of other verdicts (Wilson), in [0, 1].
     llr : float
         The median of the absolute difference of the scores, in nats.
+    name : str
+        What the registry calls the other bundle, such as ``fast:11``; empty if it does not know.
     """
 
     bundle: str
@@ -38,6 +40,12 @@ class Disagreement:
     low: float
     high: float
     llr: float
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name and the beginning of its hash, or that alone."""
+        return f"{self.name} ({self.bundle[:8]})" if self.name else self.bundle[:8]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -50,7 +58,7 @@ class Disagreement:
 
         share = percent(Interval(self.differ / self.requests, self.low, self.high))
         return (
-            f"Requests that bundle {self.bundle[:8]} answered, too: {self.requests}; with another "
+            f"Requests that bundle {self.called} answered, too: {self.requests}; with another "
             f"verdict: {self.differ}, {share}; with the opposite one: {self.opposite}; scores "
             f"differ by {self.llr:.2f} nats in the median."
         )
@@ -69,14 +77,29 @@ def disagreements(answers: Sequence[Answered], bundle: str) -> list[Disagreement
     Returns
     -------
     list of Disagreement
-        One for each other bundle that answered a request of the same ID.
+        One for each other bundle that answered the same file under a request of the same ID. Where
+        a client sent both again, the first answers belong together, the second ones, and so on; in
+        older records, which name no files, requests whose ID was repeated are left out.
     """
-    ours = {each.request_id: each for each in answers if each.bundle == bundle}
-    pairs: dict[str, list[tuple[Answered, Answered]]] = {}
+    said: dict[str, dict[tuple[str, str], list[Answered]]] = {}
     for each in answers:
-        if each.bundle != bundle and each.request_id in ours:
-            pairs.setdefault(each.bundle, []).append((ours[each.request_id], each))
-    return [_compared(other, both) for other, both in pairs.items()]
+        same = said.setdefault(each.bundle, {}).setdefault((each.request_id, each.file), [])
+        same.append(each)
+    ours = said.pop(bundle, {})
+    paired = {other: _paired(ours, theirs) for other, theirs in said.items()}
+    return [_compared(other, pairs) for other, pairs in paired.items() if pairs]
+
+
+def _paired(
+    ours: Mapping[tuple[str, str], Sequence[Answered]],
+    theirs: Mapping[tuple[str, str], Sequence[Answered]],
+) -> list[tuple[Answered, Answered]]:
+    return [
+        pair
+        for (request_id, file), said in theirs.items()
+        if (own := ours.get((request_id, file))) and (file or len(own) == len(said) == 1)
+        for pair in zip(own, said, strict=False)  # a shadow skips some
+    ]
 
 
 def _compared(other: str, pairs: Sequence[tuple[Answered, Answered]]) -> Disagreement:

@@ -1,34 +1,27 @@
 """The record of what a service answered: SQLite, no audio, and the newest answers alone."""
 
 import json
-import os
+import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bonafide.errors import BonafideError, StorageError
+from bonafide.detection import VERDICTS
+from bonafide.errors import MALFORMED, BonafideError
+from bonafide.monitoring.database import reading, writing
 
 RECORD = "record.sqlite"  # its usual name, in the home folder
 MOST_ROWS = 100_000  # some 40 MB
 REFERENCE_ROWS = 1000  # the first of each bundle, which stay: later ones are compared with them
 WINDOW_ROWS, LAST = 100, 20  # answers that are compared at a time, and how many times by default
-WAIT_S = 30.0  # for another worker that writes
 FIRST, TRAINING = AGAINST = ("first", "training")  # what they are compared with
 LABELS = ("bonafide", "spoof")
 NEEDED = {"llr", "verdict", "bundle", "models", "duration_s"}  # of an answer, to be kept
-TABLES = """
-CREATE TABLE IF NOT EXISTS answers (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    time REAL NOT NULL, request_id TEXT NOT NULL, file TEXT NOT NULL, bundle TEXT NOT NULL,
-    channel TEXT NOT NULL, channel_p REAL NOT NULL, llr REAL NOT NULL, verdict TEXT NOT NULL,
-    duration_s REAL NOT NULL, models TEXT NOT NULL, label TEXT NOT NULL, rank INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS by_request ON answers (request_id);
-CREATE TABLE IF NOT EXISTS bundles (bundle TEXT PRIMARY KEY, answers INTEGER NOT NULL);
-"""
+LATEST_S = 253_402_300_799.0  # of a time, since 1970: the year 9999
+BY = ("file", "request_id")  # what answers are named by: the first that holds any counts
 
 
 @dataclass(frozen=True)
@@ -104,6 +97,44 @@ class Answered:
             *(answer["llr"], answer["verdict"], answer["duration_s"], answer["models"]),
         )
 
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> "Answered | None":
+        """Return what a row of a record holds.
+
+        Parameters
+        ----------
+        row : sequence
+            The cells, in the order of `COLUMNS`.
+
+        Returns
+        -------
+        Answered or None
+            None for a row that is damaged: a cell of it holds what no service writes.
+        """
+        try:
+            values = dict(zip(COLUMNS, row, strict=True))
+            found = cls(**{**values, "models": json.loads(values["models"])})
+            return found if found._is_whole() else None
+        except MALFORMED:
+            return None
+
+    def _is_whole(self) -> bool:
+        names = (self.request_id, self.file, self.bundle, self.channel)
+        return (
+            all(isinstance(each, str) and each.isprintable() for each in names)
+            and 0 <= self.time <= LATEST_S
+            and 0 <= self.channel_p <= 1
+            and math.isfinite(self.llr)
+            and self.verdict in VERDICTS
+            and 0 <= self.duration_s < math.inf
+            and all(
+                p is None or (type(p) in (int, float) and 0 <= p <= 1) for p in self.models.values()
+            )
+            and self.label in ("", *LABELS)
+            and type(self.rank) is int
+            and self.rank >= 1
+        )
+
 
 COLUMNS = tuple(each.name for each in fields(Answered))
 NAMES = ", ".join(COLUMNS)
@@ -113,6 +144,11 @@ ADD = (
     "(SELECT answers FROM bundles WHERE bundle = ?))"
 )
 FORGET = "DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ? AND rank > ?"
+
+
+def damaged_in_words(rows: int) -> str:
+    """Return one sentence on rows that are left out."""
+    return f"Rows of the record that are damaged, and left out: {rows}."
 
 
 class Record:
@@ -140,9 +176,9 @@ class Record:
         Raises
         ------
         StorageError
-            ``unwritable``.
+            As in `bonafide.monitoring.database.writing`.
         """
-        with self._open() as database, database:
+        with writing(self.path) as database, database:
             for each in answers:
                 # the rank is looked up, by the bundle
                 values = {**vars(each), "models": json.dumps(each.models), "rank": each.bundle}
@@ -151,7 +187,7 @@ class Record:
             database.execute(FORGET, (self._most_rows, REFERENCE_ROWS))
 
     def read(self, bundle: str | None = None, since: float = 0.0) -> list[Answered]:
-        """Return answers in the order in which they came.
+        """Return answers in the order in which they came, without the damaged rows.
 
         Parameters
         ----------
@@ -168,66 +204,90 @@ class Record:
         Raises
         ------
         StorageError
-            ``unwritable`` for what is no database.
+            ``bad_record`` for what is no record.
+        """
+        return [each for each in self.look(bundle)[0] if each.time >= since]
+
+    def look(self, bundle: str | None = None) -> tuple[list[Answered], int]:
+        """Do as `read` does, and tell how many rows are left out.
+
+        Parameters
+        ----------
+        bundle : str or None
+            Content hash of the bundle whose answers are looked at; None for any.
+
+        Returns
+        -------
+        answers : list of Answered
+            As `read` returns them.
+        damaged : int
+            Rows that hold what no service writes.
+
+        Raises
+        ------
+        StorageError
+            ``bad_record`` for what is no record.
         """
         if not self.path.exists():
-            return []
-        query = f"SELECT {NAMES} FROM answers WHERE time >= ?"  # noqa: S608  # ours
-        values: list[Any] = [since]
-        if bundle is not None:
-            query, values = f"{query} AND bundle = ?", [since, bundle]
-        with self._open() as database:
-            rows = database.execute(f"{query} ORDER BY number", values).fetchall()
-        named = (dict(zip(COLUMNS, row, strict=True)) for row in rows)
-        return [Answered(**{**each, "models": json.loads(each["models"])}) for each in named]
+            return [], 0
+        with reading(self.path) as (database, columns):
+            names = (name if name in columns else f"'' AS {name}" for name in COLUMNS)
+            query = f"SELECT {', '.join(names)} FROM answers"  # noqa: S608  # ours
+            of_one, values = ("", ()) if bundle is None else (" WHERE bundle = ?", (bundle,))
+            rows = database.execute(f"{query}{of_one} ORDER BY number", values).fetchall()
+        whole = [each for row in rows if (each := Answered.of_row(row))]
+        return whole, len(rows) - len(whole)
 
-    def label(self, answer: str, label: str) -> None:
+    def label(self, answer: str, label: str, by: Sequence[str] = BY) -> None:
         """Note what a person says of a recording; a later judgement replaces an earlier one.
 
         Parameters
         ----------
         answer : str
-            The ID of a request, or the SHA-256 of the file: then all answers to it.
+            The SHA-256 of a file, for all answers to it, or the ID of a request.
         label : {"bonafide", "spoof"}
             What the recording is.
+        by : sequence of str
+            Of `BY`, what ``answer`` may be.
 
         Raises
         ------
         BonafideError
-            ``unknown_request`` if the record holds no such answer (any more); ``bad_label`` for
-            another label.
+            ``unknown_request`` if the record holds no such answer (any more), ``ambiguous_request``
+            if clients sent several files under that ID; ``bad_name`` for a name that is blank,
+            ``bad_label`` for another label.
         StorageError
-            ``unwritable``.
+            As in `bonafide.monitoring.database.writing`.
         """
         if label not in LABELS:
             raise BonafideError("bad_label", f"{label!r}: must be {' or '.join(LABELS)}")
-        with self._open() as database, database:
-            change = "UPDATE answers SET label = ? WHERE request_id = ? OR file = ?"
-            if not database.execute(change, (label, answer, answer.lower())).rowcount:
-                raise BonafideError(
-                    "unknown_request",
-                    f"{self.path}: holds no answer to a request, or on a file, {answer!r}; it "
-                    f"keeps the newest {self._most_rows}",
-                )
+        if not answer.strip():
+            raise BonafideError(
+                "bad_name", f"{answer!r}: must be an answer's X-Request-Id, or a file's SHA-256"
+            )
+        with writing(self.path) as database, database:
+            for column in by:
+                name = answer.lower() if column == "file" else answer
+                if column == "request_id":
+                    self._require_one(database, name)
+                change = f"UPDATE answers SET label = ? WHERE {column} = ?"  # noqa: S608  # ours
+                if database.execute(change, (label, name)).rowcount:
+                    return
+        raise BonafideError(
+            "unknown_request",
+            f"{self.path}: holds no answer to a request, or on a file, {answer!r}; it "
+            f"keeps the newest {self._most_rows}",
+        )
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as database:
-                database.executescript(TABLES)
-                _add_file(database)
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError("unwritable", f"{self.path}: cannot be used: {error}") from error
-
-
-def _add_file(database: sqlite3.Connection) -> None:
-    """Add the column that records had not from the start, and its index."""
-    if "by_file" in {row[1] for row in database.execute("PRAGMA index_list(answers)")}:
-        return
-    with database:
-        database.execute("BEGIN IMMEDIATE")  # one worker alone
-        if "file" not in {row[1] for row in database.execute("PRAGMA table_info(answers)")}:
-            database.execute("ALTER TABLE answers ADD COLUMN file TEXT NOT NULL DEFAULT ''")
-        database.execute("CREATE INDEX IF NOT EXISTS by_file ON answers (file)")
+    def _require_one(self, database: sqlite3.Connection, request_id: str) -> None:
+        """Raise ``ambiguous_request`` if answers under one ID are about several recordings."""
+        query = "SELECT file, bundle FROM answers WHERE request_id = ?"
+        rows = database.execute(query, (request_id,)).fetchall()
+        files = {file for file, _ in rows} - {""}
+        unnamed = Counter(bundle for file, bundle in rows if not file)  # of an older record
+        if (n := len(files) + max(unnamed.values(), default=0)) > 1:
+            raise BonafideError(
+                "ambiguous_request",
+                f"{request_id!r} covers {n} files, for clients repeated that ID: name one file by "
+                "its SHA-256",
+            )

@@ -1,7 +1,7 @@
 """What is seen of a bundle that is in service: told, kept and drawn."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
@@ -17,6 +17,7 @@ from bonafide.monitoring.record import (
     WINDOW_ROWS,
     Answered,
     Record,
+    damaged_in_words,
 )
 
 REFERENCES = {FIRST: "its first answers", TRAINING: "what it answers to its training recordings"}
@@ -41,6 +42,8 @@ class Watch(JsonArtifact):
         What other bundles said to the same requests.
     against : {"first", "training"}
         What the windows are compared with: the bundle's first answers, or its training recordings.
+    damaged : int
+        Rows of the record, of any bundle, that are left out, for they hold what no service writes.
     """
 
     FILE: ClassVar[str] = "watch.json"
@@ -52,6 +55,7 @@ class Watch(JsonArtifact):
     error: Measured | None
     others: tuple[Disagreement, ...]
     against: str = FIRST
+    damaged: int = 0
 
     @classmethod
     def of(
@@ -86,15 +90,30 @@ class Watch(JsonArtifact):
         Raises
         ------
         StorageError
-            ``unwritable`` for what is no record.
+            ``bad_record`` for what is no record.
         """
-        everything = record.read()
+        everything, damaged = record.look()
         answers = [each for each in everything if each.bundle == bundle]
         found = windows(answers, window_rows=window_rows, last=last, reference=reference)
         others = tuple(disagreements(everything, bundle))
         against, before = (TRAINING, 0) if reference else (FIRST, REFERENCE_ROWS)
         counts = (len(answers), before + window_rows)
-        return cls(bundle, *counts, tuple(found), measured(answers), others, against)
+        return cls(bundle, *counts, tuple(found), measured(answers), others, against, damaged)
+
+    def with_names(self, names: Mapping[str, str]) -> Self:
+        """Return it with the names of other bundles.
+
+        Parameters
+        ----------
+        names : mapping of str to str
+            Content hash -> name, such as ``fast:11``; of those that are known.
+
+        Returns
+        -------
+        Self
+        """
+        others = (replace(each, name=names.get(each.bundle, "")) for each in self.others)
+        return replace(self, others=tuple(others))
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -112,11 +131,7 @@ class Watch(JsonArtifact):
                 f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
                 for at in (window.start, window.end)
             ]
-            moved = [
-                f"{each.name} ({each.measure} {each.size:.2f}, p {each.p:.1g})"
-                for each in window.statistics
-                if each.alarms
-            ]
+            moved = [each.in_words() for each in window.statistics if each.alarms]
             undecided = f"{100 * window.undecided:.0f} %"
             yield [*times, str(window.rows), undecided, ", ".join(moved) or "-"]
 
@@ -130,6 +145,8 @@ class Watch(JsonArtifact):
             yield self.error.in_words()
         for other in self.others:
             yield other.in_words()
+        if self.damaged:
+            yield damaged_in_words(self.damaged)
 
     def facts(self) -> Mapping[str, JSON]:
         """Return the bundle, how many answers and windows there are, and what moved."""
@@ -141,6 +158,7 @@ class Watch(JsonArtifact):
             "windows_that_alarm": alarmed,
             "against": self.against,
             "moved": list(self.alarms),
+            "damaged": self.damaged,
             "error": self.error.to_json() if self.error else None,
         }
 

@@ -13,7 +13,7 @@ STATUS = {
     **dict.fromkeys(("not_found", "no_record", "unknown_request"), 404),
     "method_not_allowed": 405,
     "request_too_slow": 408,
-    "other_bundle": 409,
+    **dict.fromkeys(("other_bundle", "ambiguous_request"), 409),
     "too_large": 413,
     "url_too_long": 414,
     **dict.fromkeys(("not_audio", "no_sound", "bad_encoding"), 415),

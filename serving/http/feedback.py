@@ -21,6 +21,7 @@ PATH = "/v1/feedback"
 MOST_BYTES, LONGEST_S = 4096, 10.0  # of a body, and for it to arrive
 # What an answer may be named by, and what such a name looks like.
 NAMES = {"request_id": SANE_ID, "sha256": re.compile(rb"[0-9a-f]{64}")}
+COLUMNS = {"request_id": "request_id", "sha256": "file"}  # of the record
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["label"],
@@ -29,7 +30,7 @@ SCHEMA: dict[str, Any] = {
         "request_id": {
             "type": "string",
             "pattern": f"^{SANE_ID.pattern.decode()}$",
-            "description": "The X-Request-Id of the answer.",
+            "description": "The X-Request-Id of the answer; one that several files had names none.",
         },
         "sha256": {
             "type": "string",
@@ -53,21 +54,23 @@ async def feedback(request: Request) -> Response:
             message = "this service keeps no record of its answers (BONAFIDE_RECORD)"
             raise ApiError("no_record", message)
         given = await _read(request)
-        (answer,) = (given[name] for name in NAMES if name in given)
-        await _note(recorder, answer, given["label"])
+        (name,) = given.keys() & NAMES.keys()
+        await _note(recorder, given[name], given["label"], COLUMNS[name])
     except ApiError as api_error:
         return api_error.response()
     return JSONResponse(given)
 
 
-async def _note(recorder: Recorder, answer: str, label: str) -> None:
+async def _note(recorder: Recorder, answer: str, label: str, by: str) -> None:
     try:
-        await recorder.label(answer, label)
+        await recorder.label(answer, label, by)
     except StorageError as error:
         log.error("feedback is not kept: %s", error)
         message = "the record cannot be written now; the service's log says why"
         raise ApiError("not_ready", message, retry_after_s=1) from error
     except BonafideError as error:
+        if error.code == "ambiguous_request":
+            raise ApiError(error.code, error.message) from error
         message = f"the record holds no answer to a request, or on a file, {answer!r} (any more)"
         raise ApiError("unknown_request", message) from error
 

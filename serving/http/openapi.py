@@ -131,6 +131,7 @@ def _feedback(errors: dict[str, Any]) -> dict[str, Any]:
         "200": _response("noted", feedback.SCHEMA, "application/json"),
         "400": {**errors["400"], "description": "the body is not what it must be"},
         "404": {**errors["404"], "description": "no record is kept, or it holds no such answer"},
+        "409": {**errors["409"], "description": "several files had that request ID"},
     }
     others = {status: errors[status] for status in ("408", "413", *OF_ANY_PATH)}
     return {

@@ -59,16 +59,16 @@ class Recorder:
             log.error("the record misses answers: %s is not written to", self._record.path)
         self._lost = lost
 
-    async def label(self, answer: str, label: str) -> None:
+    async def label(self, answer: str, label: str, by: str) -> None:
         """Do as `Record.label` does, for an answer that may still be on its way there."""
         await asyncio.to_thread(self.write)
         try:
-            await asyncio.to_thread(self._record.label, answer, label)
+            await asyncio.to_thread(self._record.label, answer, label, (by,))
         except BonafideError as error:
             if error.code != "unknown_request":
                 raise
             await asyncio.sleep(2 * TEND_S)  # another worker may have it
-            await asyncio.to_thread(self._record.label, answer, label)
+            await asyncio.to_thread(self._record.label, answer, label, (by,))
 
     async def keep(self) -> None:
         """Write what waits, again and again."""

@@ -33,6 +33,8 @@ REFUSED = [
     (400, b"\xff"),
     (400, b'{"request_id": "one"}'),
     (400, b'{"request_id": "one", "label": "fake"}'),
+    (400, b'{"request_id": "", "label": "spoof"}'),
+    (400, b'{"sha256": "", "label": "spoof"}'),
     (400, b'{"request_id": 1, "label": "spoof"}'),
     (400, b'{"request_id": "two words", "label": "spoof"}'),
     (400, b'{"request_id": "\\ud800", "label": "spoof"}'),
@@ -85,6 +87,19 @@ def test_what_a_person_says_of_an_answer(tmp_path: Path) -> None:
         answer = running.post("/v1/feedback", json=file)
         assert (answer.status_code, answer.json()) == (200, file)
         assert {row.label for row in record.read()} == {"bonafide"}
+        other = encode(speech(4.0), "flac")
+        for sound in (SOUND, other):
+            named = {"audio": sound}
+            headers = {"X-Request-Id": "again"}
+            url = f"{running.url}/v1/detect"
+            assert httpx.post(url, files=named, headers=headers, timeout=60).status_code == 200
+        wait_for(lambda: len(record.read()) == 6, "both are written")
+        said = {"request_id": "again", "label": "spoof"}
+        several = running.post("/v1/feedback", json=said)
+        assert several.status_code == 409
+        assert several.json()["error"]["code"] == "ambiguous_request"
+        assert "covers 2 files" in several.text and str(tmp_path) not in several.text
+        assert {row.label for row in record.read() if row.request_id == "again"} == {""}
         for status, body in REFUSED:
             refused = running.post("/v1/feedback", content=body)
             assert refused.status_code == status, (body[:80], refused.text)

@@ -38,7 +38,11 @@ EN = Words("en")
 OURS = {
     *("method_not_allowed", "no_audio_field", "bad_multipart", "bad_encoding", "bad_request"),
     *("header_too_large", "cross_site", "not_found", "url_too_long", "request_too_slow"),
-    *("no_record", "unknown_request"),  # of feedback, which the page gives none
+    *(
+        "no_record",
+        "unknown_request",
+        "ambiguous_request",
+    ),  # of feedback, which the page gives none
 }
 
 

@@ -10,7 +10,7 @@ COUNTS = "n|more|decided|wrong|total|real|fake|parts|undecided|failed|sounds|sou
 COUNTED = re.compile(rf"\{{({COUNTS}|answers|requests|differ|right|rows)\}} (\w+)")
 # What fits after any number. Windows of answers, which `drift` tells of, always hold many.
 AFTER = {"en": {"of"}, "de": {"von", "zu"}, "es": {"de"}, "fr": {"cas"}}
-MANY = {"drift.alarm", "drift.calm"}
+MANY = {f"drift.{what}{of}" for what in ("alarm", "calm") for of in ("", "_training")}
 
 
 @pytest.mark.parametrize("language", AFTER)

@@ -1,6 +1,7 @@
 """The record of what a service answered, and alarms where that drifts."""
 
 import json
+import os
 import sqlite3
 import threading
 from dataclasses import replace
@@ -156,6 +157,27 @@ class TestFeedback:
             record.label(request_id, label)
         assert caught.value.code == code and record.read()[0].label == ""
 
+    def test_a_file_counts_once(self) -> None:
+        (one, two, other) = answers(1, 3)
+        again = [
+            *(replace(one, verdict="bonafide", label="spoof") for _ in range(15)),
+            replace(one, verdict="spoof", label="spoof"),  # by the newest
+            replace(two, verdict="spoof", label="spoof"),
+            replace(one, verdict="bonafide"),  # nobody judged it
+            replace(other, verdict="bonafide", label="bonafide"),
+        ]
+        found = measured(again)
+        assert found is not None
+        assert (found.answers, found.labelled, found.decided, found.wrong) == (18, 3, 3, 0)
+        assert found.high == pytest.approx(0.5615, abs=1e-4)  # Wilson's 0 of 3
+        said = found.in_words()
+        assert said.startswith("Verdicts that people judged: 3; of these, wrong: 0, 0.0 % [0.0, ")
+        assert said.endswith(
+            " 18 answers to 3 files were judged: each file counts once, by the newest."
+        )
+        unnamed = measured([replace(each, file="") for each in again])
+        assert unnamed is not None and unnamed.labelled == 18
+
     def test_undecided_answers_tell_nothing(self) -> None:
         (only,) = answers(1, 1)
         found = measured([replace(only, verdict="inconclusive", label="spoof")])
@@ -244,16 +266,25 @@ class TestCommands:
         home.mkdir()
         (folder / "deep").mkdir(parents=True)
         names = ("deep/spoof.wav", "human.wav", "both.wav", "nobody.wav")
-        drawn = answers(1, 5)
-        for each, name in zip(drawn, (*names, names[2]), strict=True):
-            (folder / name).write_text(name)
+        odd = os.fsdecode(b"bad\xff.wav")
+        drawn = answers(1, 6)
+        for each, name in zip(drawn, (*names, names[2], odd), strict=True):
+            (folder / name).write_bytes(os.fsencode(name))
             file = file_sha256(folder / name)
             Record(home / RECORD).add([replace(each, file=file)])
-        for number, label in ((0, "spoof"), (1, "bonafide"), (2, "spoof"), (4, "bonafide")):
+        for number, label in (
+            (0, "spoof"),
+            (1, "bonafide"),
+            (2, "spoof"),
+            (4, "bonafide"),
+            (5, "spoof"),
+        ):
             assert main(["feedback", "add", f"r1-{number}", "--label", label]) == 0
         assert main(["feedback", "manifest", str(folder)]) == 0
         said = capsys.readouterr()
-        assert "both.wav" in said.err and "manifest.csv: 2 recordings" in said.out
+        assert "left out, for it was called both: " in said.err and "both.wav" in said.err
+        assert "left out, for its name is no UTF-8, as a manifest must be: " in said.err
+        assert "manifest.csv: 2 recordings" in said.out
         rows = read_corpus(folder / "manifest.csv").rows
         assert [(row.path, row.label, row.source) for row in rows] == [
             ("deep/spoof.wav", "spoof", "-"),

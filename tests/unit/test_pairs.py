@@ -6,8 +6,8 @@ from bonafide.monitoring.pairs import disagreements
 from bonafide.monitoring.record import Answered
 
 
-def said(request_id: str, bundle: str, verdict: str, llr: float) -> Answered:
-    return Answered(0.0, request_id, "", bundle, "clean", 1.0, llr, verdict, 4.0, {})
+def said(request_id: str, bundle: str, verdict: str, llr: float, file: str = "") -> Answered:
+    return Answered(0.0, request_id, file, bundle, "clean", 1.0, llr, verdict, 4.0, {})
 
 
 ANSWERS = [
@@ -44,3 +44,27 @@ def test_from_the_other_side_it_is_the_same() -> None:
 
 def test_nobody_else_answered() -> None:
     assert disagreements(ANSWERS, "c") == [] == disagreements([], "a")
+
+
+def test_where_a_client_repeats_an_id_each_file_has_its_own_pair() -> None:
+    verdicts = ("spoof", "bonafide") * 18
+    files = [f"{number:064x}" for number in range(len(verdicts))]
+    both = [
+        said("same", bundle, verdict, 1.0, file)
+        for bundle in ("a", "b")
+        for verdict, file in zip(verdicts, files, strict=True)
+    ]
+    (found,) = disagreements(both, "a")
+    assert (found.requests, found.differ, found.opposite, found.llr) == (36, 0, 0, 0.0)
+
+
+def test_where_the_file_is_repeated_too_answers_pair_in_their_order() -> None:
+    heard = [said("same", "a", "spoof", llr, "f") for llr in (1.0, 2.0, 3.0)]
+    shadow = [said("same", "b", "spoof", llr, "f") for llr in (1.0, 2.0)]  # it skipped one
+    (found,) = disagreements([heard[0], *shadow, *heard[1:]], "a")
+    assert (found.requests, found.differ, found.llr) == (2, 0, 0.0)
+
+
+def test_repeated_ids_of_records_that_name_no_files_are_left_out() -> None:
+    again = [said("seven", "b", "spoof", 1.0), said("seven", "b", "bonafide", 1.0)]
+    assert disagreements([*again, said("seven", "a", "spoof", 1.0)], "a") == []

@@ -200,7 +200,7 @@ class TestOneLine:
         for _ in range(2):
             nightly.schedule.look()
         assert [said.partition(f" {home}")[0] for said in nightly.said] == [
-            "cannot look: unwritable:"
+            "cannot look: bad_record:"
         ] * 2
 
     def test_looks_during_a_run_are_passed_over_in_silence(

@@ -39,11 +39,13 @@ def show_drift(words: Words) -> None:
     for library in LIBRARIES:
         if find_spec(library) is None:
             raise missing_extra(library, "train")
-    chosen = choose_bundle(words, listed(registry_of(home())))
+    known = listed(registry_of(home()))
+    names = {each["sha256"]: "{name}:{version}".format(**each) for each in known}
+    chosen = choose_bundle(words, known)
     ref = reference(chosen)
     against = _choose_reference(words, ref)
     with st.spinner(words("drift.looking")):
-        watch = _watch(path, chosen["sha256"], ref, against)
+        watch = _watch(path, chosen["sha256"], ref, against).with_names(names)
     if watch.windows:
         _show_windows(words, watch)
     else:
@@ -127,7 +129,7 @@ def _show_remarks(words: Words, watch: Watch) -> None:
         st.markdown(words("drift.judged", **counts, low=low, high=high))
     for other in watch.others:
         counts = {"differ": other.differ, "requests": other.requests}
-        st.markdown(words("drift.other", bundle=other.bundle[:8], **counts))
+        st.markdown(words("drift.other", bundle=other.called, **counts))
 
 
 def _name(words: Words, statistic: str) -> str:
