@@ -2,7 +2,8 @@
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from bonafide.cli.root import cli
 from bonafide.errors import ConfigError
-from bonafide.training.schedule.targets import TARGETS, Job, crontab, kubernetes, systemd
+from bonafide.training.schedule.targets import TARGETS, Job, crontab, kubernetes, systemd, zenml
 
 # all that a file's name may hold, and often what somebody takes for his own
 NAMES = st.text(
@@ -127,6 +128,12 @@ def test_kubernetes_mounts_what_is_only_read_so() -> None:
         with pytest.raises(ConfigError, match="Kubernetes mounts nothing") as caught:
             kubernetes(job(configs=[path]))
         assert caught.value.code == "bad_path"
+
+
+@pytest.mark.parametrize("emitted", [kubernetes, zenml])
+def test_sunday_is_0_where_7_is_not_known(emitted: Callable[[Job], str]) -> None:
+    assert "0 3 * * 0,5,6" in emitted(replace(job(), cron="0 3 * * 5-7"))
+    assert "0 3 * * sun" in emitted(replace(job(), cron="0 3 * * sun"))
 
 
 def test_what_is_no_text_is_refused() -> None:

@@ -89,6 +89,21 @@ class CronTimes(BaseTrigger):
         return [datetime.combine(day, at, self._zone).astimezone(UTC) for at in clock]
 
 
+def with_sunday_as_0(cron: str) -> str:
+    """Return an expression of the same times for Kubernetes and its like, which know no 7.
+
+    Examples
+    --------
+    >>> with_sunday_as_0("0 3 * * 5-7")
+    '0 3 * * 0,5,6'
+    """
+    *others, weekday = cron.split()
+    numbers = _numbers(weekday.lower(), *FIELDS[-1])
+    if "*" in weekday or 7 not in numbers:
+        return cron
+    return " ".join([*others, ",".join(map(str, sorted({number % 7 for number in numbers})))])
+
+
 def _numbers(text: str, field: str, least: int, most: int, names: Sequence[str]) -> set[int]:
     """Return the numbers that a field stands for."""
     found: set[int] = set()

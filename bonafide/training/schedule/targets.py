@@ -11,6 +11,7 @@ import yaml
 
 from bonafide.errors import ConfigError, printable
 from bonafide.registry.trust import VARIABLE as TRUSTED
+from bonafide.training.schedule.cron import with_sunday_as_0
 
 PLACES = ("ZENML_CONFIG_PATH", "BONAFIDE_ZENML", "BONAFIDE_REGISTRY", "AWS_ENDPOINT_URL")
 SECRET = "bonafide"  # of Kubernetes and of ZenML: its name  # noqa: S105
@@ -188,7 +189,7 @@ def kubernetes(job: Job) -> str:
         "kind": "CronJob",
         "metadata": {"name": "bonafide-train"},
         "spec": {
-            "schedule": job.cron,
+            "schedule": with_sunday_as_0(job.cron),
             "timeZone": job.timezone,
             "concurrencyPolicy": "Forbid",  # one training a home
             "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": pod}}},
@@ -232,7 +233,11 @@ def zenml(job: Job) -> str:
         "parameters": {"config": job.settings, "corpora": list(job.corpora)},
         "environment": {key: value for key, value in job.variables.items() if "ZENML" not in key},
         **({"secrets": [SECRET]} if job.secrets else {}),
-        "schedule": {"name": "bonafide", "cron_expression": job.cron, "catchup": False},
+        "schedule": {
+            "name": "bonafide",
+            "cron_expression": with_sunday_as_0(job.cron),
+            "catchup": False,
+        },
     }
     return str(yaml.safe_dump(run, sort_keys=False))
 
