@@ -251,6 +251,10 @@ def _triggers(
 ) -> list[str]:
     """Return the words of the triggers that `emit` was given, for those who start `run`.
 
+    Returns
+    -------
+    list of str
+
     Raises
     ------
     ConfigError

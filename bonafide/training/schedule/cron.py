@@ -92,6 +92,10 @@ class CronTimes(BaseTrigger):
 def with_sunday_as_0(cron: str) -> str:
     """Return an expression of the same times for Kubernetes and its like, which know no 7.
 
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> with_sunday_as_0("0 3 * * 5-7")

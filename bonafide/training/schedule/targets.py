@@ -127,6 +127,10 @@ def crontab(job: Job) -> str:
 def systemd(job: Job) -> str:
     """Return a unit that keeps `bonafide schedule run` alive.
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     ConfigError
@@ -168,6 +172,10 @@ def _quoted(word: str) -> str:
 
 def kubernetes(job: Job) -> str:
     """Return a CronJob; home and corpora are on a volume, at the paths that they have here.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
