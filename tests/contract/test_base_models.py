@@ -584,6 +584,10 @@ class TestOnnx:
 
 
 def test_a_fit_that_fails_says_why(case: Case, tmp_path: Path) -> None:
-    empty = replace(case, store=FeatureStore(tmp_path))
-    with pytest.raises(IsolatedError, match=r"(?s)fit_base ended with status 1.*statistics\.npy"):
-        empty.fit("xgboost")
+    other = replace(case, store=FeatureStore(tmp_path))
+    with pytest.raises(IsolatedError, match=r"statistics\.npy: cannot be read") as error:
+        other.fit("xgboost")
+    assert error.value.code == "damaged_features"
+    np.save(tmp_path / "statistics.npy", np.zeros((3, 2), np.float32))
+    with pytest.raises(IsolatedError, match=r"(?s)fit_base ended with status 1.*spec\.json"):
+        other.fit("xgboost")
