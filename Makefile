@@ -57,8 +57,8 @@ demo: $(READY) ## simulate a corpus, train on it, score a few clips
 next: ## say what to type after the demo
 	@echo "$$NEXT"
 
-test: $(READY) ## run every test; three processes, for a third of the time is waited for servers
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## format, style, docstring sections, types, import direction
 	$(BIN)/ruff format --check .

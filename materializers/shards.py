@@ -23,6 +23,7 @@ from bonafide.process.lock import locked
 LIST = "shards.json"  # of an artifact: its shards
 PLACE = "bonafide-shards"  # in an artifact store: a folder for each home, which alone prunes it
 KEPT = "by-hash"  # among the features in the home
+DRAFT = ".draft"  # of one that is being fetched
 CHUNK_BYTES = 1 << 22
 AGAIN = "have the features stored again (docs/zenml.md): steps: {extract: {enable_cache: false}}"
 
@@ -151,7 +152,7 @@ def _fetch(store: str, shard: Shard) -> Path:
     with _locked(shard.sha256) as kept:
         if kept.exists() and _sha256(str(kept), kept.stat().st_mtime_ns) == shard.sha256:
             return kept
-        url, draft = f"{place_of(store, shard.home)}/{shard.sha256}", kept.with_suffix(".draft")
+        url, draft = f"{place_of(store, shard.home)}/{shard.sha256}", kept.with_suffix(DRAFT)
         seen = hashlib.sha256()
         try:
             with fileio.open(url, "rb") as source, draft.open("wb") as file:

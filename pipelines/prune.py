@@ -19,7 +19,7 @@ from bonafide.errors import storing
 from bonafide.home import home_name
 from bonafide.training.caching import remove_family
 from bonafide.training.store import FeatureStore
-from materializers.shards import LIST, kept_folder, place_of, read_list
+from materializers.shards import DRAFT, LIST, kept_folder, place_of, read_list
 from pipelines.leftovers import FITTING, old_features, old_logs, size_of
 from pipelines.records import alone, is_of
 from pipelines.store import prepare_store
@@ -199,7 +199,8 @@ def _remove_shards(root: Path, left: list[str]) -> int:
     listed = _listed()
     gone = [url for url in _unlisted(root, listed) if _done(left, url, _remove_file)]
     for path in kept_folder(root).glob("*"):
-        if _SHARD.fullmatch(path.name) and path.name not in listed:
+        name = path.name.removesuffix(DRAFT)  # of a download that was killed
+        if _SHARD.fullmatch(name) and path.name not in listed:
             _done(left, path, _unlink)
     return len(gone)
 

@@ -246,7 +246,9 @@ def _prune_what_is_left(home: Home, elsewhere: Path, stored: list[str]) -> None:
     place, theirs = (f"{BUCKET}/run/{PLACE}/{home_name(each)}" for each in (home.folder, elsewhere))
     for each in (place, theirs):
         files.pipe_file(f"{each}/{'0' * 64}", b"of an upload that was killed")
-    (kept_folder(home.folder) / "stray.draft").write_bytes(b"of a download that was killed")
+    kept = kept_folder(home.folder)
+    (kept / f"{'1' * 64}.draft").write_bytes(b"of a download that was killed")
+    (kept / "notes").write_bytes(b"somebody's own")
     done = home.run("prune", "--keep", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["shards"] == 1
@@ -254,4 +256,4 @@ def _prune_what_is_left(home: Home, elsewhere: Path, stored: list[str]) -> None:
     assert not files.exists(place)
     left = {each.rpartition("/")[2] for each in files.ls(theirs)}
     assert left == {*stored, "0" * 64}
-    assert {path.name for path in kept_folder(home.folder).iterdir()} == set(stored)
+    assert {path.name for path in kept.iterdir()} == {*stored, "notes"}
