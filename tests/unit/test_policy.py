@@ -86,7 +86,7 @@ def test_what_runs_in_another_process_counts_too(step: object, names: set[str]) 
 def test_the_export_counts_what_writes_the_graphs_and_what_says_how() -> None:
     written = {"models", "meta", "scaler", "parity", "candidate", "fused", "chain"}
     assert {f"bonafide/export/{name}.py" for name in written} < files_of(export)
-    assert {"bonafide/training/config.py", "bonafide/training/extraction.py"} < files_of(export)
+    assert {"bonafide/training/config.py", "bonafide/training/windows.py"} < files_of(export)
 
 
 def test_what_reads_a_corpus_does_not_train_again() -> None:
