@@ -127,9 +127,9 @@ def _names() -> dict[str, str]:
     """Return what the registry calls bundles, by content hash."""
     from bonafide.home import home, shipped_bundles
     from bonafide.registry import kept_bundles
+    from bonafide.registry.listing import names_of
 
-    known = [*shipped_bundles(), *kept_bundles(home())]
-    return {each["sha256"]: "{name}:{version}".format(**each) for each in known}
+    return names_of([*shipped_bundles(), *kept_bundles(home())])
 
 
 @click.group()

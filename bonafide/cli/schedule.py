@@ -293,7 +293,7 @@ def _triggers(
 
 
 def _say_apart(target: str, secrets: Sequence[str]) -> None:
-    """Say which settings are not written down, and where they are to be set."""
+    """Name the settings that were left out, and where to set them."""
     from bonafide.training.schedule.targets import SECRETS_AT
 
     if secrets:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,11 @@ def waiting(registry: Registry) -> Version | None:
 def reference(each: Mapping[str, str]) -> str:
     """Return what `Registry.read` takes for one that is `listed`, were a kept one named alike."""
     return each["folder"] if each["stage"] == SHIPPED else "{name}:{version}".format(**each)
+
+
+def names_of(found: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the names of bundles by content hash; of two of one hash, that of the latter."""
+    return {each["sha256"]: "{name}:{version}".format(**each) for each in found}
 
 
 def measured(registry: Registry, each: Mapping[str, str]) -> dict[str, Any]:

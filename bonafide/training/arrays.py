@@ -1,23 +1,22 @@
 """Whether the arrays of a feature store are as they were written.
 
 Size and time of a file say so without reading it; where they are others, as in a copy of the home,
-its checksum is taken again.
+its hash is taken again.
 """
 
 import functools
 import json
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bonafide.artifact import file_sha256
 from bonafide.errors import StorageError
 
-STAMPS = "arrays.json"  # of a store that is complete: file -> size, time and checksum
+STAMPS = "arrays.json"  # of a store that is complete: file -> size, time and hash
 DAMAGED = "damaged_features"
-CHUNK_BYTES = 1 << 22
 
 
 def write_stamps(folder: Path, names: Sequence[str]) -> None:
@@ -31,7 +30,7 @@ def write_stamps(folder: Path, names: Sequence[str]) -> None:
         Of its arrays.
     """
     files = [folder / f"{name}.npy" for name in names]
-    stamps = {path.name: [*_stamp(path), _checksum(path)] for path in files}
+    stamps = {path.name: [*_stamp(path), file_sha256(path)] for path in files}
     (folder / STAMPS).write_text(json.dumps(stamps))
 
 
@@ -72,18 +71,9 @@ def _is_altered(path: Path, size: int, time_ns: int) -> bool:
         return False
     if known[:2] == [size, time_ns]:
         return False
-    return bool(known[0] != size or known[2] != _checksum(path))
+    return bool(known[0] != size or known[2] != file_sha256(path))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
-
-
-def _checksum(path: Path) -> int:
-    """Return the CRC-32 of a file."""
-    found = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            found = zlib.crc32(chunk, found)
-    return found

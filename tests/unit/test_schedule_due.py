@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ from bonafide.training.schedule.notices import Notices
 from bonafide.training.schedule.runner import RESULT, Schedule
 from bonafide.training.schedule.targets import Job, zenml
 from bonafide.training.schedule.triggers import Age, NewData, Size, Watched, cron_trigger
+from tests.helpers.clock import NOON, let_seconds_pass
 from tests.helpers.lineages import files_of, keep_with_lineage
 from tests.helpers.servers import wait_for
 
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 TRAINS = (
     "import json, os; "
@@ -46,9 +46,7 @@ def trains(*reasons: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a second pass whenever anybody looks at the clock: runs are told apart by it."""
-    ticks = iter(range(10_000))
-    monkeypatch.setattr(history, "now", lambda: NOON + timedelta(seconds=next(ticks)))
+    let_seconds_pass(monkeypatch)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from bonafide.training.schedule.drift import Drift
 from bonafide.training.schedule.notices import Notices
 from bonafide.training.schedule.runner import Schedule
 from bonafide.training.schedule.triggers import Age, NewData, Rule, Size, Watched, cron_trigger
+from tests.helpers.clock import NOON, let_seconds_pass
 from tests.helpers.lineages import files_of
 from tests.helpers.servers import wait_for
 from tests.helpers.traffic import TELEPHONES, answers
 
-NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 WELL = [sys.executable, "-S", "-c", "print('on its way')"]
 MORE = "from pathlib import Path; import os, sys; "
@@ -38,9 +38,7 @@ MORE = "from pathlib import Path; import os, sys; "
 
 @pytest.fixture(autouse=True)
 def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a second pass whenever anybody looks at the clock."""
-    ticks = iter(range(10_000))
-    monkeypatch.setattr(history, "now", lambda: NOON + timedelta(seconds=next(ticks)))
+    let_seconds_pass(monkeypatch)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from bonafide.monitoring.figures import drift_figure
 from bonafide.monitoring.record import AGAINST, FIRST, RECORD, TRAINING, Record
 from bonafide.monitoring.watch import Watch
 from bonafide.registry import bundle_folder, find_bundle, registry_of
-from bonafide.registry.listing import listed, reference
+from bonafide.registry.listing import listed, names_of, reference
 from serving.app.keeper.choice import choose_bundle
 from serving.app.keeper.picture import show_picture
 from serving.app.language import Words
@@ -40,12 +40,11 @@ def show_drift(words: Words) -> None:
         if find_spec(library) is None:
             raise missing_extra(library, "train")
     known = listed(registry_of(home()))
-    names = {each["sha256"]: "{name}:{version}".format(**each) for each in known}
     chosen = choose_bundle(words, known)
     ref = reference(chosen)
     against = _choose_reference(words, ref)
     with st.spinner(words("drift.looking")):
-        watch = _watch(path, chosen["sha256"], ref, against).with_names(names)
+        watch = _watch(path, chosen["sha256"], ref, against).with_names(names_of(known))
     if watch.windows:
         _show_windows(words, watch)
     else:
