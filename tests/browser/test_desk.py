@@ -351,7 +351,7 @@ def test_streamlit_runs_the_page_too(
         expect_verdict(page)
         app.process.terminate()
         app.process.wait(timeout=30)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while app.descendants() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert app.descendants() == []

@@ -251,7 +251,7 @@ def test_nothing_is_left_however_it_ends(
         assert any("bentoml" in line for line in app.descendants())
         app.process.send_signal(sent)
         assert app.process.wait(timeout=30) == (-sent if sent == signal.SIGKILL else 0)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while app.descendants() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert app.descendants() == []

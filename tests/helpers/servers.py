@@ -25,7 +25,7 @@ import psutil
 from bonafide.process.service import SERVE, STOP_S, Service, running_service
 
 
-def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, limit_s: float = 60.0) -> Any:
     """Wait until the condition holds; return what it gave."""
     end = time.monotonic() + limit_s
     while not (seen := condition()):

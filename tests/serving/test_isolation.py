@@ -83,7 +83,7 @@ def test_a_scorer_that_hangs_is_ended_at_the_deadline(hasty: Server) -> None:
         scorer.suspend()
         start = time.monotonic()
         assert code(answer.result()) == (504, "deadline")
-    assert time.monotonic() - start < 10  # the deadline is 2 s; it would hang for ever
+    assert time.monotonic() - start < 30  # the deadline is 2 s; it would hang for ever
     wait_for(lambda: not scorer.is_running(), "the work has ended")
     check_unharmed(hasty)
 

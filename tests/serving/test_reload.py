@@ -1,10 +1,7 @@
 """A promotion while the service answers: no request is lost, each answer names its bundle."""
 
 import shutil
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,9 +88,10 @@ def test_a_promotion_under_load_loses_no_request(
     assert service.get("/v1/model").json()["bundle"] == new.identity
 
 
-def test_a_rollback_is_answered_in_two_seconds_and_stays(
+def test_a_rollback_under_load_loses_no_request_and_stays(
     service: Server, home: Path, tmp_path: Path
 ) -> None:
+    """How long it takes is measured by benchmarks.rollback."""
     clip = tmp_path / "clip.flac"
     clip.write_bytes(SOUND)
     good, bad = find_bundle(home), kept(home, "bonafide", "regretted")
@@ -101,19 +99,13 @@ def test_a_rollback_is_answered_in_two_seconds_and_stays(
     wait_served(service, bad)
     with load(service, clip, *LOAD) as result:
         wait_for(lambda: service.metric("bonafide_queue") > 0, "the load is on")
-        start = time.monotonic()
-        subprocess.run([sys.executable, "-c", "import onnxruntime, pydantic"], check=True)
-        start_s = time.monotonic() - start  # 0.3 s where nothing else runs
-        start = time.monotonic()
         registry_of(home).rollback(why="a test")
         wait_for(lambda: says(service)[0] == good.identity["version"], "the old bundle answers")
-        took_s = time.monotonic() - start
     assert set(result["statuses"]) == {"200"} and result["broken"] == 0
     wait_served(service, good)
     with pytest.raises(RegistryError, match="held"):
         promote(home, bad, override="an unchanged run")
     registry_of(home).release(good)
-    assert took_s < max(2.0, 6 * start_s), start_s
 
 
 def damaged(home: Path, bundle: Bundle) -> None:

@@ -91,7 +91,7 @@ def wait_not_ready(service: Server, why: str) -> None:
     start = time.monotonic()
     answer = service.detect(SOUND)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
-    assert time.monotonic() - start < 5  # and not at the deadline
+    assert time.monotonic() - start < 20  # and not at the deadline
     assert service.get("/livez").status_code == 200
 
 
