@@ -11,6 +11,7 @@ from bonafide.manifest import is_interval
 from bonafide.process.lock import is_locked
 
 HISTORY = "schedule.jsonl"
+ALIVE = "schedule.alive"  # touched by a schedule that runs
 LOCK = "schedule.lock"  # held by the run that goes on, and so free once it has ended in any way
 Status: TypeAlias = Literal["running", "ok", "refused", "failed", "interrupted", "skipped"]
 Entry: TypeAlias = dict[str, Any]
@@ -131,6 +132,25 @@ def note(root: Path, entry: Entry) -> None:
     draft = path.with_name(f".{HISTORY}")
     draft.write_text(whole + json.dumps(entry) + "\n", encoding="utf-8")
     draft.replace(path)
+
+
+def last_alive(root: Path) -> float:
+    """Return when a schedule was last seen to run.
+
+    Parameters
+    ----------
+    root : Path
+        The home folder.
+
+    Returns
+    -------
+    float
+        Seconds since 1970; 0 where there never was one, or a person ended it with Ctrl-C.
+    """
+    try:
+        return (root / ALIVE).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def outcome(status: int, result: Path, log: Path) -> Entry:

@@ -19,8 +19,8 @@ class Disagreement:
     ----------
     bundle : str
         Content hash of the other bundle.
-    requests : int
-        Requests that both answered.
+    recordings : int
+        Files that both answered to the same request; each counts once, by its first pair.
     differ : int
         Those of them with another verdict.
     opposite : int
@@ -34,7 +34,7 @@ class Disagreement:
     """
 
     bundle: str
-    requests: int
+    recordings: int
     differ: int
     opposite: int
     low: float
@@ -56,9 +56,9 @@ class Disagreement:
         from bonafide.evaluation.evaluate import percent
         from bonafide.evaluation.metrics import Interval
 
-        share = percent(Interval(self.differ / self.requests, self.low, self.high))
+        share = percent(Interval(self.differ / self.recordings, self.low, self.high))
         return (
-            f"Requests that bundle {self.called} answered, too: {self.requests}; with another "
+            f"Recordings that bundle {self.called} answered, too: {self.recordings}; with another "
             f"verdict: {self.differ}, {share}; with the opposite one: {self.opposite}; scores "
             f"differ by {self.llr:.2f} nats in the median."
         )
@@ -77,9 +77,9 @@ def disagreements(answers: Sequence[Answered], bundle: str) -> list[Disagreement
     Returns
     -------
     list of Disagreement
-        One for each other bundle that answered the same file under a request of the same ID. Where
-        a client sent both again, the first answers belong together, the second ones, and so on; in
-        older records, which name no files, requests whose ID was repeated are left out.
+        One for each other bundle that answered the same file under a request of the same ID. In
+        older records, which name no files, each request counts as a recording of its own, and those
+        whose ID was repeated are left out.
     """
     said: dict[str, dict[tuple[str, str], list[Answered]]] = {}
     for each in answers:
@@ -94,12 +94,12 @@ def _paired(
     ours: Mapping[tuple[str, str], Sequence[Answered]],
     theirs: Mapping[tuple[str, str], Sequence[Answered]],
 ) -> list[tuple[Answered, Answered]]:
-    return [
-        pair
-        for (request_id, file), said in theirs.items()
-        if (own := ours.get((request_id, file))) and (file or len(own) == len(said) == 1)
-        for pair in zip(own, said, strict=False)  # a shadow skips some
-    ]
+    pairs: dict[str, tuple[Answered, Answered]] = {}
+    for (request_id, file), said in theirs.items():
+        own = ours.get((request_id, file))
+        if own and (file or len(own) == len(said) == 1):
+            pairs.setdefault(file or request_id, (own[0], said[0]))
+    return list(pairs.values())
 
 
 def _compared(other: str, pairs: Sequence[tuple[Answered, Answered]]) -> Disagreement:

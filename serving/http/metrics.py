@@ -23,6 +23,11 @@ HEALTH = (
         "1 while the bundle in production cannot be served, and the one before it answers",
         "livemax",
     ),
+    (
+        "bonafide_schedule_alive_timestamp_seconds",
+        "When a schedule of this home was last seen to run, since 1970; 0 without one",
+        "livemax",
+    ),
 )
 
 
@@ -60,7 +65,7 @@ class Metrics:
             ["name", "version", "sha256"],
             multiprocess_mode="livemax",
         )
-        self._ready, self._stale = (
+        self._ready, self._stale, self._schedule = (
             Gauge(name, text, multiprocess_mode=mode) for name, text, mode in HEALTH
         )
         self._stage = cache(self._stages.labels)  # looking a label up takes a lock
@@ -112,10 +117,11 @@ class Metrics:
             self._bundle.labels(*identity).set(1)
             self._identity = identity
 
-    def shows(self, *, ready: bool, stale: bool) -> None:
-        """Show whether requests can be answered, and with what is in production."""
+    def shows(self, *, ready: bool, stale: bool, schedule_s: float) -> None:
+        """Show whether requests are answered, with what is in production, and a schedule's life."""
         self._ready.set(ready)
         self._stale.set(stale)
+        self._schedule.set(schedule_s)
 
 
 def _answers() -> tuple[Any, Any, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bonafide.bundle import Bundle
+from bonafide.history import last_alive
 from bonafide.registry import State
 from serving.http.errors import ApiError
 from serving.http.metrics import Metrics
@@ -39,7 +40,7 @@ class Scoring:
     """
 
     def __init__(self, settings: Settings, home: Path, metrics: Metrics) -> None:
-        self.settings, self._metrics = settings, metrics
+        self.settings, self._home, self._metrics = settings, home, metrics
         self._folder = run_folder()
         self._lane = Lane(self._folder, home, settings)
         self._aside = 0  # of those in the queue, the ones that nobody waits for
@@ -194,7 +195,8 @@ class Scoring:
                 self._metrics.answers_with(self.bundle)
                 await self.check_ready()
                 ready = True
-            self._metrics.shows(ready=ready, stale=bool(self.stale))
+            alive_s = last_alive(self._home)
+            self._metrics.shows(ready=ready, stale=bool(self.stale), schedule_s=alive_s)
             await asyncio.sleep(TEND_S)
 
 

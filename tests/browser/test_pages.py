@@ -206,6 +206,7 @@ def test_drift_is_told_with_what_moved_and_since_when(
     drawn = page.get_by_alt_text(EN("drift.title"))
     assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     assert "invert" in str(drawn.get_attribute("style"))
+    expect(page.get_by_text(EN("drift.damaged", rows=1))).to_be_visible()
     keep_screenshot(page, screenshots / "drift-dark-wide.png")
     page.get_by_text(EN("drift.against_training"), exact=True).click()
     expect(page.get_by_text(EN("drift.alarm_training", rows=100))).to_be_visible()

@@ -16,6 +16,7 @@ import yaml
 
 from benchmarks.sounds import Samples, encode
 from bonafide.detector import Detector
+from bonafide.history import ALIVE, last_alive
 from bonafide.process.service import free_port
 from serving.http.errors import STATUS
 from serving.http.keys import add_key
@@ -97,6 +98,10 @@ def shadow(differed: int) -> list[dict[str, str]]:
     ]
 
 
+def alive(per_minute: str) -> dict[str, str]:
+    return counted("bonafide_schedule_alive_timestamp_seconds", per_minute)
+
+
 def slow(le: str, of_ten: int) -> list[dict[str, str]]:
     name, labels = "bonafide_request_seconds_bucket", {"endpoint": "detect"}
     rest = ((le, of_ten), ("30.0", 10), ("+Inf", 10))
@@ -139,6 +144,9 @@ SEEN: dict[str, tuple[list[dict[str, str]], int, set[str]]] = {
     ),
     "another mind": ([*ALL_WELL, *shadow(20)], 90, {"BonafideShadowDiffers"}),
     "one mind": ([*ALL_WELL, *shadow(5)], 90, set()),
+    "a schedule that runs": ([*ALL_WELL, alive("30+60x60")], 40, set()),
+    "a schedule that ended": ([*ALL_WELL, alive("30+60x5 330x60")], 40, {"BonafideScheduleGone"}),
+    "no schedule": ([*ALL_WELL, alive("0x60")], 40, set()),
 }
 
 
@@ -277,6 +285,12 @@ def ask(client: httpx.Client, path: str, **parameters: str) -> Any:
     return answer["data"]
 
 
+def schedule_alive(client: httpx.Client) -> float:
+    name = "bonafide_schedule_alive_timestamp_seconds"
+    (seen,) = ask(client, "query", query=name)["result"]
+    return float(seen["value"][1])
+
+
 def use(running: Server, sound: bytes, key: str) -> None:
     """Have every metric counted."""
     assert running.detect(sound, headers={"x-api-key": key}).status_code == 200
@@ -306,6 +320,9 @@ def test_a_prometheus_finds_all_that_is_shown(
                 wait_for(all_seen, "every expression has a result", limit_s=60)
             except AssertionError:
                 pytest.fail(f"no result: {sorted(expressions().keys() - results.keys())}")
+            assert schedule_alive(client) == 0
+            (home / ALIVE).touch()
+            wait_for(lambda: schedule_alive(client) == last_alive(home), "it sees the schedule")
             bundle = "{name}:{version}".format(**detector.bundle.identity)
             (seen,) = results["Bundle A"]
             assert "{name}:{version}".format(**seen["metric"]) == bundle

@@ -27,11 +27,11 @@ ANSWERS = [
 
 def test_only_the_same_requests_count() -> None:
     (found,) = disagreements(ANSWERS, "a")
-    assert (found.bundle, found.requests, found.differ, found.opposite) == ("b", 4, 3, 2)
+    assert (found.bundle, found.recordings, found.differ, found.opposite) == ("b", 4, 3, 2)
     assert found.llr == 1.75
     assert (found.low, found.high) == pytest.approx((0.3006, 0.9544), abs=1e-3)  # Wilson's 3 of 4
     assert found.in_words() == (
-        "Requests that bundle b answered, too: 4; with another verdict: 3, 75.0 % [30.1, 95.4]; "
+        "Recordings that bundle b answered, too: 4; with another verdict: 3, 75.0 % [30.1, 95.4]; "
         "with the opposite one: 2; scores differ by 1.75 nats in the median."
     )
     assert found.to_json()["differ"] == 3
@@ -55,14 +55,16 @@ def test_where_a_client_repeats_an_id_each_file_has_its_own_pair() -> None:
         for verdict, file in zip(verdicts, files, strict=True)
     ]
     (found,) = disagreements(both, "a")
-    assert (found.requests, found.differ, found.opposite, found.llr) == (36, 0, 0, 0.0)
+    assert (found.recordings, found.differ, found.opposite, found.llr) == (36, 0, 0, 0.0)
 
 
-def test_where_the_file_is_repeated_too_answers_pair_in_their_order() -> None:
-    heard = [said("same", "a", "spoof", llr, "f") for llr in (1.0, 2.0, 3.0)]
-    shadow = [said("same", "b", "spoof", llr, "f") for llr in (1.0, 2.0)]  # it skipped one
-    (found,) = disagreements([heard[0], *shadow, *heard[1:]], "a")
-    assert (found.requests, found.differ, found.llr) == (2, 0, 0.0)
+def test_a_file_that_is_repeated_counts_once() -> None:
+    """Its answers are the same each time, and would narrow the interval for nothing."""
+    heard = [said(f"id {each % 2}", "a", "spoof", 1.0, "f") for each in range(6)]
+    shadow = [said(f"id {each % 2}", "b", "bonafide", 2.0, "f") for each in range(4)]  # it skipped
+    other = [said("id 0", bundle, "spoof", -1.0, "another") for bundle in ("a", "b")]
+    (found,) = disagreements([heard[0], *shadow, *heard[1:], *other], "a")
+    assert (found.recordings, found.differ, found.opposite, found.llr) == (2, 1, 1, 0.5)
 
 
 def test_repeated_ids_of_records_that_name_no_files_are_left_out() -> None:

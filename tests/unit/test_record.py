@@ -241,7 +241,7 @@ class TestReport:
         before = sum(each.channel == "telephone" for each in drawn[:REFERENCE_ROWS]) / 10
         assert f": telephone {before:.0f} % before, 100 % now)" in said
         name = f"default:{shipped.manifest['version']} ({shipped.digest()[:8]})"
-        assert f"Requests that bundle {name} answered, too: 1;" in said
+        assert f"Recordings that bundle {name} answered, too: 1;" in said
         assert monitor("--json") == 0
         told = json.loads(capsys.readouterr().out)
         (moved,) = [each for each in told["windows"][0]["statistics"] if each["name"] == "channels"]

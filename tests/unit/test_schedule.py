@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from bonafide import history as module
 from bonafide.errors import ConfigError
-from bonafide.history import read_history
+from bonafide.history import last_alive, read_history
 from bonafide.process.lifetime import descendants
 from bonafide.process.lock import locked
 from bonafide.training.schedule import runner
@@ -288,12 +288,15 @@ class TestScheduler:
         self, tmp_path: Path, traces: Path, sent: signal.Signals, status: int
     ) -> None:
         with self.apart(tmp_path, traces) as process:
+            wait_for(lambda: last_alive(tmp_path), "a sign of life")
             process.send_signal(sent)
             _, said = process.communicate(timeout=30)
         assert process.returncode == status, said
         assert "Traceback" not in said
         (entry,) = read_history(tmp_path)
         assert entry["ended"] != "-" and traces.read_text() == "start\n"
+        is_missed = last_alive(tmp_path) > 0
+        assert is_missed == (sent != signal.SIGINT)
 
     def test_a_schedule_that_is_killed_takes_its_run_along(
         self, tmp_path: Path, traces: Path

@@ -20,7 +20,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from bonafide import history
 from bonafide.errors import BonafideError, storage_error
-from bonafide.history import BLANK, LOCK, Entry, outcome, read_history, stamp
+from bonafide.history import ALIVE, BLANK, LOCK, Entry, outcome, read_history, stamp
 from bonafide.process.lifetime import end_with_parent
 from bonafide.process.lock import is_locked, open_lock, try_lock
 from bonafide.training.schedule.changes import CLOCK, changed, missed, over, state_of, unchanged
@@ -132,12 +132,25 @@ class Schedule:
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
         # The clock may be set, and the machine may sleep, while the scheduler waits.
         look_again = IntervalTrigger(seconds=CHECK_EVERY_S)
-        self._scheduler.add_job(self._scheduler.wakeup, look_again)
+        self._scheduler.add_job(self._show_life, look_again, next_run_time=datetime.now(UTC))
         self._say_next()
         try:
             self._scheduler.start()
+        except KeyboardInterrupt:  # a person's doing: it is not missed
+            self.stop()
+            (self.root / ALIVE).unlink(missing_ok=True)
+            raise
         finally:
             self.stop()
+
+    def _show_life(self) -> None:
+        """Look at the clock, and let others see that the schedule runs."""
+        self._scheduler.wakeup()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            (self.root / ALIVE).touch()
+        except OSError as error:
+            self.say(f"no sign of life: {self._plain(error)}")
 
     def look(self) -> None:
         """Start a run if a rule makes one due, unless one goes on or data still arrive."""

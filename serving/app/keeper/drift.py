@@ -121,14 +121,16 @@ def _row(words: Words, window: Window) -> Json:
 
 
 def _show_remarks(words: Words, watch: Watch) -> None:
-    """Show what people said of answers, and what other bundles said to the same requests."""
+    """Show what people and other bundles said of the same recordings, and what is damaged."""
     if (error := watch.error) and error.decided:
         counts = {"decided": error.decided, "wrong": error.wrong}
         low, high = words.percent(error.low), words.percent(error.high)
         st.markdown(words("drift.judged", **counts, low=low, high=high))
     for other in watch.others:
-        counts = {"differ": other.differ, "requests": other.requests}
+        counts = {"differ": other.differ, "recordings": other.recordings}
         st.markdown(words("drift.other", bundle=other.called, **counts))
+    if watch.damaged:
+        st.markdown(words("drift.damaged", rows=watch.damaged))
 
 
 def _name(words: Words, statistic: str) -> str:
