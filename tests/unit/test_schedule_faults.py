@@ -358,7 +358,7 @@ def test_runs_of_a_clock_that_was_ahead_do_not_count() -> None:
 def test_a_time_of_the_machine_is_before_each_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from bonafide.cli.schedule import _say
+    from bonafide.cli.schedule_run import _say
 
     _say("run ended: ok")
     assert capsys.readouterr().out == "2026-03-01T12:00:00+00:00 run ended: ok\n"

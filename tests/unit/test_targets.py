@@ -167,8 +167,11 @@ class TestCommand:
         done = self.emit(target, "--cron", "0 3 * *\n *")
         assert done.exit_code == 0 and "hidden" not in done.output
         assert f"{folder}/registry" in done.stdout and "RWabc" in done.stdout
-        told = ["BONAFIDE_NOTIFY, ", "bonafide train, which heeds no BONAFIDE_NOTIFY"]
-        assert told[target != "systemd"].strip(", ") in done.stderr
+        unheeded = re.findall(r"starts (.*), which heeds no BONAFIDE_NOTIFY$", done.stderr, re.M)
+        train = ["bonafide train"]
+        told = {"systemd": [], "cron": train, "kubernetes": train, "zenml": ["the pipeline"]}
+        assert unheeded == told[target]
+        assert ("BONAFIDE_NOTIFY" in done.stderr.partition("starts")[0]) == (target == "systemd")
         assert "not written, since they may be secret: ZENML_STORE_URL" in done.stderr
         assert "0 3 * * *" in done.stdout
 
@@ -197,6 +200,13 @@ class TestCommand:
         assert isinstance(done.exception, ConfigError) and done.exception.code == "bad_target"
         assert done.exception.message.startswith("--drift, --notify: ")
         assert "--target systemd" in done.exception.message
+
+    def test_a_pipeline_alone_prunes_nothing_and_reads_no_file_again(self, folder: Path) -> None:
+        given_words = ("--cron", "0 3 * * *", "--keep", "30", "--verify")
+        done = self.emit("zenml", *given_words)
+        assert isinstance(done.exception, ConfigError) and done.exception.code == "bad_target"
+        assert done.exception.message.startswith("--verify, --keep: zenml starts the pipeline by")
+        assert self.emit("kubernetes", *given_words).exit_code == 0
 
     def test_a_configuration_is_mounted_unless_it_comes_with_bonafide(self, folder: Path) -> None:
         given_words = ("kubernetes", "--cron", "0 3 * * *", "--config")
