@@ -1,24 +1,27 @@
 """Bands: what each adds to the score of a window, by making it or the others neutral."""
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import astuple
 
-from bonafide.explanation.shapley import coalitions, semivalues
+import numpy as np
+from numpy.typing import NDArray
+
 from bonafide.explanation.types import Band, Score
 from bonafide.features.spec import SAMPLE_RATE_HZ
-from bonafide.types import AnyFloats, Floats, Mask, Waveform
+from bonafide.types import AnyFloats, Floats, Ints, Mask, Waveform
 
+Spectrum = NDArray[np.complex128]
 EDGES_HZ = tuple(np.linspace(0.0, SAMPLE_RATE_HZ / 2, 9).tolist())  # of the bands
 ENVELOPE = SAMPLE_RATE_HZ // 25  # samples over which a rhythm is averaged
-# How much what a band adds counts, by how many of the others are neutral.
-WEIGHTS = {0: 5 / 11, 1: 5 / 11, len(EDGES_HZ) - 2: 1 / 11}
-SEED = 1
+SEEDS = (1, 2)  # of noise; by the first, bands are neutral
 
 
 class Bands:
     """The bands of a window, and what may stand in for each.
 
-    A stand-in is noise with the band's own spectrum, over the window, and the rhythm of what lies
-    outside of it: neither silence, which no recording has there, nor what the band says.
+    A neutral one is noise with the band's own spectrum, over the window, and the rhythm of what
+    lies outside of it: neither silence, which no recording has there, nor what the band says. What
+    else may stand in: other such noise, and what its neighbours hold, moved there, as loud.
 
     Parameters
     ----------
@@ -29,20 +32,18 @@ class Bands:
     def __init__(self, window: Waveform) -> None:
         spectrum = np.fft.rfft(window.astype(np.float64))
         hz = np.fft.rfftfreq(len(window), 1 / SAMPLE_RATE_HZ)
-        phase = np.exp(2j * np.pi * np.random.default_rng(SEED).random(len(hz)))
         last = len(EDGES_HZ) - 2
         number = np.clip(np.searchsorted(EDGES_HZ, hz, side="right") - 1, 0, last)
-        change = []
-        for band in range(last + 1):
-            inside = number == band
-            sound = np.fft.irfft(np.where(inside, spectrum, 0), len(window))
-            noise = np.fft.irfft(np.where(inside, np.abs(spectrum) * phase, 0), len(window))
-            change.append(_with_rhythm(noise, window - sound) - sound)
-        self._window, self._change = window, np.array(change)
+        parts = [np.where(number == band, spectrum, 0) for band in range(last + 1)]
+        sounds = np.fft.irfft(parts, len(window))
+        noises = [_noises(parts, window - sounds, seed) for seed in SEEDS]
+        places = np.searchsorted(number, range(last + 1))  # where each begins in the spectrum
+        moved = [_neighbours(parts, noises[0], places, step) for step in (-1, 1)]
+        self._window, self._changes = window, np.array([*noises, *moved]) - sounds
 
     def __len__(self) -> int:
         """Return how many bands there are."""
-        return len(self._change)
+        return self._changes.shape[1]
 
     def neutral(self, chosen: Mask) -> Waveform:
         """Return the window with some bands made neutral.
@@ -56,8 +57,36 @@ class Bands:
         -------
         ndarray of float32, shape (window_samples,)
         """
-        changed = self._window + self._change[chosen].sum(axis=0)
-        return np.asarray(changed, dtype=np.float32).clip(-1, 1)
+        return self._changed(self._changes[0, chosen].sum(axis=0))
+
+    def others(self) -> Waveform:
+        """Return the window with one band replaced by what else may stand in for it.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_stand_ins, n_bands, window_samples)
+        """
+        return self._changed(self._changes[1:])
+
+    def _changed(self, change: Floats) -> Waveform:
+        return np.asarray(self._window + change, dtype=np.float32).clip(-1, 1)
+
+
+def _noises(parts: Sequence[Spectrum], others: Floats, seed: int) -> Floats:
+    """Return noise for each band, with its spectrum and the rhythm of the others."""
+    phase = np.exp(2j * np.pi * np.random.default_rng(seed).random(len(parts[0])))
+    noises = np.fft.irfft(np.abs(parts) * phase, others.shape[1])
+    return np.array([_with_rhythm(*each) for each in zip(noises, others, strict=True)])
+
+
+def _neighbours(parts: Sequence[Spectrum], noises: Floats, places: Ints, step: int) -> Floats:
+    """Return for each band what the one a step away holds, as loud; noise where that is silent."""
+    found = []
+    for band, noise in enumerate(noises):
+        other = band + step if 0 <= band + step < len(parts) else band - step
+        moved = np.roll(parts[other], places[band] - places[other])
+        found.append(_as_loud(np.fft.irfft(moved, len(noise)), noise) if moved.any() else noise)
+    return np.array(found)
 
 
 def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
@@ -66,16 +95,22 @@ def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
     sums = ends.cumsum()
     power = (sums[ENVELOPE:] - sums[:-ENVELOPE]) / ENVELOPE
     shaped = noise * np.sqrt(np.maximum(power, 0))
-    loudness = np.sqrt((shaped**2).mean())
-    return shaped * (np.sqrt((noise**2).mean()) / loudness) if loudness > 0 else noise
+    return _as_loud(shaped, noise) if shaped.any() else noise
+
+
+def _as_loud(sound: Floats, other: AnyFloats) -> Floats:
+    """Return sound as loud as other sound."""
+    loudness = np.linalg.norm(sound)
+    return sound * (np.linalg.norm(other) / loudness) if loudness > 0 else sound
 
 
 def band_gains(window: Waveform, score: Score) -> Floats:
     """Return what each band of a window adds to its score.
 
-    A weighted mean of what it adds beside all others, beside all but one, and alone, where what is
-    missing is neutral: the first two tell where something was put in, the last lets the order of
-    the bands hold as more and more of them go.
+    Over noise, it is the mean of what it adds beside all other bands, and alone: by it the score
+    falls fastest as more and more of them go. A band that stands out is found better by what it
+    adds beside all others over whatever stands in for it, for against noise alone its neighbours
+    stand out too.
 
     Parameters
     ----------
@@ -86,23 +121,29 @@ def band_gains(window: Waveform, score: Score) -> Floats:
 
     Returns
     -------
-    ndarray of float64, shape (n_bands,)
-        Nats, from the lowest to the highest.
-
-    References
-    ----------
-    .. [1] P. Dubey, A. Neyman and R. J. Weber, "Value theory without efficiency", Mathematics of
-       Operations Research 6, 1981: of such values.
+    ndarray of float64, shape (2, n_bands)
+        Nats, from the lowest band to the highest: over noise, and over all that stands in.
     """
     bands = Bands(window)
-    gone = coalitions(len(bands))
-    wanted = np.isin(gone.sum(axis=1), [size + joined for size in WEIGHTS for joined in (0, 1)])
-    worth = np.full(len(gone), np.nan)
-    worth[wanted] = score(np.stack([bands.neutral(each) for each in gone[wanted]]))
-    return semivalues(-worth, WEIGHTS)
+    one = np.eye(len(bands), dtype=bool)
+    every = np.ones((1, len(bands)), dtype=bool)
+    gone = [bands.neutral(each) for each in np.concatenate([~every, every, one, ~one])]
+    others = bands.others()
+    scores = score(np.concatenate([gone, others.reshape(-1, others.shape[-1])]))
+    whole, nothing, *rest = scores
+    without, alone, *replaced = np.reshape(rest, (-1, len(bands)))
+    over_all = whole - np.mean([without, *replaced], axis=0)
+    return np.array([(whole - without + alone - nothing) / 2, over_all])
 
 
 def as_bands(gains: AnyFloats, typical: AnyFloats) -> tuple[Band, ...]:
-    """Return gains and what is typical, (n_bands,) each, with the ends of their bands."""
-    values = zip(EDGES_HZ, EDGES_HZ[1:], gains.tolist(), typical.tolist(), strict=False)
-    return tuple(Band(*each) for each in values)
+    """Return gains, as `band_gains` does, and what is typical of them, with the ends of bands."""
+    values = np.stack([gains[0], typical[0], gains[1] - typical[1]], axis=1).tolist()
+    ends = zip(EDGES_HZ, EDGES_HZ[1:], values, strict=False)
+    return tuple(Band(low, high, *each) for low, high, each in ends)
+
+
+def mean_bands(each: Sequence[Sequence[Band]]) -> tuple[Band, ...]:
+    """Return the average of the bands of several windows."""
+    values = np.mean([[astuple(band) for band in bands] for bands in each], axis=0)
+    return tuple(Band(*band) for band in values.tolist())

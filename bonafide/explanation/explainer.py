@@ -12,7 +12,7 @@ from bonafide.channel import CLEAN
 from bonafide.detection import Detection
 from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
 from bonafide.errors import AudioError, BundleError
-from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains
+from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains, mean_bands
 from bonafide.explanation.families import KnownFamilies
 from bonafide.explanation.focus import focus_of, in_words
 from bonafide.explanation.opinions import FirstStage, Stage
@@ -57,8 +57,8 @@ class Explainer:
     """Explains what a detector says.
 
     Time by the Shapley values of seconds, which are cut out; frequency by what the score loses with
-    a band, and with pairs of bands, made neutral; base models by the Shapley values of their
-    opinions. A window is explained by the stage that answered it.
+    a band, or all others, made neutral; base models by the Shapley values of their opinions. A
+    window is explained by the stage that answered it.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class Explainer:
             explanation=explanation,
         )
 
-    def typical_bands(self, windows: Waveform) -> list[float]:
+    def typical_bands(self, windows: Waveform) -> list[list[float]]:
         """Return what each band adds on average, whatever is said.
 
         Parameters
@@ -118,14 +118,14 @@ class Explainer:
 
         Returns
         -------
-        list of float
-            Nats, for the entry `TYPICAL` of the bundle's manifest.
+        list of list of float
+            Averages of both rows of `band_gains`, for the entry `TYPICAL` of the manifest.
         """
         scores = self.detector.score_windows(windows)
         gains = [
             band_gains(window, self._answering(scores, row)) for row, window in enumerate(windows)
         ]
-        mean: list[float] = np.mean(gains, axis=0).tolist()
+        mean: list[list[float]] = np.mean(gains, axis=0).tolist()
         return mean
 
     def _heard(
@@ -168,8 +168,7 @@ class Explainer:
         n_samples = round(detection.duration_s * SAMPLE_RATE_HZ)
         seconds = tuple(each for window in kept for each in window.seconds(n_samples))
         explained = tuple(window.explained(n_samples, self._typical) for window in kept)
-        each = [[band.llr for band in window.bands] for window in explained]
-        bands = as_bands(np.mean(each, axis=0), self._typical)
+        bands = mean_bands([window.bands for window in explained])
         focus = focus_of(seconds, bands, towards)
         said = in_words(focus, detection.duration_s, len(kept), len(llrs))
         return Explanation(
@@ -242,14 +241,17 @@ def _batches(
 
 
 def _typical_of(bundle: Bundle) -> Floats:
-    """Return what bands add on average, by a manifest; 0 where it does not say."""
+    """Return what bands add on average, (2, n_bands), by a manifest; 0 where it does not say.
+
+    Up to version 11 of the shipped ones, bundles stated one row, which serves for both.
+    """
     count = len(EDGES_HZ) - 1
     typical = bundle.manifest.get(TYPICAL, [0.0] * count)
     try:
         values = np.array(typical, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (count,) or not np.isfinite(values).all():
-        message = f"{bundle.folder}: {TYPICAL}={typical!r}: must be {count} numbers"
+    if values.shape not in ((count,), (2, count)) or not np.isfinite(values).all():
+        message = f"{bundle.folder}: {TYPICAL}={typical!r}: must be two lists of {count} numbers"
         raise BundleError("bad_manifest", message)
-    return values
+    return np.broadcast_to(values, (2, count))

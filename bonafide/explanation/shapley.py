@@ -1,7 +1,5 @@
 """Shapley values: what each of a few players adds, however they come together."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,37 +50,12 @@ def shapley_values(worth: AnyFloats) -> Floats:
     >>> shapley_values(np.array([0.0, 1.0, 2.0, 5.0])).tolist()
     [2.0, 3.0]
     """
-    n = len(worth).bit_length() - 1
-    weights = dict.fromkeys(range(n), 1 / n)  # every size of a coalition counts alike
-    return semivalues(worth, weights)
-
-
-def semivalues(worth: AnyFloats, weights: Mapping[int, float]) -> Floats:
-    """Return what each player adds, by how many others there are.
-
-    Parameters
-    ----------
-    worth : ndarray of float, shape (2**n, ...)
-        What each of `coalitions` is worth; those of sizes that no weight asks for do not count.
-    weights : mapping of int to float
-        By the number of others; they sum to 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, ...)
-        The weighted mean, over these numbers, of the mean over coalitions of that many others.
-
-    Examples
-    --------
-    >>> semivalues(np.array([0.0, 1.0, 2.0, 5.0]), {0: 1.0}).tolist()
-    [1.0, 2.0]
-    """
     n, worth = len(worth).bit_length() - 1, np.asarray(worth, dtype=np.float64)
     joined = coalitions(n)
     size = joined.sum(axis=1)
     values = np.zeros((n, *worth.shape[1:]))
     for player in range(n):
-        for others, weight in weights.items():
+        for others in range(n):  # every size of a coalition counts alike
             without = np.flatnonzero(~joined[:, player] & (size == others))
-            values[player] += weight * (worth[without + 2**player] - worth[without]).mean(axis=0)
+            values[player] += (worth[without + 2**player] - worth[without]).mean(axis=0) / n
     return values

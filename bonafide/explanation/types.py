@@ -43,17 +43,16 @@ class Band:
         By how much the score is higher for what lies in it, and not neutral noise.
     typical : float
         What it adds on average, whatever is said; 0 where the bundle does not state it.
+    unusual : float
+        By how much more than on average the score is higher for what lies in it, and not noise or
+        what its neighbours hold.
     """
 
     low_hz: float = field(metadata=_NOT_NEGATIVE)
     high_hz: float = field(metadata=_NOT_NEGATIVE)
     llr: float = field(metadata=_NATS)
     typical: float = field(metadata=_NATS)
-
-    @property
-    def unusual(self) -> float:
-        """What it adds beyond what is typical."""
-        return self.llr - self.typical
+    unusual: float = field(metadata=_NATS)
 
 
 @dataclass(frozen=True)

@@ -218,14 +218,13 @@ def _explained(result: Json) -> dict[str, Any] | None:
         return None
     models = explanation["models"]
     asked = sorted((n for n in models if models[n] is not None), key=lambda n: -abs(models[n]))
-    bands = [band[key] for band in explanation["bands"] for key in ("llr", "typical")]
     added = [*(models[name] for name in asked), explanation["base"]]
     return {
         **explanation,
         "asked": asked,
         "not_asked": [name for name in models if models[name] is None],
         "seconds_domain": _domain([second["llr"] for second in explanation["seconds"]]),
-        "bands_domain": _domain(bands),
+        "bands_domain": _domain([band["unusual"] for band in explanation["bands"]]),
         "models_domain": _domain(added),
     }
 

@@ -73,7 +73,7 @@ def bands_chart(words: Words, explanation: Explanation) -> Any:
     """Draw what each band adds more than in an average recording, the highest band first."""
     rows = []
     for band in reversed(explanation["bands"]):
-        unusual = band["llr"] - band["typical"]
+        unusual = band["unusual"]
         name = f"{band['low_hz'] / 1000:g}-{band['high_hz'] / 1000:g} kHz"
         rows.append({"name": name, "llr": unusual, "shown": f"{unusual:+.2f}"})
     return finished(*_bars(words, rows, words("why.band")), words("why.bands"))

@@ -26,7 +26,7 @@ from bonafide.explanation.explainer import MOST_WINDOWS, _most
 from bonafide.explanation.focus import focus_of, in_words, shortest_run
 from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
 from bonafide.explanation.seconds import keep_seconds, second_edges, second_shares
-from bonafide.explanation.shapley import coalitions, semivalues, shapley_values
+from bonafide.explanation.shapley import shapley_values
 from bonafide.explanation.types import Band, Focus, Second
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import shipped_folder
@@ -72,10 +72,6 @@ class TestValues:
         worth = np.random.default_rng(1).normal(size=(8, 5))
         each = np.stack([shapley_values(one) for one in worth.T], axis=1)
         np.testing.assert_allclose(shapley_values(worth), each)
-
-    def test_sizes_that_have_no_weight_need_no_worth(self) -> None:
-        worth = np.where(coalitions(4).sum(axis=1) <= 1, np.arange(16.0), np.nan)
-        assert semivalues(worth, {0: 1.0}).tolist() == [1.0, 2.0, 4.0, 8.0]
 
 
 class TestSeconds:
@@ -140,13 +136,43 @@ class TestBands:
             power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
             return -np.log(power.max(axis=1) / np.median(power, axis=1))
 
-        found = as_bands(band_gains(window, score), np.zeros(N_BANDS))
+        found = as_bands(band_gains(window, score), np.zeros((2, N_BANDS)))
         assert np.argmin([each.unusual for each in found]) == band
         assert (found[band].low_hz, found[band].high_hz) == EDGES_HZ[band : band + 2]
 
     def test_silence_has_no_rhythm_and_stays_silent(self) -> None:
         bands = Bands(np.zeros(SIZE, np.float32))
         assert not bands.neutral(np.ones(N_BANDS, bool)).any()
+        assert not bands.others().any()
+
+    def test_others_are_as_loud_and_differ(self) -> None:
+        window = speech(4.0)
+        others = Bands(window).others()
+        assert others.shape == (3, N_BANDS, SIZE)
+        for band in range(N_BANDS):
+            each = [in_band(other[band], band) for other in others]
+            assert each == pytest.approx([in_band(window, band)] * 3, rel=0.25)
+            assert not np.allclose(others[0, band], others[1, band], atol=1e-4)
+
+    def test_what_a_neighbour_holds_is_moved(self) -> None:
+        tones = np.sin(2 * np.pi * np.outer([1_300, 2_400], np.arange(SIZE)) / 16_000)
+        window = (0.1 * tones.sum(axis=0)).astype(np.float32)
+        _, below, above = Bands(window).others()
+        hz = np.fft.rfftfreq(SIZE, 1 / 16_000)
+
+        def loudest(sound: Any) -> list[float]:
+            return sorted(hz[np.argsort(np.abs(np.fft.rfft(sound)))[-2:]].tolist())
+
+        assert loudest(below[2]) == [1_300, 2_300]
+        assert loudest(above[1]) == [1_400, 2_400]
+        assert not np.allclose(below[1], window, atol=1e-4)  # its neighbour is silent: noise
+
+
+def restated(explainer: Explainer, stated: Any, folder: Path) -> Bundle:
+    """Write the bundle `fast` with other typical bands."""
+    shutil.copytree(shipped_folder("fast"), folder / "b")
+    manifest = {**explainer.detector.bundle.manifest, "typical_bands": stated}
+    return write_bundle(folder / "b", {k: v for k, v in manifest.items() if k not in WORKED_OUT})
 
 
 def in_band(window: Any, band: int) -> float:
@@ -263,18 +289,25 @@ class TestExplainer:
     def test_bands_are_told_with_what_is_typical(self, fast: Explainer) -> None:
         stated = fast.detector.bundle.manifest["typical_bands"]
         bands = fast.explain(speech(4.0)).explanation.bands
-        assert [each.typical for each in bands] == stated and len(set(stated)) == N_BANDS
-        assert [each.unusual for each in bands] == [each.llr - each.typical for each in bands]
+        over_noise, over_all = stated
+        assert [each.typical for each in bands] == over_noise and len(set(over_noise)) == N_BANDS
+        again = band_gains(speech(4.0), FirstStage(fast.detector.bundle).score_windows)
+        assert [each.unusual for each in bands] == pytest.approx(again[1] - over_all, abs=1e-4)
 
-    @pytest.mark.parametrize("stated", [[0.0] * 7, ["a"] * N_BANDS, None])
+    def test_an_older_manifest_states_one_row(self, fast: Explainer, tmp_path: Path) -> None:
+        stated = fast.detector.bundle.manifest["typical_bands"][0]
+        older = Explainer(Detector(restated(fast, stated, tmp_path)))
+        bands = older.explain(speech(4.0)).explanation.bands
+        assert [each.typical for each in bands] == stated
+
+    @pytest.mark.parametrize("stated", [[0.0] * 7, [[0.0] * N_BANDS] * 3, ["a"] * N_BANDS, None])
     def test_a_manifest_that_states_something_else_is_refused(
         self, fast: Explainer, stated: Any, tmp_path: Path
     ) -> None:
-        shutil.copytree(shipped_folder("fast"), tmp_path / "b")
-        manifest = {**fast.detector.bundle.manifest, "typical_bands": stated}
-        kept = {key: value for key, value in manifest.items() if key not in WORKED_OUT}
-        bundle = write_bundle(tmp_path / "b", kept)
-        with pytest.raises(BundleError, match=r"typical_bands=.*: must be 8 numbers") as raised:
+        bundle = restated(fast, stated, tmp_path)
+        with pytest.raises(
+            BundleError, match=r"typical_bands=.*: must be two lists of 8"
+        ) as raised:
             Explainer(Detector(bundle))
         assert raised.value.code == "bad_manifest"
 
@@ -319,8 +352,8 @@ class TestFocus:
 
     def test_it_says_what_speaks_for_the_answer(self) -> None:
         seconds = [Second(k, k + 1, llr) for k, llr in enumerate((0.5, -2.0, -1.5, 0.2))]
-        gains = enumerate((-6, 3, -4, 1))
-        bands = [Band(k * 1e3, (k + 1) * 1e3, llr, -5.5 if not k else 0.0) for k, llr in gains]
+        gains = enumerate((-0.5, 3, -4, 1))
+        bands = [Band(k * 1e3, (k + 1) * 1e3, 0.0, 0.0, unusual) for k, unusual in gains]
         assert focus_of(seconds, bands, -1.0) == Focus("spoof", 1, 2, 2000.0, 3000.0)
         assert focus_of(seconds, bands, 1.0) == Focus("bonafide", 0, 1, 1000.0, 2000.0)
 
