@@ -34,9 +34,11 @@ class Bands:
         hz = np.fft.rfftfreq(len(window), 1 / SAMPLE_RATE_HZ)
         last = len(EDGES_HZ) - 2
         number = np.clip(np.searchsorted(EDGES_HZ, hz, side="right") - 1, 0, last)
-        parts = [np.where(number == band, spectrum, 0) for band in range(last + 1)]
+        inside = number == np.arange(last + 1)[:, None]
+        parts = np.where(inside, spectrum, 0)
         sounds = np.fft.irfft(parts, len(window))
-        noises = [_noises(parts, window - sounds, seed) for seed in SEEDS]
+        rhythms = _rhythms(window - sounds)
+        noises = [_noises(np.where(inside, _noise(spectrum, n), 0), rhythms) for n in SEEDS]
         places = np.searchsorted(number, range(last + 1))  # where each begins in the spectrum
         moved = [_neighbours(parts, noises[0], places, step) for step in (-1, 1)]
         self._window, self._changes = window, np.array([*noises, *moved]) - sounds
@@ -72,36 +74,39 @@ class Bands:
         return np.asarray(self._window + change, dtype=np.float32).clip(-1, 1)
 
 
-def _noises(parts: Sequence[Spectrum], others: Floats, seed: int) -> Floats:
-    """Return noise for each band, with its spectrum and the rhythm of the others."""
-    phase = np.exp(2j * np.pi * np.random.default_rng(seed).random(len(parts[0])))
-    noises = np.fft.irfft(np.abs(parts) * phase, others.shape[1])
-    return np.array([_with_rhythm(*each) for each in zip(noises, others, strict=True)])
+def _rhythms(sounds: Floats) -> Floats:
+    """Return how loud sounds are over time."""
+    ends = np.pad(np.square(sounds), ((0, 0), (ENVELOPE // 2, ENVELOPE - ENVELOPE // 2)))
+    sums = ends.cumsum(axis=1)
+    power = (sums[:, ENVELOPE:] - sums[:, :-ENVELOPE]) / ENVELOPE
+    return np.sqrt(np.maximum(power, 0))
 
 
-def _neighbours(parts: Sequence[Spectrum], noises: Floats, places: Ints, step: int) -> Floats:
+def _noise(spectrum: Spectrum, seed: int) -> Spectrum:
+    """Return a spectrum with other phases."""
+    turns = np.random.default_rng(seed).random(len(spectrum))
+    return np.abs(spectrum) * np.exp(2j * np.pi * turns)
+
+
+def _noises(parts: Spectrum, rhythms: Floats) -> Floats:
+    """Return noise of each spectrum with the rhythm of what lies outside of its band, as loud."""
+    noises = np.fft.irfft(parts, rhythms.shape[1])
+    return _as_loud(noises * rhythms, noises)
+
+
+def _neighbours(parts: Spectrum, noises: Floats, places: Ints, step: int) -> Floats:
     """Return for each band what the one a step away holds, as loud; noise where that is silent."""
-    found = []
-    for band, noise in enumerate(noises):
+    moved = np.empty_like(parts)
+    for band in range(len(parts)):
         other = band + step if 0 <= band + step < len(parts) else band - step
-        moved = np.roll(parts[other], places[band] - places[other])
-        found.append(_as_loud(np.fft.irfft(moved, len(noise)), noise) if moved.any() else noise)
-    return np.array(found)
+        moved[band] = np.roll(parts[other], places[band] - places[other])
+    return _as_loud(np.fft.irfft(moved, noises.shape[1]), noises)
 
 
-def _with_rhythm(noise: Floats, other: AnyFloats) -> Floats:
-    """Return noise that is loud where other sound is, as loud as it was over the whole."""
-    ends = np.pad(np.square(other, dtype=np.float64), (ENVELOPE // 2, ENVELOPE - ENVELOPE // 2))
-    sums = ends.cumsum()
-    power = (sums[ENVELOPE:] - sums[:-ENVELOPE]) / ENVELOPE
-    shaped = noise * np.sqrt(np.maximum(power, 0))
-    return _as_loud(shaped, noise) if shaped.any() else noise
-
-
-def _as_loud(sound: Floats, other: AnyFloats) -> Floats:
-    """Return sound as loud as other sound."""
-    loudness = np.linalg.norm(sound)
-    return sound * (np.linalg.norm(other) / loudness) if loudness > 0 else sound
+def _as_loud(sounds: Floats, others: Floats) -> Floats:
+    """Return sounds as loud as others, and these where a sound is silence."""
+    own, theirs = (np.square(each).sum(axis=1, keepdims=True) for each in (sounds, others))
+    return np.where(own > 0, sounds * np.sqrt(theirs / np.where(own > 0, own, 1)), others)
 
 
 def band_gains(window: Waveform, score: Score) -> Floats:
