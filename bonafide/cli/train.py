@@ -52,13 +52,14 @@ def train(
     """Train, evaluate, export and promote a detector."""
     require("zenml", "tensorflow")
     options.require_corpora("train", corpora)
+    chosen = options.configuration(config)
+    _check(corpora, corpus_format)
     prepare_zenml()
     from bonafide.cli.summary import result_of, show_summary
     from bonafide.display import Display
 
     with Display(quiet=quiet) as display:
         display.say("starting: loading ZenML")
-        chosen = options.configuration(config)
         from pipelines.run import run_training
 
         trained = run_training(
@@ -75,6 +76,13 @@ def train(
 
         prune_older(keep)
     return options.SOME_FAILED if trained.decision.reasons else 0
+
+
+def _check(corpora: tuple[str, ...], corpus_format: str | None) -> None:
+    """Read the corpora, so that a mistake in one shows before ZenML is loaded."""
+    from bonafide.training.fingerprint import read_corpora
+
+    read_corpora(corpora, corpus_format)
 
 
 @click.command(
@@ -107,6 +115,7 @@ def tune(
     chosen = options.configuration(config)
     chosen.model(model)  # a mistake shows before anything is loaded
     options.require_corpora("tune", corpora)
+    _check(corpora, corpus_format)
     prepare_zenml()
     from bonafide.display import Display
 

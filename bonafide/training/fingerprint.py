@@ -32,7 +32,7 @@ Known: TypeAlias = dict[str, tuple[Stamp, str]]
 
 
 def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool = False) -> str:
-    """Hash rows and files, after checking that the rows can be trained on.
+    """Hash rows and files.
 
     Parameters
     ----------
@@ -51,16 +51,39 @@ def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool 
     Raises
     ------
     CorpusError
-        If a corpus cannot be read; ``one_class`` if a label has no row.
+        As in `read_corpora`.
     """
-    named = [Path(path).resolve() for path in corpora]
-    corpus = join([read_corpus(path, corpus_format) for path in named])
-    require_both_labels(corpus, ", ".join(corpora))
-    found = _file_hashes(named, corpus, verify)
+    corpus = read_corpora(corpora, corpus_format)
+    found = _file_hashes([Path(path).resolve() for path in corpora], corpus, verify)
     digest = hashlib.sha256(corpus.to_csv().encode(errors="surrogateescape"))
     for path in (str(corpus.audio_path(row)) for row in corpus):  # a missing one is set aside later
         digest.update(found[path][1].encode() if path in found else b"-")
     return digest.hexdigest()
+
+
+def read_corpora(corpora: Sequence[str], corpus_format: str | None) -> Corpus:
+    """Read what is to be trained on, files aside.
+
+    Parameters
+    ----------
+    corpora : sequence of str
+        Manifests or folders.
+    corpus_format : str or None
+        Name of their reader; None to recognise it.
+
+    Returns
+    -------
+    Corpus
+        All rows.
+
+    Raises
+    ------
+    CorpusError
+        If a corpus cannot be read; ``one_class`` if a label has no row.
+    """
+    corpus = join([read_corpus(Path(path).resolve(), corpus_format) for path in corpora])
+    require_both_labels(corpus, ", ".join(corpora))
+    return corpus
 
 
 def file_hashes(corpora: Sequence[str], corpus_format: str | None = None) -> dict[str, str]:
