@@ -12,7 +12,6 @@ from typing import Any
 
 import av
 import numpy as np
-import scipy.signal
 import soundfile
 import soxr
 from numpy.typing import NDArray
@@ -41,8 +40,10 @@ def _by_ffmpeg(sound: Sound, from_hz: int, to_hz: int) -> Sound:
 
 
 def _by_scipy(sound: Sound, from_hz: int, to_hz: int) -> Sound:
+    from scipy.signal import resample_poly
+
     common = math.gcd(from_hz, to_hz)
-    return np.asarray(scipy.signal.resample_poly(sound, to_hz // common, from_hz // common))
+    return np.asarray(resample_poly(sound, to_hz // common, from_hz // common))
 
 
 # They differ in what they leave near half of the lower rate, which is easily learned: FFmpeg's and
@@ -215,11 +216,13 @@ def reverberant(
     ndarray of float64, shape (n_samples,)
         The tail is cut off at the end of the recording.
     """
+    from scipy.signal import fftconvolve
+
     t = np.arange(round(decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / decay_s) * (t > 0.003)
     response = 10 ** (tail_db / 20) * tail / np.sqrt(np.sum(tail**2))
     response[0] = 1.0
-    return np.asarray(scipy.signal.fftconvolve(waveform, response))[: len(waveform)]
+    return np.asarray(fftconvolve(waveform, response))[: len(waveform)]
 
 
 def clipped(waveform: Sound, *, share: float) -> Sound:
@@ -229,11 +232,15 @@ def clipped(waveform: Sound, *, share: float) -> Sound:
 
 
 def _filtered(waveform: Sound, taps: Sound) -> Sound:
-    return np.asarray(scipy.signal.fftconvolve(waveform, taps, mode="same"))
+    from scipy.signal import fftconvolve
+
+    return np.asarray(fftconvolve(waveform, taps, mode="same"))
 
 
 def equalised(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Filter by a curve through eight points, with a standard deviation of 4 dB each."""
+    from scipy.signal import firwin2
+
     hz = np.concatenate([[0], np.sort(rng.uniform(100, 7_900, 6)), [SAMPLE_RATE_HZ / 2]])
     gains = 10 ** (rng.normal(0, 4, len(hz)) / 20)
-    return _filtered(waveform, scipy.signal.firwin2(101, hz, gains, fs=SAMPLE_RATE_HZ))
+    return _filtered(waveform, firwin2(101, hz, gains, fs=SAMPLE_RATE_HZ))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 
 from bonafide.channel import CLEAN
@@ -102,8 +101,10 @@ def cropped(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 def at_other_speed(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Play up to 8 % faster or slower, pitch included; repeat the start to fill the length."""
+    from scipy.signal import resample
+
     n_samples = round(len(waveform) * rng.uniform(0.92, 1.08))
-    return np.resize(np.asarray(scipy.signal.resample(waveform, n_samples)), len(waveform))
+    return np.resize(np.asarray(resample(waveform, n_samples)), len(waveform))
 
 
 def at_other_level(waveform: Sound, rng: np.random.Generator) -> Sound:
@@ -148,11 +149,13 @@ def _clean(waveform: Sound, rng: np.random.Generator) -> Sound:
 
 def _telephone(waveform: Sound, rng: np.random.Generator) -> Sound:
     """Limit the band in two of five cases; then go through a codec at 8 kHz."""
+    from scipy.signal import butter, sosfilt
+
     waveform = _before(waveform, rng)
     if rng.random() < 0.4:
         edges = rng.uniform((50, 3_300), (300, 3_900))
-        sections = scipy.signal.butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
-        waveform = np.asarray(scipy.signal.sosfilt(sections, waveform))
+        sections = butter(4, edges, "band", fs=SAMPLE_RATE_HZ, output="sos")
+        waveform = np.asarray(sosfilt(sections, waveform))
     codec, container, rates = _TELEPHONES[rng.integers(len(_TELEPHONES))]
     rate = drawn(rng, *rates) if rates else None
     how = {"codec": codec, "container": container, "bit_rate": rate}
