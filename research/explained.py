@@ -7,8 +7,8 @@ spoof, as loud; found where the explanation has it speak most for a deepfake. *P
 same with one of eight bands, over the whole window; only bands that move the score by a nat or more
 are counted, for others the bundle does not hear. *Deletion*: seconds are cut out, or bands made
 neutral, in the order of the explanation; better than random where the score falls faster, by the
-mean of the curve (Petsiuk et al., 2018), than on average over random orders. *Cost*: what explaining
-one window takes of the CPU, in times of scoring it.
+mean of the curve (Petsiuk et al., 2018), than on average over random orders. *Cost*: what
+explaining one window takes of the CPU, in times of scoring it.
 
 Shares have 95 % intervals (Wilson). The bundle may have heard the recordings in training: this is
 about explanations, and says nothing of detection.
@@ -179,7 +179,7 @@ def cost(detector: Detector, explainer: Explainer, windows: Sequence[Waveform]) 
         explainer.explain(window)
         ratios.append((time.process_time() - scored) / (scored - start))
     low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-    return f"explaining a window takes {middle:.0f} times [{low:.0f}, {high:.0f}] what scoring it takes"
+    return f"explaining takes {middle:.0f} times [{low:.0f}, {high:.0f}] what scoring takes"
 
 
 def shares(cases: Cases, explainer: Explainer, windows: Sequence[Waveform]) -> list[list[str]]:
