@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
+OF_PARTS = (
+    "This is of answers about whole recordings: parts are told so that genuine speech has at most "
+    "one false part an hour, and most short ones are not told."
+)
 
 
 def clock(seconds: float, digits: int = 0) -> str:
@@ -148,7 +152,8 @@ def channel_in_words(result: Result) -> str:
     codes = [caution["code"] for caution in result.get("warnings", ())]
     if not channel or "unknown_channel" in codes:
         return ""
-    return f"Sounds like {channel['label']}. {errors_in_words(channel)}"
+    said = f"Sounds like {channel['label']}. {errors_in_words(channel)}"
+    return f"{said} {OF_PARTS}" if result.get("parts") else said
 
 
 def errors_in_words(channel: Result) -> str:
@@ -199,19 +204,20 @@ def explanation_in_words(result: Result) -> list[str]:
 
     Examples
     --------
-    >>> said = {"summary": "It is spread.", "models": {"cnn": -0.4, "gru": 1.25, "rnn": None}}
+    >>> models = {"cnn": -0.4, "gru": 1.25, "rnn": None}
+    >>> said = {"summary": "It is spread.", "models": models, "base": 0.1}
     >>> explanation_in_words({"explanation": said})
-    ['It is spread.', 'base models add to the llr: gru +1.25, cnn -0.40']
+    ['It is spread.', 'base models add to the llr: gru +1.25, cnn -0.40; without them: +0.10']
     """
     if (explanation := result.get("explanation")) is None:
         return []
     asked = {name: llr for name, llr in explanation["models"].items() if llr is not None}
     most = sorted(asked.items(), key=lambda item: -abs(item[1]))
     added = ", ".join(f"{name} {llr:+.2f}" for name, llr in most)
-    families = explanation.get("families")
+    base, families = f"{explanation['base']:+.2f}", explanation.get("families")
     return [
         explanation["summary"],
-        *([f"base models add to the llr: {added}"] if added else []),
+        *([f"base models add to the llr: {added}; without them: {base}"] if added else []),
         *([families_in_words(families)] if families else []),
     ]
 

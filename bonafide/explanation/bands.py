@@ -1,7 +1,7 @@
 """Bands: what each adds to the score of a window, by making it or the others neutral."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,14 +141,22 @@ def band_gains(window: Waveform, score: Score) -> Floats:
     return np.array([(whole - without + alone - nothing) / 2, over_all])
 
 
-def as_bands(gains: AnyFloats, typical: AnyFloats) -> tuple[Band, ...]:
-    """Return gains, as `band_gains` does, and what is typical of them, with the ends of bands."""
-    values = np.stack([gains[0], typical[0], gains[1] - typical[1]], axis=1).tolist()
-    ends = zip(EDGES_HZ, EDGES_HZ[1:], values, strict=False)
-    return tuple(Band(low, high, *each) for low, high, each in ends)
+def as_bands(gains: AnyFloats, typical: AnyFloats | None) -> tuple[Band, ...]:
+    """Return gains, as `band_gains` does, less what is typical of them, with the ends of bands."""
+    added, over = gains
+    known = [None] * len(added) if typical is None else typical[0].tolist()
+    apart = over if typical is None else over - typical[1]
+    rows = zip(EDGES_HZ, EDGES_HZ[1:], added.tolist(), known, apart.tolist(), strict=False)
+    return tuple(Band(*row) for row in rows)
 
 
 def mean_bands(each: Sequence[Sequence[Band]]) -> tuple[Band, ...]:
     """Return the average of the bands of several windows."""
-    values = np.mean([[astuple(band) for band in bands] for bands in each], axis=0)
-    return tuple(Band(*band) for band in values.tolist())
+    return tuple(
+        replace(
+            same[0],
+            llr=float(np.mean([band.llr for band in same])),
+            unusual=float(np.mean([band.unusual for band in same])),
+        )
+        for same in zip(*each, strict=True)
+    )

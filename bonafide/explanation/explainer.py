@@ -1,6 +1,6 @@
 """The explainer: a recording in, its verdict and what it rests on out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,10 +27,15 @@ from bonafide.explanation.types import (
 )
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.tracks import most_suspicious
-from bonafide.types import Floats, Waveform, WindowScores
+from bonafide.types import Floats, Ints, Waveform, WindowScores
 
 TYPICAL = "typical_bands"  # of a manifest: what bands add on average, and say nothing by
 MOST_WINDOWS = 8  # that are explained; a long recording has others
+MOST_NATS = 1000.0  # that a band may add on average
+NO_AVERAGE = (
+    " The bundle does not state what bands add on average, so those stand out, too, that speak for "
+    "one side in nearly every recording."
+)
 GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -46,7 +51,7 @@ class _Heard:
     def seconds(self, n_samples: int) -> tuple[Second, ...]:
         return second_shares(self.waveform, self.start, n_samples, self.score)
 
-    def explained(self, n_samples: int, typical: Floats) -> ExplainedWindow:
+    def explained(self, n_samples: int, typical: Floats | None) -> ExplainedWindow:
         end = min(self.start + len(self.waveform), n_samples)
         places = (self.start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
         gains = band_gains(self.waveform, self.score)
@@ -148,10 +153,11 @@ class Explainer:
     ) -> Explanation:
         if not detection.segments:
             nothing = dict.fromkeys(self.detector.bundle.models)
-            return Explanation(in_words(None, 0.0, 0, 0), None, (), (), nothing, 0.0, ())
-        llrs = np.array([segment.llr for segment in detection.segments])
+            said = in_words(None, 0.0, 0, 0, is_open=False)
+            return Explanation(said, None, (), (), nothing, 0.0, ())
         towards = -1.0 if detection.parts or detection.llr < 0 else 1.0
-        chosen = _most(towards * llrs)
+        answered = _answered(detection)
+        chosen = _most({row: towards * detection.segments[row].llr for row in answered})
         kept: list[_Heard] = []
         scored: list[WindowScores] = []
         for first, batch in _batches(heard):
@@ -164,13 +170,17 @@ class Explainer:
         whole = joined(scored)
         if len(whole.llr) != len(detection.segments):  # it is read twice
             raise AudioError("unreadable", "the recording changed while it was explained")
-        models, base = self._opinions(whole)
+        models, base = self._opinions(_taken(whole, np.array(answered)))
         n_samples = round(detection.duration_s * SAMPLE_RATE_HZ)
         seconds = tuple(each for window in kept for each in window.seconds(n_samples))
         explained = tuple(window.explained(n_samples, self._typical) for window in kept)
         bands = mean_bands([window.bands for window in explained])
         focus = focus_of(seconds, bands, towards)
-        said = in_words(focus, detection.duration_s, len(kept), len(llrs))
+        counts = len(kept), len(detection.segments)
+        is_open = detection.verdict == "inconclusive"
+        said = in_words(focus, detection.duration_s, *counts, is_open=is_open)
+        if self._typical is None:
+            said += NO_AVERAGE
         return Explanation(
             *(said, focus, seconds, bands, models, base),
             windows=explained,
@@ -208,8 +218,7 @@ class Explainer:
             rows = np.flatnonzero(by == number)
             if not len(rows):
                 continue
-            own = WindowScores(*(each[rows] for each in scores if each is not None))
-            said, base[rows] = stage.opinions(own)
+            said, base[rows] = stage.opinions(_taken(scores, rows))
             for name, values in zip(stage.models, said, strict=True):
                 added[name][rows] = values
         means = {
@@ -219,11 +228,31 @@ class Explainer:
         return means, float(base.mean())
 
 
-def _most(values: Floats) -> set[int]:
-    """Return where the highest values are; those that are about equal, spread over all of them."""
-    places = np.arange(len(values))
-    spread = places * GOLDEN % 1  # whose smallest lie far apart, however many are taken
-    return set(np.lexsort((spread, -np.round(values, 2)))[:MOST_WINDOWS].tolist())
+def _answered(detection: Detection) -> list[int]:
+    """Return the segments that the answer rests on: of parts, those in them that sound generated.
+
+    A part may hold others: what sounds generated on both sides of them outweighs them.
+    """
+    segments, parts = detection.segments, detection.parts
+    inside = [
+        row
+        for row, segment in enumerate(segments)
+        if segment.llr < 0 and any(part.start_s <= segment.start_s < part.end_s for part in parts)
+    ]
+    return inside or list(range(len(segments)))
+
+
+def _most(values: Mapping[int, float]) -> set[int]:
+    """Return the keys of the highest values; of about equal ones, some from all over."""
+    spread = np.arange(len(values)) * GOLDEN % 1  # whose smallest lie far apart, however many
+    order = np.lexsort((spread, -np.round(list(values.values()), 2)))
+    keys = list(values)
+    return {keys[place] for place in order[:MOST_WINDOWS]}
+
+
+def _taken(scores: WindowScores, rows: Ints) -> WindowScores:
+    """Return the scores of some windows."""
+    return WindowScores(*(each[rows] for each in scores if each is not None))
 
 
 def _batches(
@@ -240,18 +269,25 @@ def _batches(
         yield first, batch
 
 
-def _typical_of(bundle: Bundle) -> Floats:
-    """Return what bands add on average, (2, n_bands), by a manifest; 0 where it does not say.
+def _typical_of(bundle: Bundle) -> Floats | None:
+    """Return what bands add on average, (2, n_bands), by a manifest; None where it does not say.
 
-    Up to version 11 of the shipped ones, bundles stated one row, which serves for both.
+    Up to version 11 of the shipped ones, bundles stated one row, by another measure.
     """
     count = len(EDGES_HZ) - 1
-    typical = bundle.manifest.get(TYPICAL, [0.0] * count)
-    try:
-        values = np.array(typical, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.empty(0)
-    if values.shape not in ((count,), (2, count)) or not np.isfinite(values).all():
-        message = f"{bundle.folder}: {TYPICAL}={typical!r}: must be two lists of {count} numbers"
-        raise BundleError("bad_manifest", message)
-    return np.broadcast_to(values, (2, count))
+    if TYPICAL not in bundle.manifest or _is_row(typical := bundle.manifest[TYPICAL], count):
+        return None
+    if isinstance(typical, list) and len(typical) == 2 and all(_is_row(r, count) for r in typical):
+        return np.array(typical, dtype=np.float64)
+    seen = f"{bundle.folder}: {TYPICAL}={typical!r}"
+    allowed = f"must be two lists of {count} numbers from {-MOST_NATS:g} to {MOST_NATS:g}"
+    raise BundleError("bad_manifest", f"{seen}: {allowed}")
+
+
+def _is_row(values: object, count: int) -> bool:
+    """Return whether something is a list of so many numbers of a size that averages have."""
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(each) in (int, float) and abs(each) <= MOST_NATS for each in values)
+    )

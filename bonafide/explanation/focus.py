@@ -11,7 +11,9 @@ from bonafide.words import clock
 
 HALF = 0.5
 NEARLY_ALL = 0.75  # of a recording, or of all bands: then there is no place to name
-SAID = {"bonafide": "What speaks for genuine speech", "spoof": "What speaks for a deepfake"}
+TOUCHING_S = 0.001  # between the end of a second and the start of the next, by rounding
+SAID = {"bonafide": "genuine speech", "spoof": "a deepfake"}
+OPEN = "The answer is inconclusive, so this is no hint either way. "
 
 
 def shortest_run(
@@ -69,16 +71,30 @@ def focus_of(seconds: Sequence[Second], bands: Sequence[Band], towards: float) -
     Focus
     """
     leaning: Literal["bonafide", "spoof"] = "bonafide" if towards > 0 else "spoof"
-    times = [(each.start_s, each.end_s) for each in seconds]
     ranges = [(each.low_hz, each.high_hz) for each in bands]
+    together = _strongest(seconds, towards)
+    times = [(each.start_s, each.end_s) for each in together]
     return Focus(
         leaning,
-        *shortest_run([towards * each.llr for each in seconds], times),
+        *shortest_run([towards * each.llr for each in together], times),
         *shortest_run([towards * each.unusual for each in bands], ranges),
     )
 
 
-def in_words(focus: Focus | None, duration_s: float, n_explained: int, n_windows: int) -> str:
+def _strongest(seconds: Sequence[Second], towards: float) -> list[Second]:
+    """Return, of the stretches in which seconds touch each other, the one that says most."""
+    stretches: list[list[Second]] = []
+    for second in seconds:
+        if stretches and second.start_s <= stretches[-1][-1].end_s + TOUCHING_S:
+            stretches[-1].append(second)
+        else:
+            stretches.append([second])
+    return max(stretches, key=lambda each: sum(max(0.0, towards * second.llr) for second in each))
+
+
+def in_words(
+    focus: Focus | None, duration_s: float, n_explained: int, n_windows: int, *, is_open: bool
+) -> str:
     """Return a focus as a sentence, and of which windows it is said where that is not all.
 
     Parameters
@@ -90,6 +106,8 @@ def in_words(focus: Focus | None, duration_s: float, n_explained: int, n_windows
     n_explained, n_windows : int
         How many windows are explained, those that speak most for the answer, and how many were
         scored.
+    is_open : bool
+        Whether the answer takes no side.
 
     Returns
     -------
@@ -97,8 +115,8 @@ def in_words(focus: Focus | None, duration_s: float, n_explained: int, n_windows
 
     Examples
     --------
-    >>> in_words(Focus("spoof", 3.0, 5.0, 4000.0, 7000.0), 20.0, 5, 5)
-    'What speaks for a deepfake lies mostly between 0:03 and 0:05, at 4-7 kHz.'
+    >>> in_words(Focus("spoof", 3.0, 5.0, 4000.0, 7000.0), 20.0, 5, 5, is_open=False)
+    'What speaks most for a deepfake lies between 0:03 and 0:05, at 4-7 kHz.'
     """
     if focus is None:
         return "Nothing could be scored, so there is nothing to explain."
@@ -112,8 +130,10 @@ def in_words(focus: Focus | None, duration_s: float, n_explained: int, n_windows
     if n_explained < n_windows:
         everywhere = "is spread over all of them"
         looked_at = (
-            f"Only the {n_explained} of {n_windows} windows that speak most for the answer were "
-            "looked at; what follows is of these alone. "
+            f"For seconds and bands, only the {n_explained} of {n_windows} windows that speak most "
+            "for the answer were looked at. "
         )
-    where = f"lies mostly {', '.join(place)}" if place else everywhere
-    return f"{looked_at}{SAID[focus.towards]} {where}."
+    where = f"lies {', '.join(place)}" if place else everywhere
+    most = "most " if place else ""
+    said = f"What speaks {most}for {SAID[focus.towards]} {where}."
+    return f"{OPEN if is_open else ''}{looked_at}{said}"

@@ -41,17 +41,17 @@ class Band:
         Its ends.
     llr : float
         By how much the score is higher for what lies in it, and not neutral noise.
-    typical : float
-        What it adds on average, whatever is said; 0 where the bundle does not state it.
+    typical : float or None
+        What it adds on average, whatever is said; None where the bundle does not state it.
     unusual : float
         By how much more than on average the score is higher for what lies in it, and not noise or
-        what its neighbours hold.
+        what its neighbours hold; than 0 where the average is not known.
     """
 
     low_hz: float = field(metadata=_NOT_NEGATIVE)
     high_hz: float = field(metadata=_NOT_NEGATIVE)
     llr: float = field(metadata=_NATS)
-    typical: float = field(metadata=_NATS)
+    typical: float | None = field(metadata=_NATS)
     unusual: float = field(metadata=_NATS)
 
 
@@ -84,7 +84,8 @@ class Focus:
     towards : {"bonafide", "spoof"}
         Where the score leans.
     start_s, end_s : float
-        The shortest stretch that holds half of what speaks for it.
+        The shortest stretch that holds half of what speaks for it, of explained windows that touch
+        each other; of several such, where they speak most for it.
     low_hz, high_hz : float
         The narrowest range of bands that does.
     """
@@ -152,13 +153,15 @@ class Explanation:
     bands : tuple of Band
         What each band adds, on average over these windows.
     models : dict of str to float or None
-        What each base model adds to the llr, on average over all segments; None: it was not asked.
-        Above 0 speaks for genuine speech.
+        What each base model adds to the llr, on average over all segments, or, where there are
+        parts, over those in them that sound generated; None: it was not asked. Above 0 speaks for
+        genuine speech.
     base : float
         What is left of the llr when no base model has an opinion: that of the channel alone. With
-        what the base models add, it sums to the recording's llr.
+        what the base models add, it sums to the llr of the recording, or of these segments.
     windows : tuple of ExplainedWindow
-        Those that speak most for the answer, in order; long recordings have others.
+        Those that speak most for the answer, in order, where there are parts of those in them; long
+        recordings have others.
     families : NearestFamilies or None
         What a deepfake sounds most like; None for other verdicts, on channels other than clean, for
         which it was not measured, and from bundles that know no families.

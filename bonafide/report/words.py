@@ -30,7 +30,7 @@ FOLLOWS = {
     ),
     "partly_spoof": (
         "The parts named above are more like generated speech than like genuine speech, as far as "
-        "this detector can tell; the rest is not.",
+        "this detector can tell. Of the rest this says little: most short parts are not told.",
         "That is a reason to look further, at these parts before all.",
     ),
     "inconclusive": (

@@ -181,7 +181,7 @@ def _show_reasons(
         asked_for = {f"{EXPLAINED}{recording.sha256}": True}
         st.button(words("why.ask"), on_click=st.session_state.update, args=(asked_for,))
         return
-    said = wording.focus(words, explanation, len(result["segments"]))
+    said = wording.focus(words, explanation, result)
     st.markdown(wording.plain(said))
     if explanation["focus"] is None:
         return
@@ -200,7 +200,7 @@ def _show_reasons(
     ):
         column.markdown(f"**{words(key)}**")
         column.altair_chart(chart, width="stretch")
-    st.caption(words("why.caption"))
+    st.caption(f"{words('why.caption')} {words('why.models_note')}")
     if found := explanation.get("families"):
         st.markdown(f"**{words('family.title')}**")
         st.markdown(wording.plain(wording.families(words, found)))

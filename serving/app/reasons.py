@@ -49,7 +49,7 @@ def seconds_chart(words: Words, explanation: Explanation, duration_s: float) -> 
     return finished(chart, 110, words("why.seconds"))
 
 
-def _bars(words: Words, rows: list[dict[str, Any]], title: str) -> Any:
+def _bars(rows: list[dict[str, Any]], title: str, value: str) -> Any:
     """Draw a bar for each name; what speaks for a real recording goes to the right."""
     most = max([0.1, *(abs(row["llr"]) for row in rows)])
     axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
@@ -57,12 +57,12 @@ def _bars(words: Words, rows: list[dict[str, Any]], title: str) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
-            x=alt.X("llr:Q", title=words("why.adds"), scale=alt.Scale(domain=[-most, most])),
+            x=alt.X("llr:Q", title=value, scale=alt.Scale(domain=[-most, most])),
             y=alt.Y("name:N", sort=None, title=None, axis=axis),
             color=_side("llr:Q"),
             tooltip=[
                 alt.Tooltip("name:N", title=title),
-                alt.Tooltip("shown:N", title=words("why.adds")),
+                alt.Tooltip("shown:N", title=value),
             ],
         )
     )
@@ -76,14 +76,15 @@ def bands_chart(words: Words, explanation: Explanation) -> Any:
         unusual = band["unusual"]
         name = f"{band['low_hz'] / 1000:g}-{band['high_hz'] / 1000:g} kHz"
         rows.append({"name": name, "llr": unusual, "shown": f"{unusual:+.2f}"})
-    return finished(*_bars(words, rows, words("why.band")), words("why.bands"))
+    return finished(*_bars(rows, words("why.band"), words("why.stands_out")), words("why.bands"))
 
 
 def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, str]) -> Any:
-    """Draw what each base model adds, those that add most first; some were not asked."""
-    added = [(name, llr) for name, llr in explanation["models"].items() if llr is not None]
-    rows = [
-        {"name": labels.get(name, name), "llr": llr, "shown": f"{llr:+.2f}"}
-        for name, llr in sorted(added, key=lambda item: -abs(item[1]))
-    ]
-    return finished(*_bars(words, rows, words("opinions.model")), words("why.models"))
+    """Draw what each base model adds, those that add most first, and what is left without any."""
+    asked = [(name, llr) for name, llr in explanation["models"].items() if llr is not None]
+    asked.sort(key=lambda item: -abs(item[1]))
+    added = [*((labels.get(name, name), llr) for name, llr in asked)]
+    added.append((words("why.base"), explanation["base"]))
+    rows = [{"name": name, "llr": llr, "shown": f"{llr:+.2f}"} for name, llr in added]
+    bars = _bars(rows, words("opinions.model"), words("why.adds"))
+    return finished(*bars, words("why.models"))

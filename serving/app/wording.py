@@ -65,7 +65,8 @@ def channel(words: Words, result: Result) -> str:
     heard = result.get("channel")
     if not heard or is_unknown(result):
         return ""
-    return f"{words('channel.heard', channel=channel_name(words, heard))} {_errors(words, heard)}"
+    said = f"{words('channel.heard', channel=channel_name(words, heard))} {_errors(words, heard)}"
+    return f"{said} {words('channel.parts')}" if result["verdict"] == "partly_spoof" else said
 
 
 def channel_name(words: Words, heard: Result) -> str:
@@ -139,17 +140,25 @@ def opinions(words: Words, result: Result, labels: Mapping[str, str]) -> str:
     return said
 
 
-def focus(words: Words, explanation: Result, n_windows: int) -> str:
+def focus(words: Words, explanation: Result, result: Result) -> str:
     """Return where what speaks most for an answer lies, and of which windows that is said."""
     place = explanation["focus"]
     if place is None:
         return words("why.nothing")
+    n_explained, n_windows = len(explanation["windows"]), len(result["segments"])
+    is_open = result["verdict"] == "inconclusive"
+    is_known = all(band["typical"] is not None for band in explanation["bands"])
     start, end = clock(place["start_s"]), clock(place["end_s"])
     low, high = (f"{place[end] / 1000:g}" for end in ("low_hz", "high_hz"))
-    said = words(f"why.focus_{place['towards']}", start=start, end=end, low=low, high=high)
-    if (n_explained := len(explanation["windows"])) == n_windows:
-        return said
-    return f"{words('why.looked_at', explained=n_explained, windows=n_windows)} {said}"
+    said = (
+        words("why.open") if is_open else "",
+        words("why.looked_at", explained=n_explained, windows=n_windows)
+        if n_explained < n_windows
+        else "",
+        words(f"why.focus_{place['towards']}", start=start, end=end, low=low, high=high),
+        "" if is_known else words("why.no_average"),
+    )
+    return " ".join(filter(None, said))
 
 
 def families(words: Words, found: Result) -> str:

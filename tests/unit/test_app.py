@@ -219,14 +219,21 @@ def test_a_channel_and_what_verdicts_on_it_are_worth(heard: dict[str, Any], said
 
 def test_where_the_reasons_lie_in_a_sentence() -> None:
     place = {"towards": "spoof", "start_s": 3.0, "end_s": 65.0, "low_hz": 4000.0, "high_hz": 7000.0}
-    explanation = {"focus": place, "windows": [{}] * 8}
-    said = "What speaks for a deepfake lies mostly between 0:03 and 1:05, at 4 to 7 kHz."
-    assert wording.focus(EN, explanation, 8) == said
-    assert wording.focus(EN, explanation, 20) == (
-        "Only the 8 of 20 windows that speak most for the answer were looked at; what follows is "
-        f"of these alone. {said}"
+    explanation = {"focus": place, "windows": [{}] * 8, "bands": [{"typical": 0.1}]}
+
+    def said(n_windows: int, verdict: str = "spoof", **changed: Any) -> str:
+        result = {"segments": [{}] * n_windows, "verdict": verdict}
+        return wording.focus(EN, {**explanation, **changed}, result)
+
+    where = "What speaks most for a deepfake lies between 0:03 and 1:05, at 4 to 7 kHz."
+    assert said(8) == where
+    assert said(20) == (
+        "For seconds and bands, only the 8 of 20 windows that speak most for the answer were "
+        f"looked at. {where}"
     )
-    assert wording.focus(EN, {"focus": None}, 0) == EN("why.nothing")
+    assert said(8, "inconclusive") == f"{EN('why.open')} {where}"
+    assert said(8, bands=[{"typical": None}]) == f"{where} {EN('why.no_average')}"
+    assert said(0, focus=None) == EN("why.nothing")
 
 
 def test_models_are_drawn_under_their_labels() -> None:

@@ -1,6 +1,7 @@
 """Explanations: values that add up, what was planted is found, and the right sound is explained."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import permutations
@@ -17,12 +18,13 @@ from benchmarks.sounds import Samples, encode, speech
 from bonafide.audio import AudioStream, decode, tile
 from bonafide.bundle import Bundle, write_bundle
 from bonafide.cli import main
-from bonafide.detection import Detection
+from bonafide.corpora import read_corpus
+from bonafide.detection import Detection, Part, Segment
 from bonafide.detector import Detector
 from bonafide.errors import AudioError, BundleError
 from bonafide.explanation import Explained, Explainer
 from bonafide.explanation.bands import EDGES_HZ, Bands, as_bands, band_gains
-from bonafide.explanation.explainer import MOST_WINDOWS, _most
+from bonafide.explanation.explainer import MOST_WINDOWS, _answered, _most
 from bonafide.explanation.focus import focus_of, in_words, shortest_run
 from bonafide.explanation.opinions import MOST_MODELS, FirstStage, Stage
 from bonafide.explanation.seconds import keep_seconds, second_edges, second_shares
@@ -30,7 +32,7 @@ from bonafide.explanation.shapley import shapley_values
 from bonafide.explanation.types import Band, Focus, Second
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import shipped_folder
-from bonafide.words import explanation_in_words
+from bonafide.words import channel_in_words, explanation_in_words
 from tests.helpers.stages import two_stage_bundle
 
 SIZE = 64_000
@@ -226,6 +228,10 @@ def consistent(explained: Explained, detection: Detection) -> None:
     assert json.loads(json.dumps(said)) == said
 
 
+TOO_ODD = [[0.0] * 7, ["1"] * N_BANDS, [True] * N_BANDS, [10**400] * N_BANDS, [1e308] * N_BANDS]
+TOO_ODD += [[row] * 2 for row in TOO_ODD]
+
+
 class TestExplainer:
     @pytest.mark.parametrize("seconds", [1.2, 4.0, 9.4])
     def test_it_adds_up_and_leaves_the_verdict_as_it_is(
@@ -258,18 +264,46 @@ class TestExplainer:
         rest = [s.llr for s in explained.segments if s.start_s not in {w.start_s for w in windows}]
         assert min(towards * w.llr for w in windows) >= max(towards * llr for llr in rest) - 0.01
         assert [w.start_s for w in windows] == sorted(w.start_s for w in windows)
-        looked_at = f"Only the {MOST_WINDOWS} of {len(explained.segments)} windows that speak most "
-        assert explained.explanation.summary.startswith(looked_at)
+        looked_at = f"only the {MOST_WINDOWS} of {len(explained.segments)} windows that speak most "
+        assert looked_at in explained.explanation.summary
         assert looked_at in explanation_in_words(explained.to_json())[0]
 
     def test_of_windows_that_say_as_much_those_from_all_over(self) -> None:
-        tied = np.full(500, 2.0)
-        tied[250:] += 0.001  # no more than rounding
+        tied = {10 + row: 2.0 + 0.001 * (row >= 250) for row in range(500)}  # by rounding
         taken = sorted(_most(tied))
-        assert len(taken) == MOST_WINDOWS and max(np.diff([0, *taken, 500])) < 150
-        tied[[3, 400]] = 2.1
-        assert {3, 400} < _most(tied)
-        assert _most(np.array([1.0, 2.0])) == {0, 1}
+        assert len(taken) == MOST_WINDOWS and max(np.diff([10, *taken, 510])) < 150
+        assert {13, 410} < _most({**tied, 13: 2.1, 410: 2.1})
+        assert _most({4: 1.0, 7: 2.0}) == {4, 7}
+
+    def test_of_a_recording_with_parts_what_sounds_generated_in_them(self, fast: Explainer) -> None:
+        llrs = (2.0, -3.0, 0.2, -2.5, 2.0, -1.0)
+        segments = [Segment(4.0 * k, 4.0 * k + 4, llr, 0.5) for k, llr in enumerate(llrs)]
+        whole = fast.explain(speech(24.0))
+        partly = replace(whole, segments=tuple(segments), parts=(Part(4.0, 16.0, 0.9),))
+        assert _answered(partly) == [1, 3]
+        assert _answered(replace(partly, parts=())) == list(range(6))
+
+    def test_parts_are_explained_by_windows_in_them_alone(
+        self, fast: Explainer, corpus_folder: Path
+    ) -> None:
+        rows = [row for row in read_corpus(corpus_folder).rows if row.source == "b04901014/MQTTS"]
+        real, fake = (
+            np.concatenate([decode(corpus_folder / row.path) for row in rows if row.label == label])
+            for label in ("bonafide", "spoof")
+        )
+        parts = [np.tile(real, 3)[: 44 * 16_000], fake[: 12 * 16_000], real[: 12 * 16_000]]
+        found = fast.explain(np.concatenate(parts))
+        assert found.verdict == "partly_spoof" and found.llr > 0
+        (part,), explanation = found.parts, found.explanation
+        assert 1 <= len(explanation.windows) <= 3
+        for window in explanation.windows:
+            assert part.start_s <= window.start_s < part.end_s and window.llr < 0
+        focus = explanation.focus
+        assert focus and part.start_s <= focus.start_s < focus.end_s <= part.end_s
+        of_models = [value for value in explanation.models.values() if value is not None]
+        own = np.mean([window.llr for window in explanation.windows])
+        assert sum(of_models) + explanation.base == pytest.approx(own, abs=2e-3)
+        assert "at most one false part an hour" in channel_in_words(found.to_json())
 
     def test_nothing_to_score_is_nothing_to_explain(self, fast: Explainer) -> None:
         explanation = fast.explain(np.zeros(32_000, np.float32)).explanation
@@ -294,13 +328,19 @@ class TestExplainer:
         again = band_gains(speech(4.0), FirstStage(fast.detector.bundle).score_windows)
         assert [each.unusual for each in bands] == pytest.approx(again[1] - over_all, abs=1e-4)
 
-    def test_an_older_manifest_states_one_row(self, fast: Explainer, tmp_path: Path) -> None:
+    def test_an_older_manifest_states_another_measure(
+        self, fast: Explainer, tmp_path: Path
+    ) -> None:
         stated = fast.detector.bundle.manifest["typical_bands"][0]
         older = Explainer(Detector(restated(fast, stated, tmp_path)))
         bands = older.explain(speech(4.0)).explanation.bands
-        assert [each.typical for each in bands] == stated
+        assert {each.typical for each in bands} == {None}
+        again = band_gains(speech(4.0), FirstStage(older.detector.bundle).score_windows)
+        assert [each.unusual for each in bands] == pytest.approx(again[1], abs=1e-4)
+        said = older.explain(speech(4.0)).explanation.summary
+        assert said.endswith("that speak for one side in nearly every recording.")
 
-    @pytest.mark.parametrize("stated", [[0.0] * 7, [[0.0] * N_BANDS] * 3, ["a"] * N_BANDS, None])
+    @pytest.mark.parametrize("stated", [*TOO_ODD, None, 1.0, [[0.0] * N_BANDS] * 3])
     def test_a_manifest_that_states_something_else_is_refused(
         self, fast: Explainer, stated: Any, tmp_path: Path
     ) -> None:
@@ -360,9 +400,21 @@ class TestFocus:
     def test_words_name_no_place_where_there_is_none(self) -> None:
         spread = Focus("bonafide", 0.0, 4.0, 0.0, 8000.0)
         said = "What speaks for genuine speech is spread over all of it."
-        assert in_words(spread, 4.0, 2, 2) == said
-        assert in_words(spread, 4.0, 8, 9).endswith(" is spread over all of them.")
-        assert in_words(replace(spread, high_hz=500.0), 4.0, 2, 2).endswith("mostly at 0-0.5 kHz.")
+        assert in_words(spread, 4.0, 2, 2, is_open=False) == said
+        low = in_words(replace(spread, high_hz=500.0), 4.0, 2, 2, is_open=False)
+        assert low == "What speaks most for genuine speech lies at 0-0.5 kHz."
+        some = in_words(spread, 4.0, 8, 9, is_open=False)
+        assert some.endswith(" is spread over all of them.")
+
+    def test_an_answer_that_is_open_takes_no_side(self) -> None:
+        said = in_words(Focus("spoof", 1.0, 2.0, 0.0, 8000.0), 9.0, 2, 2, is_open=True)
+        assert said.startswith("The answer is inconclusive, so this is no hint either way. What ")
+
+    def test_stretches_that_lie_apart_are_not_made_one(self) -> None:
+        values = {0: -1.0, 1: -0.5, 90: -0.2, 91: -2.0, 92: -1.9, 93: 0.3, 700: -2.1}
+        seconds = [Second(float(k), k + 1.0, llr) for k, llr in values.items()]
+        focus = focus_of(seconds, [Band(0.0, 8000.0, 0.0, None, -1.0)], -1.0)
+        assert (focus.start_s, focus.end_s) == (91.0, 93.0)
 
 
 class TestCommand:
@@ -380,7 +432,9 @@ class TestCommand:
     ) -> None:
         assert self.run(files[0]) == 0
         said = capsys.readouterr().out
-        assert "What speaks for" in said and "base models add to the llr: " in said
+        assert "What speaks" in said and "base models add to the llr: " in said
+        *added, base = map(float, re.findall(r"[+-]\d+\.\d\d", said.rpartition("llr: ")[2]))
+        assert sum(added) + base == pytest.approx(float(said.splitlines()[1].split()[2]), abs=0.05)
 
     def test_json_has_it_beside_the_result(
         self, files: list[str], capsys: pytest.CaptureFixture[str]
