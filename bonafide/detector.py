@@ -453,9 +453,8 @@ def _cautions(
     if stream and stream.omitted:
         cautions.append(Caution("not_all_judged", stream.omitted))
     if silent and scored:
-        message = (
-            f"{silent} of {silent + scored} stretches hold no speech-like sound and were left out"
-        )
+        of = f"{silent} of {silent + scored}"
+        message = f"stretches without speech-like sound, which were left out: {of}"
         cautions.append(Caution("silent_windows", message))
     if not scored:
         message = "nothing in it sounds like speech, so nothing was scored"

@@ -115,7 +115,7 @@ def _is_whole_mp3(stream: AudioStream) -> bool:
 
 def _facts(stream: AudioStream, tags: Tags, band_hz: float | None) -> Facts:
     others = stream.n_tracks - 1  # the first that decodes is looked at
-    unseen = f"{others} of {stream.n_tracks} tracks were not looked at" if others > 0 else ""
+    unseen = f"tracks not looked at: {others} of {stream.n_tracks}" if others > 0 else ""
     mean = f"the mean of {stream.channels} channels, which differ, was looked at"
     mixed = f"{mean}, and where it cancels the loudest" if stream.channels_differ else ""
     told = (unseen, mixed if stream.channel is None else "", stream.omitted)

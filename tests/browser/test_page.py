@@ -168,7 +168,7 @@ def test_each_verdict_in_words(
     bundle = {**MODEL["bundle"], "sha256": verdict}  # what is cached is kept by bundle
     stub.model = (200, {**MODEL, "bundle": bundle})
     warnings = (
-        {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"},
+        {"code": "silent_windows", "message": "stretches without speech-like sound: 1 of 3"},
         {"code": "of_tomorrow", "message": "*"},
     )
     stub.answer = (200, result(verdict, p_spoof, *warnings))
@@ -176,7 +176,7 @@ def test_each_verdict_in_words(
     choose(page, recordings["wav"])
     expect(page.get_by_test_id("verdict")).to_have_text(EN(f"verdict.{verdict}"))
     expect(page.get_by_text(said)).to_be_visible()
-    expect(page.get_by_text("1 of 3 stretches hold no speech-like sound")).to_be_visible()
+    expect(page.get_by_text("stretches without speech-like sound: 1 of 3")).to_be_visible()
     expect(page.get_by_text("trained on: 5000.")).to_be_visible()
     expect(page.get_by_text("Demonstration only.")).to_have_count(0)
     keep_screenshot(page, screenshots / f"{verdict}-light-wide.png")

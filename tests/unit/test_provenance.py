@@ -561,7 +561,7 @@ class TestWhatWasNotLookedAt:
     @pytest.mark.parametrize(
         ("content", "omitted"),
         [
-            (film(speech(2.0), speech(2.0, 1)), "1 of 2 tracks were not looked at"),
+            (film(speech(2.0), speech(2.0, 1)), "tracks not looked at: 1 of 2"),
             (wav(speech(4.0), np.zeros(4 * RATE_HZ, np.float32)), MEAN),
             (wav(speech(4.0), speech(4.0)), ""),
             (film(speech(2.0)), ""),
