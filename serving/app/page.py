@@ -17,7 +17,10 @@ LANGUAGE = "lang"  # in the page's address
 def _language() -> Words:
     """Return the words of the language that is chosen, or that the browser asks for."""
     asked = best(st.query_params.get(LANGUAGE) or st.context.locale)
-    return words_in(st.session_state.get("language", asked))
+    words = words_in(st.session_state.get("language", asked))
+    if words.language != asked:  # so that it stays when the page is loaded again
+        st.query_params[LANGUAGE] = words.language
+    return words
 
 
 def _prepare(words: Words, *, wide: bool) -> None:
@@ -28,6 +31,8 @@ def _prepare(words: Words, *, wide: bool) -> None:
         f"document.documentElement.dir = '{words.direction}'</script>"
         "<style>[data-testid=stVegaLiteChart], audio {direction: ltr}"
         "[data-testid=stCaptionContainer] {color: inherit; opacity: .85}"
+        ".st-key-card {direction: ltr}"  # in English
+        "[data-testid=stText] {unicode-bidi: plaintext; text-align: start}"  # of files
         "[data-testid=stSidebar][data-collapsed=true] {visibility: hidden}"  # right to left, too
         "[dir=rtl] :is([data-testid=stElementContainer], [data-testid=stHeading],"
         "[data-testid=stMarkdown]) {text-align: start}"

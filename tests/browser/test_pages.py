@@ -249,6 +249,21 @@ def test_what_answers_elsewhere_has_no_such_pages(
         expect(page.get_by_role("heading", name=EN("page.title"))).to_be_visible()
 
 
+def test_a_language_that_is_chosen_stays(fresh: App, open_page: Open) -> None:
+    page = open_page(fresh)
+    expect(page.get_by_text(EN("page.stays"))).to_be_visible()
+    german = Words("de")
+    press_until(page, EN("language.name"))
+    page.keyboard.type(german("language.name"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=german("page.title"))).to_be_visible()
+    expect(page).to_have_url(f"{fresh.url}/?lang=de")
+    page.get_by_role("link", name=german("models.short")).click()
+    expect(page).to_have_url(f"{fresh.url}/models?lang=de")
+    page.reload()
+    expect(page.get_by_role("heading", name=german("models.title"))).to_be_visible()
+
+
 def test_a_path_in_the_open_folder_is_judged_and_no_other(
     kept: App, open_page: Open, folder: Path, recordings: dict[str, Path], screenshots: Path
 ) -> None:
