@@ -148,6 +148,9 @@ class NotFound:
     absence: str
 
 
+NO_PACKAGE = "the package {} is missing: {}"  # why something was not looked for, and a command
+
+
 @dataclass(frozen=True)
 class NotLookedFor:
     """Something that could not be looked for.

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 from bonafide.audio.view import find, read_at, size_of
-from bonafide.provenance.finding import Finding, NotLookedFor, finding
+from bonafide.provenance.finding import NO_PACKAGE, Finding, NotLookedFor, finding
 from bonafide.provenance.quoted import quoted
 
 # The type of the box that every manifest store lies in (ISO 19566-5; C2PA, section 11.1).
@@ -28,7 +28,7 @@ OFFLINE = {
 }
 GENERATED = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia")
 MAX_STATED = 5
-_NO_LIBRARY = "the package c2pa-python is missing: pip install 'bonafide[provenance]'"
+_NO_LIBRARY = NO_PACKAGE.format("c2pa-python", "pip install 'bonafide[provenance]'")
 _REMOTE = re.compile(r"must fetch remote manifests from url (\S+)")
 
 

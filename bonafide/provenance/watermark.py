@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bonafide.provenance.finding import Finding, NotLookedFor, finding
+from bonafide.provenance.finding import NO_PACKAGE, Finding, NotLookedFor, finding
 from bonafide.types import Waveform
 
 LISTENED_S, STRETCH_S = 30.0, 10.0
@@ -57,7 +57,7 @@ class Watermark:
 def _detector() -> tuple[Any, str]:
     """Return the watermark's decoder, or None and why there is none."""
     if find_spec("perth") is None:
-        return None, f"the package {PACKAGE} is missing: pip install {PACKAGE}"
+        return None, NO_PACKAGE.format(PACKAGE, f"pip install {PACKAGE}")
     try:
         import perth
 

@@ -12,9 +12,10 @@ from PIL import Image, ImageOps
 
 from bonafide.drawing import Drawing
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.words import percent_shown
+from serving.app import wording
 from serving.app.language import Words
 from serving.app.palette import FAKE, REAL, UNDECIDED
-from serving.app.wording import edges
 
 LABELS_PX = 46  # the same room for every vertical axis, so that the time axes line up
 NO_LABELS: dict[str, Any] = {"labels": False, "title": None}
@@ -25,14 +26,22 @@ SEGMENT = "segment"  # name of the selection in `timeline_chart`
 
 def _colour(field: str, thresholds: Mapping[str, Any]) -> alt.Color:
     """Return the colours of the verdict's bar, for a probability."""
-    scale = alt.Scale(type="threshold", domain=[*edges(thresholds)], range=[REAL, UNDECIDED, FAKE])
+    domain = [*wording.edges(thresholds)]
+    scale = alt.Scale(type="threshold", domain=domain, range=[REAL, UNDECIDED, FAKE])
     return alt.Color(field, scale=scale, legend=None)
 
 
-def chance_column(words: Words) -> Any:
-    """Return how a table shows probabilities, given in percent: its own sign is the browser's."""
-    shown = words.messages["number.percent"].replace("%", "%%").format(n="%.2f")
-    return st.column_config.ProgressColumn(format=shown, min_value=0.0, max_value=100.0)
+def chance_column(words: Words, label: str | None = None, width_px: int | None = None) -> Any:
+    """Return how a table shows what `chance_cell` gives: its own sign is the browser's."""
+    shown = words.messages["number.percent"].replace("%", "%%").format(n="%d")
+    return st.column_config.ProgressColumn(
+        label, format=shown, min_value=0, max_value=100, width=width_px
+    )
+
+
+def chance_cell(p_spoof: float) -> int:
+    """Return a probability in percent, as a bar of a table: never 0 or 100, nothing is certain."""
+    return percent_shown(p_spoof)[1]
 
 
 def _percents(words: Words) -> str:
@@ -40,6 +49,12 @@ def _percents(words: Words) -> str:
     return (
         f"replace('{words.messages['number.percent']}', '{{n}}', format(datum.value * 100, '.0f'))"
     )
+
+
+def stretch(words: Words, start_s: float, end_s: float) -> str:
+    """Return from when to when a stretch goes, as a chart names it."""
+    start, end = (words.number(f"{at:.1f}") for at in (start_s, end_s))
+    return words.drawn(words("picture.from_to", start=start, end=end))
 
 
 def time_axis(duration_s: float, **axis: Any) -> alt.X:
@@ -58,7 +73,7 @@ def finished(chart: Any, height_px: int, description: str) -> Any:
     """Return a chart with its height and what a screen reader says of it."""
     return chart.properties(
         height=height_px,
-        padding={"left": 0, "right": 4, "top": 4, "bottom": 0},
+        padding={"left": 0, "right": 4, "top": 4, "bottom": 6},
         description=description,
         usermeta={"embedOptions": {"actions": False}},
     )
@@ -168,7 +183,7 @@ def timeline_chart(
     for number, segment in enumerate(segments):
         # The last one may overlap the one before.
         start_s, end_s = max(segment["start_s"], end_s), segment["end_s"]
-        when = words("picture.from_to", start=f"{segment['start_s']:.1f}", end=f"{end_s:.1f}")
+        when = stretch(words, start_s, end_s)
         shown = words.percent(segment["p_spoof"])
         height = max(segment["p_spoof"], LOWEST)
         drawn = {"start_s": start_s, "height": height, "when": when, "chance": shown}
@@ -182,7 +197,7 @@ def timeline_chart(
             x2="end_s:Q",
             y=value_axis(
                 "height:Q",
-                words("picture.fake"),
+                words.drawn(words("picture.fake")),
                 (0, 1),
                 labelExpr=_percents(words),
                 values=[0, 0.5, 1],
@@ -196,7 +211,7 @@ def timeline_chart(
         )
         .add_params(alt.selection_point(name=SEGMENT, fields=["number"]))
     )
-    lines = [{"at": edge} for edge in edges(thresholds)]
+    lines = [{"at": edge} for edge in wording.edges(thresholds)]
     band = (
         alt.Chart(alt.InlineData(values=lines))
         .mark_rule(strokeDash=[4, 3], color=UNDECIDED, aria=False)
@@ -206,13 +221,14 @@ def timeline_chart(
 
 
 def _opinions(
-    words: Words, result: Mapping[str, Any], manifest: Mapping[str, Any]
+    words: Words, result: Mapping[str, Any], model: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    labels, choice = manifest.get("labels", {}), manifest.get("choice")
+    labels, choice = wording.labels(words, model), model.get("manifest", {}).get("choice")
     rows = [(labels.get(name, name), p, "model") for name, p in result["models"].items()]
     for name, p in result["stack"].items():
         key = "opinions.decides" if name == choice else "opinions.stack"
-        rows.append((words(key, name=labels.get(name, name)), p, "stack"))
+        said = words(key, name=labels.get(name, words.foreign(name)))
+        rows.append((words.drawn(said), p, "stack"))
     return [
         {"name": name, "p": p, "kind": kind, "chance": words.percent(p)}
         for name, p, kind in rows
@@ -235,7 +251,7 @@ def opinions_chart(words: Words, result: Mapping[str, Any], model: Mapping[str, 
     -------
     altair.LayerChart
     """
-    thresholds, rows = model["thresholds"], _opinions(words, result, model.get("manifest", {}))
+    thresholds, rows = model["thresholds"], _opinions(words, result, model)
     axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
     y = alt.Y("name:N", sort=None, title=None, axis=axis)
     x = alt.X(

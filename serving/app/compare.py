@@ -40,12 +40,12 @@ def show_comparison(words: Words, asked: Asked, recording: Recording, result: Js
 def _known(words: Words, asked: Asked, recordings: list[Recording]) -> list[tuple[str, float]]:
     """Return names and scores of known recordings; say which could not be judged."""
     known = []
-    for recording in recordings:
+    for number, recording in enumerate(recordings):
         try:
             known.append((recording.name, asked.detect_among_many(recording)["llr"]))
         except ServiceError as error:
             st.text(recording.name)
-            show_failure(words, error)
+            show_failure(words, error, f"known-{number}")
     return known
 
 
@@ -58,7 +58,7 @@ def _chart(words: Words, recording: Recording, result: Json, known: list[tuple[s
         alt.Chart(alt.InlineData(values=rows))
         .mark_tick(thickness=3, bandSize=28)
         .encode(
-            x=alt.X("llr:Q", title=words("compare.score")),
+            x=alt.X("llr:Q", title=words.drawn(words("compare.score"))),
             y=alt.Y("kind:N", title=None, sort=[theirs, ours], axis=alt.Axis(labelLimit=160)),
             color=alt.Color("kind:N", scale=scale, legend=None),
             tooltip=[alt.Tooltip("name:N", title=words("batch.file")), "llr:Q"],

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from bonafide.detection import Verdict
 from serving.app import wording
-from serving.app.charts import chance_column
+from serving.app.charts import chance_cell, chance_column
 from serving.app.language import Words
 from serving.app.recording import Recording
 
@@ -147,7 +147,7 @@ def _row(words: Words, entry: Entry) -> Json:
         words("history.when"): entry.at,
         words("batch.file"): entry.name,
         words("batch.verdict"): words(f"verdict.{entry.verdict}"),
-        words("batch.chance"): 100 * entry.p_spoof,
+        words("batch.chance"): chance_cell(entry.p_spoof),
         words("batch.channel"): wording.channel_name(words, heard.model_dump()) if heard else "",
         words("history.detector"): f"{bundle.name}:{bundle.version}",
     }

@@ -8,6 +8,7 @@ from bonafide.home import home
 from serving.app import wording
 from serving.app.allowed import Allowed
 from serving.app.asked import Asked
+from serving.app.card import show_card
 from serving.app.choosing import chosen
 from serving.app.client import Service, ServiceError
 from serving.app.failure import show_failure
@@ -17,6 +18,7 @@ from serving.app.many import judge_all
 from serving.app.one import judge
 
 Json = dict[str, Any]
+MODEL = "model"  # what the service decides with, in the state of a visit
 
 
 def show_judging(words: Words, allowed: Allowed) -> None:
@@ -24,15 +26,14 @@ def show_judging(words: Words, allowed: Allowed) -> None:
     service = Service.from_environment()
     where = words("page.goes", host=service.host) if service.host else words("page.stays")
     st.markdown(f"{words('page.intro')} {wording.plain(where)}")
-    try:
-        model = service.model()
-    except ServiceError as error:
-        show_failure(words, error)
-        return
-    if wording.is_simulated(model):
+    model = _model(words, service)
+    if model and wording.is_simulated(model):
         st.warning(words("page.demonstration"), icon=":material/science:")
+    recordings = chosen(words, allowed.files)  # always, as what is not drawn loses its files
+    if model is None:
+        return
     history = History(home() / "page")
-    asked, recordings = Asked(service, model, history), chosen(words, allowed.files)
+    asked = Asked(service, model, history)
     if len(recordings) == 1:
         judge(words, asked, recordings[0])
     elif recordings and (one := judge_all(words, asked, recordings)):
@@ -41,15 +42,20 @@ def show_judging(words: Words, allowed: Allowed) -> None:
     _about(words, model)
 
 
+def _model(words: Words, service: Service) -> Json | None:
+    """Return what the service decides with: where it fails, what it said before in this visit."""
+    try:
+        st.session_state[MODEL] = service.model()
+    except ServiceError as error:
+        show_failure(words, error, "model")
+    kept: Json | None = st.session_state.get(MODEL)
+    return kept
+
+
 def _about(words: Words, model: Json) -> None:
     bundle = model["bundle"]
     st.caption(wording.trained_on(words, model))
     with st.expander(words("about.title")):
         for name in ("name", "version", "sha256"):
             st.text(f"{name}: {bundle[name]}")
-        card = str(model.get("card", ""))
-        st.markdown(wording.brief_card(card))
-        if card:
-            st.download_button(
-                words("about.card"), card, "card.md", "text/markdown", on_click="ignore"
-            )
+        show_card(words, str(model.get("card", "")))

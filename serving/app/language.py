@@ -1,7 +1,7 @@
-"""The page's languages: one file of messages each, and how numbers are written in it."""
+"""The page's languages: one file of messages each, and how numbers and lists are written in it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from bonafide.words import percent_shown
 
 FOLDER = Path(__file__).with_name("messages")
 LANGUAGES = ("en", "de", "es", "fr", "hi", "zh", "ar")
+LEFT, RIGHT, END = "\u2066", "\u2067", "\u2069"  # around what has a direction of its own
 
 
 class Words:
@@ -56,6 +57,43 @@ class Words:
         """``ltr`` or ``rtl``."""
         return self._messages["language.direction"]
 
+    def foreign(self, text: str) -> str:
+        r"""Return a text that is not of this language, such as a name, so that it keeps its order.
+
+        Parameters
+        ----------
+        text : str
+            From left to right.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> Words("en").foreign("8 kHz."), Words("ar").foreign("8 kHz.")
+        ('8 kHz.', '\u20668 kHz.\u2069')
+        """
+        return f"{LEFT}{text}{END}" if self.direction == "rtl" else text
+
+    def drawn(self, text: str) -> str:
+        """Return a text of this language for a chart: charts go from left to right in every one."""
+        return f"{RIGHT}{text}{END}" if self.direction == "rtl" else text
+
+    def listed(self, items: Iterable[str]) -> str:
+        """Return items one after the other, with what separates them in this language."""
+        return self("language.comma").join(items)
+
+    def number(self, written: str) -> str:
+        """Return a number, written with a point, as this language writes it.
+
+        Examples
+        --------
+        >>> Words("en").number("8.0"), Words("de").number("8.0")
+        ('8.0', '8,0')
+        """
+        return written.replace(".", self("number.point"))
+
     def percent(self, share: float) -> str:
         """Return a probability as people read it: never 0 % or 100 %, as nothing is certain.
 
@@ -94,8 +132,10 @@ class Words:
         >>> Words("en").interval({"value": 0.123, "low": 0.101, "high": 0.145})
         '12.3 % [10.1, 14.5]'
         """
-        value, low, high = (f"{100 * measured[end]:.1f}" for end in ("value", "low", "high"))
-        return f"{self('number.percent', n=value)} [{low}, {high}]"
+        value, low, high = (
+            self.number(f"{100 * measured[end]:.1f}") for end in ("value", "low", "high")
+        )
+        return self("number.interval", value=self("number.percent", n=value), low=low, high=high)
 
 
 @cache

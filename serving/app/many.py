@@ -6,17 +6,18 @@ from typing import Any
 
 import streamlit as st
 
-from bonafide.detection import NO_VERDICT
 from bonafide.scoring import FOOTERS, WRITERS
-from bonafide.words import parts_in_words
 from serving.app import wording
 from serving.app.asked import Asked
-from serving.app.charts import chance_column
+from serving.app.charts import chance_cell, chance_column
 from serving.app.client import ServiceError
 from serving.app.language import Words
 from serving.app.recording import Recording
 
 Json = dict[str, Any]
+# So that remarks are read where a window is 1,000 px wide; what is right of them is scrolled to.
+NAME_PX, CHANCE_PX, REMARKS_PX = 120, 100, 325
+ROW_PX = 80  # four lines; Streamlit wraps text in rows of over 64
 
 
 def judge_all(words: Words, asked: Asked, recordings: list[Recording]) -> Recording | None:
@@ -34,8 +35,13 @@ def judge_all(words: Words, asked: Asked, recordings: list[Recording]) -> Record
         on_select="rerun",
         selection_mode="single-row",
         key="table",
+        row_height=ROW_PX,
+        placeholder="",
         column_config={
-            words("batch.chance"): chance_column(words),
+            words("batch.file"): st.column_config.TextColumn(width=NAME_PX),
+            words("batch.verdict"): st.column_config.TextColumn(width=NAME_PX),
+            words("batch.chance"): chance_column(words, words("picture.fake"), CHANCE_PX),
+            words("batch.remarks"): st.column_config.TextColumn(width=REMARKS_PX),
             words("batch.seconds"): st.column_config.NumberColumn(format="%.1f"),
         },
     )
@@ -72,22 +78,18 @@ def _row(words: Words, result: Json) -> Json:
     """Return a result as a row of the table."""
     failed = result.get("error")
     if failed:
-        code, message = failed["code"], failed["message"]
-        if code in NO_VERDICT:
-            remarks = [wording.nothing_to_judge(words, code)]
-        else:
-            remarks = [wording.failure(words, ServiceError(code, message))]
+        remarks = [wording.failure(words, ServiceError(failed["code"], failed["message"]))]
     else:
-        remarks = [parts_in_words(result)] if result["parts"] else []
+        remarks = [wording.parts(words, result)] if result["parts"] else []
         remarks += [wording.warning(words, caution) for caution in result["warnings"]]
     heard = result.get("channel")
     return {
         words("batch.file"): result["path"],
         words("batch.verdict"): words("batch.failed" if failed else f"verdict.{result['verdict']}"),
-        words("batch.chance"): None if failed else 100 * result["p_spoof"],
+        words("batch.chance"): None if failed else chance_cell(result["p_spoof"]),
+        words("batch.remarks"): " ".join(remarks),
         words("batch.seconds"): result.get("duration_s"),
         words("batch.channel"): wording.channel_name(words, heard) if heard else "",
-        words("batch.remarks"): " ".join(remarks),
     }
 
 

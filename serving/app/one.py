@@ -31,7 +31,7 @@ def judge(words: Words, asked: Asked, recording: Recording) -> None:
             result = asked.detect(recording)
         except ServiceError as error:
             if error.code not in NO_VERDICT:
-                show_failure(words, error)
+                show_failure(words, error, "judged")
                 return
             st.html(headline(words, "inconclusive"))
             st.markdown(wording.nothing_to_judge(words, error.code))
@@ -80,7 +80,7 @@ def _show_result(
     _play(words, player, recording, result, _show_timeline(words, recording, result, model))
     if drawing is not None and drawing.drawn_s < duration_s - 1:
         st.caption(words("picture.first_minutes", minutes=f"{drawing.drawn_s / 60:.0f}"))
-    labels = model.get("manifest", {}).get("labels", {})
+    labels = wording.labels(words, model)
     _show_reasons(words, recording, explanation, result, labels)
     if not result["segments"]:  # nobody was asked
         return
@@ -165,7 +165,7 @@ def _explanation(words: Words, asked: Asked, recording: Recording) -> Json | Non
         with st.spinner(words("why.asking"), show_time=True):
             return asked.explain(recording)
     except ServiceError as error:
-        show_failure(words, error)
+        show_failure(words, error, "explained")
         return None
 
 

@@ -1,9 +1,11 @@
 """What a file itself says of its origin, apart from the verdict."""
 
+import re
 from typing import Any
 
 import streamlit as st
 
+from bonafide.provenance.finding import NO_PACKAGE
 from bonafide.provenance.quoted import quoted
 from serving.app import wording
 from serving.app.asked import Asked
@@ -13,6 +15,7 @@ from serving.app.language import Words
 from serving.app.recording import Recording
 
 Json = dict[str, Any]
+NOT_INSTALLED = re.compile(NO_PACKAGE.format(r"(\S+)", "(.+)"))
 
 
 def show_origin(words: Words, asked: Asked, recording: Recording) -> None:
@@ -23,9 +26,9 @@ def show_origin(words: Words, asked: Asked, recording: Recording) -> None:
         with st.spinner(words("origin.asking")):
             origin = asked.provenance(recording)
     except ServiceError as error:
-        show_failure(words, error)
+        show_failure(words, error, "origin")
         return
-    st.markdown(wording.plain(_facts(words, origin["facts"])))
+    st.markdown(wording.plain(facts_in_words(words, origin["facts"])))
     for found in origin["findings"]:
         with st.container(border=True):
             key = f"finding.{found['code']}"
@@ -39,18 +42,20 @@ def show_origin(words: Words, asked: Asked, recording: Recording) -> None:
     _show_absent(words, origin)
 
 
-def _facts(words: Words, facts: Json) -> str:
+def facts_in_words(words: Words, facts: Json) -> str:
+    """Return what a file is, without suspicion."""
     said = words(
         "origin.fact_codec",
-        codec=facts["codec"],
+        codec=words.foreign(facts["codec"]),
         rate=facts["rate_hz"],
         channels=facts["channels"],
-        duration=f"{facts['duration_s']:.2f}",
+        duration=words.number(f"{facts['duration_s']:.2f}"),
     )
     band = facts["band_hz"]
-    more = [] if band is None else [words("origin.fact_band", khz=f"{band / 1000:.1f}")]
-    more += [quoted(facts["library"])] if facts["library"] else []
-    more += [facts[name] for name in ("damage", "omitted") if facts[name]]
+    khz = "" if band is None else words.number(f"{band / 1000:.1f}")
+    more = [words("origin.fact_band", khz=khz)] if khz else []
+    more += [words.foreign(quoted(facts["library"]))] if facts["library"] else []
+    more += [words.foreign(facts[name]) for name in ("damage", "omitted") if facts[name]]
     return " ".join([said, *more])
 
 
@@ -64,4 +69,13 @@ def _show_absent(words: Words, origin: Json) -> None:
                 st.markdown(f"- **{words(f'{key}.name')}**: {said}")
     for missing in origin["not_looked_for"]:
         name = words(f"finding.{missing['code']}.name")
-        st.caption(wording.plain(f"{words('origin.not_looked_for')}: {name} ({missing['why']})"))
+        why = why_not(words, missing["why"])
+        st.caption(wording.plain(f"{words('origin.not_looked_for')}: {name} ({why})"))
+
+
+def why_not(words: Words, why: str) -> str:
+    """Return why something was not looked for: in this language where a package is missing."""
+    if missing := NOT_INSTALLED.fullmatch(why):
+        package, install = map(words.foreign, missing.groups())
+        return words("origin.package_missing", package=package, install=install)
+    return words.foreign(why)

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from serving.app.charts import finished, time_axis, value_axis
+from serving.app.charts import finished, stretch, time_axis, value_axis
 from serving.app.language import Words
 from serving.app.palette import FAKE, REAL
 
@@ -23,10 +23,8 @@ def seconds_chart(words: Words, explanation: Explanation, duration_s: float) -> 
     rows = [
         {
             **second,
-            "when": words(
-                "picture.from_to", start=f"{second['start_s']:.1f}", end=f"{second['end_s']:.1f}"
-            ),
-            "shown": f"{second['llr']:+.2f}",
+            "when": stretch(words, second["start_s"], second["end_s"]),
+            "shown": words.number(f"{second['llr']:+.2f}"),
         }
         for second in explanation["seconds"]
     ]
@@ -42,7 +40,7 @@ def seconds_chart(words: Words, explanation: Explanation, duration_s: float) -> 
             color=_side("llr:Q"),
             tooltip=[
                 alt.Tooltip("when:N", title=words("why.when")),
-                alt.Tooltip("shown:N", title=words("why.adds")),
+                alt.Tooltip("shown:N", title=words.drawn(words("why.adds"))),
             ],
         )
     )
@@ -74,9 +72,11 @@ def bands_chart(words: Words, explanation: Explanation) -> Any:
     rows = []
     for band in reversed(explanation["bands"]):
         unusual = band["unusual"]
-        name = f"{band['low_hz'] / 1000:g}-{band['high_hz'] / 1000:g} kHz"
-        rows.append({"name": name, "llr": unusual, "shown": f"{unusual:+.2f}"})
-    return finished(*_bars(rows, words("why.band"), words("why.stands_out")), words("why.bands"))
+        low, high = (words.number(f"{band[end] / 1000:g}") for end in ("low_hz", "high_hz"))
+        shown = words.number(f"{unusual:+.2f}")
+        rows.append({"name": f"{low}-{high} kHz", "llr": unusual, "shown": shown})
+    bars = _bars(rows, words("why.band"), words.drawn(words("why.stands_out")))
+    return finished(*bars, words("why.bands"))
 
 
 def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, str]) -> Any:
@@ -85,6 +85,6 @@ def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, st
     asked.sort(key=lambda item: -abs(item[1]))
     added = [*((labels.get(name, name), llr) for name, llr in asked)]
     added.append((words("why.base"), explanation["base"]))
-    rows = [{"name": name, "llr": llr, "shown": f"{llr:+.2f}"} for name, llr in added]
-    bars = _bars(rows, words("opinions.model"), words("why.adds"))
+    rows = [{"name": name, "llr": llr, "shown": words.number(f"{llr:+.2f}")} for name, llr in added]
+    bars = _bars(rows, words("opinions.model"), words.drawn(words("why.adds")))
     return finished(*bars, words("why.models"))

@@ -31,7 +31,7 @@ def show_report(words: Words, asked: Asked, recording: Recording, result: Json) 
         with st.spinner(words("why.asking"), show_time=True):
             page = _page(asked, recording, result)
     except ServiceError as error:
-        show_failure(words, error)
+        show_failure(words, error, "report")
         return
     with st.container(horizontal=True):
         _offer(words, recording, "html", "text/html", page)
@@ -39,7 +39,7 @@ def show_report(words: Words, asked: Asked, recording: Recording, result: Json) 
             to_pdf = printer()
             _offer(words, recording, "pdf", "application/pdf", lambda: to_pdf(page()))
         except ConfigError as error:  # it needs an extra, and Pango
-            st.caption(f"PDF: {wording.plain(error.message)}")
+            st.caption(words.foreign(f"PDF: {wording.plain(error.message)}"))
 
 
 def _offer(

@@ -10,7 +10,7 @@ from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.report import spokesman
 from bonafide.words import clock, of_100, parts_in_words
 from serving.app.client import ServiceError
-from serving.app.language import Words
+from serving.app.language import Words, words_in
 
 Result = Mapping[str, Any]
 
@@ -23,7 +23,7 @@ PASSING = frozenset(("not_ready", "no_room", "other_bundle", "upload_too_slow"))
 
 def nothing_to_judge(words: Words, code: str) -> str:
     """Return why there is nothing to judge: a code of `NO_VERDICT`."""
-    return words(f"nothing.{code}", seconds=f"{MIN_SOUND_S:g}")
+    return words(f"nothing.{code}", seconds=words.number(f"{MIN_SOUND_S:g}"))
 
 
 def chance(words: Words, p_spoof: float, prior_spoof: float) -> str:
@@ -91,11 +91,19 @@ def _errors(words: Words, heard: Result) -> str:
 
 def partly(words: Words, result: Result) -> str:
     """Return which parts sound generated, and what the chance of the whole means beside them."""
-    parts = ", ".join(
-        f"**{parts_in_words({'parts': [part]})}** ({words.percent(part['p_spoof'])})"
-        for part in result["parts"]
+    said = words.listed(
+        f"**{_part(words, part)}** ({words.percent(part['p_spoof'])})" for part in result["parts"]
     )
-    return words("answer.partly", parts=parts, chance=words.percent(result["p_spoof"]))
+    return words("answer.partly", parts=said, chance=words.percent(result["p_spoof"]))
+
+
+def parts(words: Words, result: Result) -> str:
+    """Return where the parts lie that sound generated; empty if there are none."""
+    return words.listed(_part(words, part) for part in result["parts"])
+
+
+def _part(words: Words, part: Result) -> str:
+    return words.foreign(parts_in_words({"parts": [part]}))
 
 
 def _track(words: Words, track: Result) -> str:
@@ -115,7 +123,7 @@ def tracks(words: Words, result: Result) -> str:
         if too_little := [code for code in codes if code in NO_VERDICT]:
             said = words(f"answer.{too_little[0]}")
         elif each["parts"]:
-            said = f"{verdict}: {parts_in_words(each)}"
+            said = f"{verdict}: {parts(words, each)}"
         line = f"{_track(words, each)}: {said}"
         lines.append(f"- **{line}**" if each is chosen else f"- {line}")
     return "\n".join([f"{words('answer.tracks')}\n", *lines])
@@ -125,8 +133,21 @@ def warning(words: Words, caution: Mapping[str, str]) -> str:
     """Return one of a result's warnings in plain words."""
     key, message = f"warning.{caution['code']}", caution["message"]
     if key in words:
-        return words(key, message=message)
-    return f"{message[:1].upper()}{message[1:]}."
+        return words(key, message=words.foreign(message))
+    return words.foreign(f"{message[:1].upper()}{message[1:]}.")
+
+
+def labels(words: Words, model: Result) -> dict[str, str]:
+    """Return what base models and stacks are called, of those that a bundle gives labels to."""
+    ours = words_in("en")
+
+    def called(name: str, label: str) -> str:
+        # Who trained a bundle may have called another model so.
+        key = f"opinions.of.{name}"
+        return words(key) if key in ours and ours(key) == label else words.foreign(label)
+
+    given = model.get("manifest", {}).get("labels", {})
+    return {name: called(name, label) for name, label in given.items()}
 
 
 def opinions(words: Words, result: Result, labels: Mapping[str, str]) -> str:
@@ -136,7 +157,7 @@ def opinions(words: Words, result: Result, labels: Mapping[str, str]) -> str:
     }
     said = words("opinions.caption", models=asked["models"], stacks=asked["stack"])
     if rest := [labels.get(name, name) for name, p in result["models"].items() if p is None]:
-        said += " " + words("opinions.not_asked", models=", ".join(rest))
+        said += " " + words("opinions.not_asked", models=words.listed(rest))
     return said
 
 
@@ -149,7 +170,7 @@ def focus(words: Words, explanation: Result, result: Result) -> str:
     is_open = result["verdict"] == "inconclusive"
     is_known = all(band["typical"] is not None for band in explanation["bands"])
     start, end = clock(place["start_s"]), clock(place["end_s"])
-    low, high = (f"{place[end] / 1000:g}" for end in ("low_hz", "high_hz"))
+    low, high = (words.number(f"{place[end] / 1000:g}") for end in ("low_hz", "high_hz"))
     said = (
         words("why.open") if is_open else "",
         words("why.looked_at", explained=n_explained, windows=n_windows)
@@ -170,7 +191,7 @@ def families(words: Words, found: Result) -> str:
 
     if found["named"] is None:
         nearest = (f"{kind(each)} ({words.percent(each['p'])})" for each in found["nearest"])
-        return words("family.unnamed", nearest=", ".join(nearest))
+        return words("family.unnamed", nearest=words.listed(nearest))
     right, low, high = of_100(found["right"])
     of = kind(found["nearest"][0])
     return words("family.named", family=of, right=right, low=low, high=high)
@@ -178,10 +199,12 @@ def families(words: Words, found: Result) -> str:
 
 def failure(words: Words, error: ServiceError) -> str:
     """Return an error in plain words, and when to try again."""
+    if error.code in NO_VERDICT:
+        return nothing_to_judge(words, error.code)
     key = f"error.{error.code}"
     said = words(key if key in words else "error.unknown")
     if error.code in _WITH_DETAIL:
-        said += f" ({error.message})"
+        said += f" ({words.foreign(error.message)})"
     if error.retry_after_s:
         said += " " + words("error.again_in", seconds=error.retry_after_s)
     elif error.code in PASSING:
@@ -204,7 +227,7 @@ def trained_on(words: Words, model: Result) -> str:
     if eer := metrics.get("eer"):
         where, wrong = metrics.get("on", UNHEARD), round(100 * eer["value"])
         key = "about.error_unheard" if where == UNHEARD else "about.error_on"
-        said.append(words(key, where=where, wrong=wrong))
+        said.append(words(key, where=words.foreign(where), wrong=wrong))
     return " ".join([*said, words("answer.proof")])
 
 

@@ -211,7 +211,13 @@ class Stub:
 
 @pytest.fixture(scope="session")
 def stub() -> Iterator[Stub]:
-    stub = Stub()
+    with answering(stub := Stub()):
+        yield stub
+
+
+@contextmanager
+def answering(stub: Stub, port: int = 0) -> Iterator[None]:
+    """Let a stub answer, at any port or at a given one; after that nothing does."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -235,8 +241,8 @@ def stub() -> Iterator[Stub]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         stub.url = f"http://127.0.0.1:{server.server_port}"
-        yield stub
+        yield
         server.shutdown()

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from bonafide.detector import Detector
+from bonafide.process.service import free_port
 from bonafide.registry import find_bundle
 from serving.app.language import Words
 from serving.app.wording import nothing_to_judge
@@ -18,6 +19,7 @@ from tests.browser.conftest import (
     App,
     Open,
     Stub,
+    answering,
     assert_fits,
     choose,
     keep_screenshot,
@@ -229,6 +231,53 @@ def test_busy_says_when_to_try_again_and_does(
     stub.answer, stub.headers = (200, result("spoof", 0.9)), {}
     page.get_by_role("button", name="Try again").click()
     expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.spoof"))
+
+
+def test_nothing_is_lost_while_the_service_is_gone(
+    open_page: Open, recordings: dict[str, Path], tmp_path: Path, screenshots: Path
+) -> None:
+    stub = Stub(model=(200, MODEL), answer=(200, result("spoof", 0.9)))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with running_app(tmp_path, tmp_path / "log", "--service", address) as app:
+        with answering(stub, port):
+            page = open_page(app)
+            choose(page, recordings["wav"])
+            expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.spoof"))
+        page.get_by_role("button", name=EN("report.make")).click()
+        gone = page.get_by_text(EN("error.unreachable"))
+        expect(gone.first).to_be_visible()
+        upload = page.get_by_role("button", name=f"Remove {recordings['wav'].name}")
+        expect(upload).to_be_visible()
+        expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.spoof"))
+        keep_screenshot(page, screenshots / "gone-light-wide.png")
+        with answering(stub, port):
+            page.get_by_role("button", name=EN("page.again")).first.click()
+            expect(gone).to_have_count(0)
+            expect(upload).to_be_visible()
+            expect(page.get_by_test_id("verdict")).to_have_text(EN("verdict.spoof"))
+
+
+def test_a_known_recording_that_cannot_be_judged_is_told_as_in_the_table(
+    told_app: App, stub: Stub, open_page: Open, recordings: dict[str, Path], screenshots: Path
+) -> None:
+    stub.model = (200, {**MODEL, "bundle": {**MODEL["bundle"], "sha256": "known"}})
+    stub.answer = (200, result("spoof", 0.9))
+    page = open_page(told_app)
+    choose(page, recordings["wav"])
+    expect(page.get_by_test_id("verdict")).to_be_visible()
+    stub.answer = (422, error("no_speech"))
+    page.get_by_text(EN("compare.title")).click()
+    uploads = page.get_by_test_id("stFileUploaderDropzoneInput")
+    uploads.last.set_input_files([recordings["silent"]])
+    said = nothing_to_judge(EN, "no_speech")
+    expect(page.get_by_text(said)).to_be_visible()
+    uploads.first.set_input_files([recordings["silent"]])
+    expect(page.get_by_text(EN("batch.choose"))).to_be_visible()
+    cells = page.get_by_test_id("stDataFrame").first.locator("td")
+    expect(cells.filter(has_text=said)).to_have_count(1)
+    assert cells.filter(has_text="None").count() == 0
+    keep_screenshot(page, screenshots / "table-light-wide.png")
 
 
 def test_service_that_refuses_or_is_gone(

@@ -22,7 +22,7 @@ from bonafide.simulation.examples import make
 from bonafide.training.channels import CHANNELS
 from bonafide.training.judgement import Outcome
 from serving.app import wording
-from serving.app.charts import opinions_chart
+from serving.app.charts import chance_cell, opinions_chart
 from serving.app.client import Service, ServiceError
 from serving.app.examples import EXAMPLES, example
 from serving.app.language import LANGUAGES, Words
@@ -63,6 +63,8 @@ def test_every_error_of_the_service_is_put_into_words() -> None:
         (ServiceError("not_ready", "x"), "still starting. Please try again in a moment."),
         (ServiceError("too_large", "more than 50 bytes"), "(more than 50 bytes)"),
         (ServiceError("not_audio", "codec 7 of the upload"), "not an audio or video file"),
+        (ServiceError("no_speech", "x"), "Nothing in the recording sounds like speech"),
+        (ServiceError("too_short", "x"), "a verdict needs at least 1 s of sound"),
         (ServiceError("never_heard_of", "x"), "Something went wrong"),
     ],
 )
@@ -133,7 +135,7 @@ def test_what_markdown_would_read_is_escaped() -> None:
 
 
 def test_warnings_in_words() -> None:
-    silent = {"code": "silent_windows", "message": "1 of 3 stretches hold no speech-like sound"}
+    silent = {"code": "silent_windows", "message": "stretches without speech-like sound: 1 of 3"}
     assert silent["message"] in wording.warning(EN, silent)
     assert wording.warning(EN, {"code": "of_tomorrow", "message": "it rains"}) == "It rains."
     damaged = {"code": "damaged", "message": "codec 7"}
@@ -244,6 +246,10 @@ def test_models_are_drawn_under_their_labels() -> None:
     (rows,) = (rows for name, rows in drawn["datasets"].items() if name.startswith("data-"))
     seen = [(row["name"], row["p"]) for row in rows]
     assert seen == [("CNN", 0.1), ("sixth", 0.7), ("Stack, XGBoost (decides)", 0.2)]
+
+
+def test_a_bar_of_a_table_is_never_certain() -> None:
+    assert [chance_cell(share) for share in (0.0, 0.0335, 0.5, 1.0)] == [1, 3, 50, 99]
 
 
 def test_only_the_simulated_corpus_makes_a_demonstration() -> None:

@@ -24,4 +24,4 @@ def show_keeper(name: str, words: Words, allowed: Allowed) -> None:
     try:
         KEEPER[name](words, allowed)
     except BonafideError as error:
-        show_refusal(f"{words('models.refused')} {error.message}", error)
+        show_refusal(f"{words('models.refused')} {words.foreign(error.message)}", error)

@@ -19,13 +19,12 @@ from bonafide.registry import bundle_folder, find_bundle, registry_of
 from bonafide.registry.listing import listed, names_of, reference
 from serving.app.keeper.choice import choose_bundle
 from serving.app.keeper.picture import show_picture
-from serving.app.language import Words
+from serving.app.language import END, LEFT, Words
 from serving.settings import Settings
 
 Json = dict[str, Any]
 LIBRARIES = ("scipy", "matplotlib")
 FIGURE_PX = 720  # wide
-LEFT, END = "\u2066", "\u2069"  # around a time: from left to right in every language
 KEPT_S = 60  # what was seen of a record is kept
 
 
@@ -116,7 +115,7 @@ def _row(words: Words, window: Window) -> Json:
         words("drift.to"): _when(window.end),
         words("drift.answers"): window.rows,
         words("drift.undecided"): words.percent(window.undecided),
-        words("drift.moved"): ", ".join(_name(words, name) for name in window.alarms),
+        words("drift.moved"): words.listed(_name(words, name) for name in window.alarms),
     }
 
 

@@ -46,6 +46,6 @@ def _heard(words: Words, bundle: Bundle) -> str:
     try:
         heard = TrainedOn.of_bundle(bundle)
     except BundleError as error:
-        return words("lineage.not_known", why=error.message)
+        return words("lineage.not_known", why=words.foreign(error.message))
     counts = {name: len(getattr(heard, name)) for name in ("sounds", "sources", "speakers")}
     return words("lineage.heard", **counts)

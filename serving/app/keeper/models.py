@@ -13,6 +13,7 @@ from bonafide.registry.listing import MISSING, listed, measured, reference
 from bonafide.report.words import thresholds_for
 from serving.app import wording
 from serving.app.allowed import Allowed
+from serving.app.card import show_card
 from serving.app.keeper.choice import Listed, choose_bundle, full_name, label, minute
 from serving.app.keeper.switch import show_switch
 from serving.app.language import Words
@@ -41,10 +42,10 @@ def _row(words: Words, registry: Registry, each: Listed) -> Json:
     eer = metrics.get("eer")
     stage = words(f"models.stage_{each['stage']}")
     if each["held"]:
-        stage = f"{stage}, {words('models.held')}"
+        stage = words.listed((stage, words("models.held")))
     return {
         words("models.bundle"): full_name(each),
-        words("models.stage"): ", ".join(filter(None, (stage, each["beside"]))),
+        words("models.stage"): words.listed(filter(None, (stage, each["beside"]))),
         words("models.error"): words.interval(eer) if eer else "",
         words("models.measured_on"): metrics.get("on", metrics.get("rows", "")),
         words("models.created"): minute(each["created"]),
@@ -64,11 +65,10 @@ def _show_bundle(words: Words, bundle: Bundle) -> None:
     with st.expander(words("models.card")):
         path = bundle.folder / "card.md"
         card = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        st.markdown(wording.brief_card(card) or words("models.no_card"))
         if card:
-            st.download_button(
-                words("about.card"), card, "card.md", "text/markdown", on_click="ignore"
-            )
+            show_card(words, card)
+        else:
+            st.markdown(words("models.no_card"))
     with st.expander(words("models.channels")):
         known = manifest.get("channels") or [{"name": "", "label": words("models.any_channel")}]
         st.dataframe([_channel(words, bundle, each) for each in known], hide_index=True)

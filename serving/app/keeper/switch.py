@@ -52,7 +52,7 @@ def _ask(words: Words, registry: Registry, what: str, ref: str, seen: State) -> 
     try:
         entry = _switch(registry, what, ref, why.strip(), seen)
     except BonafideError as error:
-        show_refusal(f"{words('models.refused')} {error.message}", error)
+        show_refusal(f"{words('models.refused')} {words.foreign(error.message)}", error)
         return
     said = words("switch.done", bundle=str(entry.after if entry else ref), now=now)
     st.session_state[DONE] = said
