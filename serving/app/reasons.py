@@ -47,7 +47,7 @@ def seconds_chart(words: Words, explanation: Explanation, duration_s: float) -> 
     return finished(chart, 110, words("why.seconds"))
 
 
-def _bars(rows: list[dict[str, Any]], title: str, value: str) -> Any:
+def _bars(rows: list[dict[str, Any]], title: str, value: str) -> tuple[Any, int]:
     """Draw a bar for each name; what speaks for a real recording goes to the right."""
     most = max([0.1, *(abs(row["llr"]) for row in rows)])
     axis = alt.Axis(labelLimit=160, labelOverlap=False, labelFlush=False)
@@ -75,8 +75,8 @@ def bands_chart(words: Words, explanation: Explanation) -> Any:
         low, high = (words.number(f"{band[end] / 1000:g}") for end in ("low_hz", "high_hz"))
         shown = words.number(f"{unusual:+.2f}")
         rows.append({"name": f"{low}-{high} kHz", "llr": unusual, "shown": shown})
-    bars = _bars(rows, words("why.band"), words.drawn(words("why.stands_out")))
-    return finished(*bars, words("why.bands"))
+    chart, height_px = _bars(rows, words("why.band"), words.drawn(words("why.stands_out")))
+    return finished(chart, height_px, words("why.bands"))
 
 
 def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, str]) -> Any:
@@ -86,5 +86,5 @@ def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, st
     added = [*((labels.get(name, name), llr) for name, llr in asked)]
     added.append((words("why.base"), explanation["base"]))
     rows = [{"name": name, "llr": llr, "shown": words.number(f"{llr:+.2f}")} for name, llr in added]
-    bars = _bars(rows, words("opinions.model"), words.drawn(words("why.adds")))
-    return finished(*bars, words("why.models"))
+    chart, height_px = _bars(rows, words("opinions.model"), words.drawn(words("why.adds")))
+    return finished(chart, height_px, words("why.models"))
