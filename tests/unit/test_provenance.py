@@ -33,7 +33,7 @@ from bonafide.provenance.floor import Floor
 from bonafide.provenance.signed import STORE
 from bonafide.provenance.silence import Silence
 from serving.app.language import Words
-from serving.app.origin import _facts
+from serving.app.origin import facts_in_words
 from tests.helpers.signed import ISSUER, SIGNER, sign
 from tests.unit.test_tracks import film, wav
 
@@ -579,7 +579,7 @@ class TestWhatWasNotLookedAt:
         (answer,) = json.loads(as_json)
         assert answer["facts"]["omitted"] == omitted
         assert in_words.splitlines()[0].endswith(omitted or "kHz")
-        assert _facts(Words("en"), answer["facts"]).endswith(omitted or "kHz.")
+        assert facts_in_words(Words("en"), answer["facts"]).endswith(omitted or "kHz.")
 
     def test_of_a_channel_that_was_asked_for_nothing_is_said(self, voice: Samples) -> None:
         content = wav(voice, np.zeros(len(voice), np.float32))
