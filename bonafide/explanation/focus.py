@@ -130,8 +130,8 @@ def in_words(
     if n_explained < n_windows:
         everywhere = "is spread over all of them"
         looked_at = (
-            f"For seconds and bands, only the {n_explained} of {n_windows} windows that speak most "
-            "for the answer were looked at. "
+            "Looked at for seconds and bands: the windows that speak most for the answer, "
+            f"{n_explained} of {n_windows}. "
         )
     where = f"lies {', '.join(place)}" if place else everywhere
     most = "most " if place else ""

@@ -230,8 +230,8 @@ def test_where_the_reasons_lie_in_a_sentence() -> None:
     where = "What speaks most for a deepfake lies between 0:03 and 1:05, at 4 to 7 kHz."
     assert said(8) == where
     assert said(20) == (
-        "For seconds and bands, only the 8 of 20 windows that speak most for the answer were "
-        f"looked at. {where}"
+        "Looked at for seconds and bands: the windows that speak most for the answer, 8 of 20. "
+        f"{where}"
     )
     assert said(8, "inconclusive") == f"{EN('why.open')} {where}"
     assert said(8, bands=[{"typical": None}]) == f"{where} {EN('why.no_average')}"

@@ -264,7 +264,7 @@ class TestExplainer:
         rest = [s.llr for s in explained.segments if s.start_s not in {w.start_s for w in windows}]
         assert min(towards * w.llr for w in windows) >= max(towards * llr for llr in rest) - 0.01
         assert [w.start_s for w in windows] == sorted(w.start_s for w in windows)
-        looked_at = f"only the {MOST_WINDOWS} of {len(explained.segments)} windows that speak most "
+        looked_at = f"speak most for the answer, {MOST_WINDOWS} of {len(explained.segments)}. "
         assert looked_at in explained.explanation.summary
         assert looked_at in explanation_in_words(explained.to_json())[0]
 
