@@ -129,7 +129,7 @@ def track_in_words(track: Result) -> str:
 
 
 def channel_in_words(result: Result) -> str:
-    """Return what a recording seems to have gone through, and how often verdicts on that are wrong.
+    r"""Return what a recording seems to have gone through, and how often verdicts there are wrong.
 
     Parameters
     ----------
@@ -145,8 +145,9 @@ def channel_in_words(result: Result) -> str:
     --------
     >>> wrong = {"value": 0.088, "low": 0.06, "high": 0.121}
     >>> heard = {"name": "opus", "p": 0.9, "label": "Opus", "decided": 0.402, "wrong": wrong}
-    >>> print(channel_in_words({"channel": heard, "warnings": []}))
-    Sounds like Opus. On such sound 40 of 100 get a verdict; 9 of 100 are wrong (95 %: 6 to 12).
+    >>> print(*channel_in_words({"channel": heard, "warnings": []}).split("; "), sep=";\n")
+    Sounds like Opus. Of 100 such recordings 40 get a verdict;
+    of 100 such verdicts 9 are wrong (95 %: 6 to 12).
     """
     channel = result.get("channel")
     codes = [caution["code"] for caution in result.get("warnings", ())]
@@ -172,8 +173,8 @@ def errors_in_words(channel: Result) -> str:
     Examples
     --------
     >>> share = {"value": 0.002, "low": 0.0, "high": 0.011}
-    >>> errors_in_words({"decided": 1.0, "wrong": share})
-    'On such sound 100 of 100 get a verdict; under 1 of 100 is wrong (95 %: 0 to 1).'
+    >>> print(errors_in_words({"decided": 0.4, "wrong": share}))
+    Of 100 such recordings 40 get a verdict; of 100 such verdicts under 1 is wrong (95 %: 0 to 1).
     >>> errors_in_words({"decided": 0.0, "wrong": None})
     'On such sound it gives no verdict: it would err too often.'
     >>> errors_in_words({"decided": None, "wrong": None})
@@ -184,9 +185,13 @@ def errors_in_words(channel: Result) -> str:
     if not channel["wrong"]:
         return "On such sound it gives no verdict: it would err too often."
     value, low, high = of_100(channel["wrong"])
-    wrong = f"{value} of 100 {'is' if value == 1 else 'are'}" if value else "under 1 of 100 is"
-    decided = round(100 * channel["decided"]) or "under 1"
-    return f"On such sound {decided} of 100 get a verdict; {wrong} wrong (95 %: {low} to {high})."
+    wrong = f"{value} {'is' if value == 1 else 'are'}" if value else "under 1 is"
+    decided = round(100 * channel["decided"])
+    get = f"{decided} {'gets' if decided == 1 else 'get'}" if decided else "under 1 gets"
+    return (
+        f"Of 100 such recordings {get} a verdict; of 100 such verdicts {wrong} wrong "
+        f"(95 %: {low} to {high})."
+    )
 
 
 def explanation_in_words(result: Result) -> list[str]:

@@ -36,8 +36,8 @@ from tests.helpers.coded import CodedDetector, sound_of
 EN = Words("en")
 
 SENTENCE = (
-    "Sounds like Opus, as voice notes have. On such sound 70 of 100 get a verdict; "
-    "9 of 100 are wrong (95 %: 6 to 12)."
+    "Sounds like Opus, as voice notes have. Of 100 such recordings 70 get a verdict; "
+    "of 100 such verdicts 9 are wrong (95 %: 6 to 12)."
 )
 HUMAN, FAKE = 3.0, -3.0
 
@@ -386,18 +386,20 @@ def test_the_model_tells_stages_route_and_errors(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("wrong", "decided", "said"),
     [
-        ((0.093, 0.06, 0.118), 0.31, "31 of 100 get a verdict; 9 of 100 are wrong (95 %: 6 to 12)"),
-        ((0.012, 0.0, 0.03), 0.9, "90 of 100 get a verdict; 1 of 100 is wrong (95 %: 0 to 3)"),
-        (
-            (0.0, 0.0, 0.02),
-            0.003,
-            "under 1 of 100 get a verdict; under 1 of 100 is wrong (95 %: 0 to 2)",
-        ),
+        ((0.093, 0.06, 0.118), 0.31, ("31 get", "9 are wrong (95 %: 6 to 12)")),
+        ((0.012, 0.0, 0.03), 0.9, ("90 get", "1 is wrong (95 %: 0 to 3)")),
+        ((0.02, 0.0, 0.04), 0.01, ("1 gets", "2 are wrong (95 %: 0 to 4)")),
+        ((0.0, 0.0, 0.02), 0.003, ("under 1 gets", "under 1 is wrong (95 %: 0 to 2)")),
     ],
 )
-def test_error_rates_in_words(wrong: tuple[float, float, float], decided: float, said: str) -> None:
+def test_error_rates_in_words(
+    wrong: tuple[float, float, float], decided: float, said: tuple[str, str]
+) -> None:
+    """Each number says what it is of: 100 recordings, or 100 verdicts."""
     share = dict(zip(("value", "low", "high"), wrong, strict=True))
-    assert errors_in_words({"decided": decided, "wrong": share}) == f"On such sound {said}."
+    assert errors_in_words({"decided": decided, "wrong": share}) == (
+        f"Of 100 such recordings {said[0]} a verdict; of 100 such verdicts {said[1]}."
+    )
 
 
 def test_a_corpus_is_told_by_channel(detector: Detector, folder: Path) -> None:
