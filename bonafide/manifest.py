@@ -1,5 +1,6 @@
 """What a bundle's manifest must hold, in each of its formats."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,13 @@ REQUIRED = (
 )
 OF_CHANNELS = ("channels", "stages", "hears")  # format 3 requires these too
 SIDES = ("bonafide_to", "spoof_from")
+BARS = ("distance_to", "parts_from")  # of thresholds, too, where they are known
+SHARES = ("eer", "miss", "false_alarm")  # of what was measured; the rest has other bounds
+OF_ERRORS = ("wrong", "bonafide_called_spoof", "spoof_called_bonafide")
+TYPICAL = "typical_bands"
+N_BANDS = 8  # that explanations tell apart
+LONGEST = 72  # characters of a value in a message
+MOST_NATS = 1000.0  # more than any score; probabilities of it are 0 and 1 as it is
 OF_FAMILIES = ("known", "hears", "named_from", "measured")
 # Base models and their labels in bundles of format 1, whose manifests do not name them.
 MODELS_OF_FORMAT_1 = {
@@ -74,7 +82,86 @@ def complete(manifest: Mapping[str, Any]) -> dict[str, Any]:
         if not with_channels:
             raise ValueError(f"format {manifest['format']}: must be 3, as there are families")
         _require_families(present)
+    _require_decision(present)
+    _require_told(present)
+    if TYPICAL in present:
+        _require_bands(present[TYPICAL])
     return present
+
+
+def _require_decision(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless a verdict can be reached by prior, choice and thresholds."""
+    if not (_is_share(prior := manifest["prior_spoof"]) and 0 < prior < 1):
+        raise ValueError(f"prior_spoof={_brief(prior)}: must be between 0 and 1")
+    for stage in (manifest, *manifest.get("stages", ())):
+        _require_known("choice", [stage["choice"]], META_MODELS)
+        line = _entries("calibration", stage["calibration"])
+        if line.keys() != {"slope", "intercept"} or not all(map(_is_number, line.values())):
+            raise ValueError(
+                f"calibration={_brief(line)}: must be slope and intercept, two numbers"
+            )
+        if stage is manifest or "thresholds" in stage:
+            _require_thresholds(_entries("thresholds", stage["thresholds"]))
+    for name, view in _entries("views", manifest["views"]).items():
+        if not isinstance(view, str):
+            raise ValueError(f"views: {name}={_brief(view)}: must be a view's name")
+
+
+def _require_thresholds(thresholds: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless there are all that a verdict needs, each a number in its bounds."""
+    for name, sides in _entries("channels of thresholds", thresholds.get("channels", {})).items():
+        for side, value in _entries(f"thresholds of {name}", sides).items():
+            _require_bar(f"{side} of {name}", value)
+    if missing := [side for side in SIDES if side not in thresholds]:
+        raise ValueError(f"thresholds: {missing[0]} is missing; must have {' and '.join(SIDES)}")
+    for side in SIDES:
+        _require_bar(side, thresholds[side])
+    for bar in BARS:
+        value = thresholds.get(bar, 0)
+        if not (_is_number(value) and value >= 0):
+            raise ValueError(f"{bar}={_brief(value)}: must be a number from 0")
+
+
+def _require_told(manifest: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless what is told of a bundle and decides nothing is as it is shown."""
+    for name, value in _entries("metrics", manifest.get("metrics", {})).items():
+        if name in SHARES:
+            _require_interval(f"metrics, {name}", value)
+        elif not (isinstance(value, str) or is_interval(value)):
+            allowed = "must be a text, or a value and its interval's ends"
+            raise ValueError(f"metrics, {name}={_brief(value)}: {allowed}")
+    corpus = _entries("corpus", manifest.get("corpus", {}))
+    _require_count("rows of corpus", corpus.get("rows", 0))
+    for key, where in (("created", manifest), ("rows_sha256", corpus)):
+        if not isinstance(text := where.get(key, ""), str):
+            raise ValueError(f"{key}={_brief(text)}: must be a text")
+
+
+def _require_bands(typical: Any) -> None:
+    """Raise a ValueError unless bands have what they add on average: one list, or two."""
+    rows = typical if isinstance(typical, list) and len(typical) == 2 else [typical]
+    whole = all(isinstance(row, list) and len(row) == N_BANDS for row in rows)
+    if not (whole and all(_is_number(n) and abs(n) <= MOST_NATS for row in rows for n in row)):
+        allowed = f"two lists of {N_BANDS} numbers from {-MOST_NATS:g} to {MOST_NATS:g}"
+        raise ValueError(f"{TYPICAL}={_brief(typical)}: must be {allowed}")
+
+
+def _brief(value: Any) -> str:
+    """Return what was seen, cut short where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _entries(what: str, value: Any) -> dict[str, Any]:
+    """Return a value that gives something to names, or raise a ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{what}={_brief(value)}: must be entries with names")
+    return value
+
+
+def _require_count(what: str, value: Any) -> None:
+    if not (isinstance(value, int) and _is_number(value) and value >= 0):
+        raise ValueError(f"{what}={_brief(value)}: must be a count")
 
 
 def _require_names(what: str, names: Any) -> None:
@@ -85,9 +172,10 @@ def _require_names(what: str, names: Any) -> None:
         raise ValueError(f"{what}={names!r}: must not hold a name twice")
 
 
-def _require_known(what: str, seen: Iterable[str], known: Iterable[str]) -> None:
-    if strange := sorted(set(seen) - set(known)):
-        raise ValueError(f"{what}: {strange[0]!r} must be one of {', '.join(known)}")
+def _require_known(what: str, seen: Iterable[Any], known: Iterable[str]) -> None:
+    allowed = list(known)
+    if strange := [each for each in seen if each not in allowed]:
+        raise ValueError(f"{what}: {_brief(strange[0])} must be one of {', '.join(allowed)}")
 
 
 def _require_channels(manifest: Mapping[str, Any]) -> None:
@@ -97,23 +185,24 @@ def _require_channels(manifest: Mapping[str, Any]) -> None:
     for channel in manifest["channels"]:
         if not isinstance(channel["label"], str):
             raise ValueError(f"channels: label {channel['label']!r} must be a text")
-    of_channels = manifest["thresholds"].get("channels", {})
+    thresholds = _entries("thresholds", manifest["thresholds"])
+    of_channels = _entries("channels of thresholds", thresholds.get("channels", {}))
     for what, entries in (("thresholds", of_channels), ("channel_errors", errors_of(manifest))):
         _require_known(f"{what} of a channel", entries, names)
     for name, sides in of_channels.items():
-        _require_known(f"thresholds of {name}", sides, SIDES)
-        for side, value in sides.items():
-            _require_bar(f"{side} of {name}", value)
+        _require_known(f"thresholds of {name}", _entries(f"thresholds of {name}", sides), SIDES)
     for name, errors in errors_of(manifest).items():
-        if not _is_share(errors["undecided"]):
-            raise ValueError(f"undecided={errors['undecided']!r} of {name}: must be from 0 to 1")
-        if errors.get("wrong") is not None:
-            _require_interval(f"wrong of {name}", errors["wrong"])
+        _entries(f"channel_errors of {name}", errors)
+        if not _is_share(undecided := errors.get("undecided")):
+            raise ValueError(f"undecided={_brief(undecided)} of {name}: must be from 0 to 1")
+        for kind in OF_ERRORS if undecided < 1 else ():  # else there are no verdicts to be wrong
+            _require_interval(f"{kind} of {name}", errors.get(kind))
+        _require_count(f"rows of {name}", errors.get("rows"))
 
 
 def _require_bar(what: str, value: Any) -> None:
     if not (value is None or _is_share(value)):
-        raise ValueError(f"{what}={value!r}: must be from 0 to 1, or null")
+        raise ValueError(f"{what}={_brief(value)}: must be from 0 to 1, or null")
 
 
 def _require_families(manifest: Mapping[str, Any]) -> None:
@@ -150,7 +239,9 @@ def is_interval(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether something is a number that a float holds: JSON has integers without end."""
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    return numeric and abs(value) <= sys.float_info.max
 
 
 def _is_share(value: Any) -> bool:
@@ -161,7 +252,9 @@ def _require_interval(what: str, share: Any) -> None:
     """Raise a ValueError unless something is a share with the ends of its interval."""
     is_whole = is_interval(share) and all(map(_is_share, share.values()))
     if not (is_whole and share["low"] <= share["high"]):
-        raise ValueError(f"{what}: {share!r}: must be a value from 0 to 1 and its interval's ends")
+        raise ValueError(
+            f"{what}: {_brief(share)}: must be a value from 0 to 1 and its interval's ends"
+        )
 
 
 def errors_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +276,8 @@ def _require_stages(manifest: Mapping[str, Any]) -> None:
         stage["calibration"]
     if len(stages) == 2:
         for key in ("doubt_llr", "clean_from"):
-            float(manifest["route"][key])
+            if not _is_number(value := manifest["route"][key]):
+                raise ValueError(f"{key} of route={_brief(value)}: must be a number")
 
 
 def _require_hears(manifest: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from bonafide.channel import CLEAN
 from bonafide.detection import Detection
 from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
 from bonafide.errors import AudioError, BundleError
-from bonafide.explanation.bands import EDGES_HZ, as_bands, band_gains, mean_bands
+from bonafide.explanation.bands import as_bands, band_gains, mean_bands
 from bonafide.explanation.families import KnownFamilies
 from bonafide.explanation.focus import focus_of, in_words
 from bonafide.explanation.opinions import FirstStage, Stage
@@ -31,7 +31,6 @@ from bonafide.types import Floats, Ints, Waveform, WindowScores
 
 TYPICAL = "typical_bands"  # of a manifest: what bands add on average, and say nothing by
 MOST_WINDOWS = 8  # that are explained; a long recording has others
-MOST_NATS = 1000.0  # that a band may add on average
 NO_AVERAGE = (
     " The bundle does not state what bands add on average, so those stand out, too, that speak for "
     "one side in nearly every recording."
@@ -274,20 +273,5 @@ def _typical_of(bundle: Bundle) -> Floats | None:
 
     Up to version 11 of the shipped ones, bundles stated one row, by another measure.
     """
-    count = len(EDGES_HZ) - 1
-    if TYPICAL not in bundle.manifest or _is_row(typical := bundle.manifest[TYPICAL], count):
-        return None
-    if isinstance(typical, list) and len(typical) == 2 and all(_is_row(r, count) for r in typical):
-        return np.array(typical, dtype=np.float64)
-    seen = f"{bundle.folder}: {TYPICAL}={typical!r}"
-    allowed = f"must be two lists of {count} numbers from {-MOST_NATS:g} to {MOST_NATS:g}"
-    raise BundleError("bad_manifest", f"{seen}: {allowed}")
-
-
-def _is_row(values: object, count: int) -> bool:
-    """Return whether something is a list of so many numbers of a size that averages have."""
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(type(each) in (int, float) and abs(each) <= MOST_NATS for each in values)
-    )
+    stated = bundle.manifest.get(TYPICAL, ())
+    return np.array(stated, dtype=np.float64) if len(stated) == 2 else None

@@ -12,7 +12,7 @@ from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import SHIPPED
-from bonafide.manifest import META_MODELS
+from bonafide.manifest import META_MODELS, OF_ERRORS
 from tests.helpers.coded import NATS, THRESHOLDS, sound_of, without_channels
 
 WRONG = {"value": 0.093, "low": 0.06, "high": 0.118}
@@ -53,7 +53,9 @@ def channel_bundle(folder: Path, **entries: Any) -> Bundle:
         ],
         "route": {"doubt_llr": 2.0, "clean_from": 0.5},
         "thresholds": {**THRESHOLDS, "channels": BY_CHANNEL, "distance_to": 10 * FAR},
-        "channel_errors": {"opus": {"rows": 600, "undecided": 0.3, "wrong": WRONG}},
+        "channel_errors": {
+            "opus": {"rows": 600, "undecided": 0.3, **dict.fromkeys(OF_ERRORS, WRONG)}
+        },
     }
     return write_bundle(folder, {**shipped, **known, "name": "channels", **entries})
 

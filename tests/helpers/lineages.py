@@ -61,9 +61,9 @@ def candidate_of(folder: Path, salt: str = "") -> Bundle:
             "models": list(BASE_MODELS),
             "views": {},
             "prior_spoof": 0.5,
-            "thresholds": {},
+            "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.8},
             "choice": "logistic",
-            "calibration": {},
+            "calibration": {"slope": 1.0, "intercept": 0.0},
             "corpus": {"rows_sha256": ROWS_SHA256},
         },
     )

@@ -2,18 +2,21 @@
 
 import json
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 
 from benchmarks.sounds import encode, speech
-from bonafide.bundle import Bundle, read_bundle
+from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.cli import main
 from bonafide.errors import BundleError
+from bonafide.features.graph import GraphBuilder
 from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.monitoring.record import Record
 from bonafide.registry import keep, promote, registry_of
@@ -28,15 +31,10 @@ from tests.helpers.servers import Server, server, wait_for
 
 SPEECH = encode(speech(1.0), "flac")
 NOISY = encode(speech(1.0) + 0.05 * np.random.default_rng(0).standard_normal(16_000), "flac")
-# Under these whatever is heard has one verdict; what is not noisy ends a scorer of the last.
+# Under these whatever is heard has one verdict.
 THRESHOLDS = {
-    "bonafide": {"bonafide_to": 1.0, "spoof_from": 2.0, "channels": {}},
-    "spoof": {"bonafide_to": -2.0, "spoof_from": -1.0, "channels": {}},
-    "none": {
-        "bonafide_to": "x",
-        "spoof_from": 2.0,
-        "channels": {"noise": {"bonafide_to": 1.0, "spoof_from": None}},
-    },
+    "bonafide": {"bonafide_to": 1.0, "spoof_from": None, "channels": {}},
+    "spoof": {"bonafide_to": None, "spoof_from": 0.0, "channels": {}},
 }
 FAST = SHIPPED_ROOT / "fast"
 
@@ -44,6 +42,25 @@ FAST = SHIPPED_ROOT / "fast"
 def kept(home: Path, verdict: str, base: Path = FAST, note: str = "") -> Bundle:
     entries = {"thresholds": THRESHOLDS[verdict], "note": note}
     return keep(home, read_bundle(base), entries, "a variant\n")
+
+
+def failing(folder: Path) -> Path:
+    """Write a bundle whose graph fails on whatever is not noisy: it looks for what is not there."""
+    bundle = read_bundle(shutil.copytree(FAST, folder))
+    fast = onnx.load(FAST / "detector.onnx")
+    graph = GraphBuilder("detector")
+    waveform = graph.input("waveform", ["batch", bundle.spec.window_samples])
+    found = graph.inline(fast, {"waveform": waveform})
+    loudest = graph.add("ArgMax", found["channel"], axis=1, keepdims=0)
+    noise = graph.integers([bundle.channels.index("noise")])
+    elsewhere = graph.add("Abs", graph.add("Sub", loudest, noise))
+    one = graph.add("Gather", graph.constant(np.ones(1, np.float32)), elsewhere)
+    found["llr"] = graph.add("Mul", found["llr"], one)
+    widths = {"models": len(bundle.models), "stack": 2, "channel": len(bundle.channels)}
+    for name, value in found.items():
+        graph.output(name, value, ["batch", *([widths[name]] if name in widths else [])])
+    onnx.save(graph.model(), folder / "detector.onnx")
+    return write_bundle(folder, bundle.manifest).folder
 
 
 def told(answer: httpx.Response) -> str:
@@ -284,7 +301,7 @@ def test_the_registry_switches_what_is_beside_production(
 def test_one_that_errs_returns_within_fifty_of_its_requests(tmp_path: Path) -> None:
     home = tmp_path / "home"
     promote(home, kept(home, "bonafide"), override="a test")
-    bad, other = kept(home, "none"), kept(home, "spoof")
+    bad, other = kept(home, "bonafide", failing(tmp_path / "bad")), kept(home, "spoof")
     begin(registry_of(home), "canary", other, share=0.9)  # this server has one of its own
     theirs = [n for n in range(1, 20) if is_chosen(f"address 127.0.1.{n}", 0.5)]
     others = [n for n in range(1, 20) if n not in theirs]

@@ -19,8 +19,8 @@ LOAD = ("--clients=4", "--seconds=8", "--bundles")
 REFUSED = "the promoted bundle is not served"
 # Thresholds under which whatever is heard has this verdict: it tells which bundle judged.
 ALWAYS = {
-    "bonafide": {"bonafide_to": 1.0, "spoof_from": 2.0},
-    "spoof": {"bonafide_to": -2.0, "spoof_from": -1.0},
+    "bonafide": {"bonafide_to": 1.0, "spoof_from": None},
+    "spoof": {"bonafide_to": None, "spoof_from": 0.0},
 }
 
 

@@ -120,12 +120,16 @@ def bundle(folder: Path) -> Bundle:
     folder.mkdir()
     for name in GRAPHS:
         (folder / f"{name}.onnx").write_bytes(name.encode())
-    absent = ("views", "thresholds", "calibration", "feature_spec", "prior_spoof")
     entries = {"name": "tiny", "version": "1", "choice": "logistic", "config_sha256": "c"}
-    entries |= {"models": list(BASE_MODELS)}
-    return write_bundle(
-        folder, {**dict.fromkeys(absent), **entries, "corpus": {"rows_sha256": "r"}}
-    )
+    rest = {
+        "models": list(BASE_MODELS),
+        "views": {},
+        "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.8},
+        "calibration": {"slope": 1.0, "intercept": 0.0},
+        "feature_spec": None,
+        "prior_spoof": 0.5,
+    }
+    return write_bundle(folder, {**entries, **rest, "corpus": {"rows_sha256": "r"}})
 
 
 def everything(folder: Path) -> dict[type, Artifact]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,8 +24,10 @@ from bonafide.bundle import (
 )
 from bonafide.detector import Detector
 from bonafide.errors import BundleError, ConfigError, StorageError
+from bonafide.explanation.bands import EDGES_HZ
 from bonafide.features.spec import FeatureSpec
-from bonafide.home import SHIPPED, clean_work, home, work_folder
+from bonafide.home import SHIPPED, clean_work, home, shipped_folder, work_folder
+from bonafide.manifest import N_BANDS, OF_ERRORS, TYPICAL
 from bonafide.registry import find_bundle, keep, production_folder, promote
 from tests.helpers.bundles import BASE_MODELS, GRAPHS
 
@@ -35,14 +38,14 @@ ENTRIES: dict[str, Any] = {
     "created": "2025-01-01T00:00:00Z",
     "feature_spec": SPEC.to_json(),
     "views": {},
-    "thresholds": {},
+    "thresholds": {"bonafide_to": 0.2, "spoof_from": 0.8},
     "choice": "logistic",
-    "calibration": {},
+    "calibration": {"slope": 1.0, "intercept": 0.0},
     "models": list(BASE_MODELS),
     "prior_spoof": 0.5,
     "code": "abc",
     "zenml": {"run": "r1"},
-    "metrics": {"eer": 0.2},
+    "metrics": {"eer": {"value": 0.2, "low": 0.1, "high": 0.3}},
 }
 
 
@@ -590,3 +593,71 @@ def test_a_manifest_with_what_json_lacks_is_none(tmp_path: Path, value: str) -> 
     with pytest.raises(BundleError, match=f"{value} is no JSON") as caught:
         read_bundle(bundle.folder)
     assert caught.value.code == "bad_manifest"
+
+
+# --- entries that are whole, hashes and all, and wrong --------------------------------------------
+
+LINE = {"slope": 1.0, "intercept": 0.0}
+INTERVAL = {"value": 0.1, "low": 0.05, "high": 0.2}
+ERRORS = {"rows": 9, "undecided": 0.5, **dict.fromkeys(OF_ERRORS, INTERVAL)}
+NUMBERS = ("0.5", True, None, 10**400, 1e308, [0.5])  # none is a share
+WRONG: list[tuple[str, Any]] = [
+    *(("prior_spoof", value) for value in ("x", 0, 1, -0.1, *NUMBERS)),
+    *(("thresholds", value) for value in ({}, [], None, "x", {"bonafide_to": 0.2})),
+    *(("thresholds.bonafide_to", v) for v in NUMBERS if v is not None),  # null: no such verdict
+    *(("thresholds.spoof_from", value) for value in (1.1, "high")),
+    *(("thresholds.distance_to", value) for value in ("x", None, True, -1.0, 10**400)),
+    *(("thresholds.parts_from", value) for value in ("x", None, [1])),
+    *(("thresholds.channels", value) for value in (None, [])),
+    *(("thresholds.channels.clean", value) for value in (0.5, None, {"spoof_from": "x"})),
+    *(("choice", value) for value in ("best", None, 3, ["logistic"])),
+    *(("calibration", value) for value in ({}, None, {"slope": 1.0}, {**LINE, "more": 1.0})),
+    *(("calibration", {**LINE, "slope": value}) for value in ("1", None, True, 10**400)),
+    *(("stages.0.calibration", value) for value in ({}, [1.0, 0.0])),
+    *(("stages.0.thresholds", value) for value in ({}, None)),
+    *(("views", value) for value in (None, [], {"cnn": 3}, {"cnn": None})),
+    *(("metrics", value) for value in ([], None, "x", 0.1)),
+    *(("metrics.eer", value) for value in (0.2, None, {"value": 0.2}, {**INTERVAL, "low": 0.9})),
+    *(("metrics.eer", {**INTERVAL, "value": value}) for value in ("a", *NUMBERS)),
+    *(("metrics.cllr", value) for value in (0.2, {"value": 0.2}, {**INTERVAL, "high": "a"})),
+    *(("metrics.rows", value) for value in (3, ["x"])),
+    *(("corpus", value) for value in ([], None, 3)),
+    *(("corpus.rows", value) for value in ("x", 1.5, -1, True, None)),
+    *(("corpus.rows_sha256", value) for value in (3, None)),
+    *(("created", value) for value in (3, None, ["x"])),
+    *(("channel_errors.clean", value) for value in ({}, None, {**ERRORS, "rows": "x"})),
+    *(("channel_errors.clean.undecided", value) for value in NUMBERS),
+    *((f"channel_errors.clean.{kind}", value) for kind in OF_ERRORS for value in (None, 0.1)),
+    *(("typical_bands", value) for value in ([], [0.0], [[0.0] * 8] * 3, None, "x", {})),
+    *(("typical_bands", [[value] * 8] * 2) for value in ("1", True, 10**400, 1e308, 1000.5, None)),
+    *(("typical_bands", [0.0] * 7 + [value]) for value in ("1", False, -1e4)),
+]
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(shipped_folder("fast"), tmp_path_factory.mktemp("wrong") / "fast")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"), WRONG, ids=[f"{entry}={value!r}"[:60] for entry, value in WRONG]
+)
+def test_a_wrong_entry_is_told_when_the_bundle_is_read(fast: Path, entry: str, value: Any) -> None:
+    """Every hash is right, so nothing else would notice before something is worked out of it."""
+    manifest = json.loads((shipped_folder("fast") / MANIFEST).read_text(encoding="utf-8"))
+    *outer, last = [int(key) if key.isdigit() else key for key in entry.split(".")]
+    inner = manifest
+    for key in outer:
+        inner = inner[key]
+    inner[last] = value
+    write_bundle(fast, manifest)
+    with pytest.raises(BundleError, match=re.escape(str(last))) as caught:
+        read_bundle(fast)
+    assert caught.value.code == "bad_manifest"
+    assert len(caught.value.message) < 500 + len(str(fast))  # however long what was seen is
+
+
+def test_the_shipped_manifests_are_read_and_state_the_bands_that_explanations_tell_apart() -> None:
+    for name in ("default", "fast"):
+        manifest = read_bundle(shipped_folder(name)).manifest
+        assert [len(row) for row in manifest[TYPICAL]] == [N_BANDS] * 2 == [len(EDGES_HZ) - 1] * 2
