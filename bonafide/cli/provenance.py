@@ -88,6 +88,6 @@ def _facts(facts: Result) -> str:
     ]
     if facts["band_hz"] is not None:
         said.append(f"sound up to {facts['band_hz'] / 1000:.1f} kHz")
-    said += [quoted(facts["library"])] if facts["library"] else []
+    said += [f"encoder's tag {quoted(facts['library'])}"] if facts["library"] else []
     said += [facts[name] for name in ("damage", "omitted") if facts[name]]
     return ", ".join(said)

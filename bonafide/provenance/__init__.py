@@ -3,6 +3,7 @@
 from bonafide.provenance.examine import examine
 from bonafide.provenance.finding import (
     MEANING,
+    NAMES,
     Facts,
     Finding,
     FindingCode,
@@ -13,6 +14,7 @@ from bonafide.provenance.finding import (
 
 __all__ = [
     "MEANING",
+    "NAMES",
     "Facts",
     "Finding",
     "FindingCode",

@@ -108,6 +108,26 @@ MEANING: dict[FindingCode, tuple[str, str]] = {
         "Most generators do not use it, it can be switched off, and strong changes remove it.",
     ),
 }
+# What people call each finding, and each of what could not be looked for.
+NAMES: dict[str, str] = {
+    "c2pa_manifest": "C2PA manifest",
+    "c2pa_generated": "C2PA: stated to be generated",
+    "c2pa_mismatch": "C2PA: changed since it was signed",
+    "c2pa_damaged": "C2PA: a damaged manifest",
+    "c2pa_elsewhere": "C2PA: a manifest that lies elsewhere",
+    "c2pa_unread": "C2PA: a manifest that was not read",
+    "generator_tag": "A tag that says that it was generated",
+    "encoder_tag": "The program that wrote it",
+    "text_tag": "Titles, comments and dates",
+    "mp3_recompressed": "It was an MP3 before",
+    "band_cut": "A band cut below what the file could hold",
+    "digital_silence": "Digital silence",
+    "splice": "A splice",
+    "noise_floor_change": "The background changes at once",
+    "perth_watermark": "The watermark Perth",
+    "tags": "Tags",
+    "c2pa": "C2PA manifests",
+}
 
 
 @dataclass(frozen=True)

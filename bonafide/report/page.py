@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import bonafide
 from bonafide.drawing import Drawing
 from bonafide.errors import printable
+from bonafide.provenance import NAMES
 from bonafide.report.pictures import pictures
 from bonafide.report.scale import SCALE, ratio, strength, supported
 from bonafide.report.words import (
@@ -37,6 +38,7 @@ METRICS = {
     "min_cllr": "minCllr: the same, were the calibration perfect",
     "auc": "AUC: how often genuine speech scores above generated speech; 0.5 is chance",
     "ece": "ECE: how far p_spoof is from the share of spoofs; 0 is perfect",
+    "log_loss": "log loss: how improbable p_spoof makes the truth, in nats; 0 is perfect",
     "miss": "miss: genuine recordings rejected at the threshold in use",
     "false_alarm": "false alarm: generated recordings accepted at the threshold in use",
 }
@@ -54,7 +56,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    told = {"json": json.dumps, "percent": percent, "clock": clock, "ratio": ratio}
+    told = {"json": json.dumps, "percent": percent, "clock": clock, "ratio": ratio, "named": _named}
     environment.filters |= {**told, "places": _places, "shown": _shown}
     return environment
 
@@ -142,6 +144,11 @@ def _places(values: Sequence[float], domain: Sequence[float]) -> list[float]:
 def _shown(text: str) -> str:
     """Return what strangers wrote as one line of text that a file can hold."""
     return printable(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def _named(code: str) -> str:
+    """Return what people call a finding; the code itself where another version found it."""
+    return NAMES.get(code, code)
 
 
 def spokesman(result: Json) -> Json | None:

@@ -15,7 +15,7 @@ from bonafide.detection import NO_VERDICT, Verdict
 from bonafide.drawing import DrawingError, draw, reduce
 from bonafide.errors import ConfigError
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
-from bonafide.provenance.finding import MEANING, NotLookedFor
+from bonafide.provenance.finding import MEANING, NAMES, NotLookedFor
 from bonafide.report import spokesman
 from bonafide.report.words import HEADLINES
 from bonafide.simulation.examples import make
@@ -104,8 +104,8 @@ def test_languages_are_translated(language: str) -> None:
 def test_findings_channels_and_warnings_are_worded_as_where_they_are_made() -> None:
     for code, (proves, absence) in MEANING.items():
         assert (EN(f"finding.{code}.proves"), EN(f"finding.{code}.absence")) == (proves, absence)
-    for code in get_args(get_type_hints(NotLookedFor)["code"]):
-        assert EN(f"finding.{code}.name")
+    assert {*NAMES} == {*MEANING, *get_args(get_type_hints(NotLookedFor)["code"])}
+    assert {code: EN(f"finding.{code}.name") for code in NAMES} == NAMES
     assert all(f"channel.{name}" in EN for name in CHANNELS.names())
     assert {verdict: EN(f"verdict.{verdict}") for verdict in HEADLINES} == HEADLINES
 

@@ -326,7 +326,7 @@ class TestTags:
         library = content[content.index(b"reference libFLAC") :][:20]
         (tmp_path / "a.flac").write_bytes(content.replace(library, b"x, 9 channels, is 8!"))
         said = CliRunner().invoke(cli, ["provenance", str(tmp_path)]).stdout.splitlines()[0]
-        assert ', "x, 9 channels, is 8!' in said and said.endswith('"')
+        assert ", encoder's tag \"x, 9 channels, is 8!" in said and said.endswith('"')
 
 
 def recompressed(first: bytes, cut: int, rate_hz: int) -> bytes:

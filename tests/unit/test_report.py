@@ -31,11 +31,13 @@ from bonafide.detection import CautionCode, rounded
 from bonafide.detector import Detector
 from bonafide.drawing import Drawing, first_minutes, reduce
 from bonafide.errors import ConfigError
+from bonafide.evaluation.metrics import summarise
 from bonafide.explanation import Explainer
 from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
 from bonafide.home import shipped_folder
-from bonafide.provenance import examine
+from bonafide.provenance import NAMES, examine
 from bonafide.report import printer, render, spokesman
+from bonafide.report.page import METRICS
 from bonafide.report.pictures import LEFT, PLOT, png, ticks
 from bonafide.report.scale import ratio, strength, supported
 from bonafide.report.words import HEADLINES, NO_WORDS, percent
@@ -307,6 +309,35 @@ def test_what_is_missing_is_said(report: Report) -> None:
         for other, words in said.items():
             missing = kind == other or (kind, other) == ("no speech", "no channel")
             assert (words in page) == missing, (kind, other)
+
+
+def test_labels_are_words_with_the_code_beside_them(report: Report) -> None:
+    origin = copy.deepcopy(report["origin"])
+    texts = {"seen": "x", "proves": "y", "absence": "z", "why": "w"}
+    every = [{"code": code, **texts} for code in NAMES]
+    origin |= {"findings": every, "not_found": every, "not_looked_for": every}
+    page = render(**{**report, "origin": origin})
+    for code, name in NAMES.items():
+        assert page.count(f"<strong>{name}</strong> <code>{code}</code>") == 1
+        assert page.count(f'<th scope="row">{name} <code>{code}</code></th>') == 2
+    model = copy.deepcopy(report["model"])
+    model["manifest"]["metrics"] |= dict.fromkeys(METRICS, model["manifest"]["metrics"]["eer"])
+    assert {*summarise([0.0, 1.0], [True, False], [0, 1], n_resamples=9)} == {*METRICS}
+    page = html.unescape(render(**{**report, "model": model}))
+    assert all(f'<th scope="row">{words}' in page for words in METRICS.values())
+
+
+def test_a_file_s_facts_are_told_once_and_in_words(report: Report) -> None:
+    origin = copy.deepcopy(report["origin"])
+    origin["facts"] |= {"container": "flac", "codec": "flac", "library": "reference libFLAC 1.4.3"}
+    origin["facts"]["band_hz"] = 10_500.0
+    page = html.unescape(render(**{**report, "origin": origin}))
+    assert "Container and codec</th><td>flac</td>" in page
+    assert "Encoder's tag</th><td>reference libFLAC 1.4.3</td>" in page
+    assert '<data value="10500.0">10.5</data> kHz' in page
+    origin["facts"]["container"] = "matroska,webm"
+    page = render(**{**report, "origin": origin})
+    assert "Container, codec</th><td>matroska,webm, flac</td>" in page
 
 
 def test_each_track_is_told(report: Report) -> None:
