@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bonafide.detection import NO_VERDICT
+
 Result = Mapping[str, Any]
 OF_PARTS = (
     "This is of answers about whole recordings: parts are told so that genuine speech has at most "
@@ -139,7 +141,8 @@ def channel_in_words(result: Result) -> str:
     Returns
     -------
     str
-        Empty where no channel was heard, and where it is unlike all known ones.
+        Empty where no channel was heard, where it is unlike all known ones, and where there is too
+        little sound for any verdict.
 
     Examples
     --------
@@ -151,7 +154,7 @@ def channel_in_words(result: Result) -> str:
     """
     channel = result.get("channel")
     codes = [caution["code"] for caution in result.get("warnings", ())]
-    if not channel or "unknown_channel" in codes:
+    if not channel or any(code in ("unknown_channel", *NO_VERDICT) for code in codes):
         return ""
     said = f"Sounds like {channel['label']}. {errors_in_words(channel)}"
     return f"{said} {OF_PARTS}" if result.get("parts") else said

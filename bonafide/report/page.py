@@ -103,7 +103,7 @@ def render(
     str
         HTML.
     """
-    thresholds = thresholds_for(result, model)
+    thresholds, said = thresholds_for(result, model), conclusions(result)
     values = {
         "file": {"name": _shown(name), "sha256": sha256, "size_bytes": size_bytes},
         "command": _command(name, bundle_folder or "{name}:{version}".format(**model["bundle"])),
@@ -114,14 +114,16 @@ def render(
         "labels": model["manifest"].get("labels", {}),
         "origin": origin,
         "thresholds": thresholds,
-        "said": conclusions(result),
+        "said": said,
         "headlines": HEADLINES,
         "likelihood_in_words": NO_WORDS.get(result["verdict"]) or supported(result["llr"]),
         "scale": SCALE,
         "strength": None if result["verdict"] in NO_WORDS else strength(result["llr"]),
         "tracks": [(track_in_words(track), track) for track in result.get("tracks", ())],
         "spokesman": _name_of(spokesman(result)),
-        "pictures": pictures(result, thresholds, drawing),
+        "pictures": pictures(
+            {**result, "segments": []} if said.too_little else result, thresholds, drawing
+        ),
         "drawn_in_part": drawing is not None and drawing.drawn_s < result["duration_s"] - 1,
         "explained": _explained(result),
         "opinions": list(_opinions(result, model["manifest"])),

@@ -62,6 +62,7 @@ UNKNOWN = (
     "The recording sounds unlike everything on which the detector was tested: what it went through "
     "changed the sound in a way that the detector does not know. So there is no answer."
 )
+NO_ANSWER = "There is no answer, so none that could be wrong."
 NOT_HEARD = (
     "What the recording went through is not known to this detector, so neither is how often such "
     "answers are wrong."
@@ -117,6 +118,8 @@ class Conclusions:
         How often such answers are wrong.
     measured : str
         Where that comes from; empty where it is not known.
+    too_little : bool
+        Whether there is too little sound for any answer: then its numbers say nothing.
     """
 
     headline: str
@@ -125,6 +128,7 @@ class Conclusions:
     may_not: tuple[str, ...]
     worth: str
     measured: str
+    too_little: bool
 
 
 def conclusions(result: Json) -> Conclusions:
@@ -142,6 +146,7 @@ def conclusions(result: Json) -> Conclusions:
     verdict, worth = result["verdict"], channel_in_words(result)
     codes = [caution["code"] for caution in result["warnings"]]
     why_none = next((TOO_LITTLE[code] for code in NO_VERDICT if code in codes), "")
+    too_little = bool(why_none)
     if not why_none and "unknown_channel" in codes:
         why_none = UNKNOWN
     return Conclusions(
@@ -149,8 +154,9 @@ def conclusions(result: Json) -> Conclusions:
         why_none,
         FOLLOWS[verdict],
         (*NEVER_FOLLOWS, NOR[verdict]),
-        worth or NOT_HEARD,
+        worth or (NO_ANSWER if too_little else NOT_HEARD),
         MEASURED if worth and result["channel"]["decided"] is not None else "",
+        too_little,
     )
 
 
