@@ -364,6 +364,17 @@ def test_a_file_s_facts_are_told_once_and_in_words(report: Report) -> None:
     assert "Container, codec</th><td>matroska,webm, flac</td>" in page
 
 
+def test_an_average_that_is_not_known_is_no_number(report: Report) -> None:
+    explanation = copy.deepcopy(report["result"]["explanation"])
+    for band in explanation["bands"]:
+        band["typical"] = None
+    page = render(**changed(report, explanation=explanation))
+    assert page.count("<td>\u2013</td>") == len(explanation["bands"]) == 8
+    said = "on average is not known for this bundle"
+    assert said in page and said not in render(**report)
+    assert "<td>\u2013</td>" not in render(**report) and ">null<" not in page
+
+
 def test_each_track_is_told(report: Report) -> None:
     case = cases(report)["two channels"]
     page = render(**case)
