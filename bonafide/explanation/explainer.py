@@ -228,10 +228,7 @@ class Explainer:
 
 
 def _answered(detection: Detection) -> list[int]:
-    """Return the segments that the answer rests on: of parts, those in them that sound generated.
-
-    A part may hold others: what sounds generated on both sides of them outweighs them.
-    """
+    """Return the segments that the answer rests on: of parts, those in them that sound generated."""
     segments, parts = detection.segments, detection.parts
     inside = [
         row
@@ -269,9 +266,7 @@ def _batches(
 
 
 def _typical_of(bundle: Bundle) -> Floats | None:
-    """Return what bands add on average, (2, n_bands), by a manifest; None where it does not say.
-
-    Up to version 11 of the shipped ones, bundles stated one row, by another measure.
-    """
+    """Return what bands add on average, (2, n_bands), by a manifest; None where it does not say."""
+    # Up to version 11 of the shipped ones, bundles stated one row, by another measure.
     stated = bundle.manifest.get(TYPICAL, ())
     return np.array(stated, dtype=np.float64) if len(stated) == 2 else None
