@@ -1,6 +1,5 @@
 """Why a detector answers as it does: which seconds, which bands and which base models."""
 
-from bonafide.explanation.explainer import TYPICAL as TYPICAL
 from bonafide.explanation.explainer import Explainer as Explainer
 from bonafide.explanation.types import Explained as Explained
 from bonafide.explanation.types import Explanation as Explanation

@@ -26,10 +26,10 @@ from bonafide.explanation.types import (
     Second,
 )
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.manifest import TYPICAL
 from bonafide.tracks import most_suspicious
 from bonafide.types import Floats, Ints, Waveform, WindowScores
 
-TYPICAL = "typical_bands"  # of a manifest: what bands add on average, and say nothing by
 MOST_WINDOWS = 8  # that are explained; a long recording has others
 NO_AVERAGE = (
     " The bundle does not state what bands add on average, so those stand out, too, that speak for "
@@ -228,7 +228,7 @@ class Explainer:
 
 
 def _answered(detection: Detection) -> list[int]:
-    """Return the segments that the answer rests on: of parts, those in them that sound generated."""
+    """Return the segments that the answer rests on: of parts, what sounds generated in them."""
     segments, parts = detection.segments, detection.parts
     inside = [
         row

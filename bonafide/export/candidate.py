@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bonafide.bundle import ADAPTER, FAMILIES, META_MODELS, Bundle, write_bundle
 from bonafide.corpora.families import FAMILIES as LABELS
 from bonafide.detector import Detector
-from bonafide.explanation import TYPICAL, Explainer
+from bonafide.explanation import Explainer
 from bonafide.explanation.families import FAMILY
 from bonafide.export.adapted import adapted_graph
 from bonafide.export.chain import fused_difference
@@ -31,6 +31,7 @@ from bonafide.features.encoder import encoder_path
 from bonafide.features.frontend import build_frontend
 from bonafide.features.spec import STATISTICS, FeatureSpec
 from bonafide.home import home
+from bonafide.manifest import TYPICAL
 from bonafide.models.examples import Standard
 from bonafide.models.xgboost import load_booster
 from bonafide.runtime import Graph
