@@ -154,10 +154,14 @@ def channel_in_words(result: Result) -> str:
     """
     channel = result.get("channel")
     codes = [caution["code"] for caution in result.get("warnings", ())]
-    if not channel or any(code in ("unknown_channel", *NO_VERDICT) for code in codes):
+    if not channel or "unknown_channel" in codes or _has_too_little(result):
         return ""
     said = f"Sounds like {channel['label']}. {errors_in_words(channel)}"
     return f"{said} {OF_PARTS}" if result.get("parts") else said
+
+
+def _has_too_little(result: Result) -> bool:
+    return any(caution["code"] in NO_VERDICT for caution in result.get("warnings", ()))
 
 
 def errors_in_words(channel: Result) -> str:
@@ -208,7 +212,8 @@ def explanation_in_words(result: Result) -> list[str]:
     Returns
     -------
     list of str
-        A line each; empty without an explanation.
+        A line each; empty without an explanation, and where there is too little sound for any
+        verdict.
 
     Examples
     --------
@@ -217,7 +222,8 @@ def explanation_in_words(result: Result) -> list[str]:
     >>> explanation_in_words({"explanation": said})
     ['It is spread.', 'base models add to the llr: gru +1.25, cnn -0.40; without them: +0.10']
     """
-    if (explanation := result.get("explanation")) is None:
+    explanation = result.get("explanation")
+    if explanation is None or _has_too_little(result):
         return []
     asked = {name: llr for name, llr in explanation["models"].items() if llr is not None}
     most = sorted(asked.items(), key=lambda item: -abs(item[1]))

@@ -436,6 +436,14 @@ class TestCommand:
         *added, base = map(float, re.findall(r"[+-]\d+\.\d\d", said.rpartition("llr: ")[2]))
         assert sum(added) + base == pytest.approx(float(said.splitlines()[1].split()[2]), abs=0.05)
 
+    def test_too_little_sound_is_explained_by_nothing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "short.wav").write_bytes(encode(speech(0.3), "wav"))
+        assert self.run(str(tmp_path / "short.wav")) == 1
+        said = capsys.readouterr().out
+        assert "too_short: " in said and "speaks" not in said and "llr:" not in said
+
     def test_json_has_it_beside_the_result(
         self, files: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
