@@ -54,7 +54,8 @@ def facts_in_words(words: Words, facts: Json) -> str:
     band = facts["band_hz"]
     khz = "" if band is None else words.number(f"{band / 1000:.1f}")
     more = [words("origin.fact_band", khz=khz)] if khz else []
-    more += [words.foreign(quoted(facts["library"]))] if facts["library"] else []
+    if library := facts["library"]:
+        more.append(words("origin.fact_library", tag=words.foreign(quoted(library))))
     more += [words.foreign(facts[name]) for name in ("damage", "omitted") if facts[name]]
     return " ".join([said, *more])
 

@@ -63,12 +63,12 @@ def test_numbers_and_lists_are_written_as_in_the_language() -> None:
     assert written == {"en": "a, b", "zh": "a、b", "ar": "a، b"}
     parts = [{"start_s": at, "end_s": at + 8, "p_spoof": 0.97} for at in (16.0, 40.0)]
     assert wording.parts(Words("zh"), {"parts": parts}) == "0:16-0:24、0:40-0:48"
-    assert "8,0 kHz" in _facts_in("de")
+    assert "8,0 kHz" in _facts_in("de") and 'Angabe des Encoders: "libFLAC".' in _facts_in("de")
 
 
 def _facts_in(language: str) -> str:
     facts = {"codec": "opus", "rate_hz": 48_000, "channels": 1, "duration_s": 52.0}
-    more = {"band_hz": 8_000, "library": "", "damage": "it breaks off.", "omitted": ""}
+    more = {"band_hz": 8_000, "library": "libFLAC", "damage": "it breaks off.", "omitted": ""}
     return facts_in_words(Words(language), {**facts, **more})
 
 
