@@ -161,7 +161,7 @@ def test_reasons_are_those_of_the_explanation(
     choose(page, recordings["wav"])
     expect_verdict(page)
     page.get_by_role("button", name=EN("why.ask")).click()
-    said = wording.focus(EN, explained["explanation"], len(explained["segments"]))
+    said = wording.focus(EN, explained["explanation"], explained)
     expect(page.get_by_text(said)).to_be_visible()
     expect(charts(page)).to_have_count(7)
     expect(page.get_by_test_id("verdict")).to_be_visible()
