@@ -74,7 +74,7 @@ def test_lines_that_are_no_entries_are_told_and_deleted(tmp_path: Path) -> None:
     file = lines(tmp_path, *kept, *NO_ENTRIES)
     app = shown(tmp_path)
     (column,) = {line for line in app.dataframe[0].proto.columns.split('"') if "%" in line}
-    assert column == "%.2f %%"  # and not the browser's way
+    assert column == "%d %%"  # and not the browser's way
     assert not app.exception and len(app.dataframe[0].value) == len(kept)
     assert EN("history.unreadable", n=len(NO_ENTRIES)) in [said.value for said in app.caption]
     app.button[0].click().run()
