@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from bonafide.explanation.types import Band, Score
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.manifest import N_BANDS
 from bonafide.types import AnyFloats, Floats, Ints, Mask, Waveform
 
 Spectrum = NDArray[np.complex128]
-EDGES_HZ = tuple(np.linspace(0.0, SAMPLE_RATE_HZ / 2, 9).tolist())  # of the bands
+EDGES_HZ = tuple(np.linspace(0.0, SAMPLE_RATE_HZ / 2, N_BANDS + 1).tolist())
 ENVELOPE = SAMPLE_RATE_HZ // 25  # samples over which a rhythm is averaged
 SEEDS = (1, 2)  # of noise; by the first, bands are neutral
 
@@ -32,14 +33,13 @@ class Bands:
     def __init__(self, window: Waveform) -> None:
         spectrum = np.fft.rfft(window.astype(np.float64))
         hz = np.fft.rfftfreq(len(window), 1 / SAMPLE_RATE_HZ)
-        last = len(EDGES_HZ) - 2
-        number = np.clip(np.searchsorted(EDGES_HZ, hz, side="right") - 1, 0, last)
-        inside = number == np.arange(last + 1)[:, None]
+        number = np.clip(np.searchsorted(EDGES_HZ, hz, side="right") - 1, 0, N_BANDS - 1)
+        inside = number == np.arange(N_BANDS)[:, None]
         parts = np.where(inside, spectrum, 0)
         sounds = np.fft.irfft(parts, len(window))
         rhythms = _rhythms(window - sounds)
         noises = [_noises(np.where(inside, _noise(spectrum, n), 0), rhythms) for n in SEEDS]
-        places = np.searchsorted(number, range(last + 1))  # where each begins in the spectrum
+        places = np.searchsorted(number, range(N_BANDS))  # where each begins in the spectrum
         moved = [_neighbours(parts, noises[0], places, step) for step in (-1, 1)]
         self._window, self._changes = window, np.array([*noises, *moved]) - sounds
 

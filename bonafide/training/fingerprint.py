@@ -54,7 +54,7 @@ def fingerprint(corpora: Sequence[str], corpus_format: str | None, verify: bool 
         As in `read_corpora`.
     """
     corpus = read_corpora(corpora, corpus_format)
-    found = _file_hashes([Path(path).resolve() for path in corpora], corpus, verify)
+    found = _file_hashes(corpora, corpus, verify)
     digest = hashlib.sha256(corpus.to_csv().encode(errors="surrogateescape"))
     for path in (str(corpus.audio_path(row)) for row in corpus):  # a missing one is set aside later
         digest.update(found[path][1].encode() if path in found else b"-")
@@ -81,9 +81,17 @@ def read_corpora(corpora: Sequence[str], corpus_format: str | None) -> Corpus:
     CorpusError
         If a corpus cannot be read; ``one_class`` if a label has no row.
     """
-    corpus = join([read_corpus(Path(path).resolve(), corpus_format) for path in corpora])
+    corpus = _joined(corpora, corpus_format)
     require_both_labels(corpus, ", ".join(corpora))
     return corpus
+
+
+def _joined(corpora: Sequence[str], corpus_format: str | None) -> Corpus:
+    return join([read_corpus(path, corpus_format) for path in _resolved(corpora)])
+
+
+def _resolved(corpora: Sequence[str]) -> list[Path]:
+    return [Path(path).resolve() for path in corpora]
 
 
 def file_hashes(corpora: Sequence[str], corpus_format: str | None = None) -> dict[str, str]:
@@ -106,15 +114,13 @@ def file_hashes(corpora: Sequence[str], corpus_format: str | None = None) -> dic
     CorpusError
         If a corpus cannot be read.
     """
-    named = [Path(path).resolve() for path in corpora]
-    corpus = join([read_corpus(path, corpus_format) for path in named])
-    found = _file_hashes(named, corpus, verify=False)
+    found = _file_hashes(corpora, _joined(corpora, corpus_format), verify=False)
     return {path: sha256 for path, (_, sha256) in found.items()}
 
 
-def _file_hashes(named: Sequence[Path], corpus: Corpus, verify: bool) -> Known:
+def _file_hashes(corpora: Sequence[str], corpus: Corpus, verify: bool) -> Known:
     """Return the stamp and the hash of each file, and remember them."""
-    memory = home() / "hashes" / f"{sha256_of(*map(str, named))[:12]}.json"
+    memory = home() / "hashes" / f"{sha256_of(*map(str, _resolved(corpora)))[:12]}.json"
     known = {} if verify else _remembered(memory)
     found = _hash_files([str(corpus.audio_path(row)) for row in corpus], known, reporter("hash"))
     if found != known:

@@ -51,9 +51,9 @@ def facts_in_words(words: Words, facts: Json) -> str:
         channels=facts["channels"],
         duration=words.number(f"{facts['duration_s']:.2f}"),
     )
-    band = facts["band_hz"]
-    khz = "" if band is None else words.number(f"{band / 1000:.1f}")
-    more = [words("origin.fact_band", khz=khz)] if khz else []
+    more = []
+    if (band_hz := facts["band_hz"]) is not None:
+        more.append(words("origin.fact_band", khz=words.number(f"{band_hz / 1000:.1f}")))
     if library := facts["library"]:
         more.append(words("origin.fact_library", tag=words.foreign(quoted(library))))
     more += [words.foreign(facts[name]) for name in ("damage", "omitted") if facts[name]]

@@ -81,9 +81,9 @@ def bands_chart(words: Words, explanation: Explanation) -> Any:
 
 def models_chart(words: Words, explanation: Explanation, labels: Mapping[str, str]) -> Any:
     """Draw what each base model adds, those that add most first, and what is left without any."""
-    asked = [(name, llr) for name, llr in explanation["models"].items() if llr is not None]
-    asked.sort(key=lambda item: -abs(item[1]))
-    added = [*((labels.get(name, name), llr) for name, llr in asked)]
+    models = explanation["models"].items()
+    added = [(labels.get(name, name), llr) for name, llr in models if llr is not None]
+    added.sort(key=lambda item: -abs(item[1]))
     added.append((words("why.base"), explanation["base"]))
     rows = [{"name": name, "llr": llr, "shown": words.number(f"{llr:+.2f}")} for name, llr in added]
     chart, height_px = _bars(rows, words("opinions.model"), words.drawn(words("why.adds")))
