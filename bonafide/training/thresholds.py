@@ -95,12 +95,12 @@ class Heard:
         return type(self)(*(values[rows] for values in vars(self).values()))
 
 
-def _thresholds(heard: Heard, allowed: float | None, config: Config) -> Ends:
+def _thresholds(heard: Heard, limit: float | None, config: Config) -> Ends:
     """Return the thresholds of one channel by which a share of the decided is wrong."""
     decision = config.decision
-    if allowed is None:
+    if limit is None:
         return dict(zip(SIDES, decision.undecided, strict=True))
-    ends = best_ends(heard.llr, heard.is_spoof, allowed, MIN_ROWS)
+    ends = best_ends(heard.llr, heard.is_spoof, limit, MIN_ROWS)
     return {
         side: None if end is None else float(p_spoof_of(end, decision.prior_spoof))
         for side, end in zip(SIDES, ends, strict=True)
@@ -129,13 +129,13 @@ def chosen_thresholds(heard: Heard, name: str, config: Config) -> tuple[Ends, Fl
         As `wrong` takes them.
     """
     decision = config.decision
-    allowed = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
-    if allowed is None:
+    limit = decision.max_wrong_clean if name == CLEAN else decision.max_wrong
+    if limit is None:
         return _thresholds(heard, None, config), _calls(heard, None, config)
     ones = np.ones(len(heard.llr))
     for share in STRICTER:
-        ends = _thresholds(heard, share * allowed, config)
-        call = _calls(heard, share * allowed, config)
+        ends = _thresholds(heard, share * limit, config)
+        call = _calls(heard, share * limit, config)
         shares = [wrong(call, heard.is_spoof, ones, of_spoofs=label) for label in (False, True)]
         if max(shares) <= decision.max_held_out:
             break
@@ -238,7 +238,7 @@ RATES: dict[str, Callable[..., float]] = {
 }
 
 
-def _calls(heard: Heard, allowed: float | None, config: Config) -> Floats:
+def _calls(heard: Heard, limit: float | None, config: Config) -> Floats:
     """Return the verdict on each row by thresholds of the other folds, as `wrong` takes them."""
     p = p_spoof_of(heard.llr, config.decision.prior_spoof)
     number = {"bonafide": 1.0, "spoof": -1.0, "inconclusive": 0.0}
@@ -246,7 +246,7 @@ def _calls(heard: Heard, allowed: float | None, config: Config) -> Floats:
     for fold in np.unique(heard.fold).tolist():
         own = heard.fold == fold
         if (others := heard.of_rows(~own)) is not None:
-            ends = _thresholds(others, allowed, config)
+            ends = _thresholds(others, limit, config)
             call[own] = [number[verdict_of(each, ends)] for each in p[own].tolist()]
     return call
 
