@@ -1,6 +1,6 @@
 """Damaged audio against the service: it may be rejected, but must not bring anything down.
 
-    python -m benchmarks.fuzz --uploads 20000 --seed 0 [--keep DIR]
+    python -m benchmarks.fuzz --uploads 20000 --seed 0 [--endpoint explain] [--keep DIR]
 
 The files are of the usual formats, and one of packets of one sample each. Bytes in them are
 changed, lost, inserted and repeated, they are cut short, stated sizes become what programs write
@@ -32,6 +32,7 @@ from bonafide.home import home
 from bonafide.registry import find_bundle
 
 KINDS = ("wav", "flac", "mp3", "ogg", "m4a", "webm")
+ENDPOINTS = ("detect", "explain", "provenance")
 CLIENTS, WORKERS = 4, 2
 LOOK_EVERY = 25
 LONG_S = 80.0
@@ -153,8 +154,9 @@ class Report:
 class _Senders:
     """Threads that send, each over a connection of its own."""
 
-    def __init__(self, running: Running, report: Report, keep: Path | None) -> None:
-        self._running, self._report, self._keep = running, report, keep
+    def __init__(self, running: Running, endpoint: str, report: Report, keep: Path | None) -> None:
+        self._running, self._endpoint = running, endpoint
+        self._report, self._keep = report, keep
         self._own, self._lock = threading.local(), threading.Lock()
         self._opened: list[http.client.HTTPConnection] = []
 
@@ -182,7 +184,7 @@ class _Senders:
             self._own.connection = connection
             self._opened.append(connection)
         try:
-            connection.request("POST", "/v1/detect", content)
+            connection.request("POST", f"/v1/{self._endpoint}", content)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException):
@@ -204,7 +206,13 @@ def _memory_mb(running: Running) -> float:
     return sum(memory_mb(pid, "VmRSS") for pid in (*running.workers(), *running.scorers()))
 
 
-def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> Report:
+def fuzz(
+    bundle: Bundle,
+    uploads: int,
+    seed: int,
+    keep: Path | None = None,
+    endpoint: str = ENDPOINTS[0],
+) -> Report:
     """Start a service, send it damaged files, and report what came of it.
 
     Parameters
@@ -217,6 +225,8 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
         Determines every upload.
     keep : Path or None
         Folder for the uploads that ended a scorer.
+    endpoint : str
+        One of `ENDPOINTS`, which is sent them.
 
     Returns
     -------
@@ -229,7 +239,7 @@ def fuzz(bundle: Bundle, uploads: int, seed: int, keep: Path | None = None) -> R
         temp = Path(name)
         with (
             service(bundle.folder, WORKERS, TMPDIR=name, BONAFIDE_QUEUE=str(CLIENTS)) as running,
-            contextlib.closing(_Senders(running, report, keep)) as senders,
+            contextlib.closing(_Senders(running, endpoint, report, keep)) as senders,
         ):
             workers = running.workers()
 
@@ -259,13 +269,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uploads", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--endpoint", choices=ENDPOINTS, default=ENDPOINTS[0])
     parser.add_argument("--bundle", type=Path, metavar="DIR")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="for uploads that end a scorer")
     arguments = parser.parse_args()
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
     bundle = find_bundle(home(), arguments.bundle)
-    report = fuzz(bundle, arguments.uploads, arguments.seed, arguments.keep)
+    uploads, seed, keep = arguments.uploads, arguments.seed, arguments.keep
+    report = fuzz(bundle, uploads, seed, keep, arguments.endpoint)
     print("\n".join([*report.lines(), *(f"FAULT {fault}" for fault in report.faults())]))
     return bool(report.faults())
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from benchmarks.fuzz import Report, damage, fuzz
+from benchmarks.fuzz import ENDPOINTS, Report, damage, fuzz
 from bonafide.registry import find_bundle
 
 
@@ -13,6 +14,17 @@ def test_damaged_files_are_answered_and_leave_nothing(bundle_home: Path, tmp_pat
     assert report.faults() == []
     assert report.statuses.total() == 500
     assert report.statuses[200] > 100 and report.statuses[415] > 20  # damaged in many ways
+    assert list(tmp_path.iterdir()) == [] and report.restarts == 0
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS[1:])
+def test_so_they_are_by_the_other_endpoints(
+    endpoint: str, bundle_home: Path, tmp_path: Path
+) -> None:
+    report = fuzz(find_bundle(bundle_home), 150, seed=2, keep=tmp_path, endpoint=endpoint)
+    assert report.faults() == []
+    assert report.statuses.total() == 150
+    assert report.statuses[200] > 20 and report.statuses[415] > 5
     assert list(tmp_path.iterdir()) == [] and report.restarts == 0
 
 
