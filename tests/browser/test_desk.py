@@ -225,8 +225,15 @@ def test_the_language_is_switched_by_the_keyboard_alone(
     expect(page.get_by_text(words("why.framed"))).to_be_visible()
 
 
+def rest(page: Page) -> None:
+    """Wait until the page's script has ended: what is still drawn closes, and loses the focus."""
+    page.wait_for_timeout(300)
+    expect(page.locator("[data-test-script-state=notRunning]")).to_have_count(1)
+
+
 def press_until(page: Page, name: str) -> None:
     """Press the tabulator until something of that name, or with that value, has the focus."""
+    rest(page)
     said = "(e => e.innerText || e.value || e.ariaLabel || '')(document.activeElement)"
     seen = []
     for _ in range(60):

@@ -21,7 +21,7 @@ from tests.browser.conftest import (
     keep_screenshot,
     running_app,
 )
-from tests.browser.test_desk import expect_verdict, press_until
+from tests.browser.test_desk import expect_verdict, press_until, rest
 from tests.helpers.kept import RUNS, keep_home
 
 EN = Words("en")
@@ -62,12 +62,6 @@ def show(page: Page, app: App, name: str, words: Words = EN) -> None:
     page.goto(f"{app.url}/{name}?lang={words.language}")
     title = words(f"{EVERY[name]}.title")
     expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
-
-
-def rest(page: Page) -> None:
-    """Wait until the page's script has ended: what is still drawn closes what was opened."""
-    page.wait_for_timeout(300)
-    expect(page.locator("[data-test-script-state=notRunning]")).to_have_count(1)
 
 
 def pick(page: Page, label: str, text: str) -> None:
@@ -295,13 +289,11 @@ def test_pages_are_reached_and_used_by_the_keyboard_alone(kept: App, open_page: 
     press_until(page, EN("models.short"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=EN("models.title"))).to_be_visible()
-    rest(page)
     press_until(page, "fast:2 (")
     page.keyboard.type("fast:4")
     page.keyboard.press("Enter")
     promote = EN("switch.promote", bundle="fast:4")
     expect(page.get_by_role("button", name=promote)).to_be_visible()
-    rest(page)
     press_until(page, promote)
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
