@@ -117,11 +117,14 @@ def _close_run(run: PipelineRunResponse, why: str) -> None:
     if not run.status.is_finished:  # first: a static pipeline's status would follow from its steps'
         publish_pipeline_run_status_update(run.id, ExecutionStatus.FAILED, status_reason=why)
     store = Client().active_stack.artifact_store.path
-    for step in run.steps.values():
-        if step.status.is_finished:
+    # With those that were tried again: on a full disk ZenML fails to remove their drafts, too.
+    tries = Client().list_step_runs(pipeline_run_id=run.id, size=10_000, hydrate=True)
+    for step in tries.items:
+        if step.status.is_successful:
             continue
-        # Not failed: ZenML would wait for its retry.
-        publish_step_run_status_update(step.id, ExecutionStatus.STOPPED, end_time=utc_now())
+        if not step.status.is_finished:
+            # Not failed: ZenML would wait for its retry.
+            publish_step_run_status_update(step.id, ExecutionStatus.STOPPED, end_time=utc_now())
         names = map(sanitize_uri_path_component, step.config.outputs)
         drafts = [os.path.join(store, step.name, each, str(step.id)) for each in names]  # noqa: PTH118  # a URL, maybe
         remove_artifact_dirs(drafts)

@@ -48,7 +48,10 @@ from bonafide.training.windows import training_windows
 from bonafide.types import Features, Scores, Waveform
 
 PARITY_ROWS = 64
-TYPICAL_ROWS = 128  # a band's share differs by about a nat from window to window
+# Of how many windows averages of bands are taken: a band's share differs by about a nat from window
+# to window, and what is learned from few recordings is no more exact than that.
+TYPICAL_ROWS = (16, 128)
+TYPICAL_SHARE = 8  # of so many recordings one
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
 
 
@@ -184,7 +187,8 @@ def with_typical_bands(folder: Path, manifest: Mapping[str, Any], waveforms: Wav
         As written.
     """
     bundle = write_bundle(folder, manifest)
-    chosen = np.unique(np.linspace(0, len(waveforms) - 1, TYPICAL_ROWS).astype(np.intp))
+    count = np.clip(manifest["corpus"]["rows"] // TYPICAL_SHARE, *TYPICAL_ROWS)
+    chosen = np.unique(np.linspace(0, len(waveforms) - 1, count).astype(np.intp))
     typical = Explainer(Detector(bundle)).typical_bands(waveforms[chosen])
     return write_bundle(folder, {**manifest, TYPICAL: typical})
 

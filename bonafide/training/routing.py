@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.linalg import eigh
 
 from bonafide.artifact import JSON, Artifact, sha256_of
 from bonafide.corpora.schema import Corpus
@@ -277,7 +278,7 @@ def _directions(xx: Floats) -> tuple[Floats, Floats]:
     """Return the directions of most variance, by their deviation, and the mean along them."""
     mean = xx[:-1, -1] / xx[-1, -1]
     covariance = xx[:-1, :-1] / xx[-1, -1] - np.outer(mean, mean)
-    values, vectors = np.linalg.eigh(covariance)
-    kept = slice(-min(DIRECTIONS, len(values)), None)
-    directions = vectors[:, kept] / np.sqrt(np.maximum(values[kept], 1e-6))
+    kept = (max(len(covariance) - DIRECTIONS, 0), len(covariance) - 1)
+    values, vectors = eigh(covariance, subset_by_index=kept)
+    directions = vectors / np.sqrt(np.maximum(values, 1e-6))
     return directions, mean @ directions

@@ -113,7 +113,7 @@ class Caller:
 
     def _ask(self) -> None:
         with httpx.Client(trust_env=False, timeout=60) as http:
-            while not self._stop.wait(0.1):  # leaves the training most of the machine
+            while not self._stop.wait(0.25):  # leaves the training most of the machine
                 try:
                     answer = http.post(self._url, content=self._clip)
                 except httpx.HTTPError as error:
