@@ -118,7 +118,7 @@ def _close_run(run: PipelineRunResponse, why: str) -> None:
         publish_pipeline_run_status_update(run.id, ExecutionStatus.FAILED, status_reason=why)
     store = Client().active_stack.artifact_store.path
     # With those that were tried again: on a full disk ZenML fails to remove their drafts, too.
-    tries = Client().list_step_runs(pipeline_run_id=run.id, size=10_000, hydrate=True)
+    tries = Client().list_run_steps(pipeline_run_id=run.id, size=10_000, hydrate=True)
     for step in tries.items:
         if step.status.is_successful:
             continue
