@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from bonafide.bundle import META_MODELS
 from bonafide.home import DEMO
 from bonafide.simulation.corpus import simulate
+from tests.helpers import forge
 from tests.helpers.encoders import tiny_encoder
 
 CONFIG = """
@@ -71,11 +73,12 @@ class Home:
     def run(
         self, *words: str | Path, folder: Path | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command; of the source tree in a folder, if one is given."""
-        tree = {"PYTHONPATH": str(folder)} if folder else {}
+        """Run a command; by a fresh interpreter of the source tree in a folder, if one is given."""
+        if folder is None:
+            return forge.run([*map(str, words)], self.environment, LIMIT_S)
         return subprocess.run(
             self.command(*words),
-            env=self.environment | tree,
+            env=self.environment | {"PYTHONPATH": str(folder)},
             cwd=folder,
             capture_output=True,
             text=True,
@@ -143,14 +146,27 @@ def _break(manifest: Path) -> dict[str, str]:
     return {f"audio/{path.name}": code for path, code in codes.items()}
 
 
+def small_corpus(folder: Path) -> dict[str, str]:
+    """Simulate ``corpus/manifest.csv``; say which of its files are broken, and how."""
+    return _break(simulate(folder / "corpus", clips=60, speakers=6))
+
+
+def write_config(path: Path, *models: str) -> None:
+    """Write the tiny configuration, of some of its base models or of all, and its encoder."""
+    tiny_encoder(encoder := path.with_name("encoder.onnx"))
+    values = yaml.safe_load(CONFIG.replace("ENCODER", str(encoder)))
+    if models:
+        values["models"] = {name: values["models"][name] for name in models}
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
 def train_tiny(workshop: Path) -> Trained:
     """Simulate a corpus in a folder, break some of it, and train on it, unless that was done."""
     home, config, known = workshop / "home", workshop / "tiny.yaml", workshop / "known.json"
     manifest = workshop / "corpus" / "manifest.csv"
     if not known.exists():
-        broken = _break(simulate(workshop / "corpus", clips=60, speakers=6))
-        tiny_encoder(workshop / "encoder.onnx")
-        config.write_text(CONFIG.replace("ENCODER", str(workshop / "encoder.onnx")))
+        broken = small_corpus(workshop)
+        write_config(config)
         done = demo_home(home).run("train", "--config", config, "--corpus", manifest)
         assert done.returncode == 0, done.stderr + done.stdout
         known.write_text(json.dumps({"broken": broken, "output": done.stdout}))

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from bonafide.bundle import read_bundle
 from bonafide.lineage.record import read_lineage
 from bonafide.registry import Registry
 from tests.conftest import REPOSITORY
-from tests.helpers.homes import Home, Trained, demo_home
+from tests.helpers.homes import Home, demo_home, small_corpus, write_config
 from tests.helpers.servers import wait_for
 
 EXAMPLE = REPOSITORY / "examples" / "train_on_your_corpus.py"
@@ -68,25 +67,23 @@ def require_whole(home: Home, earlier: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def config(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration of `trained` with fewer base models."""
-    values = yaml.safe_load(trained.config.read_text())
-    values["models"] = {name: values["models"][name] for name in MODELS}
-    path = tmp_path_factory.mktemp("fewer") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
-    return path
+def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A corpus, and a configuration of few base models."""
+    folder = tmp_path_factory.mktemp("few")
+    small_corpus(folder)
+    write_config(config := folder / "tiny.yaml", *MODELS)
+    return str(folder / "corpus" / "manifest.csv"), str(config)
 
 
 @pytest.fixture(scope="module")
-def story(
-    trained: Trained, config: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
+def story(material: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Disturb one run after another in one home, each a little further; let the last one end."""
     home = demo_home(tmp_path_factory.mktemp("killed") / "home")
     command = [sys.executable, "-m", "tests.helpers.killed"]
     ended, journal = [], []
+    corpus, config = material
     with subprocess.Popen(
-        [*command, str(config), str(trained.corpus), SEED, *MOMENTS],
+        [*command, config, corpus, SEED, *MOMENTS],
         cwd=REPOSITORY,
         env=home.environment | QUIET,
         stdin=subprocess.PIPE,
@@ -120,12 +117,12 @@ def test_the_last_run_ends(story: dict[str, Any]) -> None:
 
 
 def test_without_an_orchestrator_the_same_comes_of_it(
-    story: dict[str, Any], trained: Trained, config: Path, tmp_path: Path
+    story: dict[str, Any], material: tuple[str, str], tmp_path: Path
 ) -> None:
     """Models side by side, by the example that trains: hash for hash the bundle of the runs."""
     home = demo_home(tmp_path / "home")
     done = subprocess.run(
-        [sys.executable, EXAMPLE, trained.corpus, config],
+        [sys.executable, EXAMPLE, *material],
         env={**os.environ, "BONAFIDE_HOME": str(home.folder)},
         capture_output=True,
         text=True,
