@@ -14,13 +14,14 @@ from bonafide.bundle import Bundle
 from bonafide.errors import ConfigError
 from bonafide.home import home
 from bonafide.process.confine import ConfinedError, end
+from bonafide.process.service import is_loopback
 from bonafide.registry import bundle_folder, find_bundle
 from bonafide.registry.beside import percent, split_share
 from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.http.recorder import Recorder
-from serving.settings import Settings, is_loopback
+from serving.settings import Settings
 from serving.traces import tracing
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
 from serving.workers.keeper import start_scorer

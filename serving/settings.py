@@ -7,8 +7,6 @@ errors would have to be reworded besides.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 
 from bonafide.errors import ConfigError
@@ -216,20 +214,3 @@ def split_address(text: str) -> tuple[str, int]:
         message = f"{PREFIX}METRICS={text!r}: must be HOST:PORT, such as 127.0.0.1:9464"
         raise ConfigError("bad_setting", message)
     return host, int(port)
-
-
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Return whether an address or host name can be reached from this machine alone.
-
-    Examples
-    --------
-    >>> is_loopback("LOCALHOST"), is_loopback("localhost."), is_loopback("::ffff:127.0.0.1")
-    (True, True, True)
-    """
-    host = host.lower().removesuffix(".")
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

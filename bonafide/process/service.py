@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from ipaddress import ip_address
 from pathlib import Path
 
 from bonafide.errors import BonafideError
@@ -32,6 +33,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+@lru_cache(maxsize=256)
+def is_loopback(host: str) -> bool:
+    """Return whether an address or host name can be reached from this machine alone.
+
+    Examples
+    --------
+    >>> is_loopback("LOCALHOST"), is_loopback("localhost."), is_loopback("::ffff:127.0.0.1")
+    (True, True, True)
+    """
+    host = host.lower().removesuffix(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.drawing import Drawing, DrawingError, draw
 from bonafide.report import track_drawn
-from serving.app.client import Service, ServiceError
+from serving.app.client import Service
 from serving.app.history import History
 from serving.app.recording import Recording
 

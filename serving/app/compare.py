@@ -5,9 +5,9 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
+from bonafide.client import ServiceError
 from serving.app.asked import Asked
 from serving.app.charts import finished
-from serving.app.client import ServiceError
 from serving.app.failure import show_failure
 from serving.app.language import Words
 from serving.app.palette import FAKE, REAL

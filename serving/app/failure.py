@@ -2,9 +2,9 @@
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.errors import BonafideError
 from serving.app import wording
-from serving.app.client import ServiceError
 from serving.app.language import Words
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.home import home
 from serving.app import wording
 from serving.app.allowed import Allowed
 from serving.app.asked import Asked
 from serving.app.card import show_card
 from serving.app.choosing import chosen
-from serving.app.client import Service, ServiceError
+from serving.app.client import Service
 from serving.app.failure import show_failure
 from serving.app.history import History, show_history
 from serving.app.language import Words

@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.scoring import FOOTERS, WRITERS
 from serving.app import wording
 from serving.app.asked import Asked
 from serving.app.charts import chance_cell, chance_column
-from serving.app.client import ServiceError
 from serving.app.language import Words
 from serving.app.recording import Recording
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.detection import NO_VERDICT
 from bonafide.drawing import Drawing
 from bonafide.report.words import thresholds_for
 from bonafide.words import clock
 from serving.app import charts, reasons, wording
 from serving.app.asked import Asked
-from serving.app.client import ServiceError
 from serving.app.compare import show_comparison
 from serving.app.failure import show_failure
 from serving.app.language import Words

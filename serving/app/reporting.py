@@ -6,11 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from bonafide.client import ServiceError
 from bonafide.errors import ConfigError
 from bonafide.report import printer, render
 from serving.app import wording
 from serving.app.asked import Asked
-from serving.app.client import ServiceError
 from serving.app.failure import show_failure
 from serving.app.language import Words
 from serving.app.recording import Recording

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bonafide.audio import MIN_SOUND_S
+from bonafide.client import ServiceError
 from bonafide.detection import NO_VERDICT
 from bonafide.evaluation.evaluate import SIMULATED_NOTE
 from bonafide.report import spokesman
 from bonafide.words import clock, of_100, parts_in_words
-from serving.app.client import ServiceError
 from serving.app.language import Words, words_in
 
 Result = Mapping[str, Any]

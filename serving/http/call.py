@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from serving.http.keys import Key
 
 CALL = "bonafide.call"  # where the scope of a request has its call
-BUNDLE_HEADER = "X-Bonafide-Bundle"  # names the bundle that alone may answer
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import Request
 
+from bonafide.process.service import is_loopback
 from serving.http.call import CALL, Call
 from serving.http.errors import ApiError, error_response
 from serving.http.gate import Gate
@@ -22,7 +23,6 @@ from serving.http.headers import (
     request_id,
 )
 from serving.http.routes import score, scoring_paths
-from serving.settings import is_loopback
 
 log = logging.getLogger("bonafide.serve")
 

@@ -10,9 +10,9 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from bonafide.bundle import Bundle
+from bonafide.process.service import is_loopback
 from serving.http.errors import ApiError
 from serving.http.headers import API_HEADERS, REQUEST_ID, named_host, request_id
-from serving.settings import is_loopback
 from serving.workers.watch import WORDS
 
 BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)

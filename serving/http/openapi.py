@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import bonafide
+from bonafide.client import BUNDLE_HEADER
 from serving.http import feedback
-from serving.http.call import BUNDLE_HEADER
 from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
 from serving.http.uploads import FIELD

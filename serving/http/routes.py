@@ -18,12 +18,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from bonafide.client import BUNDLE_HEADER
 from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
 from bonafide.registry import Version
 from serving.http import feedback
 from serving.http.audit import Audit
-from serving.http.call import BUNDLE_HEADER, Call
+from serving.http.call import Call
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
 from serving.http.errors import ApiError
 from serving.http.gate import Gate

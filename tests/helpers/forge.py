@@ -15,11 +15,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 REQUEST_BYTES = 1 << 20
+_starting = threading.Lock()
 
 
 def run(
@@ -46,9 +48,14 @@ def _whole(file: IO[str]) -> str:
     return file.read()
 
 
-@functools.cache
 def _address() -> str:
-    """Start the forge of this test process, and return the path of its socket."""
+    """Return the path of the socket of this test process's forge, which is started once."""
+    with _starting:
+        return _start()
+
+
+@functools.cache
+def _start() -> str:
     address = f"{tempfile.mkdtemp(prefix='forge-')}/socket"
     command = [sys.executable, "-m", "tests.helpers.forge", address]
     process = subprocess.Popen(

@@ -15,13 +15,13 @@ import pytest
 from benchmarks.sounds import encode, speech
 from bonafide.bundle import Bundle, read_bundle, write_bundle
 from bonafide.cli import main
+from bonafide.client import BUNDLE_HEADER
 from bonafide.errors import BundleError
 from bonafide.features.graph import GraphBuilder
 from bonafide.home import SHIPPED, SHIPPED_ROOT
 from bonafide.monitoring.record import Record
 from bonafide.registry import keep, promote, registry_of
 from bonafide.registry.beside import begin
-from serving.http.call import BUNDLE_HEADER
 from serving.http.keys import add_key
 from serving.launch import check
 from serving.settings import Settings

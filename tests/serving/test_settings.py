@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bonafide.errors import ConfigError
-from serving.settings import FILES, PREFIX, Settings, is_loopback
+from bonafide.process.service import is_loopback
+from serving.settings import FILES, PREFIX, Settings
 
 
 def test_settings_travel_in_the_environment() -> None:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from bonafide import drawing as drawings
+from bonafide.client import ServiceError
 from bonafide.detection import NO_VERDICT, Verdict
 from bonafide.drawing import DrawingError, draw, reduce
 from bonafide.errors import ConfigError
@@ -23,7 +24,7 @@ from bonafide.training.channels import CHANNELS
 from bonafide.training.judgement import Outcome
 from serving.app import wording
 from serving.app.charts import chance_cell, opinions_chart
-from serving.app.client import Service, ServiceError
+from serving.app.client import Service
 from serving.app.examples import EXAMPLES, example
 from serving.app.language import LANGUAGES, Words
 from serving.app.launch import check_port, options

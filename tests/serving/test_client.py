@@ -1,0 +1,167 @@
+"""The Python client, sync and async, and what it makes of a service's answers and errors."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from benchmarks.sounds import Samples, encode
+from bonafide.client import AsyncClient, Client, ServiceError
+from bonafide.detector import Detector
+from bonafide.errors import ConfigError
+from bonafide.process.service import free_port
+from bonafide.provenance import examine
+from tests.helpers.servers import Server
+
+BUSY = {"error": {"code": "busy", "message": "9 wait"}}
+
+
+def plain(value: Any) -> Any:
+    """Return a dataclass as its JSON reads."""
+    return json.loads(json.dumps(dataclasses.asdict(value)))
+
+
+@pytest.fixture
+def recording(voice: Samples, tmp_path: Path) -> Path:
+    path = tmp_path / "who-said-what.ogg"
+    path.write_bytes(encode(voice, "opus"))
+    return path
+
+
+def awaited(url: str, ask: Callable[[AsyncClient], Any]) -> Any:
+    async def run() -> Any:
+        async with AsyncClient(url) as client:
+            return await ask(client)
+
+    return asyncio.run(run())
+
+
+def test_answers_are_those_of_the_detector(
+    service: Server, detector: Detector, recording: Path
+) -> None:
+    expected = detector.score(recording)
+    with Client(service.url) as client:
+        for source in (recording, str(recording), recording.read_bytes()):
+            assert client.detect(source) == expected
+        assert client.explain(recording).explanation.windows
+        assert client.provenance(recording) == examine(recording)
+        assert client.model()["bundle"] == plain(expected.bundle)
+        assert client.detect(recording, bundle=expected.bundle.sha256) == expected
+        with pytest.raises(ServiceError) as caught:
+            client.detect(recording, bundle="0" * 64)
+        assert caught.value.code == "other_bundle"
+        with pytest.raises(ServiceError) as caught:
+            client.detect(b"this is no audio" * 99)
+        assert caught.value.code == "not_audio"
+        with pytest.raises(FileNotFoundError):
+            client.detect(recording.with_name("another.ogg"))
+
+
+def test_asyncio_asks_as_much_at_once_as_is_wanted(
+    service: Server, detector: Detector, recording: Path
+) -> None:
+    """More than the service takes at once: it is asked again, and all are answered."""
+    expected = detector.score(recording)
+
+    async def several(client: AsyncClient) -> list[Any]:
+        return await asyncio.gather(*(client.detect(recording) for _ in range(40)))
+
+    assert awaited(service.url, several) == [expected] * 40
+    assert awaited(service.url, lambda client: client.explain(recording)).verdict
+    assert awaited(service.url, lambda client: client.provenance(recording)) == examine(recording)
+    assert awaited(service.url, lambda client: client.model())["bundle"] == plain(expected.bundle)
+
+
+def test_who_is_not_there_is_unreachable(recording: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url) as client, pytest.raises(ServiceError, match=url) as caught:
+        client.detect(recording)
+    assert caught.value.code == "unreachable"
+    with pytest.raises(ServiceError, match=url):
+        awaited(url, lambda client: client.detect(recording))
+
+
+class Busy:
+    """A service that is busy some times, and then answers."""
+
+    def __init__(self, times: int, answer: dict[str, Any], after: str = "1") -> None:
+        self.times, self.answer, self.after, self.seen = times, answer, after, list[bytes]()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request.read())
+        if len(self.seen) > self.times:
+            return httpx.Response(200, json=self.answer)
+        return httpx.Response(429, json=BUSY, headers={"retry-after": self.after})
+
+    async def later(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return self(request)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("times", "patience_s", "after", "seen"),
+    [(1, 60.0, "1", 2), (1, 0.0, "1", 1), (1, 60.0, "61", 1), (1, 60.0, "", 1)],
+)
+def test_a_busy_service_is_asked_again_within_patience(
+    client: type, recording: Path, times: int, patience_s: float, after: str, seen: int
+) -> None:
+    busy = Busy(times, {"is": "well"}, after)
+    answer = busy if client is Client else busy.later
+    asked = client(
+        "http://host", "k" * 20, patience_s=patience_s, transport=httpx.MockTransport(answer)
+    )
+
+    def ask() -> Any:
+        done = asked.ask("/v1/detect", recording)
+        return asyncio.run(done) if client is AsyncClient else done
+
+    if seen > times:
+        assert ask() == {"is": "well"}
+    else:
+        with pytest.raises(ServiceError, match="9 wait") as caught:
+            ask()
+        assert caught.value.retry_after_s == int(after or 0)
+    assert len(busy.seen) == seen
+    for body in busy.seen:  # the whole file each time, and not its name
+        assert recording.read_bytes() in body and b"who-said-what" not in body
+
+
+def test_an_answer_that_is_none_is_said_to_be_so(recording: Path) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"verdict": "perhaps"}))
+    with (
+        Client("http://host", transport=transport) as client,
+        pytest.raises(ServiceError, match="verdict: ") as caught,
+    ):
+        client.detect(recording)
+    assert caught.value.code == "bad_answer"
+
+
+@pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://host", "http://", "http://host:x"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="must be an address"):
+        Client(url)
+
+
+@pytest.mark.parametrize("key", ["a key", "key\n", "clé"])
+def test_what_is_no_key_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        AsyncClient(key=key)
+    assert caught.value.code == "bad_key" and key not in str(caught.value)
+
+
+def test_the_key_is_sent_and_not_shown() -> None:
+    busy = Busy(0, {})
+
+    def seen(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer secret"
+        return busy(request)
+
+    with Client("http://host/", "secret", transport=httpx.MockTransport(seen)) as client:
+        assert client.ask("/v1/model") == {}
+        assert repr(client) == "Client('http://host')"
