@@ -12,7 +12,7 @@ EXTRAS = {
         *("pyarrow", "scipy", "skl2onnx", "sklearn", "tensorflow", "tf2onnx", "xgboost"),
         *("sqlalchemy", "yaml", "zenml"),
     ),
-    "app": ("PIL", "altair", "httpx", "streamlit"),
+    "app": ("PIL", "altair", "streamlit"),
     "dashboard": ("fastapi", "zenml"),
     "provenance": ("c2pa",),
     "report": ("weasyprint",),

@@ -24,6 +24,7 @@ COMMANDS = {
     "tune": "bonafide.cli.train",
     "score": "bonafide.cli.score",
     "evaluate": "bonafide.cli.score",
+    "watch": "bonafide.cli.watch",
     "provenance": "bonafide.cli.provenance",
     "report": "bonafide.cli.report",
     "adapt": "bonafide.cli.adapt",

@@ -57,7 +57,7 @@ class Client(Calls):
         Returns
         -------
         Detection
-            As `bonafide.Detector.score` returns it.
+            As `bonafide.Detector.score` returns it, with numbers rounded as JSON has them.
 
         Raises
         ------

@@ -1,6 +1,7 @@
 """Recordings below a folder: known by their suffixes, the others by what they hold."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +70,29 @@ def list_folder(folder: Path) -> Listing:
     Listing
         Each of its lists sorted.
     """
-    listing, pending, seen = Listing(), [folder], set()
+    listing = Listing()
+    for entry in entries_below(folder, listing):
+        (listing.audio if is_audio(entry) else listing.skipped).append(entry)
+    for found in (listing.audio, listing.skipped, listing.hidden, listing.unreadable):
+        found.sort()
+    return listing
+
+
+def entries_below(folder: Path, listing: Listing) -> Iterator[Path]:
+    """Yield what lies below a folder and is neither hidden nor a folder; note what else is there.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    listing : Listing
+        Gets what is hidden, and the folders that cannot be listed.
+
+    Yields
+    ------
+    Path
+    """
+    pending, seen = [folder], set()
     while pending:
         here = pending.pop()
         try:
@@ -88,10 +111,7 @@ def list_folder(folder: Path) -> Listing:
                 # what is no link comes first, so that paths do not depend on a link beside them
                 pending.insert(0 if entry.is_symlink() else len(pending), entry)
             else:
-                (listing.audio if _is_audio(entry) else listing.skipped).append(entry)
-    for found in (listing.audio, listing.skipped, listing.hidden, listing.unreadable):
-        found.sort()
-    return listing
+                yield entry
 
 
 def audio_files(folder: Path) -> list[Path]:
@@ -119,7 +139,8 @@ def audio_files(folder: Path) -> list[Path]:
     return listing.audio
 
 
-def _is_audio(path: Path) -> bool:
+def is_audio(path: Path) -> bool:
+    """Return whether a file is a recording, by its suffix or else by what it holds."""
     suffix, is_file = path.suffix.lower(), os.path.isfile(path)  # noqa: PTH113
     if suffix in AUDIO_SUFFIXES:
         return is_file or not os.path.exists(path)  # noqa: PTH110  # a broken link is to be told

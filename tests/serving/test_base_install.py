@@ -14,7 +14,7 @@ from bonafide.artifact import file_sha256
 from bonafide.detector import Detector
 from bonafide.monitoring.record import Answered, Record
 from tests.conftest import REPOSITORY
-from tests.helpers.servers import private_home, server
+from tests.helpers.servers import private_home, server, wait_for
 from tests.unit.test_trust import key_pair
 
 TRAINING = ("tensorflow", "keras", "zenml", "librosa", "sklearn", "xgboost", "onnx", "streamlit")
@@ -177,7 +177,7 @@ def test_every_command_works_or_says_what_it_lacks(
         assert type_in("models", "push", shipped, "--to", str(tmp_path / "home")).returncode == 0
     worked = set()
     for words in every_command(python, installed):
-        if words == ["serve"]:  # below
+        if words in (["serve"], ["watch"]):  # below
             continue
         given = [
             word.format(corpus=tmp_path / "corpus", folder=tmp_path)
@@ -248,6 +248,20 @@ def test_serve(
     with server(home, command=command, environment=installed, workers=1) as running:
         answer = running.detect(clip.read_bytes())
     assert answer.json() == detector.score(clip).to_json()
+
+
+def test_watch(python: Path, installed: dict[str, str], clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    shutil.copy(clip, tmp_path / "inbox")
+    command = [str(python), "-m", "bonafide.cli", "watch", str(tmp_path / "inbox")]
+    environment = {**os.environ, **installed, "BONAFIDE_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        results = tmp_path / "inbox.jsonl"
+        wait_for(lambda: results.exists() and results.read_text(), "the clip is scored")
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and said.rstrip().endswith(clip.name)
+    assert json.loads(results.read_text())["bundle"]["name"] == "default"
 
 
 def test_bento(

@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.sounds import Samples, encode
 from bonafide.client import AsyncClient, Client, ServiceError
+from bonafide.client.shared import as_type
+from bonafide.detection import Detection
 from bonafide.detector import Detector
 from bonafide.errors import ConfigError
 from bonafide.process.service import free_port
@@ -21,6 +23,11 @@ from tests.helpers.servers import Server
 BUSY = {"error": {"code": "busy", "message": "9 wait"}}
 
 
+def answered(detector: Detector, recording: Path) -> Detection:
+    """Return a result with its numbers as JSON has them."""
+    return as_type(Detection, detector.score(recording).to_json())
+
+
 def plain(value: Any) -> Any:
     """Return a dataclass as its JSON reads."""
     return json.loads(json.dumps(dataclasses.asdict(value)))
@@ -28,8 +35,8 @@ def plain(value: Any) -> Any:
 
 @pytest.fixture
 def recording(voice: Samples, tmp_path: Path) -> Path:
-    path = tmp_path / "who-said-what.ogg"
-    path.write_bytes(encode(voice, "opus"))
+    path = tmp_path / "who-said-what.flac"
+    path.write_bytes(encode(voice, "flac"))
     return path
 
 
@@ -44,7 +51,7 @@ def awaited(url: str, ask: Callable[[AsyncClient], Any]) -> Any:
 def test_answers_are_those_of_the_detector(
     service: Server, detector: Detector, recording: Path
 ) -> None:
-    expected = detector.score(recording)
+    expected = answered(detector, recording)
     with Client(service.url) as client:
         for source in (recording, str(recording), recording.read_bytes()):
             assert client.detect(source) == expected
@@ -66,12 +73,12 @@ def test_asyncio_asks_as_much_at_once_as_is_wanted(
     service: Server, detector: Detector, recording: Path
 ) -> None:
     """More than the service takes at once: it is asked again, and all are answered."""
-    expected = detector.score(recording)
+    expected = answered(detector, recording)
 
     async def several(client: AsyncClient) -> list[Any]:
-        return await asyncio.gather(*(client.detect(recording) for _ in range(40)))
+        return await asyncio.gather(*(client.detect(recording) for _ in range(12)))
 
-    assert awaited(service.url, several) == [expected] * 40
+    assert awaited(service.url, several) == [expected] * 12
     assert awaited(service.url, lambda client: client.explain(recording)).verdict
     assert awaited(service.url, lambda client: client.provenance(recording)) == examine(recording)
     assert awaited(service.url, lambda client: client.model())["bundle"] == plain(expected.bundle)

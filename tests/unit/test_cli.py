@@ -30,7 +30,7 @@ from tests.conftest import REPOSITORY
 
 BASE = (
     *("numpy", "onnxruntime", "soundfile", "soxr", "av", "rich", "bentoml", "jinja2", "pydantic"),
-    *("starlette", "uvicorn", "uvloop", "multipart", "minisign", "cryptography"),
+    *("starlette", "uvicorn", "uvloop", "multipart", "minisign", "cryptography", "httpx"),
 )
 # What root may read, though no other could, is what these two allow.
 RIGHTS = "-dac_override,-dac_read_search"
@@ -85,6 +85,7 @@ class TestHelp:
                 "serve",
                 "app",
                 "bench",
+                "watch",
             ),
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),

@@ -1,0 +1,241 @@
+"""`bonafide watch`: each recording that arrives is scored once, whatever ends the command."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.sounds import encode, speech
+from bonafide.artifact import file_sha256
+from bonafide.cli.root import main
+from bonafide.errors import ConfigError
+from bonafide.watching import Arrivals, Mark, Scored, scored_before
+from tests.helpers.kept import passed, versions
+from tests.helpers.servers import wait_for
+
+EVERY = "0.2"  # seconds
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def put(path: Path, seed: int = 1) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode(speech(1.5, seed=seed), "flac"))
+    return path
+
+
+def names(marks: list[Mark]) -> list[str]:
+    return [Path(mark.path).name for mark in marks]
+
+
+# --- what arrives ---------------------------------------------------------------------------------
+
+
+def test_a_recording_arrives_once_it_rests(inbox: Path) -> None:
+    arrivals, path = Arrivals(inbox), inbox / "call.flac"
+    whole = encode(speech(1.0), "flac")
+    path.write_bytes(whole[:100])
+    assert arrivals.look() == []
+    path.write_bytes(whole[:200])
+    assert arrivals.look() == []  # it grew
+    path.write_bytes(whole)
+    assert arrivals.look() == []
+    assert names(arrivals.look()) == ["call.flac"]
+    assert arrivals.look() == []
+
+
+def test_what_is_no_recording_never_arrives(inbox: Path) -> None:
+    (inbox / "notes.txt").write_text("mine")
+    (inbox / "unnamed").write_text("no sound")
+    (inbox / "gone.wav").symlink_to("/nowhere")
+    put(inbox / ".hidden.flac")
+    put(inbox / "deep" / "er.flac")
+    (inbox / "again").symlink_to(inbox)
+    arrivals = Arrivals(inbox)
+    assert arrivals.look() == []
+    assert names(arrivals.look()) == ["er.flac"]
+
+
+def test_the_oldest_comes_first_and_another_of_its_name_anew(inbox: Path) -> None:
+    for number, name in enumerate(("c.flac", "a.flac", "b.flac")):
+        os.utime(put(inbox / name), (number, number))
+    arrivals = Arrivals(inbox)
+    arrivals.look()
+    assert names(arrivals.look()) == ["c.flac", "a.flac", "b.flac"]
+    put(inbox / "a.flac", seed=2)
+    assert arrivals.look() == []
+    assert names(arrivals.look()) == ["a.flac"]
+
+
+def test_a_folder_that_goes_and_comes(inbox: Path) -> None:
+    arrivals = Arrivals(inbox)
+    put(inbox / "a.flac")
+    arrivals.look()
+    inbox.rename(inbox.with_name("away"))
+    with pytest.raises(ConfigError) as caught:
+        arrivals.look()
+    assert caught.value.code == "unreadable"
+    inbox.with_name("away").rename(inbox)
+    assert names(arrivals.look()) == ["a.flac"]
+
+
+# --- what was scored ------------------------------------------------------------------------------
+
+ROW = {"path": "a.wav", "size_bytes": 3, "modified": "1.000000000", "sha256": "ab", "error": {}}
+
+
+def test_the_last_row_is_cut_where_it_was_not_written_whole(tmp_path: Path) -> None:
+    path, line = tmp_path / "rows.jsonl", json.dumps(ROW) + "\n"
+    for half in ("", '{"path": "b'):
+        path.write_text(line + half)
+        mark = Mark("a.wav", 3, "1.000000000")
+        assert scored_before(path) == Scored({mark}, {("a.wav", "ab")}, len(line))
+    path.write_text('{"path')
+    assert scored_before(path) == Scored()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(
+            "mine",
+            "mine\n",
+            "\n",
+            "[]\n",
+            '{"path": "a.wav"}\n',
+            json.dumps(ROW) + "\n\n",
+            "\xff\n",
+        ),
+        json.dumps({**ROW, "size_bytes": "many"}) + "\n",
+    ],
+)
+def test_a_file_of_anything_else_is_left_alone(
+    inbox: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = inbox.with_name("inbox.jsonl")
+    path.write_text(content, encoding="latin-1")
+    before = path.read_bytes()
+    assert main(["watch", str(inbox), "--bundle", "fast"]) == 2
+    assert "output_exists" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def watching(
+    inbox: Path, home: Path, *words: str
+) -> Iterator[tuple["subprocess.Popen[str]", Callable[[], list[dict[str, Any]]]]]:
+    """Watch while the block lasts; give the process, and what reads the whole rows there are."""
+    results = inbox.with_name("inbox.jsonl")
+    command = [sys.executable, "-m", "bonafide.cli", "watch", str(inbox), "--every", EVERY, *words]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "BONAFIDE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def rows() -> list[dict[str, Any]]:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            text = results.read_text() if results.exists() else ""
+            return [json.loads(line) for line in text.split("\n")[:-1]]
+
+        try:
+            yield process, rows
+        finally:
+            process.kill()
+
+
+def paths_of(rows: list[dict[str, Any]]) -> list[str]:
+    return [Path(row["path"]).name for row in rows]
+
+
+def test_each_is_scored_once_over_kills_and_restarts(inbox: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    put(inbox / "there.flac")
+    (inbox / "text.wav").write_text("no sound")
+    with watching(inbox, home, "--bundle", "fast") as (process, rows):
+        wait_for(lambda: len(rows()) == 2, "both are scored")
+        for number in range(4):
+            put(inbox / f"more-{number}.flac", seed=number)
+        wait_for(lambda: len(rows()) >= 3, "the first of the others is scored")
+        process.kill()
+        process.wait()
+    results = inbox.with_name("inbox.jsonl")
+    with results.open("a") as file:
+        file.write('{"path": "half a r')
+    there = inbox / "there.flac"
+    os.utime(there)  # touched, and the same
+    with watching(inbox, home, "--bundle", "fast") as (process, rows):
+        wait_for(lambda: len(rows()) == 6, "all are scored")
+        put(there, seed=9)
+        wait_for(lambda: len(rows()) == 7, "another one of its name is scored")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "inbox.jsonl, which has " in err and "there.flac" in out
+    found = [json.loads(line) for line in results.read_text().splitlines()]
+    assert sorted(paths_of(found)) == sorted(
+        ["there.flac", "text.wav", "there.flac", *(f"more-{number}.flac" for number in range(4))]
+    )
+    assert [row["error"]["code"] for row in found if "error" in row] == ["not_audio"]
+    last = found[-1]
+    assert last["sha256"] == file_sha256(there) and last["size_bytes"] == there.stat().st_size
+    assert last["path"] == str(there) and last["bundle"]["name"] == "fast"
+
+
+def test_it_follows_production_and_no_other_writes_there(inbox: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    registry, (one, other) = versions(home, 2)
+    passed(registry, one)
+    registry.promote(one)
+    put(inbox / "a.flac")
+    with watching(inbox, home, "--quiet") as (process, rows):
+        wait_for(lambda: len(rows()) == 1, "it is scored")
+        passed(registry, other)
+        registry.promote(other)
+        put(inbox / "b.flac")
+        wait_for(lambda: len(rows()) == 2, "the next one is scored")
+        versions_heard = [row["bundle"]["version"] for row in rows()]
+        with watching(inbox, home) as (second, _):
+            _, err = second.communicate(timeout=60)
+        assert second.returncode == 2 and "output_busy" in err
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert versions_heard == [one.identity["version"], other.identity["version"]]
+    assert process.returncode == 0 and out == ""
+
+
+def test_a_bundle_that_cannot_be_loaded_leaves_the_one_before(inbox: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    registry, (one, other) = versions(home, 2)
+    passed(registry, one)
+    registry.promote(one)
+    passed(registry, other)
+    with watching(inbox, home) as (process, rows):
+        put(inbox / "a.flac")
+        wait_for(lambda: len(rows()) == 1, "it is scored")
+        registry.promote(other)
+        (home / "bundles" / "fast" / str(other.identity["version"]) / "detector.onnx").unlink()
+        put(inbox / "b.flac")
+        wait_for(lambda: len(rows()) == 2, "the next one is scored")
+        heard = [row["bundle"]["version"] for row in rows()]
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert heard == [one.identity["version"]] * 2
+    assert "the bundle before goes on" in err and "Traceback" not in err
