@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 def watch(folder: Path, bundle: str | None, output: Path | None, every: float, quiet: bool) -> None:
     """Score what arrives in a folder, each recording once.
 
-    It goes on until it is stopped. What lies there already counts, too. Started again, it goes on: what the file of results holds
-    is not scored again. Without --bundle it follows the bundle in production.
+    It goes on until it is stopped. What lies there already counts, too. Started again, it does not
+    score again what the file of results holds. Without --bundle it follows the one in
+    production.
     """
     from bonafide.cli.output import locked_file
     from bonafide.process.interrupt import interruptible

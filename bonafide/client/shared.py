@@ -77,6 +77,15 @@ def service_address(url: str) -> str:
 def remote_host(url: str) -> str:
     """Return the machine that an address leads to; empty for this one.
 
+    Parameters
+    ----------
+    url : str
+        As `service_address` returns it.
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> remote_host("http://127.0.0.1:3000"), remote_host("https://detector.example")

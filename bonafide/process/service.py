@@ -39,6 +39,15 @@ def free_port() -> int:
 def is_loopback(host: str) -> bool:
     """Return whether an address or host name can be reached from this machine alone.
 
+    Parameters
+    ----------
+    host : str
+        In any case, with or without a dot at its end.
+
+    Returns
+    -------
+    bool
+
     Examples
     --------
     >>> is_loopback("LOCALHOST"), is_loopback("localhost."), is_loopback("::ffff:127.0.0.1")
