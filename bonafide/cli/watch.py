@@ -55,7 +55,7 @@ def watch(folder: Path, bundle: str | None, output: Path | None, every: float, q
 
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a link stays one
     to = output or folder.with_name(f"{folder.name}.jsonl")
-    ears, stopping = _Ears(bundle), threading.Event()
+    judge, stopping = _Judge(bundle), threading.Event()
     show = None if quiet else WRITERS["table"](sys.stdout)
     with locked_file(to) as file, interruptible(_stop(stopping)):
         scored = scored_before(to)
@@ -76,7 +76,7 @@ def watch(folder: Path, bundle: str | None, output: Path | None, every: float, q
             for mark in arrived:
                 if stopping.is_set():
                     break
-                if result := ears.score(mark, scored):
+                if result := judge.score(mark, scored):
                     write(result)
                     if show:
                         show(result)
@@ -97,7 +97,7 @@ def _stop(stopping: threading.Event) -> Callable[[int, FrameType | None], None]:
     return stop
 
 
-class _Ears:
+class _Judge:
     """The detector, which is that of the bundle in production unless one is named."""
 
     def __init__(self, bundle: str | None) -> None:

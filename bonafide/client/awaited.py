@@ -32,7 +32,7 @@ class AsyncClient(Calls):
     Raises
     ------
     ConfigError
-        ``bad_service`` if `url` is not an address.
+        ``bad_service`` if `url` is not an address; ``bad_key`` if `key` is none.
     """
 
     def __init__(

@@ -28,14 +28,19 @@ class Client(Calls):
 
     Parameters
     ----------
-    url, key, patience_s, transport
-        As above: the address, ``http://127.0.0.1:3000`` by default; the API key; for how many
-        seconds in all a service that is busy is asked again; what to use in place of the network.
+    url : str
+        Address of the service, ``http://host:port``.
+    key : str
+        API key; empty for a service without keys.
+    patience_s : float
+        For how many seconds in all a service that is busy is asked again; 0 for never.
+    transport : httpx.BaseTransport, optional
+        Used in place of the network.
 
     Raises
     ------
     ConfigError
-        ``bad_service`` if `url` is not an address.
+        ``bad_service`` if `url` is not an address; ``bad_key`` if `key` is none.
     """
 
     def __init__(

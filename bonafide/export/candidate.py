@@ -48,10 +48,8 @@ from bonafide.training.windows import training_windows
 from bonafide.types import Features, Scores, Waveform
 
 PARITY_ROWS = 64
-# Of how many windows averages of bands are taken: a band's share differs by about a nat from window
-# to window, and what is learned from few recordings is no more exact than that.
-TYPICAL_ROWS = (16, 128)
-TYPICAL_SHARE = 8  # of so many recordings one
+TYPICAL_ROWS = (16, 128)  # a band's share differs by about a nat from window to window
+TYPICAL_SHARE = 8
 NOT_FUSED = ("frontend", "scaler", ADAPTER)  # built anew, or put over it
 
 
@@ -187,10 +185,32 @@ def with_typical_bands(folder: Path, manifest: Mapping[str, Any], waveforms: Wav
         As written.
     """
     bundle = write_bundle(folder, manifest)
-    count = np.clip(manifest["corpus"]["rows"] // TYPICAL_SHARE, *TYPICAL_ROWS)
+    count = typical_count(manifest["corpus"]["rows"])
     chosen = np.unique(np.linspace(0, len(waveforms) - 1, count).astype(np.intp))
     typical = Explainer(Detector(bundle)).typical_bands(waveforms[chosen])
     return write_bundle(folder, {**manifest, TYPICAL: typical})
+
+
+def typical_count(n_recordings: int) -> int:
+    """Return of how many windows, at most, the averages of bands are taken.
+
+    What is learned from few recordings is no more exact than an average of few windows.
+
+    Parameters
+    ----------
+    n_recordings : int
+        In the corpus.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> [typical_count(n) for n in (60, 400, 4_171)]
+    [16, 50, 128]
+    """
+    return int(np.clip(n_recordings // TYPICAL_SHARE, *TYPICAL_ROWS))
 
 
 def in_order(fitted: Sequence[FittedBase], stages: Sequence[Stage]) -> list[FittedBase]:
