@@ -78,7 +78,7 @@ picture: $(READY) ## take the README's picture of the page again; needs chromium
 	$(BIN)/python docs/picture.py
 
 lock: ## resolve every version anew; needs uv
-	$(COMPILE) --extra train --extra app --extra dashboard --extra provenance --extra report --extra traces --extra docs --extra dev \
+	$(COMPILE) --extra train --extra app --extra dashboard --extra provenance --extra report --extra mcp --extra traces --extra docs --extra dev \
 		--output-file requirements.lock
 	$(COMPILE) --extra traces --constraint requirements.lock --output-file requirements-serving.lock
 	@for python in $(PYTHONS); do for platform in $(PLATFORMS); do for lock in requirements requirements-serving; do \

@@ -16,6 +16,7 @@ EXTRAS = {
     "dashboard": ("fastapi", "zenml"),
     "provenance": ("c2pa",),
     "report": ("weasyprint",),
+    "mcp": ("mcp",),
 }
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "adapt": "bonafide.cli.adapt",
     "serve": "bonafide.cli.serve",
     "app": "bonafide.cli.serve",
+    "mcp": "bonafide.cli.tools",
     "keys": "bonafide.cli.keys",
     "bench": "bonafide.cli.bench",
     "corpus": "bonafide.cli.corpus",

@@ -1,5 +1,6 @@
 """Where recordings come from: files, the microphone, a path on this machine, or examples."""
 
+import mimetypes
 from pathlib import Path
 
 import streamlit as st
@@ -8,8 +9,8 @@ from bonafide.errors import BonafideError
 from serving.app.examples import EXAMPLES, example
 from serving.app.failure import show_refusal
 from serving.app.language import Words
-from serving.app.local import read_local
 from serving.app.recording import Recording
+from serving.local import read_local
 
 SOURCE = "source"  # of what was chosen last, in the state of a visit
 
@@ -70,7 +71,9 @@ def _ask_path(words: Words, folder: Path) -> str:
 def _named(words: Words, folder: Path, named: str) -> list[Recording]:
     """Return the file that is named, within the limit of an upload; say why there is none."""
     try:
-        return [read_local(folder, named, st.get_option("server.maxUploadSize") * 2**20)]
+        most_bytes = st.get_option("server.maxUploadSize") * 2**20
+        name, content = read_local(folder, named, most_bytes)
     except BonafideError as error:
         show_refusal(words(f"error.{error.code}"), error)
         return []
+    return [Recording(name, content, mimetypes.guess_type(name)[0] or "")]

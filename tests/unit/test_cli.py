@@ -86,6 +86,7 @@ class TestHelp:
                 "app",
                 "bench",
                 "watch",
+                "mcp",
             ),
             *("keys", "keys add", "keys list", "keys revoke"),
             *("corpus", "corpus inspect", "corpus simulate"),

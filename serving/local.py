@@ -1,6 +1,5 @@
 """A file of this machine that is named by its path, within the one folder that is open to it."""
 
-import mimetypes
 import os
 import re
 import stat
@@ -8,13 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bonafide.errors import BonafideError
-from serving.app.recording import Recording
 
 LINK = re.compile("file:(//(localhost)?)?/", re.IGNORECASE)  # RFC 8089: of this machine
 SHOWN = 200  # characters of a name, in an error
 
 
-def read_local(folder: Path, named: str, most_bytes: int) -> Recording:
+def read_local(folder: Path, named: str, most_bytes: int) -> tuple[str, bytes]:
     """Read a file that lies in a folder.
 
     Parameters
@@ -28,7 +26,10 @@ def read_local(folder: Path, named: str, most_bytes: int) -> Recording:
 
     Returns
     -------
-    Recording
+    str
+        The file's name.
+    bytes
+        What it holds.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def read_local(folder: Path, named: str, most_bytes: int) -> Recording:
         content = _content(top, path, most_bytes)
     except OSError as error:
         raise BonafideError("no_file", f"{_short(named)}: {error.strerror}") from error
-    return Recording(path.name, content, mimetypes.guess_type(path.name)[0] or "")
+    return path.name, content
 
 
 def _content(top: Path, path: Path, most_bytes: int) -> bytes:
