@@ -44,8 +44,7 @@ def mcp(bundle: str | None, files: Path, service: str | None) -> None:
     key = os.environ.get("BONAFIDE_API_KEY", "")
     folder, most_bytes = files.resolve(), Settings.from_environment().max_body_bytes
     if service is not None:
-        if bundle is not None:
-            raise click.UsageError("--bundle: must be about a service of its own, not --service")
+        _require_own(bundle)
         tool_server(AsyncClient(service, key), folder, most_bytes, lambda: None).run()
         return
     words = ["--bundle", bundle] if bundle else []
@@ -54,3 +53,8 @@ def mcp(bundle: str | None, files: Path, service: str | None) -> None:
     # It starts meanwhile: who runs agents waits for the list of tools, and not long.
     with running_service("--workers", "1", *words, ready=False) as own:
         tool_server(AsyncClient(own.url), folder, most_bytes, own.wait_ready).run()
+
+
+def _require_own(bundle: str | None) -> None:
+    if bundle is not None:
+        raise click.UsageError("--bundle: must be about a service of its own, not --service")
