@@ -1,7 +1,7 @@
 """What arrives in a folder, each recording once, and what was scored of it before."""
 
 import json
-from collections.abc import Iterable
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from bonafide.corpora.files import Listing, entries_below, is_audio
 from bonafide.errors import MALFORMED, ConfigError
 
 Row = dict[str, Any]
+BEGINNING = b'{"path": "'  # of every row
 
 
 class Mark(NamedTuple):
@@ -28,15 +29,23 @@ class Mark(NamedTuple):
     modified: str
 
     @classmethod
-    def of(cls, path: Path) -> "Mark":
-        """Return the mark of a file, as it is now; raises `OSError` where it is not there."""
-        status = path.stat()
-        seconds, rest = divmod(status.st_mtime_ns, 1_000_000_000)
-        return cls(str(path), status.st_size, f"{seconds}.{rest:09d}")
+    def of(cls, path: str, status: os.stat_result) -> "Mark":
+        """Return the mark of a file with this status."""
+        seconds, rest = divmod(abs(status.st_mtime_ns), 1_000_000_000)
+        sign = "-" if status.st_mtime_ns < 0 else ""
+        return cls(path, status.st_size, f"{sign}{seconds}.{rest:09d}")
 
     def entries(self) -> Row:
         """Return what the row of its result holds of it, beside the path."""
         return {"size_bytes": self.size_bytes, "modified": self.modified}
+
+
+def mark_of(path: str) -> Mark | None:
+    """Return the mark of a file as it is now; None where it is not there."""
+    try:
+        return Mark.of(path, os.stat(path))  # noqa: PTH116  # a name, as it stands in rows
+    except OSError:
+        return None
 
 
 class Arrivals:
@@ -49,22 +58,30 @@ class Arrivals:
     ----------
     folder : Path
         Looked through as `bonafide.corpora.files.list_folder` does.
-    scored : iterable of Mark
+    done : set of Mark
         What has arrived before.
+    left_out : Path
+        A file that does not count, wherever it lies: that of the results.
+
+    Attributes
+    ----------
+    unreadable : list of Path
+        Folders below it that the last look could not list.
     """
 
-    def __init__(self, folder: Path, scored: Iterable[Mark] = ()) -> None:
-        self._folder = folder
-        self._done = set(scored)
+    def __init__(self, folder: Path, done: set[Mark], left_out: Path) -> None:
+        self._folder, self._left_out = folder, left_out
+        self._done = set(done)
         self._before = set[Mark]()
+        self.unreadable = list[Path]()
 
     def look(self) -> list[Mark]:
-        """Return what has arrived since the last look, oldest first.
+        """Return what has arrived, oldest first.
 
         Returns
         -------
         list of Mark
-            Each is returned once.
+            Each in every look until it is `done` with.
 
         Raises
         ------
@@ -72,18 +89,26 @@ class Arrivals:
             ``unreadable`` if the folder cannot be listed, as one that is no longer mounted.
         """
         listing, here = Listing(), set[Mark]()
+        ours = self._left_out.stat() if self._left_out.exists() else None
         for path in entries_below(self._folder, listing):
             try:
-                here.add(Mark.of(path))
+                status = path.stat()
             except OSError:  # it went, or is a link to what is not there yet
                 continue
+            if ours is None or not os.path.samestat(status, ours):
+                here.add(Mark.of(str(path), status))
+        self.unreadable = listing.unreadable
         if self._folder in listing.unreadable:
             raise ConfigError("unreadable", f"{self._folder}: this folder cannot be listed")
         rested = (here & self._before) - self._done
         self._before = here
-        self._done |= rested
-        found = [mark for mark in rested if is_audio(Path(mark.path))]
+        found = {mark for mark in rested if is_audio(Path(mark.path))}
+        self._done |= rested - found
         return sorted(found, key=lambda mark: (float(mark.modified), mark.path))
+
+    def done(self, mark: Mark) -> None:
+        """Let a recording arrive no more."""
+        self._done.add(mark)
 
 
 @dataclass
@@ -93,22 +118,24 @@ class Scored:
     Parameters
     ----------
     marks : set of Mark
-        Of its rows.
-    contents : set of tuple of str
-        Path and sha256: what was touched, or copied once more over itself, is the same.
+        Of its rows; of what could not be read none, as it may be read by now.
+    contents : dict of str to str
+        The sha256 that each path had last: what was touched since, or copied once more over itself,
+        is the same.
     end : int
         Position, in bytes, where its last whole row ends.
     """
 
     marks: set[Mark] = field(default_factory=set)
-    contents: set[tuple[str, str]] = field(default_factory=set)
+    contents: dict[str, str] = field(default_factory=dict)
     end: int = 0
 
     def add(self, row: Row) -> None:
         """Add a row; raises one of `MALFORMED` where it is none."""
-        path = str(row["path"])
-        self.marks.add(Mark(path, int(row["size_bytes"]), str(row["modified"])))
-        self.contents.add((path, str(row["sha256"])))
+        mark = Mark(str(row["path"]), int(row["size_bytes"]), str(row["modified"]))
+        if sha256 := str(row["sha256"]):
+            self.marks.add(mark)
+            self.contents[mark.path] = sha256
 
 
 def scored_before(path: Path) -> Scored:
@@ -131,7 +158,7 @@ def scored_before(path: Path) -> Scored:
     scored = Scored()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n") and (number > 1 or line.startswith(b"{")):
+            if not line.endswith(b"\n") and is_half_row(line):
                 break  # what was killed wrote it; its recording is scored again
             try:
                 scored.add(json.loads(line))
@@ -145,9 +172,21 @@ def scored_before(path: Path) -> Scored:
     return scored
 
 
-def is_there(mark: Mark) -> bool:
-    """Return whether a file is still what it was."""
-    try:
-        return Mark.of(Path(mark.path)) == mark
-    except OSError:
-        return False
+def is_half_row(line: bytes) -> bool:
+    """Return whether a line without an end may be what is left of a row, and not somebody's own.
+
+    Parameters
+    ----------
+    line : bytes
+        The last one of a file.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_half_row(b'{"path": "call.w'), is_half_row(b'{"pa'), is_half_row(b'{"mine": 1}')
+    (True, True, False)
+    """
+    return line.startswith(BEGINNING) or BEGINNING.startswith(line)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,6 +151,16 @@ class Whole(click.IntRange):
     """A whole number within limits, called a number where a word is given."""
 
     name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number within limits; ``nan``, which is within any, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        if math.isnan(number := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 PORT = Whole(1, 65535)

@@ -13,6 +13,7 @@ from typing import Literal, TextIO
 
 from bonafide.errors import ConfigError
 from bonafide.scoring import CSV_COLUMNS, Result
+from bonafide.watching import is_half_row
 
 RESUMED = ("csv", "jsonl")
 Rows = list[Result]
@@ -138,8 +139,8 @@ def _not_resumed(path: Path, why: str) -> ConfigError:
 
 def _read_jsonl(content: bytes) -> tuple[Rows, int]:
     *lines, half = content.split(b"\n")
-    if not lines and not half.startswith(b"{"):
-        raise ValueError("the first line is no object")
+    if half and not is_half_row(half):
+        raise ValueError("the last line is none")
     rows = [json.loads(line) for line in lines]
     kept = [{**row, "bundle": row.get("bundle", {}).get("sha256", "")} for row in rows]
     return kept, len(content) - len(half)

@@ -42,7 +42,7 @@ keep_option = click.option(
 )
 @click.option(
     "--max-age",
-    type=click.FloatRange(0, min_open=True),
+    type=options.Number(0, min_open=True),
     metavar="DAYS",
     help="train once the last run that came to an end is so old",
 )
@@ -52,7 +52,7 @@ keep_option = click.option(
 @options.record
 @click.option(
     "--look-every",
-    type=click.FloatRange(0.1),
+    type=options.Number(0.1),
     default=300.0,
     show_default=True,
     metavar="SECONDS",

@@ -3,11 +3,10 @@
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
+import time
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -17,8 +16,9 @@ from bonafide.errors import BonafideError, ConfigError, printable
 if TYPE_CHECKING:
     from bonafide.detector import Detector
     from bonafide.registry import Version
-    from bonafide.scoring import Result
-    from bonafide.watching import Mark, Scored
+    from bonafide.watching import Mark, Row, Scored
+
+LONGEST_S = 0.2  # that a signal waits to be heard of
 
 
 @click.command()
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--every",
-    type=click.FloatRange(0.1, 86_400),
+    type=options.Number(0.1, 86_400),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -49,52 +49,116 @@ def watch(folder: Path, bundle: str | None, output: Path | None, every: float, q
     production.
     """
     from bonafide.cli.output import locked_file
+    from bonafide.errors import storing
     from bonafide.process.interrupt import interruptible
-    from bonafide.scoring import WRITERS
-    from bonafide.watching import Arrivals, scored_before
+    from bonafide.watching import scored_before
 
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a link stays one
-    to = output or folder.with_name(f"{folder.name}.jsonl")
-    judge, stopping = _Judge(bundle), threading.Event()
-    show = None if quiet else WRITERS["table"](sys.stdout)
-    with locked_file(to) as file, interruptible(_stop(stopping)):
+    to = _results(folder, output)
+    judge, stopping = _Judge(bundle), _Stopping()
+    with storing(to), locked_file(to) as file, interruptible(stopping.stop):
         scored = scored_before(to)
         os.truncate(to, scored.end)
         known = len(scored.marks)
-        click.echo(f"watching {folder}; results go to {to}, which has {known}", err=True)
-        write, arrivals = WRITERS["jsonl"](file), Arrivals(folder, scored.marks)
-        lost = False
-        while not stopping.is_set():
-            try:
-                arrived = arrivals.look()
-            except ConfigError as error:
-                if not lost:
-                    _say(f"{error.message}; looking again until it can be")
-                arrived, lost = [], True
-            else:
-                lost = False
-            for mark in arrived:
-                if stopping.is_set():
-                    break
-                if result := judge.score(mark, scored):
-                    write(result)
-                    if show:
-                        show(result)
+        _say(f"watching {folder}; results go to {to}, which has {known}")
+        _Watch(folder, to, file, judge, scored, quiet=quiet).run(every, stopping)
+
+
+def _results(folder: Path, output: Path | None) -> Path:
+    """Return the file of results: it says what was scored, and so must be one to be read."""
+    if output is None and not folder.name:
+        raise click.UsageError(f"--output: must be named, for {folder} has no name")
+    to = output or folder.with_name(f"{folder.name}.jsonl")
+    if to.is_relative_to("/dev") or (to.exists() and not to.is_file()):
+        raise click.UsageError(f"--output {to}: must be a file, not a device or a pipe")
+    return to
+
+
+class _Stopping:
+    """Whether to stop: a signal says so; the recording in hand is scored first.
+
+    A second Ctrl-C stops at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self.stop)
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not much longer than until a signal comes."""
+        end = time.monotonic() + seconds
+        while not self.asked and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LONGEST_S))
+
+
+class _Watch:
+    """Look, score, write: what arrives in a folder, into a file of results."""
+
+    def __init__(
+        self,
+        folder: Path,
+        to: Path,
+        file: TextIO,
+        judge: "_Judge",
+        scored: "Scored",
+        *,
+        quiet: bool,
+    ) -> None:
+        from bonafide.scoring import WRITERS
+        from bonafide.watching import Arrivals
+
+        self._to, self._file, self._judge, self._scored = to, file, judge, scored
+        self._arrivals = Arrivals(folder, scored.marks, to)
+        self._write = WRITERS["jsonl"](file)
+        self._show = None if quiet else WRITERS["table"](sys.stdout)
+        self._told = set[str]()
+
+    def run(self, every: float, stopping: _Stopping) -> None:
+        """Go on until stopped."""
+        while not stopping.asked:
+            for mark in self._look():
+                if not stopping.asked:
+                    self._score(mark)
             stopping.wait(every)
 
+    def _look(self) -> "list[Mark]":
+        """Return what has arrived; say once of each folder that cannot be listed."""
+        try:
+            arrived = self._arrivals.look()
+        except ConfigError:
+            arrived = []
+        unreadable = {
+            f"{path}: this folder cannot be listed; looking again until it can be"
+            for path in self._arrivals.unreadable
+        }
+        for said in sorted(unreadable - self._told):
+            _say(said)
+        self._told = unreadable
+        return arrived
 
-def _stop(stopping: threading.Event) -> Callable[[int, FrameType | None], None]:
-    """Have signals stop the loop, once the recording in hand is scored; a second one at once."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if stopping.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, stop)
-    return stop
+    def _score(self, mark: "Mark") -> None:
+        """Write the row of a recording, unless that is not what arrived any more."""
+        if not self._to.exists() or not os.path.samestat(
+            os.fstat(self._file.fileno()), self._to.stat()
+        ):
+            message = f"{self._to}: was removed or replaced meanwhile; start again to write it anew"
+            raise ConfigError("output_gone", message)
+        row, done = self._judge.row_of(mark, self._scored)
+        if row is not None:
+            self._write(row)
+            self._scored.add(row)
+            if self._show:
+                self._show(row)
+        if done:
+            self._arrivals.done(mark)
 
 
 class _Judge:
@@ -102,6 +166,7 @@ class _Judge:
 
     def __init__(self, bundle: str | None) -> None:
         self._bundle, self._told = bundle, ""
+        self._unread = set["Mark"]()  # those that could not be read, as is told once
         self._version = self._production()
         self._detector = self._load()
 
@@ -118,26 +183,35 @@ class _Judge:
 
         return Detector(find_bundle(home(), self._bundle))
 
-    def score(self, mark: "Mark", scored: "Scored") -> "Result | None":
-        """Score what arrived; return its row, or None where it was scored before or is gone."""
+    def row_of(self, mark: "Mark", scored: "Scored") -> "tuple[Row | None, bool]":
+        """Score what arrived.
+
+        The row is None where the file was scored before, or is another one by now. Done with it is
+        not what cannot be read, and what was changed or taken away: it may come again.
+        """
         from bonafide.artifact import file_sha256
         from bonafide.history import stamp
         from bonafide.scoring import score_files
-        from bonafide.watching import is_there
+        from bonafide.watching import mark_of
 
         self._follow()
+        if mark_of(mark.path) != mark:
+            return None, False
         try:
             sha256 = file_sha256(Path(mark.path))
         except OSError:
             sha256 = ""  # why it cannot be read, its result says
-        if (mark.path, sha256) in scored.contents:
-            return None
+        if mark in self._unread and not sha256:
+            return None, False
+        if sha256 and scored.contents.get(mark.path) == sha256:
+            return None, True
         (result,) = score_files(self._detector.score, [mark.path])
-        if "error" in result and not is_there(mark):
-            return None  # taken away meanwhile, or changed, and then it arrives anew
-        row = {**result, "sha256": sha256, **mark.entries(), "scored": stamp()}
-        scored.add(row)
-        return row
+        now = mark_of(mark.path)
+        if now != mark and (now or "error" in result):
+            return None, False
+        if not sha256:
+            self._unread.add(mark)
+        return {**result, "sha256": sha256, **mark.entries(), "scored": stamp()}, bool(sha256)
 
     def _follow(self) -> None:
         """Take the bundle that was promoted; stay with the last one while that cannot be loaded."""

@@ -1,7 +1,7 @@
-"""What both clients share: the service's address, and how it is asked and answers."""
+"""What a call of the service is made of: its address, its content, and how its answer is read."""
 
 import contextlib
-import time
+import stat
 from collections.abc import Hashable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from bonafide.errors import BonafideError, ConfigError
+from bonafide.errors import MALFORMED, BonafideError, ConfigError
 from bonafide.process.service import is_loopback
 
 BUNDLE_HEADER = "X-Bonafide-Bundle"  # names the bundle that alone may answer
 HERE = "http://127.0.0.1:3000"
-# A large upload and a full queue both take time; the service itself gives up before this.
-TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+LONGEST_WAIT = 5  # digits of the seconds after which a service wants to be asked again
 
 Answer = TypeVar("Answer")
 Source = Path | str | bytes
@@ -62,15 +61,19 @@ def service_address(url: str) -> str:
     Raises
     ------
     ConfigError
-        ``bad_service`` if it is no address.
+        ``bad_service`` if it is no address, or holds more: a query, or a name and password.
     """
-    try:
+    shown, valid = repr(url), False
+    with contextlib.suppress(ValueError, httpx.InvalidURL):
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        valid = False
+        if parts.username or parts.password:
+            shown = "one with a name or password"
+        (parts.hostname or "").encode("idna")  # as it will be looked up
+        more = parts.query or parts.fragment or parts.username or parts.password
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        valid = bool(named and is_plain(url) and not more and httpx.URL(url))
     if not valid:
-        raise ConfigError("bad_service", f"service {url!r}: must be an address, http://host:port")
+        raise ConfigError("bad_service", f"service {shown}: must be an address, http://host:port")
     return url.rstrip("/")
 
 
@@ -95,86 +98,110 @@ def remote_host(url: str) -> str:
     return "" if is_loopback(host) else host
 
 
-class Calls:
-    """What both clients have: where the service is, what it is asked, and how its answers are read.
+def is_plain(text: str) -> bool:
+    """Return whether text may stand in the head of a request: ASCII, without spaces or controls.
 
     Parameters
     ----------
-    url : str
-        Address of the service, ``http://host:port``.
-    key : str
-        API key; empty for a service without keys.
-    patience_s : float
-        Seconds, 0 or more. A service that is busy is asked again after the time that it names, as
-        long as that is within them; 0 has each call raise at once.
-    transport : httpx transport, optional
-        Used in place of the network.
+    text : str
+
+    Returns
+    -------
+    bool
+    """
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def require_plain(text: str, code: str, what: str) -> str:
+    """Return text that may stand in the head of a request; the message does not repeat it.
+
+    Parameters
+    ----------
+    text : str
+    code, what : str
+        Of the error.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     ConfigError
-        ``bad_service`` if `url` is not an address; ``bad_key`` if `key` is not of ASCII letters,
-        digits and signs.
+        With that code, if it may not.
     """
-
-    def __init__(
-        self, url: str = HERE, key: str = "", *, patience_s: float = 60.0, transport: Any = None
-    ) -> None:
-        self.url, self.patience_s = service_address(url), patience_s
-        if key and not (key.isascii() and key.isprintable() and " " not in key):
-            message = "the API key holds a character that no key has: a space, or a line's end?"
-            raise ConfigError("bad_key", message)
-        self.options = {
-            "base_url": self.url,
-            "headers": {"authorization": f"Bearer {key}"} if key else {},
-            "timeout": TIMEOUT,
-            # A proxy that the environment names does not lead to this machine.
-            "trust_env": bool(remote_host(self.url)),
-            "transport": transport,
-        }
-
-    def __repr__(self) -> str:
-        """Name the service, and not the key."""
-        return f"{type(self).__name__}({self.url!r})"
-
-    def wait_s(self, error: ServiceError, until: float) -> float:
-        """Return how long to wait before the next try, or raise if there is none."""
-        if not error.retry_after_s or time.monotonic() + error.retry_after_s > until:
-            raise error
-        return error.retry_after_s
-
-    def unreachable(self, error: Exception) -> ServiceError:
-        """Return the error of a call that had no answer."""
-        return ServiceError("unreachable", f"{self.url}: {error or type(error).__name__}")
+    if not is_plain(text):
+        message = f"{what}: must be of ASCII letters, digits and signs, without spaces or line ends"
+        raise ConfigError(code, message)
+    return text
 
 
 @contextlib.contextmanager
-def request_of(source: Source | None, bundle: str) -> Iterator[Json]:
-    """Yield method, headers and content of a request; a file is open meanwhile."""
-    headers = {BUNDLE_HEADER: bundle} if bundle else {}
+def request_of(path: str, source: Source | None, bundle: str) -> Iterator[Json]:
+    """Make a request; a file is open while the block lasts.
+
+    Parameters
+    ----------
+    path : str
+        Of the endpoint, from ``/`` on.
+    source : Path, str or bytes, optional
+        What to upload.
+    bundle : str
+        Content hash of the bundle that alone may answer; empty for any.
+
+    Yields
+    ------
+    dict
+        As `httpx.Client.request` takes it.
+
+    Raises
+    ------
+    ConfigError
+        ``bad_call`` for a path that leads to another service, or is none; ``bad_bundle``.
+    OSError
+        If the file cannot be read, or is none.
+    """
+    if not path.startswith("/") or path.startswith("//"):
+        raise ConfigError("bad_call", f"path {path!r}: must begin with one /, as /v1/detect")
+    request: Json = {"url": require_plain(path, "bad_call", "path"), "headers": {}}
+    if bundle:
+        request["headers"][BUNDLE_HEADER] = require_plain(bundle, "bad_bundle", "bundle")
     if source is None:
-        yield {"method": "GET", "headers": headers}
+        yield {"method": "GET", **request}
         return
     with contextlib.ExitStack() as opened:
-        content: bytes | BinaryIO = (
-            source if isinstance(source, bytes) else opened.enter_context(Path(source).open("rb"))
-        )
-        yield {"method": "POST", "headers": headers, "files": {"audio": ("audio", content)}}
+        content = source if isinstance(source, bytes) else opened.enter_context(_opened(source))
+        yield {"method": "POST", "files": {"audio": ("audio", content)}, **request}
+
+
+def _opened(source: Path | str) -> BinaryIO:
+    """Open a file; nobody may ever write to a pipe."""
+    if "\0" in str(source):
+        raise FileNotFoundError(f"{str(source)!r}: no file has a zero byte in its name")
+    if not stat.S_ISREG(Path(source).stat().st_mode):
+        raise OSError(f"{source}: must be a file")
+    return Path(source).open("rb")
 
 
 def answer_of(reply: httpx.Response) -> Json:
     """Return the JSON that the service sent, or raise the `ServiceError` that it is."""
     try:
         answer = reply.json()
+        if not isinstance(answer, dict):
+            raise TypeError("no object")
         if reply.is_success:
-            return dict(answer)
-        code, message = str(answer["error"]["code"]), str(answer["error"]["message"])
-    except (ValueError, KeyError, TypeError) as error:
+            return answer
+        error = answer["error"]
+        code, message = error["code"], error["message"]
+        if not (isinstance(code, str) and isinstance(message, str)):
+            raise TypeError("no error")
+    except MALFORMED as failure:
         raise ServiceError(
             "bad_answer", f"status {reply.status_code}, not the JSON expected"
-        ) from error
+        ) from failure
     wait = reply.headers.get("retry-after", "")
-    raise ServiceError(code, message, int(wait) if wait.isdecimal() else 0)
+    is_known = wait.isascii() and wait.isdecimal() and len(wait) <= LONGEST_WAIT
+    raise ServiceError(code, message, int(wait) if is_known else 0)
 
 
 @cache

@@ -1,8 +1,10 @@
 """The Python client, sync and async, and what it makes of a service's answers and errors."""
 
 import asyncio
+import copy
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,10 +107,6 @@ class Busy:
             return httpx.Response(200, json=self.answer)
         return httpx.Response(429, json=BUSY, headers={"retry-after": self.after})
 
-    async def later(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        return self(request)
-
 
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 @pytest.mark.parametrize(
@@ -119,9 +117,8 @@ def test_a_busy_service_is_asked_again_within_patience(
     client: type, recording: Path, times: int, patience_s: float, after: str, seen: int
 ) -> None:
     busy = Busy(times, {"is": "well"}, after)
-    answer = busy if client is Client else busy.later
     asked = client(
-        "http://host", "k" * 20, patience_s=patience_s, transport=httpx.MockTransport(answer)
+        "http://host", "k" * 20, patience_s=patience_s, transport=httpx.MockTransport(busy)
     )
 
     def ask() -> Any:
@@ -139,20 +136,87 @@ def test_a_busy_service_is_asked_again_within_patience(
         assert recording.read_bytes() in body and b"who-said-what" not in body
 
 
-def test_an_answer_that_is_none_is_said_to_be_so(recording: Path) -> None:
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"verdict": "perhaps"}))
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.Response(200, json={"verdict": "perhaps"}), "bad_answer"),
+        (httpx.Response(200, text="[" * 100_000), "bad_answer"),
+        (httpx.Response(200, json=[["verdict", "spoof"]]), "bad_answer"),
+        (httpx.Response(500, json={"error": {"code": None, "message": {}}}), "bad_answer"),
+        (httpx.Response(503, json=BUSY, headers={"retry-after": "9" * 400}), "busy"),
+        (httpx.Response(503, json=BUSY, headers={"retry-after": "9" * 5000}), "busy"),
+        (httpx.Response(503, json=BUSY, headers={"retry-after": "\u0663".encode()}), "busy"),
+        (httpx.Response(301, headers={"location": "http://other/"}), "bad_answer"),
+    ],
+)
+def test_odd_answers_are_errors_of_the_service(
+    recording: Path, answer: httpx.Response, code: str
+) -> None:
+    transport = httpx.MockTransport(lambda _: answer)
     with (
         Client("http://host", transport=transport) as client,
-        pytest.raises(ServiceError, match="verdict: ") as caught,
+        pytest.raises(ServiceError) as caught,
     ):
         client.detect(recording)
-    assert caught.value.code == "bad_answer"
+    assert (caught.value.code, caught.value.retry_after_s) == (code, 0)
 
 
-@pytest.mark.parametrize("url", ["", "localhost:3000", "ftp://host", "http://", "http://host:x"])
+def test_an_answer_to_half_an_upload_is_heard(service: Server) -> None:
+    """By asyncio too, whose connections lose it."""
+    large = bytes(30_000_000)
+    with pytest.raises(ServiceError, match="larger than") as caught, Client(service.url) as client:
+        client.detect(large)
+    assert caught.value.code == "too_large"
+    with pytest.raises(ServiceError, match="larger than"):
+        awaited(service.url, lambda client: client.detect(large))
+
+
+def test_only_files_are_sent(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with Client("http://host") as client:
+        for source in (tmp_path / "pipe", tmp_path, "", "a\0b"):
+            with pytest.raises(OSError):
+                client.detect(source)
+
+
+def test_the_key_goes_to_no_other_service() -> None:
+    with Client("http://host", "secret") as client:
+        for path in ("http://other/v1/model", "//other/v1/model", "v1/model", "", "/v1/\n"):
+            with pytest.raises(ConfigError) as caught:
+                client.ask(path)
+            assert caught.value.code == "bad_call"
+        with pytest.raises(ConfigError) as caught:
+            client.detect(b"", bundle="a\nb")
+        assert caught.value.code == "bad_bundle"
+
+
+def test_a_client_that_was_closed_says_so() -> None:
+    client = Client("http://host")
+    client.close()
+    with pytest.raises(ServiceError) as caught:
+        client.model()
+    assert caught.value.code == "closed"
+    assert copy.copy(caught.value).code == "closed"
+
+
+@pytest.mark.parametrize("patience_s", [-1.0, float("nan"), float("inf")])
+def test_patience_is_a_number_of_seconds(patience_s: float) -> None:
+    with pytest.raises(ConfigError, match="must be 0 or more seconds"):
+        Client(patience_s=patience_s)
+
+
+NO_ADDRESSES = (
+    *("", "localhost:3000", "ftp://host", "http://", "http://host:x", "http://host:0"),
+    *("http://host\n", " http://host", "http://a b", "http://..", f"http://{'a' * 300}"),
+    *("http://xn--\ud800", "http://host?x=1", "http://host#f", "http://me:secret@host"),
+)
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES)
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="must be an address"):
+    with pytest.raises(ConfigError, match="must be an address") as caught:
         Client(url)
+    assert caught.value.code == "bad_service" and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["a key", "key\n", "clé"])

@@ -232,6 +232,8 @@ class TestExitCodes:
             ("score x.wav --output gone/x.csv", "gone/x.csv: there is no folder gone"),
             ("score x.wav --output=", "it is empty; must name a file or a folder"),
             ("evaluate", "Missing option '--corpus'."),
+            ("schedule run --look-every nan --corpus x", "'nan' is no number"),
+            ("schedule run --max-age nan --corpus x", "'nan' is no number"),
             ("evaluate --corpus=", "it is empty; must name a file or a folder"),
             ("train --corpus=", "it is empty; must name a file or a folder"),
             ("evaluate --corpus x --json .", "File '.' is a directory."),

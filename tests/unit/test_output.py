@@ -95,7 +95,8 @@ def test_what_cannot_be_gone_on_with_is_left_alone(
     other = {"csv": "jsonl", "jsonl": "csv"}[style]
     run(folder, other, output)
     of_the_other_style = output.read_bytes()
-    for content in (of_the_other_style, WAV, b"\n", b"[]\n", b"path,label\na.wav,real\n"):
+    mine = b'{"my": "settings"}'
+    for content in (of_the_other_style, WAV, b"\n", b"[]\n", b"path,label\na.wav,real\n", mine):
         output.write_bytes(content)
         assert run(folder, style, output) == 2
         error = capsys.readouterr().err

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from bonafide.errors import ConfigError
 from bonafide.watching import Arrivals, Mark, Scored, scored_before
 from tests.helpers.kept import passed, versions
 from tests.helpers.servers import wait_for
+from tests.unit.test_cli import WITHOUT_RIGHTS
 
 EVERY = "0.2"  # seconds
 
@@ -36,6 +38,10 @@ def put(path: Path, seed: int = 1) -> Path:
     return path
 
 
+def arriving(inbox: Path) -> Arrivals:
+    return Arrivals(inbox, set(), inbox / "rows.jsonl")
+
+
 def names(marks: list[Mark]) -> list[str]:
     return [Path(mark.path).name for mark in marks]
 
@@ -44,7 +50,7 @@ def names(marks: list[Mark]) -> list[str]:
 
 
 def test_a_recording_arrives_once_it_rests(inbox: Path) -> None:
-    arrivals, path = Arrivals(inbox), inbox / "call.flac"
+    arrivals, path = arriving(inbox), inbox / "call.flac"
     whole = encode(speech(1.0), "flac")
     path.write_bytes(whole[:100])
     assert arrivals.look() == []
@@ -53,6 +59,8 @@ def test_a_recording_arrives_once_it_rests(inbox: Path) -> None:
     path.write_bytes(whole)
     assert arrivals.look() == []
     assert names(arrivals.look()) == ["call.flac"]
+    (mark,) = arrivals.look()  # until it is done with
+    arrivals.done(mark)
     assert arrivals.look() == []
 
 
@@ -63,7 +71,7 @@ def test_what_is_no_recording_never_arrives(inbox: Path) -> None:
     put(inbox / ".hidden.flac")
     put(inbox / "deep" / "er.flac")
     (inbox / "again").symlink_to(inbox)
-    arrivals = Arrivals(inbox)
+    arrivals = arriving(inbox)
     assert arrivals.look() == []
     assert names(arrivals.look()) == ["er.flac"]
 
@@ -71,16 +79,18 @@ def test_what_is_no_recording_never_arrives(inbox: Path) -> None:
 def test_the_oldest_comes_first_and_another_of_its_name_anew(inbox: Path) -> None:
     for number, name in enumerate(("c.flac", "a.flac", "b.flac")):
         os.utime(put(inbox / name), (number, number))
-    arrivals = Arrivals(inbox)
+    arrivals = arriving(inbox)
     arrivals.look()
     assert names(arrivals.look()) == ["c.flac", "a.flac", "b.flac"]
+    for mark in arrivals.look():
+        arrivals.done(mark)
     put(inbox / "a.flac", seed=2)
     assert arrivals.look() == []
     assert names(arrivals.look()) == ["a.flac"]
 
 
 def test_a_folder_that_goes_and_comes(inbox: Path) -> None:
-    arrivals = Arrivals(inbox)
+    arrivals = arriving(inbox)
     put(inbox / "a.flac")
     arrivals.look()
     inbox.rename(inbox.with_name("away"))
@@ -89,6 +99,21 @@ def test_a_folder_that_goes_and_comes(inbox: Path) -> None:
     assert caught.value.code == "unreadable"
     inbox.with_name("away").rename(inbox)
     assert names(arrivals.look()) == ["a.flac"]
+
+
+def test_the_file_of_results_never_arrives(inbox: Path) -> None:
+    results = inbox / "results.wav"
+    results.write_text("")
+    arrivals = Arrivals(inbox, set(), results)
+    for size in range(3):
+        assert arrivals.look() == []
+        results.write_text("x" * size)
+
+
+def test_times_before_1970(inbox: Path) -> None:
+    path = put(inbox / "old.flac")
+    os.utime(path, ns=(0, -1_500_000_000))
+    assert Mark.of("old.flac", path.stat()).modified == "-1.500000000"
 
 
 # --- what was scored ------------------------------------------------------------------------------
@@ -101,7 +126,7 @@ def test_the_last_row_is_cut_where_it_was_not_written_whole(tmp_path: Path) -> N
     for half in ("", '{"path": "b'):
         path.write_text(line + half)
         mark = Mark("a.wav", 3, "1.000000000")
-        assert scored_before(path) == Scored({mark}, {("a.wav", "ab")}, len(line))
+        assert scored_before(path) == Scored({mark}, {"a.wav": "ab"}, len(line))
     path.write_text('{"path')
     assert scored_before(path) == Scored()
 
@@ -119,6 +144,7 @@ def test_the_last_row_is_cut_where_it_was_not_written_whole(tmp_path: Path) -> N
             "\xff\n",
         ),
         json.dumps({**ROW, "size_bytes": "many"}) + "\n",
+        '{"mine": 1, "precious": true}',
     ],
 )
 def test_a_file_of_anything_else_is_left_alone(
@@ -130,6 +156,41 @@ def test_a_file_of_anything_else_is_left_alone(
     assert main(["watch", str(inbox), "--bundle", "fast"]) == 2
     assert "output_exists" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--output", name] for name in ("-", "/dev/null", "/dev/full", "{inbox}/pipe")),
+        *(["--every", number] for number in ("nan", "inf", "0")),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage(
+    inbox: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(inbox / "pipe")
+    words = [word.format(inbox=inbox) for word in words]
+    assert main(["watch", str(inbox), "--bundle", "fast", *words]) == 2
+    assert "bonafide: usage: " in capsys.readouterr().err
+
+
+def test_the_root_has_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", "/", "--bundle", "fast"]) == 2
+    assert "--output: must be named" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told(inbox: Path, tmp_path: Path) -> None:
+    put(inbox / "a.flac")
+    command = f"ulimit -f 0; exec {sys.executable} -m bonafide.cli watch {inbox} --bundle fast"
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{command} --every {EVERY}"],
+        env={**os.environ, "BONAFIDE_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "bonafide: disk_full: " in done.stderr and "Traceback" not in done.stderr
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -239,3 +300,59 @@ def test_a_bundle_that_cannot_be_loaded_leaves_the_one_before(inbox: Path, tmp_p
         _, err = process.communicate(timeout=60)
     assert heard == [one.identity["version"]] * 2
     assert "the bundle before goes on" in err and "Traceback" not in err
+
+
+def test_what_went_and_came_back_is_scored(inbox: Path, tmp_path: Path) -> None:
+    """Whole, and each by its own content: the folder goes while a batch of it waits."""
+    for number in range(12):
+        put(inbox / f"{number:02d}.flac", seed=number)
+    away = inbox.with_name("away")
+    with watching(inbox, tmp_path / "home", "--bundle", "fast") as (process, rows):
+        wait_for(lambda: len(rows()) >= 2, "some are scored")
+        inbox.rename(away)
+        wait_for(lambda: rows() and not inbox.exists(), "it is gone")
+        time.sleep(1)
+        away.rename(inbox)
+        wait_for(lambda: len(rows()) == 12, "all are scored")
+        same = inbox / "00.flac"
+        before = same.read_bytes()
+        put(same, seed=99)
+        wait_for(lambda: len(rows()) == 13, "another one of its name is scored")
+        same.write_bytes(before)
+        wait_for(lambda: len(rows()) == 14, "and the first one again")
+        found = rows()
+        process.terminate()
+        process.communicate(timeout=60)
+    assert sorted(paths_of(found[:12])) == [f"{number:02d}.flac" for number in range(12)]
+    assert found[-1]["sha256"] == file_sha256(same)
+
+
+def test_results_that_are_taken_away_end_it(inbox: Path, tmp_path: Path) -> None:
+    put(inbox / "a.flac")
+    with watching(inbox, tmp_path / "home", "--bundle", "fast") as (process, rows):
+        wait_for(lambda: len(rows()) == 1, "it is scored")
+        inbox.with_name("inbox.jsonl").unlink()
+        put(inbox / "b.flac")
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "bonafide: output_gone: " in err
+
+
+def test_what_cannot_be_read_is_told_once_and_scored_later(inbox: Path, tmp_path: Path) -> None:
+    path = put(inbox / "a.flac")
+    path.chmod(0)
+    results = inbox.with_name("inbox.jsonl")
+    command = [*WITHOUT_RIGHTS, sys.executable, "-m", "bonafide.cli", "watch", str(inbox)]
+    with subprocess.Popen(
+        [*command, "--every", EVERY, "--bundle", "fast"],
+        env={**os.environ, "BONAFIDE_HOME": str(tmp_path / "home")},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        wait_for(lambda: results.exists() and results.read_text(), "that is told")
+        time.sleep(1)
+        path.chmod(0o644)
+        wait_for(lambda: len(results.read_text().splitlines()) == 2, "it is scored")
+        process.terminate()
+    first, second = map(json.loads, results.read_text().splitlines())
+    assert "error" in first and first["sha256"] == ""
+    assert "verdict" in second and second["sha256"] == file_sha256(path)
