@@ -186,8 +186,19 @@ class _Judge:
     def row_of(self, mark: "Mark", scored: "Scored") -> "tuple[Row | None, bool]":
         """Score what arrived.
 
-        The row is None where the file was scored before, or is another one by now. Done with it is
-        not what cannot be read, and what was changed or taken away: it may come again.
+        Parameters
+        ----------
+        mark : Mark
+            What arrived.
+        scored : Scored
+            What was scored before.
+
+        Returns
+        -------
+        dict or None
+            The row; None where the file was scored before, or is another one by now.
+        bool
+            Whether it is done with. What cannot be read, was changed or taken away may come again.
         """
         from bonafide.artifact import file_sha256
         from bonafide.history import stamp

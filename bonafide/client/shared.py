@@ -104,6 +104,7 @@ def is_plain(text: str) -> bool:
     Parameters
     ----------
     text : str
+        Such as a key.
 
     Returns
     -------
@@ -118,6 +119,7 @@ def require_plain(text: str, code: str, what: str) -> str:
     Parameters
     ----------
     text : str
+        Such as a key.
     code, what : str
         Of the error.
 
