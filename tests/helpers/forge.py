@@ -115,6 +115,7 @@ def _become(streams: list[int], words: list[str], environment: dict[str, str]) -
             os.dup2(stream, number)
         os.environ.clear()
         os.environ.update(environment)
+        sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         sys.argv = ["bonafide", *words]
         status = command()
     finally:
