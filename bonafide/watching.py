@@ -124,11 +124,14 @@ class Scored:
         is the same.
     end : int
         Position, in bytes, where its last whole row ends.
+    open : bool
+        Whether that row lacks the end of its line.
     """
 
     marks: set[Mark] = field(default_factory=set)
     contents: dict[str, str] = field(default_factory=dict)
     end: int = 0
+    open: bool = False
 
     def add(self, row: Row) -> None:
         """Add a row; raises one of `MALFORMED` where it is none."""
@@ -158,7 +161,9 @@ def scored_before(path: Path) -> Scored:
     scored = Scored()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n") and is_half_row(line):
+            scored.open = not line.endswith(b"\n")
+            if scored.open and is_half_row(line):
+                scored.open = False
                 break  # what was killed wrote it; its recording is scored again
             try:
                 scored.add(json.loads(line))
@@ -173,12 +178,12 @@ def scored_before(path: Path) -> Scored:
 
 
 def is_half_row(line: bytes) -> bool:
-    """Return whether a line without an end may be what is left of a row, and not somebody's own.
+    """Return whether a last line may be what is left of a row, and not somebody's own.
 
     Parameters
     ----------
     line : bytes
-        The last one of a file.
+        Without an end.
 
     Returns
     -------
@@ -186,7 +191,11 @@ def is_half_row(line: bytes) -> bool:
 
     Examples
     --------
-    >>> is_half_row(b'{"path": "call.w'), is_half_row(b'{"pa'), is_half_row(b'{"mine": 1}')
+    >>> is_half_row(b'{"path": "call.w'), is_half_row(b'{"pa'), is_half_row(b'{"path": "mine"}')
     (True, True, False)
     """
-    return line.startswith(BEGINNING) or BEGINNING.startswith(line)
+    try:
+        json.loads(line)
+    except MALFORMED:
+        return line.startswith(BEGINNING) or BEGINNING.startswith(line)
+    return False

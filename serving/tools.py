@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
@@ -16,6 +16,7 @@ from bonafide.explanation import Explained
 from bonafide.provenance import Origin
 from serving.local import read_local
 
+AT_ONCE = 4  # files in memory; further calls wait
 INSTRUCTIONS = """\
 Tells machine-generated speech from human speech. A verdict is a statistical statement, never
 proof: say the verdict together with p_spoof, the channel, how often verdicts on it are wrong
@@ -53,7 +54,7 @@ def tool_server(
     -------
     MCPServer
         With the tools ``detect``, ``explain`` and ``provenance``. What cannot be judged is a tool
-        error, ``code: message``.
+        error, whose text ends with ``code: message``.
     """
     server = MCPServer(
         "bonafide",
@@ -63,10 +64,16 @@ def tool_server(
         log_level="WARNING",
     )
 
-    async def content_of(path: str) -> bytes:
-        await asyncio.to_thread(wait_ready)
-        _, content = await asyncio.to_thread(read_local, folder, path, most_bytes)
-        return content
+    held = asyncio.Semaphore(AT_ONCE)
+
+    @contextlib.asynccontextmanager
+    async def read(path: str) -> AsyncIterator[bytes]:
+        """Hold a file's content while the block lasts; tell the agent what goes wrong in it."""
+        with _told():
+            async with held:
+                await asyncio.to_thread(wait_ready)
+                _, content = await asyncio.to_thread(read_local, folder, path, most_bytes)
+                yield content
 
     @server.tool()
     async def detect(path: str) -> Detection:
@@ -76,14 +83,14 @@ def tool_server(
         partly_spoof or inconclusive), p_spoof, the channel that the sound went through with the
         error rate measured on it, segments with times, and warnings.
         """
-        with _told():
-            return await client.detect(await content_of(path))
+        async with read(path) as content:
+            return await client.detect(content)
 
     @server.tool()
     async def explain(path: str) -> Explained:
         """Judge a file as detect does; say which seconds, bands and models the answer rests on."""
-        with _told():
-            return await client.explain(await content_of(path))
+        async with read(path) as content:
+            return await client.explain(content)
 
     @server.tool()
     async def provenance(path: str) -> Origin:
@@ -92,7 +99,7 @@ def tool_server(
         Content credentials, tags of encoders and generators, traces of earlier compression,
         splices, watermarks: each finding with what it proves, and what its lack does not.
         """
-        with _told():
-            return await client.provenance(await content_of(path))
+        async with read(path) as content:
+            return await client.provenance(content)
 
     return server

@@ -59,6 +59,8 @@ def watch(folder: Path, bundle: str | None, output: Path | None, every: float, q
     with storing(to), locked_file(to) as file, interruptible(stopping.stop):
         scored = scored_before(to)
         os.truncate(to, scored.end)
+        file.write("\n" if scored.open else "")
+        file.flush()
         known = len(scored.marks)
         _say(f"watching {folder}; results go to {to}, which has {known}")
         _Watch(folder, to, file, judge, scored, quiet=quiet).run(every, stopping)
@@ -146,6 +148,8 @@ class _Watch:
 
     def _score(self, mark: "Mark") -> None:
         """Write the row of a recording, unless that is not what arrived any more."""
+        from bonafide.errors import storing
+
         if not self._to.exists() or not os.path.samestat(
             os.fstat(self._file.fileno()), self._to.stat()
         ):
@@ -156,7 +160,8 @@ class _Watch:
             self._write(row)
             self._scored.add(row)
             if self._show:
-                self._show(row)
+                with storing(Path("standard output")):  # not the file of results
+                    self._show(row)
         if done:
             self._arrivals.done(mark)
 

@@ -22,10 +22,23 @@ SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
 START_S, STOP_S = 90.0, 30.0
 POLL_S = 0.02
 QUOTED = 3000
+FOR_OTHERS = ("BONAFIDE_KEYS", "BONAFIDE_METRICS")
 
 
 class StartError(BonafideError):
     """A service that does not start."""
+
+
+def own_environment() -> dict[str, str]:
+    """Return the environment of a service that this process alone asks.
+
+    Returns
+    -------
+    dict of str to str
+        This process's, without what is meant for a service that others reach: its keys, and the
+        address of its metrics.
+    """
+    return {name: value for name, value in os.environ.items() if name not in FOR_OTHERS}
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from streamlit.web import bootstrap
 
 from bonafide.errors import ConfigError
-from bonafide.process.service import LOOPBACK, running_service
+from bonafide.process.service import LOOPBACK, own_environment, running_service
 from serving.app.allowed import Allowed
 from serving.app.client import URL, Service
 from serving.app.palette import ACCENT
@@ -80,7 +80,8 @@ def own_service() -> Iterator[str]:
     StartError
         ``no_service`` if it ends, or is not ready in time; standard error has its messages.
     """
-    with running_service("--host", LOOPBACK, "--workers", "1", stop_s=STOP_S) as service:
+    words = ("--host", LOOPBACK, "--workers", "1")
+    with running_service(*words, environment=own_environment(), stop_s=STOP_S) as service:
         yield service.url
 
 

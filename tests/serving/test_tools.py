@@ -1,10 +1,14 @@
 """Tools of agents: the official SDK's own client lists and calls them, by standard streams."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,12 +37,14 @@ def files(tmp_path: Path) -> Path:
     return folder
 
 
-def by_tools(home: Path, ask: Ask, *words: str) -> Any:
+def by_tools(
+    home: Path, ask: Ask, *words: str, environment: Mapping[str, str] | None = None
+) -> Any:
     """Run the command as programs that run agents do, and ask it."""
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "bonafide.cli", "mcp", *words],
-        env={**os.environ, "BONAFIDE_HOME": str(home)},
+        env={**os.environ, "BONAFIDE_HOME": str(home), **(environment or {})},
     )
 
     async def run() -> Any:
@@ -106,6 +112,65 @@ def test_a_service_that_is_not_there_is_an_error_too(files: Path) -> None:
 
     words = ("--files", str(files), "--service", "http://127.0.0.1:1")
     assert "unreachable: http://127.0.0.1:1" in by_tools(files, ask, *words)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("wait_s", [0.5, 8.0])
+def test_a_signal_ends_it_while_its_input_is_open(
+    files: Path, tmp_path: Path, number: signal.Signals, wait_s: float
+) -> None:
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "bonafide.cli", "mcp", "--files", str(files)]
+    with subprocess.Popen(
+        [*command, "--bundle", "fast"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "BONAFIDE_HOME": str(home)},
+    ) as process:
+        time.sleep(wait_s)
+        process.send_signal(number)
+        assert process.wait(timeout=60) in (0, 130, -number)
+    wait_for(lambda: not Home(home).processes(), "its service has ended, too")
+
+
+def test_its_own_service_has_no_keys_and_says_why_it_does_not_answer(
+    files: Path, tmp_path: Path
+) -> None:
+    """Keys are for services that others reach; one that dies is not said to be starting."""
+    home, wrong = tmp_path / "home", tmp_path / "nowhere"
+
+    async def ask(client: Client) -> None:
+        answer = await client.call_tool("detect", {"path": "deep/call.flac"})
+        assert not answer.is_error, answer
+        first, *_ = _services(home)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not _services(home), "it has ended")
+        answer = await client.call_tool("detect", {"path": "deep/call.flac"})
+        assert "no_service: the service has ended, with status -9" in answer.content[0].text
+
+    environment = {"BONAFIDE_KEYS": str(wrong)}
+    by_tools(home, ask, "--files", str(files), "--bundle", "fast", environment=environment)
+
+    async def refused(client: Client) -> str:
+        answer = await client.call_tool("detect", {"path": "deep/call.flac"})
+        return str(answer.content[0].text)
+
+    environment = {"TMPDIR": str(wrong)}
+    words = ("--files", str(files), "--bundle", "fast")
+    said = by_tools(home, refused, *words, environment=environment)
+    assert "no_service: " in said and "bad_tmpdir: " in said
+
+
+def _services(home: Path) -> list[int]:
+    """Return the processes of a home that serve, the first one first."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (folder / "cmdline").read_bytes()
+            environment = (folder / "environ").read_bytes()
+            if b"bentoml" in line and f"BONAFIDE_HOME={home}\0".encode() in environment:
+                found.append(int(folder.name))
+    return sorted(found)
 
 
 @pytest.mark.parametrize(

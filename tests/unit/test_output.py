@@ -95,8 +95,9 @@ def test_what_cannot_be_gone_on_with_is_left_alone(
     other = {"csv": "jsonl", "jsonl": "csv"}[style]
     run(folder, other, output)
     of_the_other_style = output.read_bytes()
-    mine = b'{"my": "settings"}'
-    for content in (of_the_other_style, WAV, b"\n", b"[]\n", b"path,label\na.wav,real\n", mine):
+    mine = (b'{"my": "settings"}', b'{"path": "a.wav", "label": "mine"}')
+    others = (of_the_other_style, WAV, b"\n", b"[]\n", b"path,label\na.wav,real\n")
+    for content in (*others, *mine):
         output.write_bytes(content)
         assert run(folder, style, output) == 2
         error = capsys.readouterr().err

@@ -127,8 +127,10 @@ def test_the_last_row_is_cut_where_it_was_not_written_whole(tmp_path: Path) -> N
         path.write_text(line + half)
         mark = Mark("a.wav", 3, "1.000000000")
         assert scored_before(path) == Scored({mark}, {"a.wav": "ab"}, len(line))
-    path.write_text('{"path')
+    path.write_text('{"path": "b')
     assert scored_before(path) == Scored()
+    path.write_text(line.rstrip())  # an editor took its end
+    assert scored_before(path) == Scored({mark}, {"a.wav": "ab"}, len(line) - 1, open=True)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_the_last_row_is_cut_where_it_was_not_written_whole(tmp_path: Path) -> N
             "\xff\n",
         ),
         json.dumps({**ROW, "size_bytes": "many"}) + "\n",
-        '{"mine": 1, "precious": true}',
+        *('{"mine": 1, "precious": true}', '{"path": "mine.wav", "label": "mine"}'),
     ],
 )
 def test_a_file_of_anything_else_is_left_alone(
@@ -238,6 +240,12 @@ def test_each_is_scored_once_over_kills_and_restarts(inbox: Path, tmp_path: Path
         process.kill()
         process.wait()
     results = inbox.with_name("inbox.jsonl")
+    whole = results.read_text()
+    results.write_text(whole.rstrip())
+    with watching(inbox, home, "--bundle", "fast") as (process, rows):
+        wait_for(lambda: rows() == list(map(json.loads, whole.splitlines())), "its end is there")
+        process.kill()
+        process.wait()
     with results.open("a") as file:
         file.write('{"path": "half a r')
     there = inbox / "there.flac"
