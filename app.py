@@ -8,10 +8,10 @@ from concurrent.futures import Future
 import streamlit as st
 
 from bonafide.errors import BonafideError
+from bonafide.process.service import is_loopback
 from serving.app.allowed import Allowed
 from serving.app.client import URL
 from serving.app.launch import PAGE, own_service
-from serving.settings import is_loopback
 
 
 @st.cache_resource(show_spinner="Starting the detector …")
