@@ -49,15 +49,15 @@ INTERPRETERS = interpreters()
 
 
 def install(python: Path, *words: str | Path) -> None:
-    """Install into another environment, by this one's pip."""
-    run(sys.executable, "-m", "pip", "--python", python, "install", *QUIET, *words)
+    """Install into another environment, by its own pip: an older one may not know its release."""
+    run(python, "-m", "pip", "install", *QUIET, *words)
 
 
 @pytest.fixture(scope="module", params=INTERPRETERS)
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The other environment's interpreter."""
     folder = tmp_path_factory.mktemp("base") / "venv"
-    run(INTERPRETERS[request.param], "-m", "venv", "--without-pip", folder)
+    run(INTERPRETERS[request.param], "-m", "venv", folder)
     python, lock = folder / "bin" / "python", REPOSITORY / "requirements-serving.lock"
     # What is not imported is not compiled either: that is a third of an installation's time.
     install(python, "--no-compile", "--require-hashes", "--requirement", lock)
@@ -260,7 +260,7 @@ def test_watch(python: Path, installed: dict[str, str], clip: Path, tmp_path: Pa
         wait_for(lambda: results.exists() and results.read_text(), "the clip is scored")
         process.terminate()
         said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0 and said.rstrip().endswith(clip.name)
+    assert process.returncode == 0 and clip.name in said
     assert json.loads(results.read_text())["bundle"]["name"] == "default"
 
 
