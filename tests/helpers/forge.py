@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 REQUEST_BYTES = 1 << 20
+PATHS = os.environ.get("PYTHONPATH")  # what is found there is imported once, plug-ins too
 _starting = threading.Lock()
 
 
@@ -115,7 +116,6 @@ def _become(streams: list[int], words: list[str], environment: dict[str, str]) -
             os.dup2(stream, number)
         os.environ.clear()
         os.environ.update(environment)
-        sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         sys.argv = ["bonafide", *words]
         status = command()
     finally:

@@ -73,12 +73,12 @@ class Home:
     def run(
         self, *words: str | Path, folder: Path | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command; by a fresh interpreter of the source tree in a folder, if one is given."""
-        if folder is None:
+        """Run a command; by a fresh interpreter, if it finds modules elsewhere, as in `folder`."""
+        if folder is None and os.environ.get("PYTHONPATH") == forge.PATHS:
             return forge.run([*map(str, words)], self.environment, LIMIT_S)
         return subprocess.run(
             self.command(*words),
-            env=self.environment | {"PYTHONPATH": str(folder)},
+            env=self.environment | ({"PYTHONPATH": str(folder)} if folder else {}),
             cwd=folder,
             capture_output=True,
             text=True,
