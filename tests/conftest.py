@@ -4,6 +4,8 @@ import csv
 import fcntl
 import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(file.parts[1]), str(file) not in ONE_HOME
 
     items.sort(key=rank)
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    """Take back what a command that runs in this process has signals do."""
+    before = {
+        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

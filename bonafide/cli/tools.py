@@ -43,6 +43,7 @@ def mcp(bundle: str | None, files: Path, service: str | None) -> None:
     """
     from bonafide.cli.extras import require
 
+    _ends_by_signals(lambda: None)  # an interrupt may be lost while libraries are imported
     require("mcp")
     from bonafide.client import AsyncClient
     from bonafide.home import home
@@ -56,7 +57,6 @@ def mcp(bundle: str | None, files: Path, service: str | None) -> None:
     if service is not None:
         _require_own(bundle)
         server = tool_server(AsyncClient(service, key), folder, most_bytes, lambda: None)
-        _ends_by_signals(lambda: None)
         server.run()
         return
     words = ["--bundle", bundle] if bundle else []

@@ -23,6 +23,7 @@ from bonafide.provenance import examine
 from tests.helpers.homes import Home
 from tests.helpers.servers import Server, wait_for
 
+pytestmark = pytest.mark.usefixtures("restored_signals")
 TOOLS = {"detect", "explain", "provenance"}
 Ask = Callable[[Client], Awaitable[Any]]
 

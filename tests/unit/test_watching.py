@@ -23,6 +23,7 @@ from tests.helpers.servers import wait_for
 from tests.unit.test_cli import WITHOUT_RIGHTS
 
 EVERY = "0.2"  # seconds
+pytestmark = pytest.mark.usefixtures("restored_signals")
 
 
 @pytest.fixture
