@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
@@ -23,15 +23,6 @@ proof: say the verdict together with p_spoof, the channel, how often verdicts on
 (channel.wrong), and every warning. "inconclusive" is an answer, not a failure. What a file says of
 its origin (provenance) is apart from any verdict, and the lack of a finding means nothing.
 Files must lie in {folder}."""
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Tell the agent what went wrong: the code, and what was seen and is allowed."""
-    try:
-        yield
-    except BonafideError as error:
-        raise ToolError(f"{error.code}: {error.message}") from error
 
 
 def tool_server(
@@ -69,11 +60,13 @@ def tool_server(
     @contextlib.asynccontextmanager
     async def read(path: str) -> AsyncIterator[bytes]:
         """Hold a file's content while the block lasts; tell the agent what goes wrong in it."""
-        with _told():
+        try:
             async with held:
                 await asyncio.to_thread(wait_ready)
                 _, content = await asyncio.to_thread(read_local, folder, path, most_bytes)
                 yield content
+        except BonafideError as error:
+            raise ToolError(f"{error.code}: {error.message}") from error
 
     @server.tool()
     async def detect(path: str) -> Detection:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 from bonafide.errors import ConfigError
 from bonafide.scoring import CSV_COLUMNS, Result
 from bonafide.watching import is_half_row
 
 RESUMED = ("csv", "jsonl")
+BYTES = "surrogateescape"  # names of files keep their bytes, UTF-8 or not
 Rows = list[Result]
 
 
@@ -65,45 +66,37 @@ def opened_output(path: Path, style: str, sha256: str, *, overwrite: bool) -> It
         ``output_exists`` for a file of another format, of another bundle, of anything else, or of
         a format that is not resumed; ``output_busy`` if another run writes to it.
     """
-    special = path.exists() and not path.is_file()
-    with locked_file(path, "w" if special else "a", free=special) as file:
-        if special:
-            yield Output(file, [])
-            return
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", errors=BYTES) as device:
+            yield Output(device, [])
+        return
+    with locked_file(path) as file:
         kept, end = ([], 0) if overwrite else _read(path, style, sha256)
         os.truncate(path, end)
         yield Output(file, kept, fresh=not end)
 
 
 @contextmanager
-def locked_file(
-    path: Path, mode: Literal["a", "w"] = "a", *, free: bool = False
-) -> Iterator[TextIO]:
-    """Open a file of results, which no other run writes to meanwhile; at the end it is on the disk.
+def locked_file(path: Path) -> Iterator[TextIO]:
+    """Open a file of results, to add to it, which no other run writes to meanwhile.
+
+    At the end it is on the disk.
 
     Parameters
     ----------
     path : Path
         The file.
-    mode : {"a", "w"}
-        As `open` has it.
-    free : bool
-        Whether it is a device or a pipe, which is written to as it is.
 
     Yields
     ------
     TextIO
-        Names of files keep their bytes in it, UTF-8 or not.
 
     Raises
     ------
     ConfigError
         ``output_busy`` if another run writes to it.
     """
-    with path.open(mode, encoding="utf-8", errors="surrogateescape") as file:
-        if free:
-            yield file
-            return
+    with path.open("a", encoding="utf-8", errors=BYTES) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -40,7 +40,7 @@ def run(
         assert len(asked) < REQUEST_BYTES
         socket.send_fds(forge, [asked], [out.fileno(), err.fileno()])
         forge.shutdown(socket.SHUT_WR)
-        status = int(forge.recv(16) or b"1")
+        status = int(forge.recv(16))
         return subprocess.CompletedProcess(list(words), status, *map(_whole, (out, err)))
 
 
@@ -57,7 +57,9 @@ def _address() -> str:
 
 @functools.cache
 def _start() -> str:
-    address = f"{tempfile.mkdtemp(prefix='forge-')}/socket"
+    folder = tempfile.TemporaryDirectory(prefix="forge-")  # goes with this process
+    atexit.register(folder.cleanup)
+    address = f"{folder.name}/socket"
     command = [sys.executable, "-m", "tests.helpers.forge", address]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, start_new_session=True, cwd=Path(__file__).parents[2]
