@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bonafide.detector import p_spoof_of
 from bonafide.evaluation.metrics import Interval, bootstrap
+from bonafide.judging import p_spoof_of
 from bonafide.types import AnyFloats, Floats, Mask
 
 Answers = NDArray[Any]

@@ -19,12 +19,12 @@ import numpy as np
 from bonafide.bundle import FAMILIES, LINEAGE, MANIFEST, ROWS, Bundle, read_bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import p_spoof_of
 from bonafide.evaluation.report import channel_rows, markdown_table
 from bonafide.export.candidate import export_families, with_typical_bands
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
+from bonafide.judging import p_spoof_of
 from bonafide.lineage.record import publish, read_lineage
 from bonafide.monitoring.expected import EXPECTED, EXPECTED_ROWS, Expected, said_of
 from bonafide.registry import find_bundle

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bonafide.channel import CLEAN
 from bonafide.corpora import read_corpus
-from bonafide.detector import log_odds
 from bonafide.display import reporter
+from bonafide.judging import log_odds
 from bonafide.process.isolate import run_isolated
 from bonafide.process.pool import worker_count
 from bonafide.training.caching import cached_extract

@@ -8,7 +8,7 @@ from serving.settings import Settings
 
 WORKER_MB = 2_000.0  # address space of BentoML's processes, which use a tenth of it
 DATA_MB = 500.0  # of each process
-SPARE_FILES = 128  # of a worker, beside two an upload: the file and the connection
+SPARE_FILES = 128  # of a worker, beside two an upload or stream: the file and the connection
 PROCESSES = 16  # of the server itself, threads counted: the kernel counts them alike
 WORKER_PROCESSES = 16  # of each worker and its scorer
 BESIDE_PROCESSES = 4  # of the scorer of a shadow or canary
@@ -27,7 +27,7 @@ def check_limits(settings: Settings) -> None:
     ConfigError
         ``bad_limit`` for a limit that is lower.
     """
-    files = max(MAX_FILES, 2 * settings.max_uploads + SPARE_FILES)
+    files = max(MAX_FILES, 2 * (settings.max_uploads + settings.streams) + SPARE_FILES)
     space = round(max(settings.scorer_mb, WORKER_MB) * 1e6)
     each = WORKER_PROCESSES + BESIDE_PROCESSES * sum(map(bool, (settings.shadow, settings.canary)))
     processes = PROCESSES + each * settings.n_workers

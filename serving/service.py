@@ -43,6 +43,7 @@ if TRACING:
 instruments.RunnerTrafficMetricsMiddleware = CountKnown
 asgi.OpenTelemetryMiddleware = TraceKnown
 uvicorn.config.HTTP_PROTOCOLS["auto"] = "serving.http.protocol:LimitedProtocol"
+uvicorn.config.WS_PROTOCOLS["auto"] = "serving.http.sockets:LimitedSocket"
 
 
 @bentoml.service(

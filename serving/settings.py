@@ -14,7 +14,7 @@ from bonafide.registry.beside import split_share
 
 PREFIX = "BONAFIDE_"
 FILES = ("keys", "audit", "record")  # settings that name a file
-MAY_BE_ZERO = ("workers", "queue", "watch_s")
+MAY_BE_ZERO = ("workers", "queue", "streams", "watch_s")
 SHARES = ("canary_errors", "canary_differ")  # settings that are at most 1
 FOLDER_WATCH_S, STORE_WATCH_S = 0.2, 5.0
 
@@ -68,6 +68,8 @@ class Settings:
         Requests of a worker that may wait beside the one being scored; one more is answered 429. A
         longer queue absorbs bursts, a shorter one keeps answers quick under overload
         (`benchmarks.overload`).
+    streams : int
+        Live streams that a worker has at the same time; 0 for no streams.
     upload_s : float
         Longest time for a body to arrive.
     deadline_s : float
@@ -105,6 +107,7 @@ class Settings:
     max_channels: int = 32
     max_uploads: int = 64
     queue: int = 2
+    streams: int = 32
     upload_s: float = 60.0
     deadline_s: float = 30.0
     scorer_mb: float = 4_000.0

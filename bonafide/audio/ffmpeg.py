@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import av
 import numpy as np
@@ -23,6 +23,13 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,asf,flv,aac,ac3,eac3,amr,amrnb,amrwb,"
     "mp3,ogg,wav,w64,caf,aiff,au,flac,gsm,dts,ape,wv,tta,tak,opus,g722"
 )
+
+
+class Arriving(Protocol):
+    """What comes through a pipe: read in order, without a way back."""
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """Return what is there, at most so many bytes; none at the end."""
 
 
 def not_audio(reason: str) -> AudioError:
@@ -93,10 +100,10 @@ class _TrackError(Exception):
 
 
 def open_container(
-    file: BinaryIO | View, format_name: str | None = None
+    file: BinaryIO | View | Arriving, format_name: str | None = None, **more: str
 ) -> av.container.InputContainer:
     """Open a file by a demuxer that opens no other; raise ``not_audio`` if none knows it."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", **more}
     try:
         return av.open(file, "r", format=format_name, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
@@ -162,6 +169,34 @@ def _frames(
         found.damage = f"{packets} of its sound could not be decoded"
 
 
+def blocks_as_they_come(container: av.container.InputContainer, block_s: float) -> Blocks:
+    """Decode the first audio track in order, whatever it lacks.
+
+    Parameters
+    ----------
+    container : av.container.InputContainer
+        Open.
+    block_s : float
+        Seconds that are gathered: a device may give one sample at a time.
+
+    Yields
+    ------
+    tuple of int and ndarray of float32, shape (n, channels)
+        Rate in Hz and samples.
+
+    Raises
+    ------
+    AudioError
+        ``no_sound`` without a track; ``damaged`` where decoding breaks off.
+    """
+    if not container.streams.audio:
+        raise AudioError("no_sound", "holds no sound track")
+    try:
+        yield from _gathered(container.decode(container.streams.audio[0]), block_s)
+    except av.error.FFmpegError as error:
+        raise AudioError("damaged", f"decoding broke off: {_reason(error)}") from error
+
+
 def _largest_packet(codec: Any) -> int:
     """Return how large a packet can be: what follows FLAC is left in the last one."""
     header = codec.extradata or b""
@@ -172,13 +207,13 @@ def _largest_packet(codec: Any) -> int:
     return largest or int.from_bytes(header[2:4], "big") * sample_bytes
 
 
-def _gathered(frames: Iterator[av.AudioFrame]) -> Blocks:
+def _gathered(frames: Iterator[av.AudioFrame], block_s: float = BLOCK_S) -> Blocks:
     """Convert frames to float32, as many at once as make up a block and are of one kind."""
     held: list[NDArray[Any]] = []
     kind, n_held = ("", 0, 0), 0
     for frame in frames:
         seen = (frame.format.name, frame.sample_rate, frame.layout.nb_channels)
-        if held and (seen != kind or n_held >= BLOCK_S * kind[1]):
+        if held and (seen != kind or n_held >= block_s * kind[1]):
             yield kind[1], _converted(held, *kind[::2])
             held, n_held = [], 0
         kind = seen

@@ -119,3 +119,23 @@ def too_short(n_samples: int) -> bool:
     (False, False, True)
     """
     return round(n_samples / SAMPLE_RATE_HZ, 2) < MIN_SOUND_S
+
+
+def has_speech(waveform: Waveform) -> bool:
+    """Return whether a waveform holds `MIN_SPEECH_S` of sound like speech.
+
+    Parameters
+    ----------
+    waveform : ndarray of float32, shape (n_samples,)
+        Mono at 16 kHz.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_speech(np.zeros(16_000, dtype=np.float32))
+    False
+    """
+    return speech_seconds(speech_frames(waveform)) >= MIN_SPEECH_S

@@ -122,6 +122,26 @@ class AudioStream:
         """Decode the blocks in order, from the start."""
         yield from self._resampled(self.at_own_rate())
 
+    def converted(self, blocks: Blocks) -> Iterator[Waveform]:
+        """Mix and resample what is decoded elsewhere, by the limits of this stream.
+
+        Parameters
+        ----------
+        blocks : iterator of tuple of int and ndarray of float32, shape (n, channels)
+            Rate in Hz and samples, in order.
+
+        Yields
+        ------
+        ndarray of float32, shape (n,)
+            Mono, 16 kHz, full scale 1.
+
+        Raises
+        ------
+        AudioError
+            ``bad_format``, ``not_finite`` or ``too_long``.
+        """
+        yield from self._resampled(self._mono(blocks))
+
     def at_own_rate(self) -> Iterator[tuple[int, Waveform]]:
         """Decode the blocks in order, from the start, without resampling.
 

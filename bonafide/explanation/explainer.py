@@ -10,7 +10,7 @@ from bonafide.audio import AudioStream
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.channel import CLEAN
 from bonafide.detection import Detection
-from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, joined, windows
+from bonafide.detector import BATCH_WINDOWS, Detector, as_stream, windows
 from bonafide.errors import AudioError, BundleError
 from bonafide.explanation.bands import as_bands, band_gains, mean_bands
 from bonafide.explanation.families import KnownFamilies
@@ -26,6 +26,7 @@ from bonafide.explanation.types import (
     Second,
 )
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.judging import joined
 from bonafide.manifest import TYPICAL
 from bonafide.tracks import most_suspicious
 from bonafide.types import Floats, Ints, Waveform, WindowScores

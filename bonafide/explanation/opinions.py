@@ -4,9 +4,9 @@ import numpy as np
 
 from bonafide.base_models import BaseModels
 from bonafide.bundle import ADAPTER, Bundle
-from bonafide.detector import calibrated
 from bonafide.errors import BundleError
 from bonafide.explanation.shapley import coalitions, shapley_values
+from bonafide.judging import calibrated
 from bonafide.runtime import Graph
 from bonafide.types import Floats, Scores, Tensor, Waveform, WindowScores
 

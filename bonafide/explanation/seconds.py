@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bonafide.audio import MIN_SPEECH_S, speech_frames, speech_seconds, tile
+from bonafide.audio import has_speech, tile
 from bonafide.explanation.shapley import coalitions, shapley_values
 from bonafide.explanation.types import Score, Second
 from bonafide.features.spec import SAMPLE_RATE_HZ
@@ -86,7 +86,7 @@ def second_shares(window: Waveform, start: int, n_samples: int, score: Score) ->
     edges = second_edges(n_samples, len(window))
     kept = coalitions(len(edges) - 1)[1:]
     sound = np.stack([keep_seconds(window, edges, each) for each in kept])
-    says = [speech_seconds(speech_frames(each)) >= MIN_SPEECH_S for each in sound]
+    says = [has_speech(each) for each in sound]
     # Without sound like speech there is no score, as for whole recordings: it counts as 0.
     worth = np.concatenate([[0.0], np.where(says, score(sound), 0.0)])
     places = [(start + edge) / SAMPLE_RATE_HZ for edge in edges]

@@ -7,10 +7,10 @@ import onnx
 
 from bonafide.base_models import BaseModels
 from bonafide.bundle import ADAPTER, META_MODELS, Bundle
-from bonafide.detector import p_spoof_of
 from bonafide.export.parity import MAX_DIFFERENCE, largest
 from bonafide.features.pooling import build_encoder
 from bonafide.features.spec import ENCODER
+from bonafide.judging import p_spoof_of
 from bonafide.runtime import Graph
 from bonafide.training.rules import Route
 from bonafide.training.stacking import Calibration

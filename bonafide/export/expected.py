@@ -7,7 +7,7 @@ import numpy as np
 
 from bonafide.channel import DISTANCE_TO, thresholds_on
 from bonafide.detection import ChannelHeard
-from bonafide.detector import p_spoof_of, verdict_of
+from bonafide.judging import p_spoof_of, verdict_of
 from bonafide.monitoring.expected import EXPECTED_ROWS, Expected, said_of
 from bonafide.training.fitting import FittedBase
 from bonafide.training.routing import Router

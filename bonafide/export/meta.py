@@ -7,8 +7,8 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.linear_model import LogisticRegression
 
-from bonafide.detector import CLIP
 from bonafide.features.graph import ML_OPSET, OPSET, GraphBuilder
+from bonafide.judging import CLIP
 from bonafide.models.xgboost import add_trees
 from bonafide.training.stacking import Linear
 
@@ -37,7 +37,7 @@ def meta_trees_graph(booster: xgboost.Booster, n_models: int) -> onnx.ModelProto
 
 
 def add_log_odds(graph: GraphBuilder, p: str) -> str:
-    """Add `bonafide.detector.log_odds`, element by element."""
+    """Add `bonafide.judging.log_odds`, element by element."""
     clipped = graph.add("Clip", p, graph.constant(CLIP), graph.constant(1 - CLIP))
     odds = graph.add("Div", clipped, graph.add("Sub", graph.constant(1.0), clipped))
     return graph.add("Log", odds)

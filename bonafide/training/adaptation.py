@@ -15,7 +15,6 @@ from bonafide.bundle import ADAPTER, Bundle, write_bundle
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import LABELS, Corpus, describe
 from bonafide.detection import rounded
-from bonafide.detector import PARTS_FROM
 from bonafide.display import reporter
 from bonafide.errors import BundleError, CorpusError, storing
 from bonafide.evaluation.evaluate import ROWS, TOO_NARROW, percent, rows_alone, simulated_note
@@ -26,6 +25,7 @@ from bonafide.export.candidate import fused_parity
 from bonafide.export.parity import require_parity
 from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import home, scratch
+from bonafide.judging import PARTS_FROM
 from bonafide.lineage.record import hand_down
 from bonafide.monitoring.expected import EXPECTED
 from bonafide.process.pool import Progress

@@ -8,9 +8,9 @@ import xgboost
 from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, JsonArtifact
-from bonafide.detector import log_odds
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import Interval, bootstrap, eer
+from bonafide.judging import log_odds
 from bonafide.training.folds import Folds
 from bonafide.training.recordings import MEASURES, Recordings
 

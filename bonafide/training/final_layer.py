@@ -12,10 +12,10 @@ import numpy as np
 
 from bonafide.artifact import Plain
 from bonafide.corpora.schema import UNKNOWN, Corpus
-from bonafide.detector import log_odds
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import MIN_CLUSTERS, ROWS
 from bonafide.evaluation.metrics import Interval, bootstrap, cllr, difference, eer, even_weights
+from bonafide.judging import log_odds
 from bonafide.training.folds import connected_groups
 from bonafide.types import AnyFloats, Floats, Ints, Mask
 

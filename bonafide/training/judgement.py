@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.bundle import META_MODELS, Bundle
-from bonafide.detector import log_odds
 from bonafide.errors import CorpusError
 from bonafide.evaluation.evaluate import (
     DECISION,
@@ -21,6 +20,7 @@ from bonafide.evaluation.evaluate import (
     percent,
 )
 from bonafide.evaluation.report import CHANNEL_HEADINGS, channel_rows, evaluation_values, render
+from bonafide.judging import log_odds
 from bonafide.process.pool import Progress, silent
 from bonafide.scoring import left_out_note
 from bonafide.training.audit import Audit

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.channel import CLEAN
-from bonafide.detector import PARTS_FROM, llr_at
+from bonafide.judging import PARTS_FROM, llr_at
 from bonafide.manifest import SIDES
 from bonafide.training.config import CascadeConfig, Config
 from bonafide.training.folds import Folds

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from bonafide.artifact import JSON, Artifact, JsonArtifact, sha256_of
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus
-from bonafide.detector import calibrated, log_odds
 from bonafide.evaluation.metrics import log_loss
+from bonafide.judging import calibrated, log_odds
 from bonafide.models.examples import source_weights
 from bonafide.training.folds import Folds
 from bonafide.training.routing import Router

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bonafide.channel import CLEAN
-from bonafide.detector import p_spoof_of, verdict_of
 from bonafide.evaluation.evaluate import cluster_column
 from bonafide.evaluation.metrics import bootstrap, eer
+from bonafide.judging import p_spoof_of, verdict_of
 from bonafide.manifest import SIDES
 from bonafide.training.config import Config
 from bonafide.training.folds import Folds

@@ -19,6 +19,7 @@ STATUS = {
     **dict.fromkeys(("not_audio", "no_sound", "bad_encoding"), 415),
     **dict.fromkeys(("bad_format", "damaged", "not_finite", "decoder_crashed"), 422),
     **dict.fromkeys(("too_short", "too_long", "no_speech"), 422),
+    "upgrade_required": 426,
     **dict.fromkeys(("busy", "over_rate"), 429),
     "header_too_large": 431,
     **dict.fromkeys(("not_ready", "no_room"), 503),
@@ -75,6 +76,8 @@ class ApiError(Exception):
             headers["retry-after"] = str(self.retry_after_s)
         if self.status == 405:
             headers["allow"] = "POST"
+        if self.status == 426:
+            headers |= {"upgrade": "websocket", "connection": "upgrade"}
         if self.status == 401:
             headers["www-authenticate"] = "Bearer"
         if self.close:

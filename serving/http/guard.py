@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import Request
+from starlette.websockets import WebSocket
 
 from bonafide.process.service import is_loopback
 from serving.http.call import CALL, Call
@@ -23,6 +24,8 @@ from serving.http.headers import (
     request_id,
 )
 from serving.http.routes import score, scoring_paths
+from serving.http.sockets import PATH as STREAM
+from serving.http.stream import stream
 
 log = logging.getLogger("bonafide.serve")
 
@@ -35,6 +38,7 @@ Scope, Receive, Send = (
 
 CODES = {404: "not_found", 405: "method_not_allowed", 503: "not_ready"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+STARTS = ("http.response.start", "websocket.http.response.start")
 OF_THE_SITE = ("same-origin", "none")  # Sec-Fetch-Site: of a page of ours, or typed by the user
 
 # What the machine is short of for a while: files of the process or of all, memory, disk.
@@ -61,7 +65,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         call = Call(request_id(scope["headers"]))
@@ -78,7 +82,9 @@ class Guard:
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer", call: Call) -> None:
         try:
             self._check(scope, call)
-            if name := self._scoring.get(scope["path"]):
+            if scope["path"] == STREAM:
+                await self._stream(scope, receive, answer, call)
+            elif name := self._scoring.get(scope["path"]):
                 if scope["method"] != "POST":
                     raise ApiError("method_not_allowed", f"{scope['path']} takes POST alone")
                 # Called here: a dozen layers of routing would take as long as reading the body.
@@ -105,9 +111,17 @@ class Guard:
             response = SHORT.response() if short else error_response(*internal)
             await response(scope, receive, answer.send)
 
+    async def _stream(self, scope: Scope, receive: Receive, answer: "_Answer", call: Call) -> None:
+        if not self._state.scoring.settings.streams:
+            raise ApiError("not_found", "not found")
+        if scope["type"] != "websocket":
+            message = f"{STREAM} takes WebSockets alone: GET, with Upgrade: websocket"
+            raise ApiError("upgrade_required", message)
+        await stream(WebSocket(scope, receive, answer.send), self._state, call)
+
     def _note(self, path: str, call: Call, took_s: float) -> None:
         """Add a call to the audit log; made-up paths are not kept."""
-        known = path in self._state.paths or path in self._scoring
+        known = path in self._state.paths or path in self._scoring or path == STREAM
         self._state.audit.write(
             request_id=call.request_id,
             key=call.key.name if call.key else None,
@@ -121,7 +135,8 @@ class Guard:
 
     def _check(self, scope: Scope, call: Call) -> None:
         path, headers = scope["path"], Headers(scope=scope)
-        if scope["method"] not in SAFE_METHODS:
+        # What browsers ask of a page that opens a socket is nothing at all.
+        if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
             _check_site(headers)
         if self._state.gate is None:
             self._check_place(scope, headers)
@@ -184,8 +199,8 @@ class _Answer:
         self._replaced = False
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.started = True
+        self.started = self.started or message["type"] in (*STARTS, "websocket.accept")
+        if message["type"] in STARTS:
             status = self._call.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._ours]
             headers = MutableHeaders(scope=message)

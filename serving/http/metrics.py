@@ -59,6 +59,7 @@ class Metrics:
             "Requests in the queue or with a scorer, all workers",
             multiprocess_mode="livesum",
         )
+        self._streams, self._heard, self._ended = _streams()
         self._bundle = Gauge(
             "bonafide_bundle",
             "1 for the bundle that answers",
@@ -103,6 +104,18 @@ class Metrics:
         """Show the share of clients that the canary answers."""
         self._share.set(share)
 
+    def listens(self, streams: int) -> None:
+        """Show how many streams this worker has."""
+        self._streams.set(streams)
+
+    def heard(self, seconds: float) -> None:
+        """Observe the time from sound to the event that it made due."""
+        self._heard.observe(seconds)
+
+    def listened(self, code: str) -> None:
+        """Count a stream that has ended; codes are a closed list."""
+        self._ended.labels(code).inc()
+
     def queued(self) -> contextlib.AbstractContextManager[None]:
         """Count a request as in the queue until the block is left."""
         tracked: contextlib.AbstractContextManager[None] = self._queue.track_inprogress()
@@ -140,6 +153,21 @@ def _answers() -> tuple[Any, Any, Any]:
             ["status", "code"],
         ),
         Counter("bonafide_verdicts", "Verdicts by endpoint", ["endpoint", "verdict"]),
+    )
+
+
+def _streams() -> tuple[Any, Any, Any]:
+    """Return what tells of streams."""
+    from bentoml.metrics import Counter, Gauge, Histogram
+
+    return (
+        Gauge("bonafide_streams", "Streams that are open", multiprocess_mode="livesum"),
+        Histogram(
+            "bonafide_stream_seconds",
+            "Seconds from sound to the event that it made due",
+            buckets=BUCKETS_S,
+        ),
+        Counter("bonafide_streams_ended", "Streams that ended, by code", ["code"]),
     )
 
 
@@ -189,7 +217,9 @@ async def serve_metrics(host: str, port: int) -> AsyncIterator[None]:
 
     from serving.http.protocol import LimitedProtocol
 
-    config = uvicorn.Config(_answer, log_config=None, lifespan="off", http=LimitedProtocol)
+    config = uvicorn.Config(
+        _answer, log_config=None, lifespan="off", http=LimitedProtocol, ws="none"
+    )
     config.load()
     state = ServerState()
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from serving.http.errors import ApiError
 from serving.http.headers import API_HEADERS, REQUEST_ID, new_request_id
+from serving.http.sockets import is_handshake
 
 MAX_URL_BYTES = 8_192
 MAX_HEADER_LINES = 100  # trailers included
@@ -93,11 +94,20 @@ class LimitedProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
+                if self._opens_a_socket():
+                    self._stop_timer()
+                    self.handle_websocket_upgrade()
+                    return
                 data = self._without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             else:
                 return
+
+    def _opens_a_socket(self) -> bool:
+        """Return whether the request is a handshake that may be taken, with nothing before it."""
+        busy = bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+        return bool(self.ws_protocol_class) and not busy and is_handshake(self.scope, self.url)
 
     def _without_offer(self) -> bytes:
         """Return the head of a request that offers another protocol, as if it did not."""

@@ -33,6 +33,7 @@ from serving.http.metrics import Metrics, serve_metrics
 from serving.http.openapi import HEALTH, document
 from serving.http.page import PAGE
 from serving.http.recorder import Recorder
+from serving.http.stream.kept import Kept
 from serving.http.uploads import Upload, read_upload
 from serving.settings import Settings
 from serving.workers.beside import Beside
@@ -223,6 +224,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     label_log()
     settings = Settings.from_environment()
     app.state.uploads, app.state.in_hand = Counter[str](), Counter[str]()
+    app.state.streams, app.state.kept = Counter[str](), Kept(run_folder())
     app.state.anonymous = settings.anonymous
     app.state.audit = Audit(Path(settings.audit)) if settings.audit else None
     Counters.of_environment().begin()

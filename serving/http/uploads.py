@@ -44,6 +44,20 @@ class Upload:
         while piece := piece[self._file.write(piece) :]:  # a nearly full disk takes only a part
             pass
 
+    def keep(self, content: bytes) -> None:
+        """Write all that there is, and close the file.
+
+        Raises
+        ------
+        ApiError
+            ``no_room`` where it cannot be written.
+        """
+        try:
+            self.add(content)
+        except OSError as error:
+            raise no_room(error) from error
+        self.seal()
+
     def seal(self) -> None:
         """Close the file and leave it in place."""
         if self._file is not None:
@@ -92,11 +106,16 @@ async def read_upload(request: Request, settings: Settings, upload: Upload) -> N
         message = f"the body took longer than the {settings.upload_s:g} s limit to arrive"
         raise ApiError("upload_too_slow", message, close=True) from error
     except OSError as error:
-        log.error("an upload could not be kept: %s", error.strerror)
-        raise ApiError("no_room", "no room is left for uploads", close=True) from error
+        raise no_room(error) from error
     if not upload.size:
         raise ApiError("empty", "the upload is empty (0 bytes)")
     upload.seal()
+
+
+def no_room(error: OSError) -> ApiError:
+    """Return the answer to an upload that could not be written; the log says why."""
+    log.error("an upload could not be kept: %s", error.strerror)
+    return ApiError("no_room", "no room is left for uploads", close=True)
 
 
 def _is_plain(encodings: list[str]) -> bool:

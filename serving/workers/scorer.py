@@ -39,6 +39,7 @@ from serving.workers.queue import (
     socket_path,
     taken_path,
 )
+from serving.workers.windows import WINDOWS, scores_of_windows
 
 
 def answer(
@@ -152,11 +153,10 @@ class Scorer:
         except FileNotFoundError:  # it asks for a sign of life, or nobody waits for it any longer
             connection.sendall(ANSWER.pack(number, 0, 0))
             return
-        endpoint = self._endpoints[name.rstrip(b"\0").decode()]
         wait_s = time.monotonic() - written
         start = time.process_time()
         content = taken.read_bytes()
-        notes, body = answer(endpoint, self._detector, content, self._limits)
+        notes, body = self._answer(name.rstrip(b"\0").decode(), content)
         notes["bundle"] = self._bundle
         if self._hashes:
             notes["sha256"] = hashlib.sha256(content).hexdigest()
@@ -164,6 +164,11 @@ class Scorer:
         notes.setdefault("timings", {})["wait"] = wait_s
         parts = json.dumps(notes).encode(), body
         connection.sendall(ANSWER.pack(number, *map(len, parts)) + b"".join(parts))
+
+    def _answer(self, name: str, content: bytes) -> tuple[dict[str, Any], bytes]:
+        if name == WINDOWS:
+            return {}, scores_of_windows(self._detector, content)
+        return answer(self._endpoints[name], self._detector, content, self._limits)
 
 
 def main() -> None:

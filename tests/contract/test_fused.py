@@ -13,12 +13,13 @@ import pytest
 import soundfile
 
 from bonafide.bundle import META_MODELS, Bundle
-from bonafide.detector import Detector, p_spoof_of, verdict_of
+from bonafide.detector import Detector
 from bonafide.errors import BonafideError
 from bonafide.export.candidate import fused_parity, require_parity
 from bonafide.export.chain import Chain
 from bonafide.features.graph import ML_OPSET, OPSET
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec, ViewSpec
+from bonafide.judging import p_spoof_of, verdict_of
 from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
 from bonafide.training.scaling import STATISTICS_LIMIT, feature_weights_of

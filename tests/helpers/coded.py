@@ -6,9 +6,10 @@ import numpy as np
 
 from bonafide.audio import Waveform
 from bonafide.bundle import META_MODELS, Bundle, read_bundle
-from bonafide.detector import PARTS_FROM, Detector
+from bonafide.detector import Detector
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import SHIPPED
+from bonafide.judging import PARTS_FROM
 from bonafide.manifest import OF_CHANNELS
 from bonafide.types import WindowScores
 

@@ -16,7 +16,7 @@ from bonafide.bundle import ADAPTER, Bundle, read_bundle
 from bonafide.cli.root import cli
 from bonafide.corpora import read_corpus
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import PARTS_FROM, Detector, p_spoof_of
+from bonafide.detector import Detector
 from bonafide.errors import AudioError, BundleError, ConfigError, CorpusError, RegistryError
 from bonafide.evaluation.metrics import auc, cllr, eer
 from bonafide.export.adapted import adapted_graph, adapter_graph
@@ -24,6 +24,7 @@ from bonafide.export.chain import Chain
 from bonafide.export.rebuild import rebuild
 from bonafide.features.graph import GraphBuilder
 from bonafide.features.spec import SAMPLE_RATE_HZ, FeatureSpec
+from bonafide.judging import PARTS_FROM, p_spoof_of
 from bonafide.lineage.search import made_from_recording
 from bonafide.lineage.tree import bundle_tree
 from bonafide.monitoring.expected import EXPECTED

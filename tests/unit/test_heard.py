@@ -15,10 +15,11 @@ import soundfile
 from bonafide.bundle import Bundle, content_sha256, read_bundle, write_bundle
 from bonafide.cli import main
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import Detector, verdict_of
+from bonafide.detector import Detector
 from bonafide.errors import BundleError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import SHIPPED, SHIPPED_NAMES
+from bonafide.judging import verdict_of
 from bonafide.registry import find_bundle
 from bonafide.report.words import thresholds_for
 from bonafide.scoring import evaluate_corpus

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from bonafide.corpora.schema import Corpus, Row
 from bonafide.detection import Detection, Judged, Track
-from bonafide.detector import llr_at, p_spoof_of
 from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.judging import llr_at, p_spoof_of
 from bonafide.parts import MIN_WINDOWS, evidence, runs, suspicious_runs
 from bonafide.scoring import WRITERS
 from bonafide.training.config import Config

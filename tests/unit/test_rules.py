@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import p_spoof_of
+from bonafide.judging import p_spoof_of
 from bonafide.training.config import CascadeConfig, Config, parse_config
 from bonafide.training.folds import TEST, Folds
 from bonafide.training.recordings import Recordings

@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression
 
 from bonafide.bundle import META_MODELS
 from bonafide.corpora.schema import Corpus, Row
-from bonafide.detector import CLIP, log_odds
 from bonafide.evaluation.metrics import auc, cllr, even_weights, log_loss
 from bonafide.export.meta import meta_logistic_graph, meta_trees_graph
 from bonafide.export.scaler import scaler_graph
 from bonafide.features.encoder import EncoderSpec
 from bonafide.features.spec import STATISTICS, FeatureSpec, ViewSpec
+from bonafide.judging import CLIP, log_odds
 from bonafide.models.config import FitConfig
 from bonafide.runtime import Graph
 from bonafide.training.folds import TEST, Folds

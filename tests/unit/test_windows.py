@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bonafide.audio import Waveform, too_short
-from bonafide.detector import p_spoof_of, windows
+from bonafide.detector import windows
+from bonafide.judging import p_spoof_of
 
 SECOND = 16_000
 SIZE = 2 * SECOND

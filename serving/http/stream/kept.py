@@ -1,0 +1,157 @@
+"""Streams whose connection broke, kept for a while so that they can go on."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bonafide.bundle import Bundle
+from bonafide.features.spec import SAMPLE_RATE_HZ
+from bonafide.live import Live
+from serving.http.stream.messages import Start, StreamError
+
+log = logging.getLogger("bonafide.serve")
+KEEP_S = 60.0
+MOST_EVENTS = 64  # half a minute of them: what a broken connection may have lost
+NAME = re.compile(r"[A-Za-z0-9_-]{22}")
+PREFIX, SUFFIX = "stream-", ".kept"  # of a file's name
+
+
+@dataclass
+class Stream:
+    """A stream, whichever connection it has.
+
+    Parameters
+    ----------
+    live : Live
+        What was heard.
+    start : Start
+        How it started.
+    owner : str
+        Whose it is: a key's name, or an address.
+    name : str
+        What it is resumed by; cannot be guessed.
+    events : list of dict
+        The newest that it was told.
+    """
+
+    live: Live
+    start: Start
+    owner: str
+    name: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make ready to decode what comes."""
+        self.sound = self.start.sound()
+
+    @property
+    def received(self) -> int:
+        """Samples, at its own rate, that were heard: what comes next starts there."""
+        return round(self.live.heard_s * SAMPLE_RATE_HZ) * self.start.rate // SAMPLE_RATE_HZ
+
+    def remember(self, event: dict[str, Any]) -> None:
+        """Keep an event in case its connection breaks."""
+        self.events = [*self.events[1 - MOST_EVENTS :], event]
+
+
+class Kept:
+    """Streams without a connection, as files that any worker of the server takes up again.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, stream: Stream) -> None:
+        """Keep a stream for `KEEP_S`; where there is no room it is lost, and the log says so."""
+        self.sweep()
+        about = {
+            "start": asdict(stream.start),
+            "owner": stream.owner,
+            "events": stream.events,
+            "bundle": stream.live.bundle.identity["sha256"],
+        }
+        file = io.BytesIO()
+        known = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        np.savez(file, about=known, **stream.live.state())
+        path = self._path(stream.name)
+        draft = path.with_suffix(".draft")
+        try:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as to:
+                to.write(file.getbuffer())
+            draft.replace(path)
+        except OSError as error:
+            log.error("a stream whose connection broke is not kept: %s", error.strerror)
+            draft.unlink(missing_ok=True)
+            return
+        asyncio.get_running_loop().call_later(KEEP_S, self.sweep)
+
+    def take(self, start: Start, owner: str, bundle: Bundle) -> Stream:
+        """Return a stream that is resumed; no other can resume it then.
+
+        Parameters
+        ----------
+        start : Start
+            Names it.
+        owner : str
+            Whose it must be.
+        bundle : Bundle
+            What its windows would be scored with.
+
+        Returns
+        -------
+        Stream
+
+        Raises
+        ------
+        StreamError
+            ``unknown_stream`` if there is none; ``other_bundle`` if another answers by now.
+        """
+        self.sweep()
+        try:
+            if not NAME.fullmatch(start.resume):
+                raise FileNotFoundError
+            path = self._path(start.resume)
+            taken = path.with_suffix(".taken")
+            path.rename(taken)
+            with np.load(taken, allow_pickle=False) as file:
+                state = dict(file)
+            taken.unlink()
+        except OSError as error:
+            message = f"no stream {start.resume!r:.40} is kept; it may be for {KEEP_S:g} s"
+            raise StreamError("unknown_stream", message) from error
+        about = json.loads(state.pop("about").tobytes())
+        if about["owner"] != owner:
+            raise StreamError("unknown_stream", "that stream is another client's")
+        if about["bundle"] != bundle.identity["sha256"]:
+            raise StreamError("other_bundle", "another bundle answers by now: start a new stream")
+        began = replace(Start(**about["start"]), resume=start.resume, after_s=start.after_s)
+        live = Live.resumed(bundle, state)
+        return Stream(live, began, owner, start.resume, about["events"])
+
+    def sweep(self) -> None:
+        """Remove what is no longer kept."""
+        now = time.time()
+        for path in self._folder.glob(f"{PREFIX}*"):
+            try:
+                if now - path.stat().st_mtime >= KEEP_S:
+                    path.unlink()
+            except OSError:  # taken, or another worker was faster
+                continue
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{PREFIX}{name}{SUFFIX}"
