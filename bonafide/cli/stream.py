@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -59,14 +60,16 @@ def stream(
     from bonafide.detector import Detector
     from bonafide.home import home
     from bonafide.live import listen
+    from bonafide.process.interrupt import interruptible
     from bonafide.registry import find_bundle
 
     detector = Detector(find_bundle(home(), bundle))
     sound = _sound(source, (rate, encoding) if raw else None, at_once=at_once)
-    tell = _tell_json if as_json else _tell
+    tell, listening = _tell_json if as_json else _tell, _Listening()
     try:
-        for heard in listen(detector, _until_stopped(sound)):
-            tell(heard, source)
+        with interruptible(listening.stop):
+            for heard in listen(detector, listening.until_stopped(sound)):
+                tell(heard, source)
     except AudioError as error:
         if error.code == "no_device":
             raise
@@ -102,11 +105,37 @@ def _opened(source: str) -> io.FileIO:
         raise AudioError("unreadable", f"{source}: cannot be read: {reason}") from error
 
 
-def _until_stopped(sound: "Iterator[Waveform]") -> "Iterator[Waveform]":
-    try:
-        yield from sound
-    except KeyboardInterrupt:
-        return
+class _Listening:
+    """Sound until it ends, or Ctrl-C ends it: what was heard is judged then.
+
+    Where no sound comes, the signal ends the wait for it; a second one stops at once.
+    """
+
+    def __init__(self) -> None:
+        self._asked = self._waits = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle the signal."""
+        if self._waits or self._asked:
+            self._asked = True
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def until_stopped(self, sound: "Iterator[Waveform]") -> "Iterator[Waveform]":
+        """Yield what comes."""
+        while not self._asked:
+            self._waits = True
+            try:
+                block = next(sound, None)
+            except (KeyboardInterrupt, AudioError):  # a decoder takes an interrupt for damage
+                if self._asked:
+                    return
+                raise
+            finally:
+                self._waits = False
+            if block is None:
+                return
+            yield block
 
 
 def _tell_json(heard: "Moment | Detection", _: str) -> None:
