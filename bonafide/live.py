@@ -95,8 +95,9 @@ class Live:
         self.bundle = bundle
         self._judge, self._size = Judge(bundle), bundle.spec.window_samples
         self._prior = float(bundle.manifest["prior_spoof"])
-        self._tail = np.zeros(0, np.float32)  # the newest samples: a window at most
-        self._heard = 0  # samples
+        # A window before what is not judged yet, and that.
+        self._held, self._first = np.zeros(0, np.float32), 0
+        self._heard = self._judged = 0  # samples
         self._starts: list[int] = []
         self._scored: list[WindowScores] = []
         self._silent = 0
@@ -119,17 +120,15 @@ class Live:
         list of Hop
             What became due, in order: one every `HOP_S`. Each goes to `judged`.
         """
-        held = np.concatenate([self._tail, sound])
-        first = self._heard - len(self._tail)  # sample of the recording that `held` begins with
-        due = range(self._heard // HOP_SAMPLES + 1, (self._heard + len(sound)) // HOP_SAMPLES + 1)
-        hops = [self._hop(held, first, number * HOP_SAMPLES) for number in due]
-        self._heard += len(sound)
-        self._tail = held[max(0, len(held) - self._size) :].copy()
-        return hops
+        self._held = np.concatenate([self._held, sound])
+        before, self._heard = self._heard, self._heard + len(sound)
+        due = range(before // HOP_SAMPLES + 1, self._heard // HOP_SAMPLES + 1)
+        return [self._hop(number * HOP_SAMPLES) for number in due]
 
-    def _hop(self, held: Waveform, first: int, end: int) -> Hop:
+    def _hop(self, end: int) -> Hop:
         start = max(0, end - self._size)
-        return Hop(start, end, tile(held[start - first : end - first], self._size))
+        sound = self._held[start - self._first : end - self._first]
+        return Hop(start, end, tile(sound, self._size))
 
     def rest(self) -> Hop | None:
         """Return the window that a recording which ends here is judged by besides; None for none.
@@ -141,8 +140,7 @@ class Live:
         """
         if not self._heard:
             raise AudioError("empty", "the stream holds no sound")
-        first = self._heard - len(self._tail)
-        hop = self._hop(self._tail, first, self._heard)
+        hop = self._hop(self._heard)
         return hop if self._counts(hop) and not self._is_kept(hop) else None
 
     def judged(self, hop: Hop, scores: WindowScores | None) -> Moment:
@@ -162,6 +160,8 @@ class Live:
         found = self._detection(hop, scores if self._counts(hop) else None)
         if self._is_kept(hop):
             self._keep(hop, scores)
+        self._judged = hop.end
+        self._forget(max(0, hop.end - self._size))
         llr = None if scores is None else float(scores.llr[0])
         return Moment(
             at_s=hop.end / SAMPLE_RATE_HZ,
@@ -206,6 +206,10 @@ class Live:
         start_s, end_s = hop.start / SAMPLE_RATE_HZ, hop.end / SAMPLE_RATE_HZ
         return Segment(start_s, end_s, llr, float(p_spoof_of(llr, self._prior)))
 
+    def _forget(self, first: int) -> None:
+        """Let go of the samples before one."""
+        self._held, self._first = self._held[first - self._first :], first
+
     def _is_kept(self, hop: Hop) -> bool:
         """Return whether a recording that goes on has this window."""
         return hop.end % self._size == 0
@@ -225,7 +229,7 @@ class Live:
     # --- what outlives a connection ---------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Return all that was heard as arrays, for `resumed`.
+        """Return what was judged as arrays, for `resumed`; what came after that comes again.
 
         Returns
         -------
@@ -234,8 +238,9 @@ class Live:
         """
         scores = joined(self._scored)._asdict()
         known = {f"scores_{name}": each for name, each in scores.items() if each is not None}
-        numbers = np.array([self._heard, self._silent, *self._starts], np.int64)
-        return {"tail": self._tail, "numbers": numbers, **known}
+        numbers = np.array([self._judged, self._silent, *self._starts], np.int64)
+        held = self._held[: self._judged - self._first]
+        return {"held": held[-self._size :], "numbers": numbers, **known}
 
     @classmethod
     def resumed(cls, bundle: Bundle, state: Any) -> "Live":
@@ -253,8 +258,9 @@ class Live:
         Live
         """
         live = cls(bundle)
-        live._heard, live._silent, *live._starts = state["numbers"].tolist()
-        live._tail = state["tail"]
+        live._judged, live._silent, *live._starts = state["numbers"].tolist()
+        live._held, live._heard = state["held"], live._judged
+        live._first = live._judged - len(live._held)
         names = [name for name in WindowScores._fields if f"scores_{name}" in state]
         if live._starts:
             live._scored = [WindowScores(**{name: state[f"scores_{name}"] for name in names})]

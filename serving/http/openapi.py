@@ -8,6 +8,7 @@ from bonafide.client import BUNDLE_HEADER
 from serving.http import feedback
 from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
+from serving.http.sockets import PATH as STREAM
 from serving.http.uploads import FIELD
 
 REFERENCE = "#/components/schemas/{model}"
@@ -22,6 +23,7 @@ ERRORS = {
     "414": "the URL is too long",
     "415": "not audio that can be decoded",
     "422": "audio, but too short, too long, silent, damaged or of an unsupported format",
+    "426": "a WebSocket is needed",
     "429": "busy, or a key over its rate; see Retry-After",
     "431": "the header is too large",
     "503": "not ready yet",
@@ -75,6 +77,7 @@ def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
         for name, endpoint in endpoints.items()
     }
     paths[feedback.PATH] = {"post": _feedback(errors)}
+    paths[STREAM] = {"get": _stream(errors)}
     general = {status: errors[status] for status in OF_ANY_PATH}
     for path, text in HEALTH.items():
         answer = _response(text, {"type": "string"}, "text/plain")
@@ -115,7 +118,8 @@ def _call(
     name: str, endpoint: Endpoint, schema: dict[str, Any], errors: dict[str, Any]
 ) -> dict[str, Any]:
     call = {"operationId": name, "summary": endpoint.summary, **GUARDED}
-    statuses = tuple(errors) if isinstance(endpoint, ScoringEndpoint) else OF_ANY_PATH
+    scoring = tuple(status for status in errors if status != "426")
+    statuses = scoring if isinstance(endpoint, ScoringEndpoint) else OF_ANY_PATH
     if isinstance(endpoint, ScoringEndpoint):
         call["description"] = "Any codec that libsndfile or FFmpeg reads, as a form or as the body."
         call["requestBody"] = BODY
@@ -140,6 +144,21 @@ def _feedback(errors: dict[str, Any]) -> dict[str, Any]:
         **GUARDED,
         "requestBody": {"required": True, "content": content},
         "responses": {**own, **others},
+    }
+
+
+def _stream(errors: dict[str, Any]) -> dict[str, Any]:
+    statuses = ("404", "426", *OF_ANY_PATH)
+    return {
+        "operationId": "stream",
+        "summary": "Judge sound while it comes: a WebSocket.",
+        "description": "16-bit little-endian mono samples at 16 kHz in, a JSON event every half "
+        "second out. What else it takes and says: docs/stream.md.",
+        **GUARDED,
+        "responses": {
+            "101": {"description": "the WebSocket is open"},
+            **{status: errors[status] for status in statuses},
+        },
     }
 
 

@@ -129,10 +129,10 @@ class Connection:
         """Score what the next piece makes due, and tell it."""
         came = time.perf_counter()
         self._call.size += len(piece)
+        hops = stream.live.feed(stream.sound.feed(piece))
         most_s = self._scoring.settings.max_duration_s
         if stream.live.heard_s > most_s:
             raise StreamError("too_long", f"longer than the {most_s:g} s limit")
-        hops = stream.live.feed(stream.sound.feed(piece))
         for first in range(0, len(hops), BATCH_WINDOWS):
             batch = hops[first : first + BATCH_WINDOWS]
             for hop, scores in zip(batch, await self._scores(batch), strict=True):

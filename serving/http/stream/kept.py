@@ -122,21 +122,22 @@ class Kept:
             ``unknown_stream`` if there is none; ``other_bundle`` if another answers by now.
         """
         self.sweep()
+        message = f"no stream {start.resume!r:.40} of yours is kept; it may be for {KEEP_S:g} s"
+        if not NAME.fullmatch(start.resume):
+            raise StreamError("unknown_stream", message)
+        path = self._path(start.resume)
+        taken = path.with_suffix(".taken")
         try:
-            if not NAME.fullmatch(start.resume):
-                raise FileNotFoundError
-            path = self._path(start.resume)
-            taken = path.with_suffix(".taken")
-            path.rename(taken)
+            path.rename(taken)  # so that no other has it
             with np.load(taken, allow_pickle=False) as file:
                 state = dict(file)
+            about = json.loads(state.pop("about").tobytes())
+            if about["owner"] != owner:
+                taken.rename(path)
+                raise StreamError("unknown_stream", message)
             taken.unlink()
         except OSError as error:
-            message = f"no stream {start.resume!r:.40} is kept; it may be for {KEEP_S:g} s"
             raise StreamError("unknown_stream", message) from error
-        about = json.loads(state.pop("about").tobytes())
-        if about["owner"] != owner:
-            raise StreamError("unknown_stream", "that stream is another client's")
         if about["bundle"] != bundle.identity["sha256"]:
             raise StreamError("other_bundle", "another bundle answers by now: start a new stream")
         began = replace(Start(**about["start"]), resume=start.resume, after_s=start.after_s)
