@@ -52,7 +52,9 @@ def stream(
     at_once: bool,
     as_json: bool,
 ) -> int:
-    """Judge sound while it comes, every half second, and at the end as a whole.
+    """Judge sound while it comes.
+
+    Every half second it says what all that was heard adds up to, and at the end what the whole does.
 
     SOURCE is - for standard input, device:NAME for a microphone, or a file, which is read as fast
     as it plays. Ctrl-C ends it as the end of the sound does.

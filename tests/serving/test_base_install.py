@@ -177,7 +177,7 @@ def test_every_command_works_or_says_what_it_lacks(
         assert type_in("models", "push", shipped, "--to", str(tmp_path / "home")).returncode == 0
     worked = set()
     for words in every_command(python, installed):
-        if words in (["serve"], ["watch"]):  # below
+        if words in (["serve"], ["watch"], ["stream"]):  # below
             continue
         given = [
             word.format(corpus=tmp_path / "corpus", folder=tmp_path)
@@ -262,6 +262,15 @@ def test_watch(python: Path, installed: dict[str, str], clip: Path, tmp_path: Pa
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and clip.name in said
     assert json.loads(results.read_text())["bundle"]["name"] == "default"
+
+
+def test_stream(python: Path, installed: dict[str, str], clip: Path, tmp_path: Path) -> None:
+    command = [str(python), "-m", "bonafide.cli", "stream", str(clip), "--at-once", "--json"]
+    environment = {**os.environ, **installed, "BONAFIDE_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    *moments, end = map(json.loads, done.stdout.splitlines())
+    assert [each["at_s"] for each in moments] == [0.5 * i for i in range(1, len(moments) + 1)]
+    assert end["end"] is True and end["bundle"]["name"] == "default"
 
 
 def test_bento(

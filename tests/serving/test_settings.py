@@ -28,7 +28,7 @@ def test_settings_travel_in_the_environment() -> None:
             3,
             1.5,
         ),
-        *(60.25, 48_000, 2, 7, 0, 12.5, 3.25, 1_500.0, 0.5, "detect"),
+        *(60.25, 48_000, 2, 7, 0, 5, 12.5, 3.25, 1_500.0, 0.5, "detect"),
     )
     names = [item.name for item in fields(Settings)]
     assert all(getattr(changed, name) != getattr(Settings(), name) for name in names)

@@ -86,6 +86,7 @@ class TestHelp:
                 "app",
                 "bench",
                 "watch",
+                "stream",
                 "mcp",
             ),
             *("keys", "keys add", "keys list", "keys revoke"),
@@ -190,7 +191,7 @@ class TestCompletion:
 
     def test_commands(self) -> None:
         assert self.complete("bonafide ") == list(COMMANDS)
-        assert self.complete("bonafide s") == ["score", "serve", "schedule"]
+        assert self.complete("bonafide s") == ["score", "stream", "serve", "schedule"]
         assert self.complete("bonafide models ") == [
             *(
                 "canary",
