@@ -54,7 +54,8 @@ def stream(
 ) -> int:
     """Judge sound while it comes.
 
-    Every half second it says what all that was heard adds up to, and at the end what the whole does.
+    Every half second it says what all that was heard adds up to, and at the end what the whole
+    does.
 
     SOURCE is - for standard input, device:NAME for a microphone, or a file, which is read as fast
     as it plays. Ctrl-C ends it as the end of the sound does.
