@@ -39,6 +39,7 @@ LONG_S = 80.0
 TELLING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 PLACEHOLDERS = (0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, (1 << 63) - 1, (1 << 64) - 1)
 SIZED = (b"RIFF", b"data", b"fLaC", b"mdat", b"moov", b"Xing", b"\x18S\x80g")
+IDLE_S = 1.0  # after which a connection is opened anew
 BROKEN = 0  # in place of a status: the connection ended
 
 Generator = np.random.Generator
@@ -183,6 +184,8 @@ class _Senders:
             connection = http.client.HTTPConnection("127.0.0.1", self._running.port, timeout=90)
             self._own.connection = connection
             self._opened.append(connection)
+        elif time.monotonic() - self._own.answered > IDLE_S:
+            connection.close()  # the service may close it as the request is sent
         try:
             connection.request("POST", f"/v1/{self._endpoint}", content)
             response = connection.getresponse()
@@ -190,6 +193,8 @@ class _Senders:
         except (OSError, http.client.HTTPException):
             connection.close()  # the next request opens it again
             return BROKEN, b""
+        finally:
+            self._own.answered = time.monotonic()
 
 
 def _uploads_in(folder: Path, workers: Iterable[int]) -> Iterator[str]:

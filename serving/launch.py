@@ -21,6 +21,7 @@ from serving.http.audit import Audit
 from serving.http.endpoints import find_endpoints
 from serving.http.keys import read_keys
 from serving.http.recorder import Recorder
+from serving.jobs.work import check_jobs
 from serving.settings import Settings
 from serving.traces import tracing
 from serving.workers.folder import VARIABLE, make_run_folder, temporary_folder
@@ -77,6 +78,7 @@ def check(settings: Settings, host: str, port: int) -> Bundle:
         Audit(Path(settings.audit))
     if settings.record:
         Recorder(Path(settings.record))
+    check_jobs(settings)
     if settings.shadow:
         find_bundle(home(), settings.shadow)
     if settings.canary:

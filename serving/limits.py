@@ -11,7 +11,7 @@ DATA_MB = 500.0  # of each process
 SPARE_FILES = 128  # of a worker, beside two an upload or stream: the file and the connection
 PROCESSES = 16  # of the server itself, threads counted: the kernel counts them alike
 WORKER_PROCESSES = 16  # of each worker and its scorer
-BESIDE_PROCESSES = 4  # of the scorer of a shadow or canary
+BESIDE_PROCESSES = 4  # of the scorer of a shadow, of a canary, or of jobs
 
 
 def check_limits(settings: Settings) -> None:
@@ -29,7 +29,9 @@ def check_limits(settings: Settings) -> None:
     """
     files = max(MAX_FILES, 2 * (settings.max_uploads + settings.streams) + SPARE_FILES)
     space = round(max(settings.scorer_mb, WORKER_MB) * 1e6)
-    each = WORKER_PROCESSES + BESIDE_PROCESSES * sum(map(bool, (settings.shadow, settings.canary)))
+    each = WORKER_PROCESSES + BESIDE_PROCESSES * sum(
+        map(bool, (settings.shadow, settings.canary, settings.jobs))
+    )
     processes = PROCESSES + each * settings.n_workers
     _require("RLIMIT_NOFILE", files, "open files (ulimit -n)")
     _require("RLIMIT_AS", space, "bytes of address space (ulimit -v)")

@@ -6,14 +6,14 @@ errors would have to be reworded besides.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from bonafide.errors import ConfigError
 from bonafide.registry.beside import split_share
 
 PREFIX = "BONAFIDE_"
-FILES = ("keys", "audit", "record")  # settings that name a file
+FILES = ("keys", "audit", "record", "jobs")  # settings that name a file or folder
 MAY_BE_ZERO = ("workers", "queue", "streams", "watch_s")
 SHARES = ("canary_errors", "canary_differ")  # settings that are at most 1
 FOLDER_WATCH_S, STORE_WATCH_S = 0.2, 5.0
@@ -47,6 +47,19 @@ class Settings:
     record : str
         SQLite file that gets a row for each answer (`bonafide.monitoring.record`), without audio;
         empty for none.
+    jobs : str
+        Folder where jobs lie (`serving.jobs`); empty for a service that takes none.
+    max_jobs : int
+        Jobs that may wait.
+    job_s : float
+        Longest time for scoring a job.
+    job_keep_h : float
+        Hours that its answer is kept.
+    callbacks : str
+        Origins that may be called back, separated by commas (`serving.jobs.callbacks`); empty for
+        none.
+    callback_secret : str
+        What callbacks are signed with: ``whsec_`` and base64 of at least 24 bytes.
     metrics : str
         ``HOST:PORT`` where metrics are served without a key, and no longer at ``/metrics`` beside
         the API; empty to serve them there.
@@ -98,6 +111,12 @@ class Settings:
     keys: str = ""
     audit: str = ""
     record: str = ""
+    jobs: str = ""
+    max_jobs: int = 10_000
+    job_s: float = 600.0
+    job_keep_h: float = 24.0
+    callbacks: str = ""
+    callback_secret: str = field(default="", repr=False)
     metrics: str = ""
     anonymous: bool = False
     workers: int = 0

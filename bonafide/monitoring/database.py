@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -76,7 +76,7 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
         ``bad_record`` for another program's database, ``unwritable`` for what cannot be written.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        make_private(path)
         with closing(sqlite3.connect(path, timeout=WAIT_S)) as database:
             database.text_factory = _text
             if database.execute("SELECT 1 FROM sqlite_master").fetchone():
@@ -86,6 +86,21 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
             yield database
     except (sqlite3.Error, OSError) as error:
         raise StorageError("unwritable", f"{path}: cannot be used: {error}") from error
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file for its owner alone; one that is there is not even opened.
+
+    Closing any descriptor of a database takes the locks away that other threads hold on it
+    (sqlite.org/howtocorrupt.html, 2.2).
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _readable(path: Path) -> sqlite3.Connection:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_FILES = 256
 READY = b"ready\n"
+SECRETS = ("BONAFIDE_CALLBACK_SECRET",)  # variables that no confined process gets
 PARENT = "BONAFIDE_PARENT"  # the variable that tells a confined process who started it
 ROOT = Path(__file__).resolve().parents[2]  # where the module is found, installed or not
 
@@ -126,13 +127,14 @@ async def start_confined(module: str, *arguments: str, limit_s: float) -> "Proce
     """
     import asyncio  # here: what is confined starts sooner without it
 
+    known = {name: value for name, value in os.environ.items() if name not in SECRETS}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,  # decoders print what a file makes them print
         cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", PARENT: str(os.getpid())},
+        env={**known, "OPENBLAS_NUM_THREADS": "1", PARENT: str(os.getpid())},
     )
     assert process.stdout is not None
     try:

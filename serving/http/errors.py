@@ -1,5 +1,6 @@
 """API errors: one shape, a status, and a code for programs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from starlette.responses import JSONResponse
@@ -9,7 +10,7 @@ STATUS = {
     **dict.fromkeys(("bad_request", "empty", "no_audio_field", "bad_multipart"), 400),
     "upload_too_slow": 400,
     "unauthorized": 401,
-    **dict.fromkeys(("keys_required", "bad_host", "cross_site"), 403),
+    **dict.fromkeys(("keys_required", "bad_host", "cross_site", "callback_refused"), 403),
     **dict.fromkeys(("not_found", "no_record", "unknown_request"), 404),
     "method_not_allowed": 405,
     "request_too_slow": 408,
@@ -55,13 +56,21 @@ class ApiError(Exception):
         Seconds after which to try again; 0 for no ``Retry-After``.
     close : bool
         Whether to close the connection, because the body is not read to its end.
+    allow : sequence of str
+        The methods that a path takes, where it takes another.
     """
 
     def __init__(
-        self, code: str, message: str, *, retry_after_s: int = 0, close: bool = False
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after_s: int = 0,
+        close: bool = False,
+        allow: Sequence[str] = ("POST",),
     ) -> None:
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.allow = code, message, allow
         self.retry_after_s, self.close = retry_after_s, close
 
     @property
@@ -75,7 +84,7 @@ class ApiError(Exception):
         if self.retry_after_s:
             headers["retry-after"] = str(self.retry_after_s)
         if self.status == 405:
-            headers["allow"] = "POST"
+            headers["allow"] = ", ".join(self.allow)
         if self.status == 426:
             headers |= {"upgrade": "websocket", "connection": "upgrade"}
         if self.status == 401:

@@ -109,6 +109,10 @@ class Gate:
                 found = key
         return found
 
+    def named(self, name: str) -> Key | None:
+        """Return the key of a name; None if it was revoked."""
+        return next((key for key in self._keys.values() if key.name == name), None)
+
     def take(self, key: Key) -> float:
         """Count a request of a key (a token bucket); return the seconds to wait, 0 for none."""
         per_second = key.rate_per_minute / 60

@@ -23,6 +23,8 @@ from serving.http.headers import (
     named_host,
     request_id,
 )
+from serving.http.jobs import is_path as is_of_jobs
+from serving.http.jobs import jobs
 from serving.http.routes import score, scoring_paths
 from serving.http.sockets import PATH as STREAM
 from serving.http.stream import stream
@@ -90,6 +92,9 @@ class Guard:
                 # Called here: a dozen layers of routing would take as long as reading the body.
                 response = await score(name, Request(scope, receive), self._state, call)
                 await response(scope, receive, answer.send)
+            elif is_of_jobs(scope["path"]):
+                response = await jobs(Request(scope, receive), self._state)
+                await response(scope, receive, answer.send)
             elif scope["path"] in self._state.paths:
                 if scope["path"] == "/readyz":
                     await self._state.scoring.check_ready()
@@ -121,7 +126,9 @@ class Guard:
 
     def _note(self, path: str, call: Call, took_s: float) -> None:
         """Add a call to the audit log; made-up paths are not kept."""
-        known = path in self._state.paths or path in self._scoring or path == STREAM
+        known = (
+            path in self._state.paths or path in self._scoring or path == STREAM or is_of_jobs(path)
+        )
         self._state.audit.write(
             request_id=call.request_id,
             key=call.key.name if call.key else None,

@@ -60,6 +60,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self._streams, self._heard, self._ended = _streams()
+        self._jobs, self._job_ends, self._job_total, self._callbacks = _jobs()
         self._bundle = Gauge(
             "bonafide_bundle",
             "1 for the bundle that answers",
@@ -116,6 +117,19 @@ class Metrics:
         """Count a stream that has ended; codes are a closed list."""
         self._ended.labels(code).inc()
 
+    def jobs_wait(self, number: int) -> None:
+        """Show how many jobs are not finished."""
+        self._jobs.set(number)
+
+    def job_ended(self, endpoint: str, code: str, took_s: float) -> None:
+        """Count a job that is finished."""
+        self._job_ends.labels(endpoint, code).inc()
+        self._job_total.labels(endpoint).observe(took_s)
+
+    def called_back(self, *, delivered: bool) -> None:
+        """Count a callback."""
+        self._callbacks.labels("delivered" if delivered else "failed").inc()
+
     def queued(self) -> contextlib.AbstractContextManager[None]:
         """Count a request as in the queue until the block is left."""
         tracked: contextlib.AbstractContextManager[None] = self._queue.track_inprogress()
@@ -168,6 +182,23 @@ def _streams() -> tuple[Any, Any, Any]:
             buckets=BUCKETS_S,
         ),
         Counter("bonafide_streams_ended", "Streams that ended, by code", ["code"]),
+    )
+
+
+def _jobs() -> tuple[Any, Any, Any, Any]:
+    """Return what tells of jobs."""
+    from bentoml.metrics import Counter, Gauge, Histogram
+
+    return (
+        Gauge("bonafide_jobs", "Jobs that are not finished", multiprocess_mode="livemax"),
+        Counter("bonafide_jobs_ended", "Jobs finished, by code", ["endpoint", "code"]),
+        Histogram(
+            "bonafide_job_seconds",
+            "Seconds that a worker was at a job",
+            ["endpoint"],
+            buckets=BUCKETS_S,
+        ),
+        Counter("bonafide_callbacks", "Callbacks sent, by what came of them", ["outcome"]),
     )
 
 

@@ -35,6 +35,7 @@ from serving.http.page import PAGE
 from serving.http.recorder import Recorder
 from serving.http.stream.kept import Kept
 from serving.http.uploads import Upload, read_upload
+from serving.jobs.work import Jobs
 from serving.settings import Settings
 from serving.workers.beside import Beside
 from serving.workers.counters import Counters
@@ -246,10 +247,19 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             settings, home(), app.state.scoring, app.state.metrics, app.state.recorder
         )
         opened.push_async_callback(app.state.beside.close)
+        app.state.jobs = None
+        if settings.jobs:
+            app.state.jobs = Jobs(
+                *(settings, home(), app.state.endpoints, app.state.metrics),
+                *(app.state.recorder, gate),
+            )
+            opened.push_async_callback(app.state.jobs.close)
         if settings.metrics_address:
             await opened.enter_async_context(serve_metrics(*settings.metrics_address))
         await app.state.scoring.start()
         app.state.beside.start()
+        if app.state.jobs:
+            app.state.jobs.start()
         gc.freeze()  # what is loaded stays: the collector need not look at it
         yield
 

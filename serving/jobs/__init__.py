@@ -1,0 +1,1 @@
+"""Jobs: recordings that are taken at once and answered later, whatever happens meanwhile."""
