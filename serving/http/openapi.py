@@ -5,11 +5,12 @@ from typing import Any
 
 import bonafide
 from bonafide.client import BUNDLE_HEADER
-from serving.http import feedback
+from serving.http import feedback, jobs
 from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
 from serving.http.sockets import PATH as STREAM
 from serving.http.uploads import FIELD
+from serving.jobs.callbacks import MAX_URL
 
 REFERENCE = "#/components/schemas/{model}"
 ERRORS = {
@@ -45,6 +46,14 @@ BODY = {
         "application/octet-stream": {"schema": _BINARY},
     },
 }
+_JOB: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "status"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"},
+        "status": {"enum": ["queued", "running", "done", "failed"]},
+    },
+}
 
 BUNDLE_PARAMETER = {
     "name": BUNDLE_HEADER,
@@ -78,6 +87,7 @@ def document(endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
     }
     paths[feedback.PATH] = {"post": _feedback(errors)}
     paths[STREAM] = {"get": _stream(errors)}
+    paths |= _jobs(endpoints, errors)
     general = {status: errors[status] for status in OF_ANY_PATH}
     for path, text in HEALTH.items():
         answer = _response(text, {"type": "string"}, "text/plain")
@@ -158,6 +168,46 @@ def _stream(errors: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             "101": {"description": "the WebSocket is open"},
             **{status: errors[status] for status in statuses},
+        },
+    }
+
+
+def _jobs(endpoints: Mapping[str, Endpoint], errors: dict[str, Any]) -> dict[str, Any]:
+    """Return what takes jobs, tells of them and forgets them."""
+    scoring = [name for name, each in endpoints.items() if isinstance(each, ScoringEndpoint)]
+    uri = {"type": "string", "format": "uri", "maxLength": MAX_URL}
+    wanted = {"endpoint": {"enum": scoring}, "callback": uri}
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in wanted.items()]
+    one = {"name": "id", "in": "path", "required": True, "schema": _JOB["properties"]["id"]}
+    told = {status: errors[status] for status in ("404", *OF_ANY_PATH)}
+    more = {status: errors[status] for status in ("400", "408", "413")}
+    answer = _response("what is known of it", _JOB, "application/json")
+    return {
+        jobs.PATH: {
+            "post": {
+                "operationId": "job",
+                "summary": "Take a recording, and answer later.",
+                **GUARDED,
+                "parameters": query,
+                "requestBody": BODY,
+                "responses": {"202": answer, **told, **more},
+            }
+        },
+        f"{jobs.PATH}/{{id}}": {
+            "get": {
+                "operationId": "told",
+                "summary": "Tell of a job, and its answer once there is one.",
+                **GUARDED,
+                "parameters": [one],
+                "responses": {"200": answer, **told},
+            },
+            "delete": {
+                "operationId": "forget",
+                "summary": "Forget a job, its recording and its answer.",
+                **GUARDED,
+                "parameters": [one],
+                "responses": {"204": {"description": "nothing is left of it"}, **told},
+            },
         },
     }
 

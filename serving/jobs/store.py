@@ -297,17 +297,17 @@ class Store:
         keep_s : float
             Seconds that an answer is kept.
         """
-        now = time.time()
+        there = list(self.folder.glob("*.audio"))  # first: a job is known before its recording
         with self._opened() as database:
             database.execute(
                 "DELETE FROM jobs WHERE finished > 0 AND finished < ? "
                 "AND told NOT IN ('pending', 'sending')",
-                (now - keep_s,),
+                (time.time() - keep_s,),
             )
             rows = database.execute("SELECT id FROM jobs WHERE finished = 0")
             known = {job_id for (job_id,) in rows}
-        for path in self.folder.glob("*.audio"):
-            if path.stem not in known and _age_s(path, now) > keep_s:
+        for path in there:
+            if path.stem not in known:
                 path.unlink(missing_ok=True)
         for path in self.folder.glob("worker-*"):
             self._lives(path.name)
@@ -344,10 +344,3 @@ class Store:
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise StorageError("unwritable", f"{path}: cannot be used: {error}") from error
-
-
-def _age_s(path: Path, now: float) -> float:
-    try:
-        return now - path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -27,7 +27,7 @@ from serving.workers.supervise import TEND_S, supervise
 log = logging.getLogger("bonafide.serve")
 PLACE = "j"  # of its queue, in the run folder
 NICENESS = 10  # calls that somebody waits for go first
-SWEEP_S = 60.0
+SWEEP_S = 10.0
 # What says nothing of the recording: the job is tried again.
 PASSING = ("not_ready", "no_room")
 

@@ -13,14 +13,20 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from benchmarks.jobs import Receiver, receiving, run
 from benchmarks.sounds import encode, speech
+from serving.http.jobs import PATH
 from serving.http.keys import add_key
 from tests.helpers.servers import Server, private_home, server, wait_for
 
 SOUND, OTHER = encode(speech(3.0), "flac"), encode(speech(4.5), "ogg")
 SECRET = os.urandom(32)
+ALL = list(HealthCheck)
 
 
 class Turning(BaseHTTPRequestHandler):
@@ -73,7 +79,7 @@ def working(
     for name in ("ana", "ben"):
         keys[name] = add_key(home / "keys.json", name, 6_000)
     Turning.elsewhere = f"{receiver.url}/told"
-    settings = {
+    known = {
         "jobs": home / "jobs",
         "callbacks": f"{receiver.url}, {turning}, https://*",
         "callback_secret": f"whsec_{base64.b64encode(SECRET).decode()}",
@@ -82,7 +88,7 @@ def working(
         "max_jobs": 40,
     }
     options = ("--keys", str(home / "keys.json"))
-    with server(home, *options, workers=2, **settings) as running:
+    with server(home, *options, workers=2, **known) as running:
         yield running
 
 
@@ -200,6 +206,27 @@ def test_its_verdict_is_in_the_record_and_its_work_is_counted(
     assert said["result"]["verdict"]
 
 
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+@pytest.mark.parametrize(
+    ("path", "method"), [(PATH, "post"), (f"{PATH}/{{id}}", "get"), (f"{PATH}/{{id}}", "delete")]
+)
+def test_whatever_is_called_is_answered_as_the_document_says(
+    working: Server, ana: dict[str, str], path: str, method: str, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_url(f"{working.url}/docs.json")
+    schema.config.update(base_url=working.url)
+    made = schema[path][method].as_strategy(generation_mode=mode)
+
+    @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=ALL)
+    @given(made)
+    def call(case: Any) -> None:
+        # What is no audio is told later; that there is no such job, is no fault of the document.
+        case.call_and_validate(headers=ana, excluded_checks=[positive_data_acceptance])
+
+    call()
+    wait_for(lambda: not list((working.home / "jobs").glob("*.audio")), "all are finished")
+
+
 # --- callbacks ------------------------------------------------------------------------------------
 
 
@@ -258,7 +285,7 @@ def test_a_service_without_jobs_says_so(service: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("given_", "said"),
     [
         ({"jobs": "/proc/nowhere"}, "BONAFIDE_JOBS="),
         ({"callbacks": "https://a.example"}, "needs BONAFIDE_JOBS"),
@@ -267,10 +294,10 @@ def test_a_service_without_jobs_says_so(service: Server) -> None:
     ],
 )
 def test_what_is_set_wrongly_ends_the_start_with_a_line(
-    settings: dict[str, str], said: str, bundle_home: Path, tmp_path: Path
+    given_: dict[str, str], said: str, bundle_home: Path, tmp_path: Path
 ) -> None:
 
-    known = {f"BONAFIDE_{name.upper()}": value for name, value in settings.items()}
+    known = {f"BONAFIDE_{name.upper()}": value for name, value in given_.items()}
     done = subprocess.run(
         [sys.executable, "-m", "bonafide.cli", "serve", "--port", "1"],
         env={**os.environ, **known, "BONAFIDE_HOME": str(bundle_home)},
@@ -283,4 +310,4 @@ def test_what_is_set_wrongly_ends_the_start_with_a_line(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("bonafide: bad_setting: ") and said in line
-    assert json.dumps(settings) not in line
+    assert json.dumps(given_) not in line

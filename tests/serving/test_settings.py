@@ -23,6 +23,7 @@ def test_settings_travel_in_the_environment() -> None:
             "keys.json",
             "calls.jsonl",
             "record.sqlite",
+            *("jobs", 7, 1.5, 2.5, "https://a.example", "whsec_x"),
             "[::1]:9464",
             True,
             3,
