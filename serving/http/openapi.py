@@ -10,7 +10,6 @@ from serving.http.endpoints import Endpoint, ScoringEndpoint
 from serving.http.errors import Error
 from serving.http.sockets import PATH as STREAM
 from serving.http.uploads import FIELD
-from serving.jobs.callbacks import MAX_URL
 
 REFERENCE = "#/components/schemas/{model}"
 ERRORS = {
@@ -175,12 +174,12 @@ def _stream(errors: dict[str, Any]) -> dict[str, Any]:
 def _jobs(endpoints: Mapping[str, Endpoint], errors: dict[str, Any]) -> dict[str, Any]:
     """Return what takes jobs, tells of them and forgets them."""
     scoring = [name for name, each in endpoints.items() if isinstance(each, ScoringEndpoint)]
-    uri = {"type": "string", "format": "uri", "maxLength": MAX_URL}
+    uri = {"type": "string", "format": "uri"}
     wanted = {"endpoint": {"enum": scoring}, "callback": uri}
     query = [{"name": name, "in": "query", "schema": schema} for name, schema in wanted.items()]
     one = {"name": "id", "in": "path", "required": True, "schema": _JOB["properties"]["id"]}
     told = {status: errors[status] for status in ("404", *OF_ANY_PATH)}
-    more = {status: errors[status] for status in ("400", "408", "413")}
+    more = {status: errors[status] for status in ("400", "408", "413", "414")}
     answer = _response("what is known of it", _JOB, "application/json")
     return {
         jobs.PATH: {
