@@ -80,6 +80,8 @@ class LimitedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._reject(self._error or ApiError("bad_request", "not a request of HTTP/1.1"))
             return
+        if self._leaving:
+            return
         if self._stage is Stage.BODY:
             if self._framing > MAX_FRAMING_BYTES:
                 self._reject(ApiError("bad_request", "the chunks of the body are too small"))
@@ -95,6 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 if self._opens_a_socket():
+                    self._leaving = True  # what comes of the connection is another's
                     self._stop_timer()
                     self.handle_websocket_upgrade()
                     return

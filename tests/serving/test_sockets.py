@@ -2,14 +2,17 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.server import ServerState
+from websockets.asyncio.client import connect
 
-from serving.http import sockets
+from serving.http import protocol, sockets
 from serving.http.protocol import LimitedProtocol
 from serving.http.sockets import LimitedSocket
 
@@ -36,18 +39,12 @@ async def until_cut_off(read: bool) -> tuple[int, bool]:
         except WebSocketDisconnect:
             gone.set()
 
-    config = uvicorn.Config(talk, http=LimitedProtocol, ws=LimitedSocket, log_config=None)
-    config.load()
-    state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: LimitedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
-    async with server:
+    async with listening(talk) as place:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             client.setblocking(False)
-            await loop.sock_connect(client, server.sockets[0].getsockname())
+            await loop.sock_connect(client, place)
             await loop.sock_sendall(client, HANDSHAKE)
             if read:
                 came = 0
@@ -56,6 +53,45 @@ async def until_cut_off(read: bool) -> tuple[int, bool]:
             else:
                 await asyncio.wait_for(gone.wait(), 30)
     return sent, gone.is_set()
+
+
+@asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[tuple[str, int]]:
+    """Serve an application over WebSockets until the block ends."""
+    config = uvicorn.Config(app, http=LimitedProtocol, ws=LimitedSocket, log_config=None)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: LimitedProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    async with server:
+        yield server.sockets[0].getsockname()
+
+
+def test_what_http_requests_owe_a_socket_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for a request to arrive ends with the handshake."""
+    monkeypatch.setattr(protocol, "WAIT_S", 0.2)
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        connection = WebSocket(scope, receive, send)
+        await connection.accept()
+        while True:
+            try:
+                await connection.send_text(await connection.receive_text())
+            except WebSocketDisconnect:
+                return
+
+    async def talk() -> None:
+        async with listening(echo) as (host, port):
+            url = f"ws://{host}:{port}/v1/stream"
+            async with connect(url, proxy=None) as connection:
+                for text in "abc":
+                    await asyncio.sleep(0.5)
+                    await connection.send(text)
+                    assert await connection.recv() == text
+
+    asyncio.run(talk())
 
 
 def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
