@@ -225,7 +225,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     label_log()
     settings = Settings.from_environment()
     app.state.uploads, app.state.in_hand = Counter[str](), Counter[str]()
-    app.state.streams, app.state.kept = Counter[str](), Kept(run_folder())
+    app.state.streams, app.state.kept = {}, Kept(run_folder())
     app.state.anonymous = settings.anonymous
     app.state.audit = Audit(Path(settings.audit)) if settings.audit else None
     Counters.of_environment().begin()

@@ -1,5 +1,6 @@
 """``WS /v1/stream``: judged while the sound still comes, whoever sends what."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,11 @@ from benchmarks.sounds import Samples, speech
 from bonafide.audio.pcm import PcmStream
 from bonafide.detector import Detector
 from bonafide.live import listen
+from serving.http import stream
+from serving.http.errors import ApiError
 from serving.http.keys import add_key
 from serving.http.sockets import MAX_MESSAGE_BYTES
+from serving.settings import Settings
 from tests.helpers.servers import Server, private_home, server, wait_for
 
 Events = list[dict[str, Any]]
@@ -355,13 +360,13 @@ def test_twenty_at_once_and_one_that_does_not_read(service: Server) -> None:
     """How late their events come, `benchmarks.streams` measures."""
     with opened(service, max_queue=1) as greedy, ThreadPoolExecutor(20) as callers:
         greedy.send(SOUND)
-        calls = [callers.submit(paced, service, 6.0) for _ in range(20)]
+        calls = [callers.submit(paced, service, 3.0) for _ in range(20)]
         wait_for(lambda: service.metric("bonafide_streams") >= 20, "they are open")
         answered = service.detect(b"no sound")
         done = [call.result(timeout=120) for call in calls]
     assert answered.status_code == 415
     for events, late in done:
-        assert len(events) == 13 and events[-1]["end"] is True
+        assert len(events) == 7 and events[-1]["end"] is True
         assert all(seconds > -0.05 for seconds in late)  # none before its sound
     wait_for(lambda: service.metric("bonafide_streams") == 0, "they have ended")
 
@@ -425,3 +430,50 @@ def test_streams_may_be_switched_off(bundle_home: Path, tmp_path: Path) -> None:
     with server(private_home(bundle_home, tmp_path), workers=1, streams=0) as running:
         answer = running.get("/v1/stream")
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+class Open:
+    """A connection that takes so much of a processor."""
+
+    def __init__(self, load: float) -> None:
+        self.load = load
+
+
+@pytest.mark.parametrize(
+    ("loads", "key", "busy"),
+    [
+        ([], None, False),
+        ([0.3] * 2, None, False),
+        ([0.3] * 3, None, True),
+        ([0.01] * 5, None, True),
+        ([0.3] * 3, "ben", False),  # its first
+        ([0.3] * 3, "ana", True),
+    ],
+)
+def test_no_more_streams_than_a_worker_can_follow(
+    loads: list[float], key: str | None, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    class Listening:
+        load = 0.0
+
+        def __init__(self, *_: Any) -> None: ...
+
+        async def run(self) -> None:
+            ran.append(1)
+
+    monkeypatch.setattr(stream, "Connection", Listening)
+    open_ = {Open(load): "ana" if key else "" for load in loads}
+    scoring = SimpleNamespace(trouble="", settings=Settings(streams=5))
+    metrics = SimpleNamespace(listens=lambda _: None, listened=lambda _: None)
+    state = SimpleNamespace(streams=open_, scoring=scoring, metrics=metrics)
+    call = SimpleNamespace(key=SimpleNamespace(name=key) if key else None, code="ok")
+    begun = stream.stream(SimpleNamespace(client=None), state, call)  # type: ignore[arg-type]
+    if busy:
+        with pytest.raises(ApiError, match="try again") as seen:
+            asyncio.run(begun)
+        assert seen.value.retry_after_s == 1 and not ran
+    else:
+        asyncio.run(begun)
+        assert ran

@@ -1,13 +1,13 @@
 """``WS /v1/stream``: a verdict while the sound still comes."""
 
-from collections import Counter
-
 from starlette.datastructures import State
 from starlette.websockets import WebSocket
 
 from serving.http.call import Call
 from serving.http.errors import ApiError
 from serving.http.stream.connection import Connection
+
+MOST_LOAD = 0.8  # of the processor of a worker's scorer
 
 
 async def stream(socket: WebSocket, state: State, call: Call) -> None:
@@ -31,17 +31,21 @@ async def stream(socket: WebSocket, state: State, call: Call) -> None:
         await state.scoring.check_ready()
     name = call.key.name if call.key else ""
     owner = f"key {name}" if name else f"address {socket.client.host if socket.client else ''}"
-    streams: Counter[str] = state.streams
-    most = state.scoring.settings.streams
+    streams: dict[Connection, str] = state.streams
+    most, load = state.scoring.settings.streams, sum(each.load for each in streams)
     # A key that has none gets one, whoever has the others.
-    if streams.total() >= most and (not name or streams[name]):
-        raise ApiError("busy", f"{most} streams are open; try again", retry_after_s=1)
+    if not name or name in streams.values():
+        if len(streams) >= most:
+            raise ApiError("busy", f"{most} streams are open; try again", retry_after_s=1)
+        if load > MOST_LOAD:
+            message = f"open streams take {load:.0%} of a processor; try again"
+            raise ApiError("busy", message, retry_after_s=1)
     connection = Connection(socket, state, call, owner)
-    streams[name] += 1
-    state.metrics.listens(streams.total())
+    streams[connection] = name
+    state.metrics.listens(len(streams))
     try:
         await connection.run()
     finally:
-        streams[name] -= 1
-        state.metrics.listens(streams.total())
+        del streams[connection]
+        state.metrics.listens(len(streams))
         state.metrics.listened(call.code)

@@ -11,9 +11,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bonafide.bundle import Bundle
 from bonafide.detection import rounded
-from bonafide.detector import BATCH_WINDOWS
 from bonafide.errors import AudioError
-from bonafide.live import Hop, Live, Moment
+from bonafide.live import HOP_S, Hop, Live, Moment
 from bonafide.registry import Version
 from bonafide.types import WindowScores
 from serving.http.call import Call
@@ -26,6 +25,7 @@ from serving.workers.scoring import Scoring
 from serving.workers.windows import score_windows
 
 IDLE_S = 60.0  # without sound
+BATCH = 4  # windows of sound that comes faster than it plays: others wait no longer than for these
 REFUSED, TRY_LATER = 1008, 1013  # codes that a connection closes with (RFC 6455, and its registry)
 
 
@@ -54,6 +54,7 @@ class Connection:
         self._bundle: Bundle = self._scoring.bundle
         self._stream: Stream | None = None
         self._unpaid_s = 0.0
+        self.load = 0.0  # the share of a processor that it takes while its sound plays
 
     async def run(self) -> None:
         """Serve until either side ends it; a stream that breaks off is kept for a while."""
@@ -133,8 +134,8 @@ class Connection:
         most_s = self._scoring.settings.max_duration_s
         if stream.live.heard_s > most_s:
             raise StreamError("too_long", f"longer than the {most_s:g} s limit")
-        for first in range(0, len(hops), BATCH_WINDOWS):
-            batch = hops[first : first + BATCH_WINDOWS]
+        for first in range(0, len(hops), BATCH):
+            batch = hops[first : first + BATCH]
             for hop, scores in zip(batch, await self._scores(batch), strict=True):
                 await self._tell(stream, stream.live.judged(hop, scores))
                 self._state.metrics.heard(time.perf_counter() - came)
@@ -167,6 +168,7 @@ class Connection:
         if notes["bundle"] != self._call.bundle:
             message = f"{notes['bundle']} answers from now on: start a new stream"
             raise StreamError("other_bundle", message)
+        self.load += 0.1 * (notes["work_s"] / (HOP_S * len(spoken)) - self.load)
         self._pay(notes["work_s"])
         each = iter(scored)
         return [next(each) if hop.speaks else None for hop in hops]
