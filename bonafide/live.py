@@ -131,7 +131,12 @@ class Live:
         return Hop(start, end, tile(sound, self._size))
 
     def rest(self) -> Hop | None:
-        """Return the window that a recording which ends here is judged by besides; None for none.
+        """Return the window that a recording which ends here is judged by besides.
+
+        Returns
+        -------
+        Hop or None
+            None where those that are kept are all.
 
         Raises
         ------

@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 DEVICE = "device:"
 HEADING = f"{'seconds':>9}  {'verdict':<13} {'p_spoof':>8} {'now':>8}  channel"
+HELP = """Judge sound while it comes.
+
+Every half second it says what all that was heard adds up to, and at the end what the whole does.
+
+SOURCE is - for standard input, device:NAME for a microphone, or a file, which is read as fast as it
+plays. Ctrl-C ends it as the end of the sound does.
+"""
 COLOURS = {"spoof": "red", "partly_spoof": "red", "bonafide": "green"}
 
 
-@click.command()
+@click.command(help=HELP)
 @click.argument("source", default=f"{DEVICE}default", metavar="[SOURCE]")
 @options.bundle
 @click.option("--raw", is_flag=True, help="the source has no header: mono samples and nothing else")
@@ -52,14 +59,7 @@ def stream(
     at_once: bool,
     as_json: bool,
 ) -> int:
-    """Judge sound while it comes.
-
-    Every half second it says what all that was heard adds up to, and at the end what the whole
-    does.
-
-    SOURCE is - for standard input, device:NAME for a microphone, or a file, which is read as fast
-    as it plays. Ctrl-C ends it as the end of the sound does.
-    """
+    """Judge sound while it comes."""
     from bonafide.detector import Detector
     from bonafide.home import home
     from bonafide.live import listen
