@@ -20,6 +20,7 @@ from serving.http.headers import (
     PAGE_HEADERS,
     REQUEST_ID,
     in_hand,
+    key_offered,
     named_host,
     request_id,
 )
@@ -165,6 +166,7 @@ class Guard:
     def _check_key(self, gate: Gate, headers: Headers, call: Call) -> None:
         kind, _, secret = headers.get("authorization", "").partition(" ")
         secret = secret.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "")
+        secret = secret or key_offered(headers)
         if not secret:
             message = "an API key is needed: Authorization: Bearer KEY"
             raise ApiError("unauthorized", message, close=True)

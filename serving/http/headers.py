@@ -16,7 +16,10 @@ SECURITY_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 API_HEADERS, PAGE_HEADERS = (
     [
         (name.encode(), value.encode())
@@ -25,6 +28,7 @@ API_HEADERS, PAGE_HEADERS = (
     for policy in (API_POLICY, PAGE_POLICY)
 )
 
+PROTOCOL, KEY = "bonafide", "key."  # of WebSockets, and what a key is offered behind
 REQUEST_ID = b"x-request-id"
 SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 in_hand: contextvars.ContextVar[str] = contextvars.ContextVar("in_hand", default="")
@@ -65,6 +69,21 @@ def named_host(headers: Headers) -> str:
     """Return the host that the Host header names, without its port; ``localhost`` without one."""
     named = headers.get("host", "localhost")
     return named.rpartition("]")[0].lstrip("[") or named.partition(":")[0]
+
+
+def key_offered(headers: Headers) -> str:
+    """Return the API key among the subprotocols that a WebSocket offers; empty for none.
+
+    Browsers let a page set no header but this one.
+
+    Examples
+    --------
+    >>> key_offered(Headers({"sec-websocket-protocol": "bonafide, key.0123"}))
+    '0123'
+    """
+    offered = headers.get("sec-websocket-protocol", "").split(",")
+    keys = [each.strip().removeprefix(KEY) for each in offered if each.strip().startswith(KEY)]
+    return keys[0] if keys else ""
 
 
 def label_log() -> None:

@@ -29,6 +29,7 @@ from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, pl
 from serving.http.errors import ApiError
 from serving.http.gate import Gate
 from serving.http.headers import label_log
+from serving.http.live import live_routes
 from serving.http.metrics import Metrics, serve_metrics
 from serving.http.openapi import HEALTH, document
 from serving.http.page import PAGE
@@ -282,6 +283,7 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
     routes = [Route(each.path, _handler(each), methods=[each.method]) for each in describing]
     routes += [
         Route("/", page, methods=["GET"]),
+        *(live_routes() if Settings.from_environment().streams else ()),
         Route("/docs.json", docs, methods=["GET"]),
         Route(feedback.PATH, feedback.feedback, methods=["POST"]),
     ]

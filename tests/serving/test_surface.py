@@ -101,7 +101,8 @@ def test_every_answer_has_security_headers(service: Server, path: str) -> None:
     if path.startswith("/v1/"):
         assert policy == API_POLICY
     else:
-        assert policy.startswith("default-src 'self';") and "script" not in policy
+        assert policy.startswith("default-src 'none'; script-src 'self';")
+        assert "unsafe" not in policy
 
 
 def test_another_site_may_not_call_from_a_browser(service: Server) -> None:

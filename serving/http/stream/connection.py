@@ -18,7 +18,7 @@ from bonafide.types import WindowScores
 from serving.http.call import Call
 from serving.http.errors import ApiError
 from serving.http.gate import WORK_S
-from serving.http.headers import API_HEADERS, REQUEST_ID
+from serving.http.headers import API_HEADERS, PROTOCOL, REQUEST_ID
 from serving.http.stream.kept import Kept, Stream
 from serving.http.stream.messages import StreamError, is_end, read_message, read_start
 from serving.workers.scoring import Scoring
@@ -61,7 +61,9 @@ class Connection:
         headers = [*API_HEADERS, (REQUEST_ID, self._call.request_id.encode())]
         self._call.status, self._call.bundle = 101, str(Version.of(self._bundle))
         try:
-            await self._socket.accept(headers=headers)
+            offered = self._socket.scope["subprotocols"]
+            subprotocol = PROTOCOL if PROTOCOL in offered else None
+            await self._socket.accept(subprotocol, headers)
             await self._listen()
             await self._socket.close()
         except WebSocketDisconnect:
