@@ -88,11 +88,16 @@ def writing(path: Path) -> Iterator[sqlite3.Connection]:
         raise StorageError("unwritable", f"{path}: cannot be used: {error}") from error
 
 
-def make_private(path: Path) -> None:
+def make_private(path: Path) -> bool:
     """Make an empty file for its owner alone; one that is there is not even opened.
 
     Closing any descriptor of a database takes the locks away that other threads hold on it
     (sqlite.org/howtocorrupt.html, 2.2).
+
+    Returns
+    -------
+    bool
+        Whether it was made.
 
     Raises
     ------
@@ -101,6 +106,8 @@ def make_private(path: Path) -> None:
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return True
+    return False
 
 
 def _readable(path: Path) -> sqlite3.Connection:

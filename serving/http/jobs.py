@@ -9,6 +9,7 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from bonafide.client import BUNDLE_HEADER
 from bonafide.errors import StorageError
 from serving.http.call import CALL, Call
 from serving.http.endpoints import ScoringEndpoint
@@ -68,6 +69,9 @@ async def jobs(request: Request, state: State) -> Response:
 
 
 async def _take(request: Request, state: State, kept: Jobs, call: Call) -> Response:
+    if BUNDLE_HEADER in request.headers:
+        message = f"a job is answered by the bundle in production then: {BUNDLE_HEADER} names none"
+        raise ApiError("bad_request", message, close=True)
     wanted = _wanted(request, state, kept)
     if await asyncio.to_thread(kept.store.waiting) >= kept.settings.max_jobs:
         message = f"{kept.settings.max_jobs} jobs wait; try again"
@@ -79,8 +83,8 @@ async def _take(request: Request, state: State, kept: Jobs, call: Call) -> Respo
     job_id, owner = kept.store.new_id(), _owner(call)
     upload = Upload(kept.store.audio(job_id))
     state.uploads[owner] += 1
-    await asyncio.to_thread(kept.store.begin, job_id, owner, wanted.endpoint, wanted.callback)
     try:
+        await asyncio.to_thread(kept.store.begin, job_id, owner, wanted.endpoint, wanted.callback)
         await read_upload(request, kept.settings, upload)
         await asyncio.to_thread(kept.store.accept, job_id)
     except BaseException:

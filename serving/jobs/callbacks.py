@@ -24,6 +24,9 @@ GONE = 410  # a receiver that wants no more
 PREFIX = "whsec_"  # of a secret
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 PORTS = {"http": 80, "https": 443}
+ANY = "any-0f3a"  # in the place of *, while an origin is read
+UNICAST = ipaddress.ip_network("2000::/3")  # where public addresses of IPv6 are
+DOCUMENTATION = ipaddress.ip_network("3fff::/20")
 
 
 class CallbackError(Exception):
@@ -114,8 +117,10 @@ class Allowed:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in PORTS and parts.hostname and parts.port != 0
-    except ValueError:
+        # Both readers must understand the same host: what is checked is what is called.
+        same = httpx.URL(url).host == f"{parts.hostname}"
+        sound = parts.scheme in PORTS and same and "*" not in parts.netloc and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
         sound = False
     plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MAX_URL
     if not sound or not plain or parts.username is not None or parts.fragment:
@@ -132,14 +137,15 @@ def _origin(parts: SplitResult) -> str:
 
 
 def _allowed_origin(text: str) -> str:
+    plain = text.replace("//*.", f"//{ANY}.").replace("//*", f"//{ANY}")
     try:
-        parts = _split(text)
+        parts = _split(plain)
         if parts.path.strip("/") or parts.query:
             raise CallbackError(f"{text!r} must not name a path")
     except CallbackError as error:
         message = f"BONAFIDE_CALLBACKS={text!r}: must be such as https://hooks.example.com: {error}"
         raise ConfigError("bad_setting", message) from error
-    return _origin(parts)
+    return _origin(parts).replace(ANY, "*")
 
 
 def secret_of(text: str) -> bytes:
@@ -236,10 +242,10 @@ async def address_of(host: str, port: int, *, private: bool) -> str:
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None or address in ipaddress.ip_network("64:ff9b::/96"):
-            return False  # an IPv4 address in other clothes
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address not in UNICAST or address in DOCUMENTATION or address.sixtofour is not None
+    ):
+        return False  # an IPv4 address in other clothes, or of a network of one's own
     return address.is_global and not address.is_multicast
 
 

@@ -10,8 +10,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,7 @@ class Store:
             self._lock = self._locked(folder / self._name)
         except OSError as error:
             raise StorageError("unwritable", f"{folder}: cannot be used: {error}") from error
-        with self._opened() as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(TABLES)
+        self.waiting()  # which it can, or says so
 
     @staticmethod
     def _locked(path: Path) -> int:
@@ -131,9 +129,15 @@ class Store:
 
     def close(self) -> None:
         """Let go of what this worker has in hand; it waits again."""
-        (self.folder / self._name).unlink(missing_ok=True)
+        self._release()
+        with suppress(OSError):
+            (self.folder / self._name).unlink(missing_ok=True)
         os.close(self._lock)
-        self.take_back()
+
+    def _release(self) -> None:
+        """Let what this worker has in hand wait again."""
+        with self._opened() as database:
+            self._take_back_from(database, self._name)
 
     def audio(self, job_id: str) -> Path:
         """Return the file of a job's recording; it is there until the job is finished."""
@@ -183,13 +187,13 @@ class Store:
 
     # --- work -------------------------------------------------------------------------------------
 
-    def claim(self) -> Job | None:
-        """Take the oldest job that waits, for this worker; None if none does."""
+    def claim(self, endpoints: Collection[str]) -> Job | None:
+        """Take the oldest job that waits for one of these endpoints; None if none does."""
         return self._one(
             "UPDATE jobs SET status = 'running', worker = ?, tries = tries + 1 WHERE number = "
-            "(SELECT number FROM jobs WHERE status = 'queued' ORDER BY number LIMIT 1) "
-            "RETURNING *",
-            self._name,
+            "(SELECT number FROM jobs WHERE status = 'queued' AND endpoint IN "
+            "(SELECT value FROM json_each(?)) ORDER BY number LIMIT 1) RETURNING *",
+            *(self._name, json.dumps(list(endpoints))),
         )
 
     def finish(self, job: Job, status: str, answer: str) -> bool:
@@ -214,7 +218,8 @@ class Store:
             "AND status = 'running' RETURNING *",
             *(status, answer, time.time(), job.id, self._name),
         )
-        self.audio(job.id).unlink(missing_ok=True)
+        if kept is not None:  # else it may be another's by now
+            self.audio(job.id).unlink(missing_ok=True)
         return kept is not None
 
     def give_back(self, job: Job) -> None:
@@ -230,7 +235,7 @@ class Store:
         return self._one(
             "UPDATE jobs SET told = 'sending', told_by = ?, attempts = attempts + 1 WHERE number = "
             "(SELECT number FROM jobs WHERE told = 'pending' AND finished > 0 AND next <= ? "
-            "ORDER BY number LIMIT 1) RETURNING *",
+            "ORDER BY next, number LIMIT 1) RETURNING *",
             *(self._name, time.time()),
         )
 
@@ -261,33 +266,38 @@ class Store:
 
     def take_back(self) -> None:
         """Let wait again what workers had in hand that are gone; give up what many ended over."""
+        if not is_at(self._lock, self.folder / self._name):  # the folder was made anew
+            with self._opened():  # which says so where there is no folder
+                old, self._lock = self._lock, self._locked(self.folder / self._name)
+            os.close(old)
         with self._opened() as database:
             owners = database.execute(
                 "SELECT worker FROM jobs WHERE status IN ('arriving', 'running') UNION "
                 "SELECT told_by FROM jobs WHERE told = 'sending'"
             ).fetchall()
             for (worker,) in owners:
-                if self._lives(worker):
-                    continue
-                broken_off = database.execute(
-                    "DELETE FROM jobs WHERE worker = ? AND status = 'arriving' RETURNING id",
-                    (worker,),
-                )
-                for (job_id,) in broken_off.fetchall():
-                    self.audio(job_id).unlink(missing_ok=True)
-                database.execute(
-                    "UPDATE jobs SET worker = '', status = 'failed', answer = ?, finished = ? "
-                    "WHERE worker = ? AND status = 'running' AND tries >= ?",
-                    (GIVEN_UP, time.time(), worker, MOST_TRIES),
-                )
-                database.execute(
-                    "UPDATE jobs SET worker = '', status = 'queued' "
-                    "WHERE worker = ? AND status = 'running'",
-                    (worker,),
-                )
-                database.execute(
-                    "UPDATE jobs SET told = 'pending', told_by = '' WHERE told_by = ?", (worker,)
-                )
+                if not self._lives(worker):
+                    self._take_back_from(database, worker)
+
+    def _take_back_from(self, database: sqlite3.Connection, worker: str) -> None:
+        broken_off = database.execute(
+            "DELETE FROM jobs WHERE worker = ? AND status = 'arriving' RETURNING id", (worker,)
+        )
+        for (job_id,) in broken_off.fetchall():
+            self.audio(job_id).unlink(missing_ok=True)
+        database.execute(
+            "UPDATE jobs SET worker = '', status = 'failed', answer = ?, finished = ? "
+            "WHERE worker = ? AND status = 'running' AND tries >= ?",
+            (GIVEN_UP, time.time(), worker, MOST_TRIES),
+        )
+        database.execute(
+            "UPDATE jobs SET worker = '', status = 'queued' "
+            "WHERE worker = ? AND status = 'running'",
+            (worker,),
+        )
+        database.execute(
+            "UPDATE jobs SET told = 'pending', told_by = '' WHERE told_by = ?", (worker,)
+        )
 
     def sweep(self, keep_s: float) -> None:
         """Forget jobs that were finished long ago, and files that no job has.
@@ -339,8 +349,11 @@ class Store:
         """Open the database; each statement is a transaction of its own."""
         path = self.folder / DATABASE
         try:
-            make_private(path)
+            is_new = make_private(path)
             with closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as database:
+                if is_new or not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    database.execute("PRAGMA journal_mode = WAL")
+                    database.executescript(TABLES)
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise StorageError("unwritable", f"{path}: cannot be used: {error}") from error

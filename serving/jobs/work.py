@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from bonafide.artifact import link_or_copy
@@ -26,6 +27,7 @@ from serving.workers.supervise import TEND_S, supervise
 
 log = logging.getLogger("bonafide.serve")
 PLACE = "j"  # of its queue, in the run folder
+TELLERS = 4  # callbacks at a time: a slow receiver holds few up
 NICENESS = 10  # calls that somebody waits for go first
 SWEEP_S = 10.0
 # What says nothing of the recording: the job is tried again.
@@ -71,6 +73,8 @@ class Jobs:
         self.store = _store(settings)
         self._folder = run_folder() / PLACE
         self._lane = Lane(self._folder, home, settings, NICENESS, "scorer of jobs")
+        self._served = [n for n, each in endpoints.items() if isinstance(each, ScoringEndpoint)]
+        self._left: list[Callable[[], None]] = []  # what could not be written, and is to be
         self._came = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,7 +83,7 @@ class Jobs:
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "the scorer of jobs": self._lane.keep,
             "jobs": self._work,
-            "callbacks": self._tell,
+            **{f"callbacks ({number})": self._tell for number in range(TELLERS)},
             "the order of jobs": self._tend,
         }
         for name, work in works.items():
@@ -104,7 +108,8 @@ class Jobs:
         await self._lane.tried.wait()
         while True:
             self._came.clear()
-            job = None if self._lane.trouble else await asyncio.to_thread(self.store.claim)
+            claim = partial(self.store.claim, self._served)
+            job = None if self._lane.trouble else await asyncio.to_thread(claim)
             if job is None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), TEND_S)
@@ -112,16 +117,11 @@ class Jobs:
             try:
                 await self._answer(job)
             except BaseException:
-                self.store.give_back(job)
+                self._left.append(partial(self.store.give_back, job))
                 raise
 
     async def _answer(self, job: Job) -> None:
         start = time.monotonic()
-        endpoint = self._endpoints.get(job.endpoint)
-        if not isinstance(endpoint, ScoringEndpoint):
-            message = f"{job.endpoint!r} is not served any more"
-            await self._finish(job, "not_found", {"code": "not_found", "message": message}, start)
-            return
         upload = self._lane.exchange.new_upload()
         try:
             await asyncio.to_thread(link_or_copy, self.store.audio(job.id), upload.path)
@@ -146,7 +146,8 @@ class Jobs:
         if error := reply.notes.get("error"):
             await self._finish(job, error["code"], error, start)
             return
-        if self._recorder and endpoint.judges:
+        endpoint = self._endpoints[job.endpoint]
+        if self._recorder and isinstance(endpoint, ScoringEndpoint) and endpoint.judges:
             self._recorder.add(job.id, reply.notes["sha256"], reply.body)
         self._metrics.scored(job.endpoint, reply.notes["verdict"], reply.notes["timings"])
         await self._finish(job, "ok", reply.body.decode(), start)
@@ -183,6 +184,7 @@ class Jobs:
                     await asyncio.sleep(TEND_S)
                     continue
                 delivered = final = False
+                told = partial(self.store.called, job)
                 try:
                     body = json.dumps(described(job)).encode()
                     secret = callbacks.secret_of(self.settings.callback_secret)
@@ -192,13 +194,23 @@ class Jobs:
                 except CallbackError as error:
                     final = error.final
                     log.warning("a callback was not taken: %s", error)
+                except BaseException:
+                    self._left.append(partial(told, delivered=False))
+                    raise
                 self._metrics.called_back(delivered=delivered)
-                await asyncio.to_thread(self.store.called, job, delivered=delivered, final=final)
+                try:
+                    await asyncio.to_thread(told, delivered=delivered, final=final)
+                except StorageError:
+                    self._left.append(partial(told, delivered=delivered, final=final))
+                    raise
 
     async def _tend(self) -> None:
         """Take back what workers left that are gone; forget what is old."""
         swept = 0.0
         while True:
+            while self._left:
+                await asyncio.to_thread(self._left[-1])
+                self._left.pop()
             await asyncio.to_thread(self.store.take_back)
             if time.monotonic() - swept > SWEEP_S:
                 await asyncio.to_thread(self.store.sweep, self.settings.job_keep_h * 3_600)

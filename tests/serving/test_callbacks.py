@@ -61,6 +61,9 @@ def test_what_is_below_a_name_may_be_called_where_it_is_public(url: str) -> None
         "https://hooks.example.com:0/",
         "https://hooks.example.com:99999/",
         "https://[::1/",
+        "https://[2606:4700::1].example.org/x",
+        "https://*.example.org/x",
+        "https://*/",
         "https://hooks.example.com/" + "a" * 3_000,
         "https://\u0430.example.org/",
         "",
@@ -100,7 +103,8 @@ def looked_up(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 PRIVATE = [
     *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
     *("0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1"),
-    *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+    *("::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::7f00:1", "::ffff:0:7f00:1"),
+    *("fec0::1", "64:ff9b:1::1", "5f00::1", "3fff::1", "2001:db8::1"),
 ]
 
 

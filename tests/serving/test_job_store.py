@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ def added(store: Store, callback: str = "", owner: str = "") -> str:
 
 
 def claimed(store: Store) -> Job:
-    job = store.claim()
+    job = store.claim(["detect"])
     assert job is not None
     return job
 
@@ -38,7 +39,7 @@ def test_they_are_taken_in_order_and_kept_once_answered(store: Store) -> None:
     first, second = added(store, owner="ana"), added(store)
     job = claimed(store)
     assert (job.id, job.owner, job.status, job.tries) == (first, "ana", "running", 1)
-    assert claimed(store).id == second and store.claim() is None and store.waiting() == 2
+    assert claimed(store).id == second and store.claim(["detect"]) is None and store.waiting() == 2
     assert store.finish(job, "done", '{"verdict": "spoof"}')
     assert not store.finish(job, "done", "{}")  # once
     found = store.find(first)
@@ -55,6 +56,34 @@ def test_one_that_could_not_be_tried_waits_again(store: Store) -> None:
     assert (job.id, job.tries) == (job_id, 1)
 
 
+def test_who_comes_too_late_leaves_its_recording_alone(store: Store) -> None:
+    """A worker that is cancelled gives a job back while a thread of its still finishes it."""
+    job_id = added(store)
+    job = claimed(store)
+    store.give_back(job)
+    assert not store.finish(job, "done", "{}")
+    assert store.audio(job_id).exists() and claimed(store).id == job_id
+
+
+def test_only_what_is_served_is_taken(store: Store) -> None:
+    job_id = added(store)
+    assert store.claim(["explain", "it's"]) is None and store.claim([]) is None
+    assert claimed(store).id == job_id
+
+
+def test_a_folder_that_is_made_anew_is_used(store: Store) -> None:
+    shutil.rmtree(store.folder)
+    with pytest.raises(StorageError):
+        store.waiting()
+    store.folder.mkdir(mode=0o700)
+    store.take_back()
+    job_id = added(store)
+    assert claimed(store).id == job_id
+    (other := Store(store.folder)).take_back()  # this worker is seen to live
+    assert other.claim(["detect"]) is None
+    other.close()
+
+
 def test_one_that_is_removed_is_nobodys(store: Store) -> None:
     job_id = added(store)
     job = claimed(store)
@@ -69,7 +98,7 @@ def test_many_at_once_take_each_once(tmp_path: Path) -> None:
 
     def work(own: Store) -> list[str]:
         taken = []
-        while job := own.claim():
+        while job := own.claim(["detect"]):
             taken.append(job.id)
             assert own.finish(job, "done", "{}")
         return taken
@@ -85,7 +114,7 @@ def claim_and_die(folder: Path) -> None:
     store = Store(folder)
     store.begin(job_id := store.new_id(), "", "detect", "")
     store.audio(job_id).write_bytes(b"half of it")
-    store.claim()
+    store.claim(["detect"])
     store.claim_callback()
     os._exit(9)
 
@@ -98,7 +127,7 @@ def test_what_a_worker_had_in_hand_that_was_killed_waits_again(store: Store) -> 
     child.start()
     child.join(60)
     assert child.exitcode == 9
-    assert store.claim() is None and store.claim_callback() is None
+    assert store.claim(["detect"]) is None and store.claim_callback() is None
     assert store.waiting() == 2 and len(list(store.folder.glob("*.audio"))) == 2
     store.take_back()
     assert [each.stem for each in store.folder.glob("*.audio")] == [held]
@@ -106,7 +135,7 @@ def test_what_a_worker_had_in_hand_that_was_killed_waits_again(store: Store) -> 
     told = store.claim_callback()
     assert told is not None and told.id == done and told.attempts == 2
     store.take_back()  # this worker lives
-    assert store.claim() is None and store.claim_callback() is None
+    assert store.claim(["detect"]) is None and store.claim_callback() is None
     assert len(list(store.folder.glob("worker-*"))) == 1  # of the other nothing is left
 
 
@@ -114,11 +143,11 @@ def test_one_over_which_many_ended_is_given_up(store: Store, tmp_path: Path) -> 
     job_id = added(store)
     for _ in range(MOST_TRIES):
         other = Store(store.folder)
-        assert other.claim() is not None
+        assert other.claim(["detect"]) is not None
         other.close()  # as its end does
     found = store.find(job_id)
     assert found is not None and found.status == "failed"
-    assert '"decoder_crashed"' in found.answer and store.claim() is None
+    assert '"decoder_crashed"' in found.answer and store.claim(["detect"]) is None
 
 
 def test_a_callback_that_fails_is_tried_again_and_given_up(

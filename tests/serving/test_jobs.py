@@ -133,6 +133,24 @@ def test_it_is_answered_as_the_endpoint_does(working: Server, ana: dict[str, str
     assert not list((working.home / "jobs").glob("*.audio"))
 
 
+def test_no_bundle_is_promised(working: Server, ana: dict[str, str]) -> None:
+    answer = posted(working, SOUND, {**ana, "X-Bonafide-Bundle": "0" * 64})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+def test_a_folder_that_fails_for_a_while_costs_its_jobs_alone(
+    working: Server, ana: dict[str, str]
+) -> None:
+    """Each failure is an upload less that arrives; a worker takes 64."""
+    folder = working.home / "jobs"
+    folder.rename(away := working.home / "away")
+    for _ in range(150):
+        assert posted(working, SOUND, ana).status_code == 503
+    assert working.post("/v1/detect", content=SOUND, headers=ana).status_code == 200
+    away.rename(folder)
+    assert finished(working, taken(working, SOUND, ana), ana)["status"] == "done"
+
+
 def test_a_form_will_do(working: Server, ana: dict[str, str]) -> None:
     answer = working.post("/v1/jobs", files={"audio": ("my name.ogg", OTHER)}, headers=ana)
     assert finished(working, answer.json()["id"], ana)["status"] == "done"
