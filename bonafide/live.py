@@ -107,6 +107,11 @@ class Live:
         """Seconds heard so far."""
         return self._heard / SAMPLE_RATE_HZ
 
+    @property
+    def judged_s(self) -> float:
+        """Seconds that were judged so far: where `resumed` goes on."""
+        return self._judged / SAMPLE_RATE_HZ
+
     def feed(self, sound: Waveform) -> list[Hop]:
         """Take the next sound.
 

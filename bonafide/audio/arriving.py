@@ -2,33 +2,56 @@
 
 import io
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
 
-from bonafide.audio.ffmpeg import blocks_as_they_come, open_container
+from bonafide.audio.ffmpeg import Arriving, blocks_as_they_come, open_container
 from bonafide.audio.pcm import PcmStream
 from bonafide.audio.stream import AudioStream
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.types import Waveform
 
-PIECE_S, GATHERED_S = 0.1, 0.05
+PIECE_S, GATHERED_S, LOOK_S = 0.1, 0.05, 0.1
 ALSA = "/usr/share/alsa/alsa.conf"  # PyAV brings the library without it
 DEVICES = "alsa"  # FFmpeg's reader of microphones, the only one that PyAV brings
 # What is looked at before the first sound: bytes, and microseconds.
 PROBED = {"probesize": "65536", "analyzeduration": "500000"}
 
 
-def from_raw(file: io.RawIOBase, sound: PcmStream) -> Iterator[Waveform]:
-    """Read samples without a header, as they come.
+class Pipe:
+    """A pipe, read in order: what is there at once, until its end or until one stops.
 
     Parameters
     ----------
     file : raw binary file
-        Unbuffered, so that what is there is not waited for.
+        Unbuffered.
+    stopped : callable
+        Whether to read no more: asked while nothing comes. An exception would be lost in a decoder.
+    """
+
+    def __init__(self, file: io.RawIOBase, stopped: Callable[[], bool] = lambda: False) -> None:
+        self._file, self._stopped = file, stopped
+
+    def read(self, size: int = -1, /) -> bytes | None:
+        """Return what is there, at most so many bytes; none at the end."""
+        while not self._stopped():
+            if select.select([self._file], [], [], LOOK_S)[0]:
+                return self._file.read(size)
+        return b""
+
+
+def from_raw(file: Arriving, sound: PcmStream) -> Iterator[Waveform]:
+    """Read samples without a header, as they come.
+
+    Parameters
+    ----------
+    file : Arriving
+        Such as a `Pipe`.
     sound : PcmStream
         What they are.
 
@@ -42,13 +65,13 @@ def from_raw(file: io.RawIOBase, sound: PcmStream) -> Iterator[Waveform]:
     yield sound.rest()
 
 
-def from_pipe(file: io.RawIOBase, name: str = "standard input") -> Iterator[Waveform]:
+def from_pipe(file: Arriving, name: str = "standard input") -> Iterator[Waveform]:
     """Decode what comes through a pipe, frame by frame, in a format that needs no look ahead.
 
     Parameters
     ----------
-    file : raw binary file
-        Unbuffered, read in order; WAV, Ogg, WebM, MP3, FLAC, ADTS and MPEG-TS can be decoded so.
+    file : Arriving
+        Such as a `Pipe`; WAV, Ogg, WebM, MP3, FLAC, ADTS and MPEG-TS can be decoded so.
     name : str
         What messages call it.
 
@@ -62,7 +85,7 @@ def from_pipe(file: io.RawIOBase, name: str = "standard input") -> Iterator[Wave
     AudioError
         ``not_audio``, ``no_sound``, ``bad_format``, ``not_finite`` or ``damaged``.
     """
-    yield from _decoded(lambda: open_container(_InOrder(file), **PROBED), name)
+    yield from _decoded(lambda: open_container(file, **PROBED), name)
 
 
 def from_device(device: str) -> Iterator[Waveform]:
@@ -129,13 +152,6 @@ def as_played(
             if (early_s := heard / SAMPLE_RATE_HZ - (clock() - start)) > 0:
                 sleep(early_s)
             yield piece
-
-
-class _InOrder:
-    """A pipe as FFmpeg is to see it: without a way back, and with what is there at once."""
-
-    def __init__(self, file: io.RawIOBase) -> None:
-        self.read = file.read
 
 
 def _decoded(open_: Callable[[], av.container.InputContainer], name: str) -> Iterator[Waveform]:

@@ -72,8 +72,8 @@ class PcmStream:
             message = f"{rate_hz} Hz: must be {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
             raise AudioError("bad_format", message)
         self.rate_hz, self.encoding = rate_hz, encoding
-        self.n_bytes = 0
-        self._half = b""
+        self.width = 2 if encoding == "pcm_s16le" else 1  # bytes of a sample
+        self._half, self._skip = b"", 0
         self._resampler = None
         if rate_hz != SAMPLE_RATE_HZ:
             self._resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32")
@@ -91,16 +91,32 @@ class PcmStream:
         ndarray of float32, shape (n,)
             Mono, 16 kHz, full scale 1; less than came, while the resampler waits for more.
         """
-        self.n_bytes += len(piece)
         samples = self._samples(piece)
-        return samples if self._resampler is None else self._resampler.resample_chunk(samples)
+        if self._resampler is None:
+            return samples
+        resampled = self._resampler.resample_chunk(samples)
+        skipped = min(self._skip, len(resampled))
+        self._skip -= skipped
+        return resampled[skipped:]
+
+    def follow(self, before: bytes) -> None:
+        """Go on from sound that was heard elsewhere: without it, a resampler begins with a step.
+
+        Parameters
+        ----------
+        before : bytes
+            The samples before the next one.
+        """
+        if self._resampler is not None:
+            self._skip = round(len(before) // self.width * SAMPLE_RATE_HZ / self.rate_hz)
+            self.feed(before)
 
     def rest(self) -> Waveform:
         """Return what the resampler still holds, at the end."""
         nothing = np.zeros(0, np.float32)
         if self._resampler is None:
             return nothing
-        return self._resampler.resample_chunk(nothing, last=True)
+        return self._resampler.resample_chunk(nothing, last=True)[self._skip :]
 
     def _samples(self, piece: bytes) -> Waveform:
         if self.encoding != "pcm_s16le":

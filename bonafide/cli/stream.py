@@ -67,9 +67,10 @@ def stream(
     from bonafide.registry import find_bundle
 
     detector = Detector(find_bundle(home(), bundle))
-    sound = _sound(source, (rate, encoding) if raw else None, at_once=at_once)
     tell, listening = _tell_json if as_json else _tell, _Listening()
+    samples = (rate, encoding) if raw else None
     try:
+        sound = _sound(source, samples, listening, at_once=at_once)
         with interruptible(listening.stop):
             for heard in listen(detector, listening.until_stopped(sound)):
                 tell(heard, source)
@@ -84,9 +85,11 @@ def stream(
     return 0
 
 
-def _sound(source: str, raw: tuple[int, str] | None, *, at_once: bool) -> "Iterator[Waveform]":
+def _sound(
+    source: str, raw: tuple[int, str] | None, listening: "_Listening", *, at_once: bool
+) -> "Iterator[Waveform]":
     from bonafide.audio import AudioStream
-    from bonafide.audio.arriving import as_played, from_device, from_pipe, from_raw
+    from bonafide.audio.arriving import Pipe, as_played, from_device, from_pipe, from_raw
     from bonafide.audio.pcm import PcmStream
     from bonafide.piped import is_piped
 
@@ -96,13 +99,15 @@ def _sound(source: str, raw: tuple[int, str] | None, *, at_once: bool) -> "Itera
         return from_device(source.removeprefix(DEVICE))
     if not is_piped(source) and raw is None:
         return iter(AudioStream(Path(source))) if at_once else as_played(Path(source))
-    file = io.FileIO(sys.stdin.fileno(), closefd=False) if source == "-" else _opened(source)
+    file = Pipe(_opened(source), lambda: listening.asked)
     return from_raw(file, PcmStream(*raw)) if raw else from_pipe(file)
 
 
 def _opened(source: str) -> io.FileIO:
+    if source == "-" and sys.stdin is None:
+        raise AudioError("unreadable", "standard input: is closed")
     try:
-        return io.FileIO(source)
+        return io.FileIO(sys.stdin.fileno(), closefd=False) if source == "-" else io.FileIO(source)
     except OSError as error:
         reason = error.strerror or str(error)
         raise AudioError("unreadable", f"{source}: cannot be read: {reason}") from error
@@ -111,34 +116,24 @@ def _opened(source: str) -> io.FileIO:
 class _Listening:
     """Sound until it ends, or Ctrl-C ends it: what was heard is judged then.
 
-    Where no sound comes, the signal ends the wait for it; a second one stops at once.
+    A second Ctrl-C stops at once.
     """
 
     def __init__(self) -> None:
-        self._asked = self._waits = False
+        self.asked = False
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
         """Handle the signal."""
-        if self._waits or self._asked:
-            self._asked = True
+        if self.asked:
             raise KeyboardInterrupt
-        self._asked = True
+        self.asked = True
 
     def until_stopped(self, sound: "Iterator[Waveform]") -> "Iterator[Waveform]":
         """Yield what comes."""
-        while not self._asked:
-            self._waits = True
-            try:
-                block = next(sound, None)
-            except (KeyboardInterrupt, AudioError):  # a decoder takes an interrupt for damage
-                if self._asked:
-                    return
-                raise
-            finally:
-                self._waits = False
-            if block is None:
-                return
+        for block in sound:
             yield block
+            if self.asked:
+                return
 
 
 def _tell_json(heard: "Moment | Detection", _: str) -> None:

@@ -12,6 +12,7 @@ from websockets.server import ServerProtocol
 
 PATH = "/v1/stream"
 MAX_MESSAGE_BYTES = 1_000_000  # half a minute of sound
+PING_S = 5.0, 10.0  # between two, and for an answer: then the connection is broken
 TAKE_S = 10.0  # for a client to take what it is sent
 
 # What it would say: addresses and queries of clients, and traces of what they send.
@@ -32,6 +33,7 @@ class LimitedSocket(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **options)
         self.logger = _SILENT
         self.conn = ServerProtocol(max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
+        self.ping_interval, self.ping_timeout = PING_S
         self._unread: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:

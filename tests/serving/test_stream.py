@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,11 @@ BAD = {
     "a wrong rate": (('{"rate": 100}',), "bad_format"),
     "a rate beyond all": (('{"rate": 99999999999999999999}',), "bad_format"),
     "a wrong encoding": (('{"encoding": "mp3"}',), "bad_format"),
+    "a time that is none": (
+        ('{"resume": "AAAAAAAAAAAAAAAAAAAAAA", "after_s": NaN}',),
+        "bad_message",
+    ),
+    "an end that is none": (('{"end": 1}',), "bad_message"),
     "no such stream": (('{"resume": "../../etc/passwd"}',), "unknown_stream"),
     "another name": (('{"resume": "AAAAAAAAAAAAAAAAAAAAAA"}',), "unknown_stream"),
     "a second start": ((SOUND[:100], '{"rate": 8000}'), "bad_message"),
@@ -172,7 +178,7 @@ def test_what_is_wrong_gets_an_event_that_says_so(service: Server, name: str) ->
     messages, code = BAD[name]
     events, closed = told(service, *messages)
     assert errors_of(events) == [code] and "error" in events[-1]
-    assert closed == 1008
+    assert closed == (1013 if code == "unknown_stream" else 1008)
     assert service.metric(f'bonafide_streams_ended_total{{code="{code}"}}') >= 1
 
 
@@ -198,8 +204,8 @@ def test_a_message_without_end_is_not_kept(service: Server) -> None:
 )
 def test_whatever_comes_it_ends_as_it_should(service: Server, messages: list[bytes | str]) -> None:
     events, closed = told(service, *messages, END)
-    assert closed in (1000, 1008)
-    assert (closed == 1008) == bool(errors_of(events))
+    assert closed in (1000, 1008, 1013)
+    assert (closed != 1000) == bool(errors_of(events))
     assert service.get("/readyz").status_code == 200
 
 
@@ -282,7 +288,15 @@ def broken_off(running: Server, sent: int, read: int, **options: Any) -> Events:
     return events
 
 
-def resumed(running: Server, stream: str, after_s: float, **options: Any) -> Events:
+def resumed(
+    running: Server,
+    stream: str,
+    after_s: float,
+    *,
+    content: bytes = SOUND,
+    width: int = 2,
+    **options: Any,
+) -> Events:
     """Go on with a stream as soon as the service knows that it broke off."""
     start = json.dumps({"resume": stream, "after_s": after_s})
 
@@ -292,7 +306,7 @@ def resumed(running: Server, stream: str, after_s: float, **options: Any) -> Eve
             said = json.loads(connection.recv(timeout=60))
             if "error" in said:
                 return []
-            connection.send(SOUND[2 * said["received"] :])
+            connection.send(content[width * said["received"] :])
             connection.send(END)
             return [said, *rest_of(connection)]
 
@@ -314,9 +328,59 @@ def test_a_dropped_connection_loses_nothing(service: Server, sent: int, read: in
 
 def test_a_stream_is_resumed_once(service: Server) -> None:
     (first,) = broken_off(service, 40_000, 1)
-    assert resumed(service, first["stream"], 0.5)
-    events, closed = told(service, json.dumps({"resume": first["stream"]}))
-    assert errors_of(events) == ["unknown_stream"] and closed == 1008
+    start = json.dumps({"resume": first["stream"]})
+    wait_for(lambda: list(service.temp.glob(f"bonafide-*/*{first['stream']}*")), "it is kept")
+    with opened(service) as connection:
+        connection.send(start)
+        assert json.loads(connection.recv(timeout=60))["resumed"] is True
+        events, closed = told(service, start)
+        assert errors_of(events) == ["unknown_stream"] and closed == 1013
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_nothing_is_heard_of_a_break_at_another_rate(service: Server, rate: int) -> None:
+    """The resampler goes on as if there had been none."""
+    start = json.dumps({"rate": rate, "encoding": "mulaw"})
+    content = np.random.default_rng(5).integers(90, 140, rate * 9, np.uint8).tobytes()
+    undisturbed, _ = told(service, start, content, END)
+    with opened(service) as connection:
+        connection.send(start)
+        connection.send(content[: rate * 5])
+        before = [json.loads(connection.recv(timeout=60)) for _ in range(7)]
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    name, after_s = before[-1]["stream"], before[-1]["at_s"]
+    _, *after = resumed(service, name, after_s, content=content, width=1)
+    for ours, theirs in zip([*before, *after], undisturbed, strict=True):
+        assert ours["llr"] == pytest.approx(theirs["llr"], abs=2e-3)
+
+
+def test_an_end_that_was_lost_is_told_again(service: Server) -> None:
+    events, _ = told(service, SOUND, END)
+    start = json.dumps({"resume": events[-1]["stream"], "after_s": events[-3]["at_s"]})
+    said, *again = told(service, start)[0]
+    assert said["resumed"] is True and again == events[-2:]
+
+
+def test_silence_at_full_speed_holds_nobody_up(service: Server) -> None:
+    """A message of it is four minutes of sound, which cost no score."""
+    start = json.dumps({"rate": 4_000, "encoding": "mulaw"})
+    ended = threading.Event()
+
+    def flood() -> None:
+        while not ended.is_set():
+            told(service, start, b"\xff" * 79_000, END)  # near to what is too long
+
+    with ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(flood) for _ in range(8)]
+        took = []
+        for _ in range(20):
+            before = time.monotonic()
+            assert service.get("/livez").status_code == 200
+            took.append(time.monotonic() - before)
+        ended.set()
+        for call in calls:
+            call.result()
+    assert max(took) < 5
 
 
 def test_what_is_kept_is_its_owners_alone_and_not_for_long(service: Server) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from benchmarks.sounds import speech
 from bonafide.audio import AudioStream, Waveform
-from bonafide.audio.arriving import as_played, from_pipe, from_raw
+from bonafide.audio.arriving import Pipe, as_played, from_pipe, from_raw
 from bonafide.audio.pcm import ENCODINGS, PcmStream
 from bonafide.detection import Detection
 from bonafide.detector import Detector
@@ -196,7 +196,7 @@ def test_a_pipe_is_decoded_as_the_file_is(format_: str, subtype: str | None) -> 
     file = io.BytesIO()
     soundfile.write(file, voice(5.0), 16_000, format=format_, subtype=subtype)
     with piped(file.getvalue()) as end:
-        ours = np.concatenate(list(from_pipe(end)))
+        ours = np.concatenate(list(from_pipe(Pipe(end))))
     expected = np.concatenate(list(AudioStream(file.getvalue())))
     assert abs(len(ours) - len(expected)) <= 1_200  # what a codec adds at its ends
     least = min(len(ours), len(expected))
@@ -210,21 +210,21 @@ def test_sound_is_there_before_the_pipe_ends() -> None:
     soundfile.write(file, voice(30.0), 16_000, format="WAV")
     start = time.monotonic()
     with piped(file.getvalue(), piece=16_000, pause_s=0.5) as end:  # at the pace of its sound
-        next(iter(from_pipe(end)))
+        next(iter(from_pipe(Pipe(end))))
     assert time.monotonic() - start < 15
 
 
 def test_raw_samples_are_taken_as_they_come() -> None:
     content = (voice(2.0) * 32_767).astype("<i2").tobytes()
     with piped(content, piece=333) as end:
-        sound = np.concatenate(list(from_raw(end, PcmStream())))
+        sound = np.concatenate(list(from_raw(Pipe(end), PcmStream())))
     assert np.array_equal(sound, PcmStream().feed(content))
 
 
 @pytest.mark.parametrize("content", [b"", b"no sound at all", bytes(5_000)])
 def test_a_pipe_without_sound_is_said_to_be_none(content: bytes) -> None:
     with piped(content) as end, pytest.raises(AudioError) as seen:
-        list(from_pipe(end))
+        list(from_pipe(Pipe(end)))
     assert seen.value.code == "not_audio"
 
 
@@ -275,3 +275,35 @@ def test_a_microphone_that_is_not_there_is_said_so() -> None:
     )
     assert done.returncode == 2
     assert "no_device: nosuch: this microphone cannot be opened" in done.stderr
+
+
+@pytest.mark.parametrize("came", [0, 5_000, 100_000])
+@pytest.mark.parametrize("raw", [(), ("--raw",)])
+def test_ctrl_c_ends_a_pipe_that_says_no_more(came: int, raw: tuple[str, ...]) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, voice(30.0), 16_000, format="WAV")
+    with subprocess.Popen(
+        [*STREAM, "-", "--json", *raw],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(file.getvalue()[:came])
+        process.stdin.flush()
+        heard = process.stdout.readline() if came > 50_000 else b""
+        if not heard:
+            time.sleep(2.0)  # for it to wait
+        process.send_signal(2)
+        end, said = process.communicate(timeout=60)
+    assert process.returncode == (0 if came else 1), said
+    assert b"Traceback" not in said and b"Exception" not in said
+    assert b'"end": true' in end if process.returncode == 0 else b'"error"' in end
+
+
+def test_a_closed_standard_input_is_said_to_be_closed() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" - <&-', "sh", *STREAM], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == "bonafide: unreadable: standard input: is closed\n"

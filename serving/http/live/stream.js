@@ -1,7 +1,7 @@
 // A stream to the service that goes on when its connection breaks: see docs/stream.md.
 const RATE = 16000;
 const DIFFERENTLY = 1008; // to be done differently: trying again does not help
-const TRIES = 5;
+const TRIES = 8;
 
 export class Stream {
   // `tell` gets each event, the last one too; `fail` gets a message, and nothing follows it.
@@ -44,6 +44,8 @@ export class Stream {
   }
 
   take(event) {
+    // A connection may have broken and the service not know it yet: then it is tried again.
+    if (event.error && event.error.code === "unknown_stream" && this.tries < TRIES) return;
     if (event.error) return this.give(event.error.message);
     if (event.resumed) return this.goOn(event.received);
     this.name = event.stream;

@@ -25,7 +25,7 @@ from serving.workers.scoring import Scoring
 from serving.workers.windows import score_windows
 
 IDLE_S = 60.0  # without sound
-BATCH = 4  # windows of sound that comes faster than it plays: others wait no longer than for these
+SLICE_S = 2.0  # of sound that comes faster than it plays: others wait no longer than for this
 REFUSED, TRY_LATER = 1008, 1013  # codes that a connection closes with (RFC 6455, and its registry)
 
 
@@ -65,12 +65,14 @@ class Connection:
             subprotocol = PROTOCOL if PROTOCOL in offered else None
             await self._socket.accept(subprotocol, headers)
             await self._listen()
+            self._keep()  # whether the last event arrives, nobody says
             await self._socket.close()
         except WebSocketDisconnect:
             self._call.code = "client_gone"
             self._keep()
         except StreamError as error:
-            await self._refuse(error.code, error.message, REFUSED)
+            later = error.code == "unknown_stream"  # it may still seem open
+            await self._refuse(error.code, error.message, TRY_LATER if later else REFUSED)
         except ApiError as error:
             self._keep()
             await self._refuse(error.code, error.message, TRY_LATER)
@@ -98,7 +100,8 @@ class Connection:
                 return
             if self._stream is not None:
                 raise StreamError("bad_message", "a stream starts once; now it takes sound or end")
-            await self._start(message)
+            if await self._start(message):
+                return
 
     async def _next(self) -> bytes | str:
         try:
@@ -116,31 +119,40 @@ class Connection:
             self._stream = Stream(Live(self._bundle), read_start({}), self._owner)
         return self._stream
 
-    async def _start(self, message: dict[str, Any]) -> None:
+    async def _start(self, message: dict[str, Any]) -> bool:
+        """Start a stream, or go on with one; return whether it had come to its end."""
         start = read_start(message)
         if not start.resume:
             self._stream = Stream(Live(self._bundle), start, self._owner)
-            return
+            return False
         self._stream = stream = self._kept.take(start, self._owner, self._bundle)
         said = {"stream": stream.name, "resumed": True, "received": stream.received}
         await self._socket.send_json(said)
         for event in stream.events:
             if event["at_s"] > start.after_s:
                 await self._socket.send_json(event)
+        if stream.end:
+            await self._socket.send_json(stream.end)
+        return bool(stream.end)
 
     async def _hear(self, stream: Stream, piece: bytes) -> None:
-        """Score what the next piece makes due, and tell it."""
+        """Score what the next piece makes due, a little at a time, and tell it."""
         came = time.perf_counter()
         self._call.size += len(piece)
-        hops = stream.live.feed(stream.sound.feed(piece))
-        most_s = self._scoring.settings.max_duration_s
-        if stream.live.heard_s > most_s:
-            raise StreamError("too_long", f"longer than the {most_s:g} s limit")
-        for first in range(0, len(hops), BATCH):
-            batch = hops[first : first + BATCH]
-            for hop, scores in zip(batch, await self._scores(batch), strict=True):
+        size = round(SLICE_S * stream.start.rate) * stream.sound.width
+        for first in range(0, len(piece), size):
+            start = time.perf_counter()
+            hops = stream.feed(piece[first : first + size])
+            spoken = sum(hop.speaks for hop in hops)
+            if len(hops) > spoken:  # else that is little beside the scores
+                self._pay(time.perf_counter() - start)
+            most_s = self._scoring.settings.max_duration_s
+            if stream.live.heard_s > most_s:
+                raise StreamError("too_long", f"longer than the {most_s:g} s limit")
+            for hop, scores in zip(hops, await self._scores(hops), strict=True):
                 await self._tell(stream, stream.live.judged(hop, scores))
                 self._state.metrics.heard(time.perf_counter() - came)
+            await asyncio.sleep(0)  # others come in between
 
     async def _tell(self, stream: Stream, moment: Moment) -> None:
         event = {"stream": stream.name, **rounded(asdict(moment))}
@@ -159,7 +171,8 @@ class Connection:
         (scores,) = await self._scores([rest]) if rest else (None,)
         found = stream.live.ended(rest, scores)
         self._call.verdict = found.verdict
-        await self._socket.send_json({"stream": stream.name, "end": True, **found.to_json()})
+        stream.end = {"stream": stream.name, "end": True, **found.to_json()}
+        await self._socket.send_json(stream.end)
 
     async def _scores(self, hops: list[Hop]) -> list[WindowScores | None]:
         """Return the scores of windows; None for those that do not speak."""

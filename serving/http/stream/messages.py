@@ -9,6 +9,7 @@ from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 
 MAX_TEXT = 1_000  # characters
+MAX_AFTER_S = 1e9
 
 
 class StreamError(Exception):
@@ -59,7 +60,7 @@ class Start:
         try:
             return PcmStream(self.rate, self.encoding)
         except AudioError as error:
-            raise StreamError(error.code, error.message) from error
+            raise StreamError(error.code, f"{error.message:.200}") from error
 
 
 _KINDS = {"rate": int, "encoding": str, "resume": str, "after_s": (int, float)}
@@ -95,7 +96,7 @@ def read_message(text: str) -> dict[str, Any]:
 
 def is_end(message: dict[str, Any]) -> bool:
     """Return whether a message ends the stream."""
-    return message == {"end": True}
+    return message.keys() == {"end"} and message["end"] is True
 
 
 def read_start(message: dict[str, Any]) -> Start:
@@ -117,7 +118,8 @@ def read_start(message: dict[str, Any]) -> Start:
     """
     for name, value in message.items():
         kind = _KINDS.get(name)
-        if kind is None or not isinstance(value, kind) or isinstance(value, bool):
+        sound = kind is not None and isinstance(value, kind) and not isinstance(value, bool)
+        if not sound or (name == "after_s" and not 0 <= value < MAX_AFTER_S):
             raise StreamError(
                 "bad_message", f"{name!r:.40}: {value!r:.40} is not taken; {_ALLOWED}"
             )
