@@ -13,6 +13,8 @@ let heard = [];
 let stopping = () => {};
 
 async function listen(open) {
+  heard = [];
+  say("heard", "0.0 s");
   let media;
   try {
     media = await open();
@@ -27,8 +29,6 @@ async function listen(open) {
   await context.audioWorklet.addModule("live/sound.js");
   const pieces = new AudioWorkletNode(context, "pieces");
   context.createMediaStreamSource(media).connect(pieces);
-  heard = [];
-  say("heard", "0.0 s");
   draw();
   show({ verdict: "inconclusive" }, "Listening …", "");
   const url = new URL("v1/stream", location.href);
