@@ -22,7 +22,10 @@ SERVE = (sys.executable, "-m", "bonafide.cli", "serve")
 START_S, STOP_S = 90.0, 30.0
 POLL_S = 0.02
 QUOTED = 3000
-FOR_OTHERS = ("BONAFIDE_KEYS", "BONAFIDE_METRICS")
+FOR_OTHERS = (
+    *("BONAFIDE_KEYS", "BONAFIDE_METRICS"),
+    *("BONAFIDE_JOBS", "BONAFIDE_CALLBACKS", "BONAFIDE_CALLBACK_SECRET"),
+)
 
 
 class StartError(BonafideError):
@@ -35,8 +38,8 @@ def own_environment() -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        This process's, without what is meant for a service that others reach: its keys, and the
-        address of its metrics.
+        This process's, without what is meant for a service that others reach: its keys, the
+        address of its metrics, its jobs and their callbacks.
     """
     return {name: value for name, value in os.environ.items() if name not in FOR_OTHERS}
 

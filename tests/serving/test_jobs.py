@@ -261,6 +261,12 @@ def test_a_callback_gets_the_answer_signed(
     assert receiver.forged == 0
 
 
+def test_no_scorer_has_the_secret(working: Server) -> None:
+    scorers = working.scorers()
+    assert len(scorers) == 4  # each worker's, and each worker's of jobs
+    assert all("BONAFIDE_CALLBACK_SECRET" not in each.environ() for each in scorers)
+
+
 def test_a_callback_that_leads_elsewhere_is_not_followed(
     working: Server, ana: dict[str, str], receiver: Receiver, turning: str
 ) -> None:

@@ -149,7 +149,7 @@ def test_its_own_service_has_no_keys_and_says_why_it_does_not_answer(
         answer = await client.call_tool("detect", {"path": "deep/call.flac"})
         assert "no_service: the service has ended, with status -9" in answer.content[0].text
 
-    environment = {"BONAFIDE_KEYS": str(wrong)}
+    environment = {"BONAFIDE_KEYS": str(wrong), "BONAFIDE_CALLBACKS": "https://needs.jobs"}
     by_tools(home, ask, "--files", str(files), "--bundle", "fast", environment=environment)
 
     async def refused(client: Client) -> str:

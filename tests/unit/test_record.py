@@ -16,6 +16,7 @@ from bonafide.bundle import read_bundle
 from bonafide.cli import main
 from bonafide.errors import BonafideError, StorageError
 from bonafide.home import shipped_folder
+from bonafide.monitoring.database import make_private
 from bonafide.monitoring.drift import windows
 from bonafide.monitoring.record import RECORD, REFERENCE_ROWS, Record
 from bonafide.training.schedule.drift import Drift
@@ -304,3 +305,18 @@ class TestNames:
         assert self.labels(record) == ["spoof", ""]
         record.label(first.file, "bonafide", ("request_id",))
         assert self.labels(record) == ["spoof", "bonafide"]
+
+
+def test_who_writes_keeps_the_file_though_another_thread_opens_it(tmp_path: Path) -> None:
+    """Locks of POSIX end with the first descriptor of the file that its process closes."""
+    (record := Record(tmp_path / RECORD)).add(answers(1, 1))
+    take = f"import sqlite3; sqlite3.connect({str(record.path)!r}, timeout=0)"
+    command = [sys.executable, "-c", f"{take}.execute('BEGIN IMMEDIATE')"]
+    with closing(sqlite3.connect(record.path, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        for open_it in (lambda: make_private(record.path), record.read):
+            open_it()
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert "database is locked" in done.stderr
+        database.execute("ROLLBACK")
+        subprocess.run(command, check=True)
