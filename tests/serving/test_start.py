@@ -23,7 +23,7 @@ from tests.helpers.servers import server
 SOUND = encode(speech(5.0), "flac")
 OK = 'bonafide_requests_total{code="ok",endpoint="detect",status="200"}'
 LIMITS = {
-    "open files": ("NOFILE", 200, "RLIMIT_NOFILE is 200; the service needs 256 open files"),
+    "open files": ("NOFILE", 200, "RLIMIT_NOFILE is 200; the service needs 320 open files"),
     "address space": (
         "AS",
         1 << 30,
@@ -73,7 +73,7 @@ def test_a_soft_limit_is_raised(tmp_path: Path) -> None:
     command = ("prlimit", "--nofile=200:", *SERVE)
     with server(tmp_path, workers=1, command=command) as running:
         (worker,) = running.workers()
-        assert worker.rlimit(resource.RLIMIT_NOFILE) == (256, hard)
+        assert worker.rlimit(resource.RLIMIT_NOFILE) == (320, hard)
         assert running.detect(SOUND).status_code == 200
 
 
