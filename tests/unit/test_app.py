@@ -44,6 +44,7 @@ OURS = {
         "unknown_request",
         "ambiguous_request",
     ),  # of feedback, which the page gives none
+    *("callback_refused", "upgrade_required"),  # of jobs and streams, which it has none of
 }
 
 
