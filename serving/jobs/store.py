@@ -129,15 +129,11 @@ class Store:
 
     def close(self) -> None:
         """Let go of what this worker has in hand; it waits again."""
-        self._release()
+        with self._opened() as database:
+            self._take_back_from(database, self._name)
         with suppress(OSError):
             (self.folder / self._name).unlink(missing_ok=True)
         os.close(self._lock)
-
-    def _release(self) -> None:
-        """Let what this worker has in hand wait again."""
-        with self._opened() as database:
-            self._take_back_from(database, self._name)
 
     def audio(self, job_id: str) -> Path:
         """Return the file of a job's recording; it is there until the job is finished."""
@@ -153,21 +149,16 @@ class Store:
     def begin(self, job_id: str, owner: str, endpoint: str, callback: str) -> None:
         """Note a job whose recording arrives; until `accept` it ends with this worker."""
         told = "pending" if callback else ""
-        values = (job_id, owner, endpoint, time.time(), callback, told, self._name)
-        with self._opened() as database:
-            database.execute(
-                "INSERT INTO jobs (id, owner, endpoint, created, callback, told, status, worker, "
-                "tries, finished, answer, told_by, attempts, next) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'arriving', ?, 0, 0, '', '', 0, 0)",
-                values,
-            )
+        self._change(
+            "INSERT INTO jobs (id, owner, endpoint, created, callback, told, status, worker, "
+            "tries, finished, answer, told_by, attempts, next) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'arriving', ?, 0, 0, '', '', 0, 0)",
+            *(job_id, owner, endpoint, time.time(), callback, told, self._name),
+        )
 
     def accept(self, job_id: str) -> None:
         """Take a job whose recording lies there whole: from now on it is answered."""
-        with self._opened() as database:
-            database.execute(
-                "UPDATE jobs SET status = 'queued', worker = '' WHERE id = ?", (job_id,)
-            )
+        self._change("UPDATE jobs SET status = 'queued', worker = '' WHERE id = ?", job_id)
 
     def find(self, job_id: str) -> Job | None:
         """Return a job; None if there is none (any more)."""
@@ -175,8 +166,7 @@ class Store:
 
     def remove(self, job_id: str) -> None:
         """Forget a job and its recording; what works on it finds it gone."""
-        with self._opened() as database:
-            database.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+        self._change("DELETE FROM jobs WHERE id = ?", job_id)
         self.audio(job_id).unlink(missing_ok=True)
 
     def waiting(self) -> int:
@@ -213,20 +203,20 @@ class Store:
         bool
             Whether it was this worker's to answer: not if it was removed meanwhile.
         """
-        kept = self._one(
+        is_kept = self._change(
             "UPDATE jobs SET status = ?, answer = ?, finished = ? WHERE id = ? AND worker = ? "
-            "AND status = 'running' RETURNING *",
+            "AND status = 'running'",
             *(status, answer, time.time(), job.id, self._name),
         )
-        if kept is not None:  # else it may be another's by now
+        if is_kept:  # else it may be another's by now
             self.audio(job.id).unlink(missing_ok=True)
-        return kept is not None
+        return is_kept
 
     def give_back(self, job: Job) -> None:
         """Let a job wait again, for any worker: it could not be tried."""
-        self._one(
+        self._change(
             "UPDATE jobs SET status = 'queued', worker = '', tries = tries - 1 "
-            "WHERE id = ? AND worker = ? AND status = 'running' RETURNING *",
+            "WHERE id = ? AND worker = ? AND status = 'running'",
             *(job.id, self._name),
         )
 
@@ -256,9 +246,8 @@ class Store:
             again = not final and job.attempts <= len(RETRY_S)
             told = "pending" if again else "failed"
             later = time.time() + RETRY_S[job.attempts - 1] if again else 0.0
-        self._one(
-            "UPDATE jobs SET told = ?, told_by = '', next = ? WHERE id = ? AND told_by = ? "
-            "RETURNING *",
+        self._change(
+            "UPDATE jobs SET told = ?, told_by = '', next = ? WHERE id = ? AND told_by = ?",
             *(told, later, job.id, self._name),
         )
 
@@ -338,6 +327,11 @@ class Store:
             return False
         finally:
             os.close(lock)
+
+    def _change(self, query: str, *values: Any) -> bool:
+        """Change what a query says; return whether there was something to change."""
+        with self._opened() as database:
+            return database.execute(query, values).rowcount > 0
 
     def _one(self, query: str, *values: Any) -> Job | None:
         with self._opened() as database:

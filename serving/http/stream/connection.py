@@ -193,7 +193,7 @@ class Connection:
 
         Raises
         ------
-        StreamError
+        ApiError
             ``over_rate`` where it has none left.
         """
         self._unpaid_s += work_s
