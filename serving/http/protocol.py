@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from serving.http.errors import ApiError
 from serving.http.headers import API_HEADERS, REQUEST_ID, new_request_id
-from serving.http.sockets import is_handshake
+from serving.http.sockets import CutOff, is_handshake
 
 MAX_URL_BYTES = 8_192
 MAX_HEADER_LINES = 100  # trailers included
@@ -36,7 +36,7 @@ class Stage(Enum):
     BODY = auto()
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(CutOff, HttpToolsProtocol):
     """One connection: uvicorn's protocol, with limits.
 
     Parameters
@@ -53,7 +53,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._error: ApiError | None = None
         self._leaving = False
         self._timer: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -63,8 +62,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_timer()
-        if self._unread is not None:
-            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -263,16 +260,9 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._timer is None:
             self._timer = self.loop.call_later(WAIT_S, self._is_late)
 
-    def pause_writing(self) -> None:
-        """Wait for a client to take its answers, for a while."""
-        super().pause_writing()
-        self._unread = self.loop.call_later(TAKE_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Go on writing."""
-        super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
+    def take_s(self) -> float:
+        """Return the seconds that a client has for its answers."""
+        return TAKE_S
 
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that asks nothing more, whatever it has not taken."""

@@ -20,7 +20,36 @@ _SILENT = logging.getLogger("bonafide.sockets")
 _SILENT.setLevel(logging.CRITICAL + 1)
 
 
-class LimitedSocket(WebSocketsSansIOProtocol):
+class CutOff(asyncio.Protocol):
+    """A connection that is broken off where its client does not take what it is sent."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _unread: asyncio.TimerHandle | None = None
+
+    def take_s(self) -> float:
+        """Return the seconds that a client has."""
+        return TAKE_S
+
+    def pause_writing(self) -> None:
+        """Wait for a client to take what it is sent, for a while."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.take_s(), self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        if self._unread is not None:
+            self._unread.cancel()
+        super().connection_lost(exc)
+
+
+class LimitedSocket(CutOff, WebSocketsSansIOProtocol):
     """One WebSocket: uvicorn's protocol, with limits and without compression.
 
     Parameters
@@ -34,24 +63,6 @@ class LimitedSocket(WebSocketsSansIOProtocol):
         self.logger = _SILENT
         self.conn = ServerProtocol(max_size=MAX_MESSAGE_BYTES, logger=_SILENT)
         self.ping_interval, self.ping_timeout = PING_S
-        self._unread: asyncio.TimerHandle | None = None
-
-    def pause_writing(self) -> None:
-        """Wait for a client to take what it is sent, for a while."""
-        super().pause_writing()
-        self._unread = self.loop.call_later(TAKE_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Go on writing."""
-        super().resume_writing()
-        if self._unread is not None:
-            self._unread.cancel()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        if self._unread is not None:
-            self._unread.cancel()
-        super().connection_lost(exc)
 
 
 def is_handshake(scope: MutableMapping[str, Any], url: bytes) -> bool:
