@@ -9,6 +9,7 @@ from bonafide.audio.members import WALKED, Member, members
 from bonafide.audio.types import Blocks, Findings
 from bonafide.audio.view import WINDOW_BYTES, View, read_at, size_of
 from bonafide.errors import AudioError
+from bonafide.process.interrupt import heed
 
 MAX_MEMBERS = 1_000
 # Bytes behind the last recording that may be padding, or a tag that is not known.
@@ -113,6 +114,7 @@ class Joined:
     def _counted(self, blocks: Blocks, found: Findings) -> Blocks:
         try:
             for rate_hz, block in blocks:
+                heed()
                 self.codec = self.codec or found.codec
                 self._rate_hz = rate_hz
                 self._seconds += len(block) / rate_hz

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bonafide.audio.types import BLOCK_S, Blocks, Findings, Samples
 from bonafide.audio.view import View
 from bonafide.errors import AudioError
+from bonafide.process.interrupt import heed
 
 DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 MAX_PLANES = 7  # of eight and more, PyAV reads one too many, in memory that is not its own
@@ -107,6 +108,7 @@ def open_container(
     try:
         return av.open(file, "r", format=format_name, options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
+        heed()
         raise not_audio(_reason(error)) from error
 
 

@@ -28,11 +28,32 @@ def _would_be_lost(frame: FrameType | None) -> bool:
     )
 
 
+class _PutOff:
+    """Whether an interrupt waits."""
+
+    asked = False
+
+
 def _stop(_signal: int, frame: FrameType | None) -> None:
-    if _would_be_lost(frame):
-        signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-    else:
+    _PutOff.asked = _would_be_lost(frame)
+    if not _PutOff.asked:
         raise KeyboardInterrupt
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+
+
+def heed() -> None:
+    """Take an interrupt that waits, where a decoder has returned.
+
+    The timer alone might find one call for bytes after another for seconds, where file after file
+    is opened in vain.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        In the main thread, if one waits.
+    """
+    if _PutOff.asked:
+        signal.raise_signal(signal.SIGALRM)
 
 
 @contextmanager
@@ -51,5 +72,6 @@ def interruptible(stop: Stop = _stop) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        _PutOff.asked = False
         for number, handler in before.items():
             signal.signal(number, handler)
