@@ -32,7 +32,7 @@ INSTALLS := MACOSX_DEPLOYMENT_TARGET=14.0 uv pip install --dry-run --quiet --onl
 # Docstrings of more than one line: every parameter, what is returned, yielded and raised, and no other.
 SECTIONS := D417,DOC102,DOC201,DOC202,DOC402,DOC403,DOC501
 
-.PHONY: help setup demo next test lint format docs picture lock bench clean
+.PHONY: help setup demo next test test-all lint format docs picture lock bench clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -59,6 +59,9 @@ next: ## say what to type after the demo
 
 test: $(READY) ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-all: export BONAFIDE_MOMENTS := all
+test-all: test ## run every test, of what is alike not some but all
 
 lint: $(READY) ## format, style, docstring sections, types, import direction
 	$(BIN)/ruff format --check .

@@ -144,7 +144,8 @@ def test_a_stretch_is_heard_by_a_click_or_by_its_name(
     assert box
     timeline.click(position={"x": box["width"] - 30, "y": box["height"] / 2 - 20})
     expect(page.get_by_text(f"{EN('picture.hear')}: {names[-1]}")).to_be_visible()
-    expect(page.get_by_test_id("stAudio")).to_have_count(1)  # no longer the one before, too
+    rest(page)  # what was drawn before stays beside the new until then
+    expect(page.get_by_test_id("stAudio")).to_have_count(1)
     started_s = page.get_by_test_id("stAudio").evaluate(
         "a => new Promise(done => a.currentTime ? done(a.currentTime) : "
         "a.onseeked = () => done(a.currentTime))"

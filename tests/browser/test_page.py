@@ -1,5 +1,6 @@
 """The page in a real browser: what people without a command line see."""
 
+import itertools
 import signal
 import time
 from collections.abc import Iterator
@@ -25,9 +26,12 @@ from tests.browser.conftest import (
     keep_screenshot,
     running_app,
 )
+from tests.helpers.moments import ALL
 
 EN = Words("en")
 KEY = "a-key-of-the-test"
+LOOKS = [*itertools.product(WIDTHS, ("light", "dark"))]
+ENDS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,7 @@ def told_app(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         yield app
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS if ALL else LOOKS[::3])
 def test_a_recording_is_judged_heard_and_drawn(
     app: App,
     open_page: Open,
@@ -292,7 +295,7 @@ def test_service_that_refuses_or_is_gone(
         expect(gone.get_by_role("button", name="Try again")).to_be_visible()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", ENDS if ALL else ENDS[:2])
 def test_nothing_is_left_however_it_ends(
     bundle_home: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:

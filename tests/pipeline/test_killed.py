@@ -17,6 +17,7 @@ from bonafide.lineage.record import read_lineage
 from bonafide.registry import Registry
 from tests.conftest import REPOSITORY
 from tests.helpers.homes import Home, demo_home, small_corpus, write_config
+from tests.helpers.moments import ALL
 from tests.helpers.servers import wait_for
 
 EXAMPLE = REPOSITORY / "examples" / "train_on_your_corpus.py"
@@ -24,7 +25,7 @@ SEED = "23"
 # What the command line sets before ZenML is imported.
 QUIET = {"ZENML_ANALYTICS_OPT_IN": "false", "ZENML_LOGGING_VERBOSITY": "CRITICAL"}
 # Finished steps are not done again, so that all steps together cost little more than one run.
-# With BONAFIDE_MOMENTS=all every step is disturbed, of two stages, which takes some minutes.
+# With all of them every step is disturbed, of two stages, which takes some minutes.
 SOME = ("killed:ingest", "killed:train_rnn", "full:export", "killed:evaluate", "killed:promote")
 # In the order of the run: what is finished when its moment comes would not be disturbed.
 EVERY = (
@@ -33,7 +34,6 @@ EVERY = (
     *("killed:train_xgboost", "killed:route", "killed:stack", "killed:calibrate", "full:export"),
     *("killed:export", "killed:evaluate", "full:promote", "killed:promote", "killed:promote"),
 )
-ALL = os.environ.get("BONAFIDE_MOMENTS") == "all"
 MOMENTS = EVERY if ALL else SOME
 MODELS = ("rnn", "xgboost", "speech") if ALL else ("rnn", "xgboost")
 ASK = """

@@ -22,9 +22,10 @@ from bonafide.simulation.corpus import simulate
 from pipelines.records import FOLDER
 from tests.helpers.databases import mariadb
 from tests.helpers.homes import Home, demo_home
+from tests.helpers.moments import ALL
 from tests.pipeline.test_dashboard import ask, started
 
-KILLS = 10 if os.environ.get("BONAFIDE_MOMENTS") == "all" else 1
+KILLS = 10 if ALL else 1
 CONFIG = """
 name: small
 resamples: RESAMPLES

@@ -18,12 +18,13 @@ from bonafide.bundle import Bundle, read_bundle
 from bonafide.home import SHIPPED_ROOT
 from bonafide.process.service import running_service
 from bonafide.registry import keep, promote, registry_of
+from tests.helpers.moments import ALL
 from tests.helpers.processes import alive
 from tests.helpers.servers import Server, server, wait_for
 
 SOUND = encode(speech(2.0), "flac")
-# With BONAFIDE_MOMENTS=all fifty, which takes some minutes: workers, scorers, and the whole server.
-EACH, WHOLE = (20, 10) if os.environ.get("BONAFIDE_MOMENTS") == "all" else (5, 3)
+# In all fifty, which takes some minutes: workers, scorers, and the whole server.
+EACH, WHOLE = (20, 10) if ALL else (5, 3)
 LONGEST_S = 1.2  # a scorer takes about so long to start
 LIMIT_S = 60.0
 

@@ -17,11 +17,13 @@ from benchmarks.sounds import encode, speech
 from bonafide.bundle import read_bundle
 from bonafide.cli import main
 from bonafide.home import SHIPPED
+from tests.helpers.moments import ALL
 from tests.helpers.servers import wait_for
 
 WAV = encode(speech(2.0), "wav")
 NAMES = ("a.wav", "b.wav", 'c,"\n".wav', "d\r.wav", os.fsdecode(b"na\xefve.wav"), "text.wav")
 STYLES = ("csv", "jsonl")
+ENDS = (signal.SIGINT, signal.SIGKILL, signal.SIGTERM)
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def test_an_interrupted_array_is_whole(
     assert json.loads(capsys.readouterr().out) == []
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", ENDS if ALL else ENDS[:2])
 def test_a_run_that_is_ended_leaves_whole_rows(
     sent: signal.Signals, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

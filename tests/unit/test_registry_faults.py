@@ -19,12 +19,13 @@ from bonafide.cli import main
 from bonafide.errors import StorageError
 from bonafide.registry import Registry, Version
 from tests.conftest import REPOSITORY
+from tests.helpers.moments import ALL
 from tests.helpers.objects import BUCKET, google_store, object_store
 from tests.unit.test_bundle import make
 
-MOMENTS = 50
-FULL = 10
-ROUNDS = 100
+MOMENTS = 50 if ALL else 20
+FULL = 10 if ALL else 5
+ROUNDS = 100 if ALL else 25
 COMMANDS = {
     "promote": ("promote", "mine:3", "--override", "a test"),
     "rollback": ("rollback", "--why", "a test"),
@@ -158,7 +159,8 @@ def test_killed_at_any_moment(
     counted = fresh(root, tmp_path / "counted")
     n_calls = calls_of(lambda: command(counted, action))
     draw, ends, killed = random.Random(17), list[int](), 0
-    for moment in sorted(draw.randrange(n_calls) for _ in range(MOMENTS)):
+    moments = [n_calls - 1, *(draw.randrange(n_calls) for _ in range(MOMENTS - 1))]
+    for moment in sorted(moments):
         home = fresh(root, tmp_path / str(moment))
         before = Registry(home).journal()
         status = in_a_child(killed_at(moment, lambda home=home: command(home, action)))
@@ -304,7 +306,7 @@ def test_two_promotions_at_once_in_google_s_store(
     """And all else that a registry does there: keep, read, list, fetch, roll back."""
     with google_store() as environment:
         url = f"gs://{BUCKET}/{uuid4().hex}"
-        two_at_once(url, tmp_path, environment, monkeypatch, rounds=25)
+        two_at_once(url, tmp_path, environment, monkeypatch)
         registry = Registry(url, tmp_path / "another cache")
         before = registry.production()
         assert registry.rollback().after != before == registry.journal()[-1].before

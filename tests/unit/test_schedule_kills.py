@@ -1,10 +1,9 @@
 """kill -9 and a full disk at any moment of a schedule: nothing is lost, and the next goes on.
 
-With BONAFIDE_MOMENTS=all there are many moments, which takes a minute.
+`make test-all` tries many moments, which takes a minute.
 """
 
 import json
-import os
 import random
 import resource
 import signal
@@ -21,10 +20,10 @@ import pytest
 from bonafide.history import LOCK, read_history
 from bonafide.process.lifetime import descendants
 from bonafide.process.lock import is_locked
+from tests.helpers.moments import ALL
 from tests.helpers.processes import alive
 from tests.helpers.servers import wait_for
 
-ALL = os.environ.get("BONAFIDE_MOMENTS") == "all"
 KILLS, FULL = (30, 10) if ALL else (3, 2)
 SEED = 31
 # What it runs takes no longer than it waits for the next, so that moments of all kinds are hit.
