@@ -61,7 +61,7 @@ def thresholds_on(
     {'bonafide_to': 0.1, 'spoof_from': None}
     """
     own = thresholds.get("channels", {}).get(channel.name, {}) if channel else {}
-    common = {key: value for key, value in thresholds.items() if key != "channels"}
+    common = {key: bar for key, bar in thresholds.items() if not isinstance(bar, Mapping)}
     return {**common, **own}
 
 

@@ -130,6 +130,26 @@ class ChannelHeard:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a recording that still goes on was decided to be; it stays so.
+
+    Parameters
+    ----------
+    verdict : {"bonafide", "spoof"}
+        Of all that was heard until then.
+    at_s : float
+        Seconds heard until then.
+    wrong_at_most : float
+        Which share of recordings of either label is decided wrongly within a minute, out of fold
+        on sources that the detector never heard, in [0, 1].
+    """
+
+    verdict: Literal["bonafide", "spoof"]
+    at_s: float = field(metadata=_SECONDS)
+    wrong_at_most: float = field(metadata=_PROBABILITY)
+
+
+@dataclass(frozen=True)
 class Judged:
     """What is found of one sound: a recording, or a track or channel of one.
 

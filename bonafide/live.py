@@ -18,6 +18,7 @@ from bonafide.detection import (
     BundleIdentity,
     Caution,
     ChannelHeard,
+    Decision,
     Detection,
     Part,
     Segment,
@@ -27,6 +28,7 @@ from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.judging import Judge, cautions_of, joined, p_spoof_of
+from bonafide.sequential import WINDOWS, decision_of
 from bonafide.types import WindowScores
 
 HOP_S = 0.5
@@ -67,6 +69,8 @@ class Moment:
         The window that ends here, by itself; None where it holds nothing like speech.
     verdict, llr, p_spoof, channel, parts, warnings, bundle
         As in `bonafide.detection.Detection`, of what was heard so far.
+    decision : Decision or None
+        What was decided, now or before (`bonafide.sequential`); None while it is open.
     """
 
     at_s: float = field(metadata={"ge": 0})
@@ -78,6 +82,7 @@ class Moment:
     parts: tuple[Part, ...]
     warnings: tuple[Caution, ...]
     bundle: BundleIdentity
+    decision: Decision | None
 
 
 class Live:
@@ -101,6 +106,7 @@ class Live:
         self._starts: list[int] = []
         self._scored: list[WindowScores] = []
         self._silent = 0
+        self._decision: Decision | None = None
 
     @property
     def heard_s(self) -> float:
@@ -176,6 +182,7 @@ class Live:
         return Moment(
             at_s=hop.end / SAMPLE_RATE_HZ,
             window=None if llr is None else self._segment(hop, llr),
+            decision=self._decision,
             **{name: getattr(found, name) for name in _SHARED},
         )
 
@@ -235,6 +242,15 @@ class Live:
         else:
             self._starts.append(hop.start)
             self._scored = [joined([*self._scored, scores])]
+            self._decide(len(self._starts))
+
+    def _decide(self, n_windows: int) -> None:
+        """Look at the first windows, unless that was decided before."""
+        if self._decision is None and n_windows <= WINDOWS:
+            columns = self._scored[0]._asdict().items()
+            some = {name: each[:n_windows] for name, each in columns if each is not None}
+            at_s = (self._starts[n_windows - 1] + self._size) / SAMPLE_RATE_HZ
+            self._decision = decision_of(self.bundle, WindowScores(**some), at_s)
 
     # --- what outlives a connection ---------------------------------------------------------------
 
@@ -274,6 +290,8 @@ class Live:
         names = [name for name in WindowScores._fields if f"scores_{name}" in state]
         if live._starts:
             live._scored = [WindowScores(**{name: state[f"scores_{name}"] for name in names})]
+        for n in range(1, len(live._starts) + 1):
+            live._decide(n)
         return live
 
 

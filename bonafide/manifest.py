@@ -14,6 +14,7 @@ REQUIRED = (
 )
 OF_CHANNELS = ("channels", "stages", "hears")  # format 3 requires these too
 SIDES = ("bonafide_to", "spoof_from")
+SEQUENTIAL = "sequential"  # of thresholds: bars for recordings that still go on
 BARS = ("distance_to", "parts_from")  # of thresholds, too, where they are known
 SHARES = ("eer", "miss", "false_alarm")  # of what was measured; the rest has other bounds
 OF_ERRORS = ("wrong", "bonafide_called_spoof", "spoof_called_bonafide")
@@ -120,6 +121,25 @@ def _require_thresholds(thresholds: Mapping[str, Any]) -> None:
         value = thresholds.get(bar, 0)
         if not (_is_number(value) and value >= 0):
             raise ValueError(f"{bar}={_brief(value)}: must be a number from 0")
+    if SEQUENTIAL in thresholds:
+        _require_sequential(_entries(SEQUENTIAL, thresholds[SEQUENTIAL]))
+
+
+def _require_sequential(test: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless a sequential test has two shares, and two bars for each channel."""
+    if test.keys() != {"wrong_at_most", "correlation", "channels"}:
+        allowed = "wrong_at_most, correlation and channels"
+        raise ValueError(f"{SEQUENTIAL}={_brief(test)}: must have {allowed}")
+    for share in ("wrong_at_most", "correlation"):
+        if not _is_share(test[share]):
+            raise ValueError(f"{SEQUENTIAL}, {share}={_brief(test[share])}: must be from 0 to 1")
+    for name, bars in _entries(f"channels of {SEQUENTIAL}", test["channels"]).items():
+        whole = isinstance(bars, dict) and bars.keys() == {"bonafide_from", "spoof_to"}
+        if not (whole and all(_is_number(bar) for bar in bars.values())):
+            allowed = "bonafide_from and spoof_to, two numbers"
+            raise ValueError(f"{SEQUENTIAL} of {name}={_brief(bars)}: must be {allowed}")
+        if bars["spoof_to"] > bars["bonafide_from"]:
+            raise ValueError(f"{SEQUENTIAL} of {name}={_brief(bars)}: spoof_to must not be above")
 
 
 def _require_told(manifest: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from bonafide.export.rebuild import WORKED_OUT
 from bonafide.home import home, scratch
 from bonafide.judging import PARTS_FROM
 from bonafide.lineage.record import hand_down
+from bonafide.manifest import SEQUENTIAL
 from bonafide.monitoring.expected import EXPECTED
 from bonafide.process.pool import Progress
 from bonafide.registry import find_bundle, keep
@@ -291,7 +292,8 @@ def build_adapted(
     onnx.save(adapted, str(folder / "detector.onnx"))
     left_out = (*WORKED_OUT, *OF_PARENT)
     kept = {key: value for key, value in parent.manifest.items() if key not in left_out}
-    thresholds = {key: bar for key, bar in kept["thresholds"].items() if key != PARTS_FROM}
+    of_others = (PARTS_FROM, SEQUENTIAL)  # set by scores that are others now
+    thresholds = {key: bar for key, bar in kept["thresholds"].items() if key not in of_others}
     stages = [{**stage, "channel_errors": {}} for stage in kept["stages"]]
     stages = [{**stage, "thresholds": thresholds} for stage in stages]
     manifest = {**kept, "stages": stages, "thresholds": thresholds, **entries}

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from bonafide.artifact import JSON, Artifact, Plain, sha256_of
 from bonafide.channel import CLEAN
 from bonafide.judging import PARTS_FROM, llr_at
-from bonafide.manifest import SIDES
+from bonafide.manifest import SEQUENTIAL, SIDES
 from bonafide.training.config import CascadeConfig, Config
 from bonafide.training.folds import Folds
 from bonafide.training.parts import parts_bar
 from bonafide.training.recordings import Recordings
 from bonafide.training.routing import Router
+from bonafide.training.sequential import fit_sequential
 from bonafide.training.stacking import Calibration, Stage, fit_calibration, row_weights
 from bonafide.training.thresholds import Heard, channel_errors, chosen_thresholds
 from bonafide.types import AnyFloats, Floats
@@ -284,4 +285,6 @@ def _answers(
             llr[:, 0], spoof_llr, recordings, folds, window_s=window_s, seed=config.seed
         )
         thresholds |= {} if bar is None else {PARTS_FROM: bar}
+    test = fit_sequential(llr, recordings.corpus, ~folds.is_test, stretches, config.seed)
+    thresholds |= {SEQUENTIAL: test} if test else {}
     return Answers(thresholds, errors)

@@ -21,7 +21,7 @@ class Model:
         ``spoof_from`` and ``bonafide_to``: the p_spoof from which, and up to which, there is a
         verdict; ``channels``: the same by channel, null where there is no such verdict;
         ``parts_from``, in nats, if it tells parts; ``distance_to``, if it tells that a channel is
-        unlike all known ones.
+        unlike all known ones; ``sequential``, if it decides while a recording goes on.
     prior_spoof : float
         The share of spoofs that p_spoof assumes, in [0, 1].
     channels : list of dict
