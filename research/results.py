@@ -28,7 +28,21 @@ EDITION = "third edition of the corpus"  # on which the scores in docs/results w
 CARD_SECTIONS = ("conditions", "failures", "latency")
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """Return a page of ``research/templates``.
+
+    Parameters
+    ----------
+    template : str
+        Name of its file.
+    **values : Any
+        What it is filled with.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("research"),
         autoescape=jinja2.select_autoescape(),  # of HTML; Markdown is left as it is
@@ -40,7 +54,7 @@ def _render(template: str, **values: Any) -> str:
 def page(results: Results) -> str:
     """Return the page, in Markdown."""
     counts = describe(results.workspace.recordings.corpus)
-    return _render(
+    return render(
         "results.md",
         edition=EDITION,
         only=None,
@@ -53,7 +67,7 @@ def write_card(results: Results, folder: Path) -> None:
     """Add what is known only after training to a bundle's model card."""
     manifest = read_bundle(folder).manifest
     own = replace(results, bundle=manifest["name"])
-    added = _render(
+    added = render(
         "card.md", only=own.bundle, **{name: SECTIONS[name](own) for name in CARD_SECTIONS}
     )
     heading = added.partition("\n")[0]

@@ -26,6 +26,7 @@ from bonafide.export.stages import FAST, first_stage
 from bonafide.home import SHIPPED, SHIPPED_NAMES, SHIPPED_ROOT, shipped_folder
 from bonafide.judging import p_spoof_of
 from bonafide.lineage.record import publish, read_lineage
+from bonafide.manifest import SEQUENTIAL
 from bonafide.monitoring.expected import EXPECTED, EXPECTED_ROWS, Expected, said_of
 from bonafide.registry import find_bundle
 from bonafide.training.windows import training_windows
@@ -34,6 +35,7 @@ from research.ablations import SEEDS
 from research.answers import BONAFIDE, SPOOF, UNDECIDED
 from research.families import families_with
 from research.protocol import SCORES
+from research.sequential import sequential_by_protocol
 
 CALLED_AS = {BONAFIDE: "bonafide", UNDECIDED: "inconclusive", SPOOF: "spoof"}
 CLIPS = 200
@@ -87,6 +89,13 @@ def _explainable(bundle: Bundle, corpus: Corpus, sound: Waveform) -> Bundle:
         kept |= {**entry, "parity": kept["parity"] | parity}
     if EXPECTED not in bundle.manifest["files"]:
         expected_by_protocol(bundle).write(bundle.folder)
+    if SEQUENTIAL not in kept["thresholds"]:
+        tests = sequential_by_protocol(corpus, bundle)
+        kept["stages"] = [
+            {**stage, "thresholds": {**stage["thresholds"], **tests[name]}}
+            for stage, name in zip(kept["stages"], (FAST, SHIPPED.name), strict=True)
+        ]
+        kept["thresholds"] = kept["stages"][-1]["thresholds"]
     return with_typical_bands(bundle.folder, kept, sound)
 
 
