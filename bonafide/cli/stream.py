@@ -160,3 +160,6 @@ def _tell(heard: "Moment | Detection", source: str) -> None:
     verdict = click.style(f"{heard.verdict:<13}", fg=COLOURS.get(heard.verdict))
     line = f"{heard.at_s:>9.1f}  {verdict} {heard.p_spoof:>8.3f} {now:>8}  {channel:<9}  {warned}"
     click.echo(line.rstrip())
+    if (made := heard.decision) and made.at_s == heard.at_s:
+        bound = f"of either kind at most {100 * made.wrong_at_most:g} of 100 are decided wrongly"
+        click.echo(f"{made.at_s:>9.1f}  decided: {made.verdict}; {bound}")

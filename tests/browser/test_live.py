@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.sounds import speech
 from serving.http.keys import add_key
 from tests.browser.conftest import WAIT_MS, WIDTHS, chromium
+from tests.helpers.kept import hasty
 from tests.helpers.servers import Server, server
 
 SEEN = re.compile("Likely a person|Likely generated|Parts are likely generated|Not clear")
@@ -33,7 +34,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("live")
-    with server(home, "--bundle", "fast", workers=1) as running:
+    with server(home, "--bundle", hasty(home), workers=1) as running:
         yield running
 
 
@@ -75,13 +76,15 @@ def test_what_is_heard_is_judged_until_one_stops(
         expect(page.locator("#verdict")).to_have_text(SEEN)
         assert page.inner_text("#chance").endswith(" %")
         assert page.inner_text("#bundle").startswith("fast ")
+        decided = re.compile("^Decided after 4 s: .*; at most 5 of 100 voices of either kind")
+        expect(page.locator("#decision")).to_have_text(decided)
         page.screenshot(path=screenshots / "live.png")
         page.click("#stop")
         expect(page.locator("#verdict")).to_have_text(re.compile("^In all: "))
         expect(page.locator("#microphone")).to_be_enabled()
         page.click("#microphone")  # and once more, from the start
         wait_heard(page, 0.5)
-        assert seconds_heard(page) < 5
+        assert seconds_heard(page) < 5 and page.inner_text("#decision") == ""
         page.click("#stop")
         expect(page.locator("#verdict")).to_have_text(re.compile("^In all: "))
     assert live.metric('bonafide_streams_ended_total{code="ok"}') >= 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.history import note
 from bonafide.home import shipped_bundles, shipped_folder
+from bonafide.manifest import SEQUENTIAL
 from bonafide.monitoring.record import RECORD, REFERENCE_ROWS, WINDOW_ROWS, Answered, Record
 from bonafide.registry import Registry
 from tests.helpers.traffic import TELEPHONES, answers
@@ -24,6 +25,18 @@ def versions(root: Path, n: int) -> tuple[Registry, list[Bundle]]:
     registry = Registry(root, root)
     fast = read_bundle(shipped_folder("fast"))
     return registry, [registry.versions.keep(fast, {"remark": number}) for number in range(n)]
+
+
+def hasty(root: Path) -> str:
+    """Keep a version of ``fast`` whose sequential test decides on any sound at once; name it."""
+    registry, fast = Registry(root, root), read_bundle(shipped_folder("fast"))
+    known = fast.manifest["thresholds"]
+    bars = {name: {"bonafide_from": 0.0, "spoof_to": 0.0} for name in fast.channels}
+    test = {**known[SEQUENTIAL], "channels": bars}
+    kept = registry.versions.keep(
+        fast, {"thresholds": {**known, "distance_to": 1e9, SEQUENTIAL: test}}
+    )
+    return "{name}:{version}".format_map(kept.manifest)
 
 
 def passed(registry: Registry, bundle: Bundle) -> None:

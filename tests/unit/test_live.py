@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from bonafide.detection import Detection
 from bonafide.detector import Detector
 from bonafide.errors import AudioError
 from bonafide.live import HOP_S, Live, Moment, listen
+from tests.helpers.kept import hasty
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +269,24 @@ def test_a_microphone_is_listened_to_until_ctrl_c(tmp_path: Path) -> None:
     assert seen[0].split() == ["seconds", "verdict", "p_spoof", "now", "channel"]
     assert [line.split()[0] for line in seen[1:]] == ["0.5", "1.0"]
     assert "In all:" in rest and "device:voice" in rest.splitlines()[-1] + rest
+
+
+def test_a_decision_is_said_once(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", voice(9.0), 16_000)
+    words = ["--bundle", hasty(tmp_path), "a.wav", "--at-once"]
+    done = subprocess.run(
+        [*STREAM[:-2], *words],
+        cwd=tmp_path,
+        env={**os.environ, "BONAFIDE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = [line.split(maxsplit=1) for line in done.stdout.splitlines() if "decided" in line]
+    assert len(said) == 1 and said[0][0] == "4.0"
+    words = r"decided: (spoof|bonafide); of either kind at most 5 of 100 are decided wrongly"
+    assert re.fullmatch(words, said[0][1])
 
 
 def test_a_microphone_that_is_not_there_is_said_so() -> None:

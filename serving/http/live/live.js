@@ -15,6 +15,7 @@ let stopping = () => {};
 async function listen(open) {
   heard = [];
   say("heard", "0.0 s");
+  say("decision", "");
   let media;
   try {
     media = await open();
@@ -66,6 +67,13 @@ function tell(event) {
   say("chance", percent(event.p_spoof));
   say("channel", event.channel ? event.channel.label : "–");
   say("bundle", `${event.bundle.name} ${event.bundle.version}`);
+  if (event.decision && !by("decision").textContent) say("decision", decided(event.decision));
+}
+
+// Unlike a verdict, a decision is made once, and its errors are bounded however often one looks.
+function decided({ verdict, at_s, wrong_at_most }) {
+  const bound = `at most ${Math.round(100 * wrong_at_most)} of 100 voices of either kind are decided wrongly`;
+  return `Decided after ${at_s} s: ${WORDS[verdict].toLowerCase()}; ${bound}.`;
 }
 
 // What a verdict on such sound is worth, or why there is none.
