@@ -16,9 +16,8 @@ from serving.http.call import CALL, Call
 from serving.http.errors import ApiError, error_response
 from serving.http.gate import Gate
 from serving.http.headers import (
-    API_HEADERS,
-    PAGE_HEADERS,
     REQUEST_ID,
+    headers_on,
     in_hand,
     key_offered,
     named_host,
@@ -202,8 +201,7 @@ class _Answer:
 
     def __init__(self, path: str, call: Call, send: Send) -> None:
         self._call, self._send = call, send
-        ours = API_HEADERS if path.startswith("/v1/") else PAGE_HEADERS
-        self._ours = [*ours, (REQUEST_ID, call.request_id.encode())]
+        self._ours = [*headers_on(path), (REQUEST_ID, call.request_id.encode())]
         self.started = False
         self._replaced = False
 

@@ -18,20 +18,43 @@ SECURITY_HEADERS = {
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self' data:; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
-API_HEADERS, PAGE_HEADERS = (
+# Of a script that runs beside a page: compiling WebAssembly is forbidden by any policy but this.
+WORKER_POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+API_HEADERS, PAGE_HEADERS, WORKER_HEADERS = (
     [
         (name.encode(), value.encode())
         for name, value in {**SECURITY_HEADERS, "content-security-policy": policy}.items()
     ]
-    for policy in (API_POLICY, PAGE_POLICY)
+    for policy in (API_POLICY, PAGE_POLICY, WORKER_POLICY)
 )
+
+WORKER = "/app/worker.js"
 
 PROTOCOL, KEY = "bonafide", "key."  # of WebSockets, and what a key is offered behind
 REQUEST_ID = b"x-request-id"
 SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 in_hand: contextvars.ContextVar[str] = contextvars.ContextVar("in_hand", default="")
+
+
+def headers_on(path: str) -> list[tuple[bytes, bytes]]:
+    """Return what an answer of a path carries.
+
+    Parameters
+    ----------
+    path : str
+        Of the request.
+
+    Returns
+    -------
+    list of tuple of bytes
+        Names, in lower case, and values.
+    """
+    if path == WORKER:
+        return WORKER_HEADERS
+    return API_HEADERS if path.startswith("/v1/") else PAGE_HEADERS
 
 
 def new_request_id() -> str:

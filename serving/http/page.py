@@ -12,6 +12,7 @@ PAGE = """<!DOCTYPE html>
 <li><code>POST /v1/explain</code>: the same, with what it rests on</li>
 <li><code>POST /v1/provenance</code>: what a file itself says of its origin</li>
 <li><a href="live">/live</a>: a microphone, judged while it hears (<code>WS /v1/stream</code>)</li>
+<li><a href="app/">/app/</a>: a recording or a microphone, judged in the browser alone</li>
 <li><a href="v1/model">/v1/model</a>: the bundle that answers, with its model card</li>
 <li><a href="docs.json">/docs.json</a>: all calls, as an OpenAPI document</li>
 <li><a href="livez">/livez</a>, <a href="readyz">/readyz</a>: health</li>

@@ -23,6 +23,7 @@ from bonafide.home import home
 from bonafide.process.lifetime import end_with_parent
 from bonafide.registry import Version
 from serving.http import feedback
+from serving.http.app import app_routes
 from serving.http.audit import Audit
 from serving.http.call import Call
 from serving.http.endpoints import BundleEndpoint, Endpoint, ScoringEndpoint, plain
@@ -283,6 +284,7 @@ def application(endpoints: Mapping[str, Endpoint]) -> Starlette:
     routes = [Route(each.path, _handler(each), methods=[each.method]) for each in describing]
     routes += [
         Route("/", page, methods=["GET"]),
+        *app_routes(),
         *(live_routes() if Settings.from_environment().streams else ()),
         Route("/docs.json", docs, methods=["GET"]),
         Route(feedback.PATH, feedback.feedback, methods=["POST"]),

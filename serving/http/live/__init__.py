@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 FOLDER = Path(__file__).parent
-NAMES = ("live.html", "live.css", "live.js", "sound.js", "stream.js")
+NAMES = ("live.html", "live.css", "live.js", "sound.js", "stream.js", "words.js")
 
 
 def _served(name: str) -> Route:

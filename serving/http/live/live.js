@@ -1,14 +1,8 @@
 import { Stream } from "./stream.js";
+import { WORDS, meaning, percent } from "./words.js";
 
-const WORDS = {
-  bonafide: "Likely a person",
-  spoof: "Likely generated",
-  partly_spoof: "Parts are likely generated",
-  inconclusive: "Not clear",
-};
 const by = (id) => document.getElementById(id);
 const say = (id, text) => (by(id).textContent = text);
-const percent = (share) => `${Math.round(100 * share)} %`;
 let heard = [];
 let stopping = () => {};
 
@@ -74,22 +68,6 @@ function tell(event) {
 function decided({ verdict, at_s, wrong_at_most }) {
   const bound = `at most ${Math.round(100 * wrong_at_most)} of 100 voices of either kind are decided wrongly`;
   return `Decided after ${at_s} s: ${WORDS[verdict].toLowerCase()}; ${bound}.`;
-}
-
-// What a verdict on such sound is worth, or why there is none.
-function meaning({ verdict, channel, warnings, parts }) {
-  const why = warnings.map(({ message }) => message).join("; ");
-  if (verdict === "inconclusive") {
-    const open = channel && channel.decided !== null
-      ? `Of 100 recordings of such sound ${Math.round(100 * channel.decided)} get a verdict.`
-      : "";
-    return why ? `${why[0].toUpperCase()}${why.slice(1)}.` : open;
-  }
-  const where = parts.map(({ start_s, end_s }) => `${start_s}–${end_s} s`).join(", ");
-  const rate = channel && channel.wrong
-    ? `Of 100 verdicts on such sound ${Math.round(100 * channel.wrong.value)} are wrong.`
-    : "";
-  return [where && `From ${where}.`, rate].filter(Boolean).join(" ");
 }
 
 function show({ verdict }, text, more) {
