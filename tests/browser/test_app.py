@@ -206,6 +206,21 @@ def test_what_cannot_be_judged_is_said_and_the_next_is_judged(
         assert judged(page, tmp_path / "a.wav")["verdict"]
 
 
+DROP = """content => {
+  const files = new DataTransfer();
+  files.items.add(new File([Uint8Array.from(content)], "dropped.wav"));
+  const dropped = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
+  document.querySelector("main").dispatchEvent(dropped);
+}"""
+
+
+def test_a_file_may_be_dropped(browser: Browser, served: Server, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", speech(4.0), 16_000)
+    with opened(browser, f"{served.url}/app/") as page:
+        page.evaluate(DROP, list((tmp_path / "a.wav").read_bytes()))
+        assert answer(page)["duration_s"] == 4.0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_can_be_read_by_all(

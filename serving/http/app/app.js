@@ -137,6 +137,7 @@ async function judgeFile(file, rules) {
 }
 
 async function listen(rules) {
+  if (!navigator.mediaDevices) return fail("Browsers give a microphone to pages by https alone.");
   let media;
   try {
     media = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
@@ -171,31 +172,37 @@ function listening(on) {
 
 // --- the picture ---------------------------------------------------------------------------------
 
-function draw({ segments, parts, duration_s }) {
+let drawn = { segments: [], parts: [], duration_s: 0 };
+
+function draw({ segments, parts, duration_s } = drawn) {
+  drawn = { segments, parts, duration_s };
   const canvas = by("timeline");
   const pen = canvas.getContext("2d");
+  const { clientWidth: width, clientHeight: height } = canvas;
+  [canvas.width, canvas.height] = [width, height].map((size) => size * devicePixelRatio);
+  pen.scale(devicePixelRatio, devicePixelRatio);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
   const whole = Math.max(duration_s, 8);
-  const x = (seconds) => 50 + ((canvas.width - 60) * seconds) / whole;
-  const y = (p) => 12 + (canvas.height - 44) * (1 - p);
-  pen.clearRect(0, 0, canvas.width, canvas.height);
-  pen.font = "20px system-ui";
+  const x = (seconds) => 32 + ((width - 40) * seconds) / whole;
+  const y = (p) => 10 + (height - 36) * (1 - p);
+  pen.font = "13px system-ui";
   for (const { start_s, end_s, p_spoof } of segments) {
     const inPart = parts.some((part) => part.start_s <= start_s && end_s <= part.end_s);
     pen.fillStyle = colour(inPart ? "--spoof" : "--accent");
-    pen.fillRect(x(start_s) + 1, y(p_spoof), x(end_s) - x(start_s) - 2, y(0) - y(p_spoof));
+    pen.fillRect(x(start_s), y(p_spoof), Math.max(1, x(end_s) - x(start_s) - 1), y(0) - y(p_spoof));
   }
   pen.fillStyle = colour("--faint");
   pen.strokeStyle = colour("--line");
   for (const p of [0, 0.5, 1]) {
-    pen.fillText(p, 8, y(p) + 7);
+    pen.fillText(p, 6, y(p) + 4);
     pen.beginPath();
-    pen.moveTo(50, y(p));
-    pen.lineTo(canvas.width - 10, y(p));
+    pen.moveTo(32, y(p));
+    pen.lineTo(width - 8, y(p));
     pen.stroke();
   }
-  const step = [4, 20, 60, 300, 600, 1800].find((each) => whole / each <= 12) ?? 3600;
-  for (let at = step; at < whole; at += step) pen.fillText(`${at} s`, x(at) - 15, canvas.height - 6);
+  const most = width / 70;
+  const step = [4, 20, 60, 300, 600, 1800].find((each) => whole / each <= most) ?? 3600;
+  for (let at = step; at < whole; at += step) pen.fillText(`${at} s`, x(at) - 10, height - 6);
 }
 
 // --- beginning -----------------------------------------------------------------------------------
@@ -205,8 +212,18 @@ async function begin() {
   say("bundle", `${rules.name} ${rules.version}`);
   await ask({ rules, model: new URL("detector.onnx", location.href).href });
   const failed = (error) => fail(`The detector stopped: ${error.message}`);
-  by("file").onchange = ({ target }) =>
-    target.files.length && judgeFile(target.files[0], rules).catch(failed);
+  const take = ([file]) => file && judgeFile(file, rules).catch(failed);
+  by("file").onchange = ({ target }) => take(target.files);
+  const main = document.querySelector("main");
+  main.ondragover = main.ondragleave = (event) => {
+    event.preventDefault();
+    main.classList.toggle("over", event.type === "dragover");
+  };
+  main.ondrop = (event) => {
+    event.preventDefault();
+    main.classList.remove("over");
+    if (!by("file").disabled) take(event.dataTransfer.files);
+  };
   by("file").onclick = ({ target }) => (target.value = ""); // the same one may be chosen again
   by("microphone").onclick = () => listen(rules).catch(failed);
   by("file").disabled = by("microphone").disabled = false;
@@ -219,7 +236,8 @@ async function begin() {
   say("state", `The detector is here.${offline}`);
 }
 
-draw({ segments: [], parts: [], duration_s: 0 });
+draw();
+addEventListener("resize", () => draw());
 begin().catch((error) => {
   say("state", "");
   fail(`The detector could not be loaded: ${error.message}`);
