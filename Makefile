@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+APP := serving/http/app
+RUNTIME := $(APP)/runtime/package-lock.sha256
 # The demo keeps everything it makes, ZenML's records too, in this folder of the checkout.
 DEMO := .bonafide
 LOCAL := BONAFIDE_HOME="$(CURDIR)/$(DEMO)" ZENML_CONFIG_PATH="$(CURDIR)/$(DEMO)/zenml"
@@ -44,7 +46,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-setup: $(READY) ## make the virtual environment
+# What the page at /app/ runs on; without npm it is left out, and so are its tests.
+$(RUNTIME): $(APP)/package-lock.json $(READY)
+	$(BIN)/python $(APP)/npm.py
+
+setup: $(READY) $(RUNTIME) ## make the virtual environment
 
 demo: $(READY) ## simulate a corpus, train on it, score a few clips
 	mkdir -p $(DEMO)
@@ -57,7 +63,7 @@ demo: $(READY) ## simulate a corpus, train on it, score a few clips
 next: ## say what to type after the demo
 	@echo "$$NEXT"
 
-test: $(READY) ## run every test
+test: $(READY) $(RUNTIME) ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-all: export BONAFIDE_MOMENTS := all

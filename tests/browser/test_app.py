@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 import soxr
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from benchmarks.sounds import speech
 from bonafide.audio import decode, has_speech
@@ -24,7 +27,7 @@ from bonafide.detection import BundleIdentity, Detection
 from bonafide.detector import Detector, windows
 from bonafide.judging import Judge, cautions_of
 from bonafide.types import WindowScores
-from serving.http.app import npm, rules, write
+from serving.http.app import app_routes, contents, npm, rules, write
 from tests.browser.conftest import WAIT_MS, WIDTHS, chromium
 from tests.helpers.servers import Server, server
 
@@ -245,6 +248,32 @@ def test_its_policy_lets_nothing_out_and_nothing_in(browser: Browser, served: Se
     assert "unsafe" not in answered.headers["content-security-policy"]
     assert all(each.startswith(served.url) for each in asked)
     context.close()
+
+
+def test_the_runtime_is_sent_as_the_client_takes_it(served: Server) -> None:
+    packed, whole = (
+        httpx.get(f"{served.url}/app/runtime/ort.wasm", headers={"accept-encoding": each})
+        for each in ("br, gzip", "identity")
+    )
+    assert packed.headers["content-encoding"] == "gzip" and packed.content == whole.content
+    assert "content-encoding" not in whole.headers and whole.content.startswith(b"\0asm")
+    assert {each.headers["content-type"] for each in (packed, whole)} == {"application/wasm"}
+    assert httpx.post(f"{served.url}/app/").status_code == 405
+    assert httpx.get(f"{served.url}/app/package.json").status_code == 404
+    assert httpx.get(f"{served.url}/app", follow_redirects=True).text.startswith("<!DOCTYPE html>")
+
+
+def test_without_its_runtime_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("serving.http.app.RUNTIME", tmp_path)
+    contents.cache_clear()
+    routes = Starlette(routes=app_routes())
+    with TestClient(routes) as client:
+        answered = client.get("/app/")
+    contents.cache_clear()
+    assert answered.status_code == 404
+    assert "was built without the page's runtime" in answered.json()["error"]["message"]
 
 
 def test_any_web_server_can_show_it(browser: Browser, tmp_path: Path, fast: Detector) -> None:

@@ -13,6 +13,7 @@ from benchmarks.sounds import Samples, encode
 from bonafide.artifact import file_sha256
 from bonafide.detector import Detector
 from bonafide.monitoring.record import Answered, Record
+from serving.http.app import npm
 from tests.conftest import REPOSITORY
 from tests.helpers.moments import ALL
 from tests.helpers.servers import private_home, server, wait_for
@@ -103,6 +104,17 @@ def test_score(
     said = json.loads(run(python, *words, **installed, BONAFIDE_HOME=str(bundle_home)))
     expected = detector.score(clip).to_json()
     assert said == {"path": str(clip), **expected}
+
+
+def test_the_page_that_judges_in_the_browser_is_whole(
+    python: Path, installed: dict[str, str], tmp_path: Path
+) -> None:
+    if not npm.is_there():
+        assert not os.environ.get("CI"), "there is no npm"
+        pytest.skip("a wheel that is built without npm has no such page")
+    run(python, "-m", "serving.http.app", tmp_path / "site", **installed)
+    made = {path.relative_to(tmp_path / "site").as_posix() for path in tmp_path.rglob("*.*")}
+    assert {"index.html", "sw.js", "detector.onnx", "runtime/ort.wasm", "rules.json"} <= made
 
 
 def every_command(python: Path, installed: dict[str, str]) -> list[list[str]]:

@@ -88,7 +88,9 @@ def test_every_error_has_one_shape(service: Server, name: str) -> None:
     assert response.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/model", "/v1/detect", "/metrics", "/livez", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/model", "/v1/detect", "/metrics", "/livez", "/nope", "/app/"]
+)
 def test_every_answer_has_security_headers(service: Server, path: str) -> None:
     headers = service.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
