@@ -9,9 +9,11 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders, State
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 
 from bonafide.process.service import is_loopback
+from serving.http.bentoml_schema import SCHEMA, schema
 from serving.http.call import CALL, Call
 from serving.http.errors import ApiError, error_response
 from serving.http.gate import Gate
@@ -95,6 +97,10 @@ class Guard:
             elif is_of_jobs(scope["path"]):
                 response = await jobs(Request(scope, receive), self._state)
                 await response(scope, receive, answer.send)
+            elif scope["path"] == SCHEMA:  # BentoML's own there names no calls
+                if scope.get("method") not in ("GET", "HEAD"):
+                    raise ApiError("method_not_allowed", f"{SCHEMA} takes GET alone")
+                await JSONResponse(schema(self._state.endpoints))(scope, receive, answer.send)
             elif scope["path"] in self._state.paths:
                 if scope["path"] == "/readyz":
                     await self._state.scoring.check_ready()

@@ -5,6 +5,8 @@ import copy
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,34 @@ def test_asyncio_asks_as_much_at_once_as_is_wanted(
     assert awaited(service.url, lambda client: client.explain(recording)).verdict
     assert awaited(service.url, lambda client: client.provenance(recording)) == examine(recording)
     assert awaited(service.url, lambda client: client.model())["bundle"] == plain(expected.bundle)
+
+
+BENTOML = """
+import asyncio, json, sys
+from pathlib import Path
+import bentoml
+from bentoml.exceptions import BentoMLException
+url, recording, text = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+with bentoml.SyncHTTPClient(url) as client:
+    print(json.dumps([client.detect(audio=recording), client.explain(recording)]))
+    try: client.detect(audio=text)
+    except BentoMLException as error: print(json.dumps(str(error)))
+async def ask():
+    async with bentoml.AsyncHTTPClient(url) as client: return await client.detect(audio=recording)
+print(json.dumps(asyncio.run(ask())))
+"""
+
+
+def test_bentoml_s_own_clients_can_call(
+    service: Server, detector: Detector, recording: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    command = [sys.executable, "-c", BENTOML, service.url, recording, tmp_path / "text.wav"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (detected, explained), refused, awaited = map(json.loads, done.stdout.splitlines())
+    assert detected == awaited == detector.score(recording).to_json()
+    assert explained["explanation"]["windows"] and "not_audio" in refused
 
 
 def test_who_is_not_there_is_unreachable(recording: Path) -> None:

@@ -145,7 +145,7 @@ def test_the_page_loads_nothing(service: Server) -> None:
     assert {service.get(f"/{link}").status_code for link in links} == {200}
 
 
-@pytest.mark.parametrize("path", ["/schema.json", "/static_content/index.css", "/healthz", "//"])
+@pytest.mark.parametrize("path", ["/schema.yaml", "/static_content/index.css", "/healthz", "//"])
 def test_nothing_is_served_but_what_is_written(service: Server, path: str) -> None:
     assert service.get(path).status_code == 404
 
