@@ -25,6 +25,7 @@ COMMANDS = {
     "score": "bonafide.cli.score",
     "evaluate": "bonafide.cli.score",
     "watch": "bonafide.cli.watch",
+    "calls": "bonafide.cli.calls",
     "stream": "bonafide.cli.stream",
     "provenance": "bonafide.cli.provenance",
     "report": "bonafide.cli.report",

@@ -191,7 +191,7 @@ def test_every_command_works_or_says_what_it_lacks(
         assert type_in("models", "push", shipped, "--to", str(tmp_path / "home")).returncode == 0
     worked = set()
     for words in every_command(python, installed):
-        if words in (["serve"], ["watch"], ["stream"]):  # below
+        if words in (["serve"], ["watch"], ["calls"], ["stream"]):  # below
             continue
         given = [
             word.format(corpus=tmp_path / "corpus", folder=tmp_path)
@@ -262,6 +262,16 @@ def test_serve(
     with server(home, command=command, environment=installed, workers=1) as running:
         answer = running.detect(clip.read_bytes())
     assert answer.json() == detector.score(clip).to_json()
+
+
+def test_calls(python: Path, installed: dict[str, str]) -> None:
+    words = ("calls", "--twilio", "0", "--audiosocket", "0", "--service", "http://127.0.0.1:9")
+    command, known = [python, "-m", "bonafide.cli", *words], {**os.environ, **installed}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=known) as process:
+        assert process.stderr is not None
+        assert all("listening on" in process.stderr.readline() for _ in range(2))
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def test_watch(python: Path, installed: dict[str, str], clip: Path, tmp_path: Path) -> None:

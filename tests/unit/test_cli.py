@@ -86,6 +86,7 @@ class TestHelp:
                 "app",
                 "bench",
                 "watch",
+                "calls",
                 "stream",
                 "mcp",
             ),

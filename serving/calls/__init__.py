@@ -1,0 +1,1 @@
+"""Telephone calls, judged while they last: what exchanges send becomes streams of a service."""
