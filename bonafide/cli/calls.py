@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,12 +60,8 @@ def calls(
     from bonafide.errors import storing
     from serving.calls.listening import listen
 
-    places = {"audiosocket": audiosocket, "twilio": twilio}
-    wanted = {name: place for name, place in places.items() if place}
-    if not wanted:
-        raise click.UsageError("--audiosocket or --twilio: one must be given")
-    if service is not None and bundle is not None:
-        raise click.UsageError("--bundle: must be about a service of its own, not --service")
+    wanted = _wanted({"audiosocket": audiosocket, "twilio": twilio})
+    _require_own(bundle, service)
     key = os.environ.get("BONAFIDE_API_KEY", "") if service else ""
     with contextlib.ExitStack() as opened:
         url = service or opened.enter_context(_own(bundle))
@@ -74,6 +70,18 @@ def calls(
             return
         with storing(output), output.open("a", encoding="utf-8", buffering=1) as file:
             listen(wanted, url, key, lambda line: print(line, file=file))
+
+
+def _wanted(places: Mapping[str, "Address | None"]) -> "dict[str, Address]":
+    wanted = {name: place for name, place in places.items() if place}
+    if not wanted:
+        raise click.UsageError("--audiosocket or --twilio: one must be given")
+    return wanted
+
+
+def _require_own(bundle: str | None, service: str | None) -> None:
+    if service is not None and bundle is not None:
+        raise click.UsageError("--bundle: must be about a service of its own, not --service")
 
 
 @contextlib.contextmanager
