@@ -140,8 +140,8 @@ class Decision:
     at_s : float
         Seconds heard until then.
     wrong_at_most : float
-        Which share of recordings of either label is decided wrongly within a minute, out of fold
-        on sources that the detector never heard, in [0, 1].
+        Which share of voices of either label its bars let be decided wrongly in a minute of speech,
+        of voices that the detector never heard, in [0, 1].
     """
 
     verdict: Literal["bonafide", "spoof"]

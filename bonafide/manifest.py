@@ -138,8 +138,9 @@ def _require_sequential(test: Mapping[str, Any]) -> None:
         if not (whole and all(_is_number(bar) for bar in bars.values())):
             allowed = "bonafide_from and spoof_to, two numbers"
             raise ValueError(f"{SEQUENTIAL} of {name}={_brief(bars)}: must be {allowed}")
-        if bars["spoof_to"] > bars["bonafide_from"]:
-            raise ValueError(f"{SEQUENTIAL} of {name}={_brief(bars)}: spoof_to must not be above")
+        if not bars["spoof_to"] < 0 < bars["bonafide_from"]:
+            allowed = "spoof_to below 0 and bonafide_from above"
+            raise ValueError(f"{SEQUENTIAL} of {name}={_brief(bars)}: must have {allowed}")
 
 
 def _require_told(manifest: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """A decision while a recording still goes on: a sequential test, with numpy alone.
 
 A verdict that is asked again after every window is wrong more often than one that is asked once. So
-bars of their own are held against what the windows say together: by them at most a stated share of
-either label is ever decided wrongly, however often one looks, within the first minute.
+bars of their own are held against what the windows say together: set so that at most a stated share
+of either label is decided wrongly in a minute of speech, however often one looks.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from bonafide.detection import Decision
 from bonafide.manifest import SEQUENTIAL
 from bonafide.types import AnyFloats, Floats, WindowScores
 
-WINDOWS = 15  # looks at most: after a minute without a decision there is none
+WINDOWS = 15  # looks at most: after a minute of speech without a decision there is none
 
 
 def evidence(llr: AnyFloats, correlation: float) -> Floats:

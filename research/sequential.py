@@ -43,10 +43,12 @@ from research.protocol import SCORES
 from research.results import render
 
 DECIDED = {"default": "part|all", "fast": "part|without encoder"}  # of parts.npz
+LONG = 10  # windows of streams that are looked at apart
 CODED = [name for name, each in CONDITIONS.items() if each.channel != CLEAN]
 N_FOLDS = 5
 SEED = 1
 UNSURE = (-np.inf, np.inf)
+OF_LONG = ("", "people called generated", "generated called people")
 HEADINGS = (
     *("", "people called generated", "generated called people", "decided: people", "generated"),
     *("median seconds: people", "generated", "one window decides: people", "generated"),
@@ -185,6 +187,17 @@ def judge(corpus: Corpus, name: str, scores: Path) -> dict[str, Any]:
         for n, channel in enumerate(channels)
         for named in [np.full(streams.shape, channel)]
     }
+    long = streams[(streams >= 0).sum(axis=1) >= LONG]
+    by_length = [
+        [
+            channel,
+            *map(
+                percent, _row(bundle, tests, fold, llr[:, n], long, named, is_spoof, source).wrong
+            ),
+        ]
+        for n, channel in enumerate(channels)
+        for named in [np.full(long.shape, channel)]
+    ]
     coded = dict[str, Worth]()
     short = streams_of(np.where(np.isin(np.arange(len(corpus)), rows), voice, ""), SEED)
     for condition, answers in conditions.items():
@@ -196,6 +209,11 @@ def judge(corpus: Corpus, name: str, scores: Path) -> dict[str, Any]:
         "name": name,
         "alike": np.mean([test["correlation"] for test in tests]),
         "copies": _table(streams, copies),
+        "long": {
+            "people": len(np.unique(voice[long[~is_spoof[long[:, 0]], 0]])),
+            "generated": len(np.unique(voice[long[is_spoof[long[:, 0]], 0]])),
+            "table": markdown_table(OF_LONG, by_length),
+        },
         "coded": _table(short, coded),
         "beyond": _beyond({**copies, **coded}),
     }
@@ -245,6 +263,7 @@ def page(corpus: Corpus, scores: Path = SCORES) -> str:
     return render(
         "sequential.md",
         wrong_at_most=WRONG_AT_MOST,
+        long=LONG,
         draws=DRAWS,
         window_s=FeatureSpec.window_s,
         bundles=[judge(corpus, name, scores) for name in SHIPPED_NAMES],

@@ -14,6 +14,7 @@ from bonafide.types import AnyFloats, Floats, Mask
 WRONG_AT_MOST = 0.05
 AIMED_AT = 0.8 * WRONG_AT_MOST  # of sources that bars never saw a few more are decided wrongly
 MIN_STREAMS = 20  # of either label, each of other voices, to tell one in twenty by
+NOTHING = 1e-6  # nats; less decides nothing
 DRAWS = 4  # orders in which the windows of a voice are heard
 Streams = NDArray[np.int64]
 
@@ -38,7 +39,7 @@ def voices(corpus: Corpus) -> NDArray[np.str_]:
     return np.where(whose == UNKNOWN, "", np.array(named, dtype=str))
 
 
-def streams_of(voice: NDArray[np.str_], seed: int) -> Streams:
+def streams_of(voice: NDArray[np.str_], seed: int, *, again: bool = False) -> Streams:
     """Lay recordings of one voice behind each other, as if it spoke on.
 
     Parameters
@@ -47,19 +48,22 @@ def streams_of(voice: NDArray[np.str_], seed: int) -> Streams:
         As `voices` returns it.
     seed : int
         Of their order.
+    again : bool
+        Whether they are heard again, in another order each time, until a stream is full: who looks
+        for longer errs more often, and most voices of a corpus have few recordings.
 
     Returns
     -------
     ndarray of int64, shape (n_streams, WINDOWS)
-        Rows, each once in a stream, and -1 behind the last; `DRAWS` streams of each voice that has
-        two recordings.
+        Rows, and -1 behind the last; `DRAWS` streams of each voice that has two recordings.
     """
     rng = np.random.default_rng(seed)
     found = []
     for name in np.unique(voice[voice != ""]).tolist():
         rows = np.flatnonzero(voice == name)
         for _ in range(DRAWS if len(rows) > 1 else 0):
-            drawn = rng.permutation(rows)[:WINDOWS]
+            rounds = -(-WINDOWS // len(rows)) if again else 1
+            drawn = np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:WINDOWS]
             found.append(np.pad(drawn, (0, WINDOWS - len(drawn)), constant_values=-1))
     return np.array(found, dtype=np.int64).reshape(-1, WINDOWS)
 
@@ -106,28 +110,36 @@ def evidence_of(llr: AnyFloats, streams: Streams, correlation: float) -> Floats:
 
 
 def bars_of(found: Floats, is_spoof: Mask) -> dict[str, float] | None:
-    """Return the bars that `AIMED_AT` of either label ever reach wrongly.
+    """Return the bars that at most `AIMED_AT` of either label ever reach wrongly.
 
-    Neither is on the wrong side of 0: what speaks for nothing decides nothing.
+    0, which speaks for nothing, is never decided.
 
     Parameters
     ----------
     found : ndarray of float64, shape (n_streams, WINDOWS)
-        Evidence, as `evidence_of` returns it.
+        Evidence, as `evidence_of` returns it of full streams.
     is_spoof : ndarray of bool, shape (n_streams,)
         Labels.
 
     Returns
     -------
     dict of str to float, or None
-        ``bonafide_from`` and ``spoof_to``; None where there are too few streams.
+        ``bonafide_from``, above 0, and ``spoof_to``, below it; None where there are too few
+        streams, or scores are no numbers.
     """
     if min(is_spoof.sum(), (~is_spoof).sum()) < MIN_STREAMS * DRAWS:
         return None
-    highest, lowest = np.nanmax(found[is_spoof], axis=1), np.nanmin(found[~is_spoof], axis=1)
-    upper = np.quantile(highest, 1 - AIMED_AT, method="higher")
-    lower = np.quantile(lowest, AIMED_AT, method="lower")
-    return {"bonafide_from": max(float(upper), 0.0), "spoof_to": min(float(lower), 0.0)}
+    if not np.isfinite(found).all():
+        return None
+    highest, lowest = found[is_spoof].max(axis=1), found[~is_spoof].min(axis=1)
+    upper, lower = _beyond(highest), -_beyond(-lowest)
+    return {"bonafide_from": max(upper, NOTHING), "spoof_to": min(lower, -NOTHING)}
+
+
+def _beyond(reached: Floats) -> float:
+    """Return the lowest bar that at most `AIMED_AT` reach, past those that reach the same."""
+    bar = float(np.quantile(reached, 1 - AIMED_AT, method="higher"))
+    return bar if np.mean(reached >= bar) <= AIMED_AT else float(np.nextafter(bar, np.inf))
 
 
 def fit_sequential(
@@ -155,7 +167,7 @@ def fit_sequential(
         thresholds have them; None where no channel has any.
     """
     voice, is_spoof = np.where(side, voices(corpus), ""), corpus.is_spoof
-    streams = streams_of(voice, seed)
+    streams = streams_of(voice, seed, again=True)
     spoofs = is_spoof[streams[:, 0]]
     if min(spoofs.sum(), (~spoofs).sum()) < MIN_STREAMS * DRAWS:
         return None

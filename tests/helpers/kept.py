@@ -31,7 +31,7 @@ def hasty(root: Path) -> str:
     """Keep a version of ``fast`` whose sequential test decides on any sound at once; name it."""
     registry, fast = Registry(root, root), read_bundle(shipped_folder("fast"))
     known = fast.manifest["thresholds"]
-    bars = {name: {"bonafide_from": 0.0, "spoof_to": 0.0} for name in fast.channels}
+    bars = {name: {"bonafide_from": 1e-9, "spoof_to": -1e-9} for name in fast.channels}
     test = {**known[SEQUENTIAL], "channels": bars}
     kept = registry.versions.keep(
         fast, {"thresholds": {**known, "distance_to": 1e9, SEQUENTIAL: test}}

@@ -613,7 +613,7 @@ WRONG: list[tuple[str, Any]] = [
     *(("thresholds.sequential.wrong_at_most", value) for value in NUMBERS),
     *(("thresholds.sequential.channels", value) for value in (None, [])),
     *(("thresholds.sequential.channels.clean", value) for value in (None, 0.5, {"spoof_to": 0.0})),
-    *(("thresholds.sequential.channels.clean.spoof_to", v) for v in ("x", None, True, 10**400, 9)),
+    *(("thresholds.sequential.channels.clean.spoof_to", v) for v in ("x", None, True, 10**400, 0)),
     *(("thresholds.channels", value) for value in (None, [])),
     *(("thresholds.channels.clean", value) for value in (0.5, None, {"spoof_from": "x"})),
     *(("choice", value) for value in ("best", None, 3, ["logistic"])),

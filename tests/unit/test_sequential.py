@@ -143,6 +143,38 @@ def test_whose_recordings_are_laid_end_to_end() -> None:
     )
 
 
+def test_a_voice_is_heard_again_until_a_minute_is_full() -> None:
+    streams = streams_of(np.array(["a"] * 4 + ["b"]), seed=1, again=True)
+    assert streams.shape == (DRAWS, WINDOWS)
+    for stream in streams.tolist():
+        assert [set(stream[at : at + 4]) for at in (0, 4, 8)] == [{0, 1, 2, 3}] * 3
+
+
+@pytest.mark.parametrize("score", [0.0, -1.0, 1.0])
+def test_scores_that_say_nothing_decide_nothing(score: float) -> None:
+    corpus, llr = spoken(400, 1)
+    test = fitted(corpus, np.full_like(llr, score))
+    assert test is not None
+    for bars in test["channels"].values():
+        assert bars["spoof_to"] < 0 < bars["bonafide_from"]
+    assert wrong(test, corpus, np.full_like(llr, score)) == [0.0, 0.0]
+
+
+def test_ties_do_not_break_the_promise() -> None:
+    corpus, llr = spoken(400, 1)
+    coarse = np.clip(np.round(llr), -1.0, 1.0)
+    test = fitted(corpus, coarse)
+    assert test is not None and max(wrong(test, corpus, coarse)) <= WRONG_AT_MOST
+
+
+def test_scores_that_are_no_numbers_set_no_bars() -> None:
+    corpus, llr = spoken(400, 1)
+    llr[7, 1] = np.nan
+    test = fitted(corpus, llr)
+    assert test is not None and list(test["channels"]) == ["clean"]
+    assert fitted(corpus, np.full_like(llr, np.nan)) is None
+
+
 def test_what_is_alike_by_chance_is_not_alike() -> None:
     same, other = np.array([1.0, 3.0, 1.0, 3.0]), np.array(["a", "a", "b", "b"])
     assert correlation_of(same, other) == 0.0
