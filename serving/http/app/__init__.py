@@ -8,7 +8,8 @@ writes it for any other web server. It is the ``fast`` bundle that ships, whatev
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bonafide.audio import FRAME_SAMPLES, MIN_SOUND_S, MIN_SPEECH_S
+from bonafide.audio.mixing import CANCELLED, MAX_SAMPLE, SILENT
 from bonafide.audio.speech import SPEECH_BAND_HZ, SPEECH_FLOOR_DBFS, SPEECH_SHARE
+from bonafide.audio.stream import Limits
 from bonafide.bundle import Bundle, read_bundle
 from bonafide.detection import NO_VERDICT
 from bonafide.features.spec import SAMPLE_RATE_HZ
@@ -30,7 +33,7 @@ from serving.http.live import FOLDER as LIVE
 
 BUNDLE = "fast"
 FOLDER = Path(__file__).parent
-RUNTIME = FOLDER / "runtime"  # made by `serving.http.app.runtime`
+RUNTIME = FOLDER / "runtime"  # made by `serving.http.app.npm`
 OURS = (
     *("index.html", "app.css", "app.js", "judging.js", "sampling.js", "worker.js"),
     *("app.webmanifest", "icon.svg"),
@@ -77,6 +80,8 @@ def rules(bundle: Bundle) -> dict[str, Any]:
         "window_samples": bundle.spec.window_samples,
         "min_sound_s": MIN_SOUND_S,
         "no_verdict": list(NO_VERDICT),
+        "min_rate_hz": Limits().min_rate_hz,
+        "mixing": {"max_sample": MAX_SAMPLE, "cancelled": CANCELLED, "silent": SILENT},
         "speech": {
             "frame_samples": FRAME_SAMPLES,
             "band_hz": SPEECH_BAND_HZ,
@@ -132,27 +137,35 @@ def write(folder: Path) -> None:
         path.write_bytes(gzip.decompress(whole) if name.endswith(WASM) else whole)
 
 
-def _answer(request: Request) -> Response:
-    name = request.url.path.removeprefix("/app/") or "index.html"
-    try:
-        content = contents()[name]
-    except FileNotFoundError:
-        message = "this installation was built without the page's runtime; see docs/browser.md"
-        return ApiError("not_found", message).response()
-    kind = KINDS[Path(name).suffix]
-    if isinstance(content, bytes):
-        return Response(content, media_type=kind)
-    if not name.endswith(WASM):
-        return FileResponse(content, media_type=kind)
-    if "gzip" not in Headers(scope=request.scope).get("accept-encoding", ""):
-        return Response(gzip.decompress(content.read_bytes()), media_type=kind)
-    return FileResponse(content, media_type=kind, headers={"content-encoding": "gzip"})
+def _served(name: str) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        try:
+            content = contents()[name]
+        except FileNotFoundError:
+            message = "this installation was built without the page's runtime; see docs/browser.md"
+            return ApiError("not_found", message).response()
+        kind = KINDS[Path(name).suffix]
+        if isinstance(content, bytes):
+            return Response(content, media_type=kind)
+        if not name.endswith(WASM):
+            return FileResponse(content, media_type=kind)
+        taken = Headers(scope=request.scope).get("accept-encoding", "")
+        if not re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", taken):
+            whole = gzip.decompress(content.read_bytes())
+            return Response(whole, media_type=kind, headers={"vary": "accept-encoding"})
+        packed = {"content-encoding": "gzip", "vary": "accept-encoding"}
+        return FileResponse(content, media_type=kind, headers=packed)
+
+    return answer
 
 
 def app_routes() -> list[Route]:
     """Return a route for each file of the page, and one that leads there."""
     runtime = (f"runtime/{SCRIPT}", f"runtime/{WASM}")
     names = (*OURS, *OF_LIVE, "rules.json", "detector.onnx", *runtime, "sw.js")
-    paths = ["/app/", *(f"/app/{name}" for name in names if name != "index.html")]
+    paths = {name: f"/app/{name}" for name in names} | {"index.html": "/app/"}
     moved = Route("/app", lambda _: RedirectResponse("app/"), methods=["GET"])
-    return [moved, *(Route(path, _answer, methods=["GET"]) for path in paths)]
+    return [
+        moved,
+        *(Route(path, _served(name), methods=["GET"]) for name, path in paths.items()),
+    ]

@@ -1,5 +1,5 @@
 import { Cutter, judge } from "./judging.js";
-import { rateOf, symmetric } from "./sampling.js";
+import { formatOf, mix, symmetric } from "./sampling.js";
 import { WORDS, meaning, percent } from "./words.js";
 
 const WARNINGS = {
@@ -23,7 +23,7 @@ worker.onmessage = ({ data: { id, error, ...answer } }) => {
   waiting.delete(id);
   error ? reject(new Error(error)) : resolve(answer);
 };
-worker.onerror = ({ message }) => fail(`The detector does not run here: ${message}`);
+worker.onerror = ({ message }) => fail(`The detector does not run here: ${message ?? "it cannot be loaded"}`);
 
 function ask(message) {
   const id = ++asked;
@@ -35,16 +35,18 @@ function ask(message) {
 
 // --- a recording ---------------------------------------------------------------------------------
 
-let current = null;
+let turn = 0; // of what was chosen last: whatever is older says no more
 
 /** What is heard of one recording: its windows are scored in order, and judged after each. */
 class Recording {
-  constructor(rules) {
-    Object.assign(this, { rules, cutter: new Cutter(rules), scored: [], silent: 0, ms: [] });
+  constructor(rules, turn) {
+    Object.assign(this, { rules, turn, cutter: new Cutter(rules), scored: [], silent: 0, ms: [] });
     this.done = Promise.resolve();
-    current = this;
-    delete document.body.dataset.answer;
     tell(this, "Listening …");
+  }
+
+  get over() {
+    return this.turn !== turn;
   }
 
   feed(samples) {
@@ -55,8 +57,9 @@ class Recording {
   async score(windows) {
     await this.done;
     for (const { start, window } of windows) {
-      if (current !== this) return; // another one was begun
+      if (this.over) return;
       const { speaks, ms, ...scores } = await ask({ window });
+      if (this.over) return;
       if (speaks) this.scored.push({ start, ...scores });
       else this.silent++;
       if (speaks) this.ms.push(ms);
@@ -71,11 +74,16 @@ class Recording {
   async end() {
     this.done = this.score(this.cutter.rest());
     await this.done;
-    if (current !== this) return;
+    if (this.over) return;
     if (!this.cutter.heard) return fail("It holds no sound.");
     const judged = tell(this, `In all: ${WORDS[this.judged().verdict].toLowerCase()}`);
     document.body.dataset.answer = JSON.stringify({ ...judged, ms: this.ms }); // for who drives it
   }
+}
+
+function begins() {
+  delete document.body.dataset.answer;
+  return ++turn;
 }
 
 function tell(recording, text) {
@@ -101,73 +109,78 @@ function show(verdict, text, more) {
 }
 
 function fail(message) {
-  current = null;
-  delete document.body.dataset.answer;
+  begins();
   show("inconclusive", "Not judged.", message);
 }
 
 // --- where it comes from -------------------------------------------------------------------------
 
-async function decoded(file, rules) {
-  const content = await file.arrayBuffer();
-  const rate = rateOf(content);
+async function decoded(content, rules) {
+  const { rate, bits } = formatOf(content);
+  if (rate < rules.min_rate_hz) throw new Error(`its rate of ${rate} Hz is below ${rules.min_rate_hz} Hz`);
   const buffer = await new OfflineAudioContext(1, 1, rate).decodeAudioData(content);
-  const mixed = new Float32Array(buffer.length);
-  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
-    const samples = symmetric(buffer.getChannelData(channel));
-    for (let i = 0; i < mixed.length; i++) mixed[i] += samples[i] / buffer.numberOfChannels;
-  }
+  const all = Array.from({ length: buffer.numberOfChannels }, (_, i) => buffer.getChannelData(i));
+  const mixed = mix(all.map((samples) => symmetric(samples, bits)), rules.mixing);
   if (rate === rules.sample_rate_hz) return mixed;
   return (await ask({ sound: mixed, rate })).sound;
 }
 
 async function judgeFile(file, rules) {
-  current = null;
-  delete document.body.dataset.answer;
+  const own = begins();
   show("inconclusive", `${file.name} is decoded …`, "");
   let sound;
   try {
-    sound = await decoded(file, rules);
-  } catch {
-    return fail(`This browser cannot decode ${file.name}, or finds no sound in it.`);
+    sound = await decoded(await file.arrayBuffer(), rules);
+  } catch ({ message }) {
+    if (own === turn) fail(`This browser cannot decode ${file.name}, or finds no sound in it: ${message}`);
+    return;
   }
-  const recording = new Recording(rules);
+  if (own !== turn) return;
+  const recording = new Recording(rules, own);
   recording.feed(sound);
   await recording.end();
 }
 
 async function listen(rules) {
   if (!navigator.mediaDevices) return fail("Browsers give a microphone to pages by https alone.");
-  let media;
+  const own = begins();
+  listening(true);
+  let media, context;
+  const close = () => {
+    media?.getTracks().forEach((track) => track.stop());
+    if (context && context.state !== "closed") context.close();
+    listening(false);
+  };
   try {
     media = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
-  } catch (error) {
-    return fail(`Nothing is heard: ${error.message}`);
-  }
-  const context = new AudioContext({ sampleRate: rules.sample_rate_hz });
-  await context.audioWorklet.addModule("sound.js");
-  const pieces = new AudioWorkletNode(context, "pieces");
-  const recording = new Recording(rules);
-  pieces.port.onmessage = ({ data }) => {
-    recording.feed(Float32Array.from(data, (sample) => sample / 32768));
-    say("heard", `${(recording.cutter.heard / rules.sample_rate_hz).toFixed(1)} s`);
-  };
-  context.createMediaStreamSource(media).connect(pieces);
-  listening(true);
-  const stop = async () => {
-    media.getTracks().forEach((track) => track.stop());
+    context = new AudioContext({ sampleRate: rules.sample_rate_hz });
+    await context.audioWorklet.addModule("sound.js");
+    const pieces = new AudioWorkletNode(context, "pieces");
+    const recording = new Recording(rules, own);
+    pieces.port.onmessage = ({ data }) => {
+      const fed = recording.feed(Float32Array.from(data, (sample) => sample / 32768));
+      fed.catch(({ message }) => recording.over || fail(`The detector stopped: ${message}`));
+      if (recording.over) return close(); // it failed
+      say("heard", `${(recording.cutter.heard / rules.sample_rate_hz).toFixed(1)} s`);
+    };
+    context.createMediaStreamSource(media).connect(pieces);
+    const stopped = new Promise((resolve) => {
+      by("stop").onclick = media.getAudioTracks()[0].onended = resolve;
+    });
+    by("stop").disabled = false;
+    await stopped;
     pieces.port.onmessage = null;
-    context.close();
-    listening(false);
+    close();
     await recording.end();
-  };
-  by("stop").onclick = stop;
-  media.getAudioTracks()[0].onended = stop;
+  } catch ({ message }) {
+    close();
+    fail(`Nothing is heard: ${message}`);
+  }
 }
 
 function listening(on) {
   by("microphone").disabled = by("file").disabled = on;
-  by("stop").disabled = !on;
+  by("stop").disabled = true;
 }
 
 // --- the picture ---------------------------------------------------------------------------------
@@ -208,7 +221,9 @@ function draw({ segments, parts, duration_s } = drawn) {
 // --- beginning -----------------------------------------------------------------------------------
 
 async function begin() {
-  const rules = await (await fetch("rules.json")).json();
+  const answer = await fetch("rules.json");
+  if (!answer.ok) throw new Error(`${answer.url} answers ${answer.status}`);
+  const rules = await answer.json();
   say("bundle", `${rules.name} ${rules.version}`);
   await ask({ rules, model: new URL("detector.onnx", location.href).href });
   const failed = (error) => fail(`The detector stopped: ${error.message}`);
@@ -225,15 +240,22 @@ async function begin() {
     if (!by("file").disabled) take(event.dataTransfer.files);
   };
   by("file").onclick = ({ target }) => (target.value = ""); // the same one may be chosen again
-  by("microphone").onclick = () => listen(rules).catch(failed);
+  by("microphone").onclick = () => listen(rules);
   by("file").disabled = by("microphone").disabled = false;
-  let offline = "";
-  if ("serviceWorker" in navigator) {
+  say("state", "The detector is here.");
+  await keep();
+}
+
+/** Have the service worker keep the page; it is as good without, while there is a network. */
+async function keep() {
+  if (!("serviceWorker" in navigator)) return;
+  try {
     await navigator.serviceWorker.register("sw.js");
     await navigator.serviceWorker.ready;
-    offline = " It works without a network from now on.";
+    say("state", "The detector is here. It works without a network from now on.");
+  } catch ({ message }) {
+    say("state", `The detector is here. It is not kept for when there is no network: ${message}`);
   }
-  say("state", `The detector is here.${offline}`);
 }
 
 draw();

@@ -57,6 +57,7 @@ def main() -> None:
     if is_there():
         return
     if shutil.which("npm") is None:
+        shutil.rmtree(TARGET, ignore_errors=True)  # of an older lock
         sys.stderr.write("npm was not found: the page at /app/ is left out\n")
         return
     fetch()

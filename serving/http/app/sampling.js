@@ -4,28 +4,35 @@ const PASS = 0.9137; // of the band that both rates have, as soxr's HQ: flat to 
 const STOP_DB = 126;
 const USUAL_HZ = 48000;
 
-/** The sampling rate that a file states; that of most others where it is not known here. */
-export function rateOf(content) {
+/** What a file states: its sampling rate, or that of most others, and the bits of whole-number samples. */
+export function formatOf(content) {
   const view = new DataView(content);
-  const text = (at, n) => String.fromCharCode(...new Uint8Array(content, at, Math.min(n, content.byteLength - at)));
   const has = (at, n) => at + n <= content.byteLength;
-  if (!has(0, 64)) return USUAL_HZ;
-  let rate = USUAL_HZ;
-  if (["RIFF", "RF64"].includes(text(0, 4)) && text(8, 4) === "WAVE") {
-    for (let at = 12; has(at, 16); at += 8 + view.getUint32(at + 4, true) + (view.getUint32(at + 4, true) % 2)) {
-      if (text(at, 4) === "fmt ") {
-        rate = view.getUint32(at + 12, true);
-        break;
-      }
-    }
-  } else if (text(0, 4) === "fLaC") {
-    rate = view.getUint32(18) >>> 12;
+  const text = (at, n) => (has(at, n) ? String.fromCharCode(...new Uint8Array(content, at, n)) : "");
+  let found = {};
+  if (!has(0, 64)) found = {};
+  else if (["RIFF", "RF64"].includes(text(0, 4)) && text(8, 4) === "WAVE") found = wave(view, has, text);
+  else if (text(0, 4) === "fLaC") {
+    found = { rate: view.getUint32(18) >>> 12, bits: ((view.getUint16(20) >>> 4) & 31) + 1 };
   } else if (text(0, 4) === "OggS" && text(29, 6) === "vorbis") {
-    rate = view.getUint32(40, true);
-  } else {
-    rate = mpegRate(view, has, text) ?? USUAL_HZ;
+    found = { rate: view.getUint32(40, true) };
+  } else found = { rate: mpegRate(view, has, text) };
+  const known = found.rate && found.rate <= 384000; // what a browser decodes at
+  return { rate: known ? found.rate : USUAL_HZ, bits: found.bits ?? 0 };
+}
+
+function wave(view, has, text) {
+  for (let at = 12; has(at, 24); ) {
+    const size = view.getUint32(at + 4, true);
+    if (text(at, 4) === "fmt ") {
+      const extended = view.getUint16(at + 8, true) === 0xfffe && has(at, 34);
+      const kind = view.getUint16(at + (extended ? 32 : 8), true);
+      const bits = kind === 1 ? view.getUint16(at + 22, true) : 0;
+      return { rate: view.getUint32(at + 12, true), bits };
+    }
+    at += 8 + size + (size % 2);
   }
-  return rate >= 3000 && rate <= 384000 ? rate : USUAL_HZ; // what a browser decodes at
+  return {};
 }
 
 function mpegRate(view, has, text) {
@@ -42,15 +49,39 @@ function mpegRate(view, has, text) {
   return rate / { 3: 1, 2: 2, 0: 4 }[version];
 }
 
-/** Undo that Chromium divides 16-bit samples above 0 by 32,767, and those below by 32,768. */
-export function symmetric(samples) {
-  for (let i = 0, seen = 0; i < samples.length && seen < 4096; i++) {
-    if (samples[i] <= 0) continue;
-    const level = samples[i] * 32767;
-    if (Math.abs(level - Math.round(level)) > 0.01) return samples; // no 16-bit samples, or none that it divided so
-    seen++;
+/** Undo that Chromium divides samples above 0 by one less than those below: 32,767 of 16 bits. */
+export function symmetric(samples, bits) {
+  if (bits !== 8 && bits !== 16) return samples;
+  const full = 2 ** (bits - 1);
+  const highest = samples.find((sample) => sample > 300 / 32768) ?? 0;
+  const level = highest * (full - 1);
+  if (Math.abs(level - Math.round(level)) > 0.005) return samples; // another browser
+  return samples.map((sample) => (sample > 0 ? (sample * (full - 1)) / full : sample));
+}
+
+/** Mix channels as `bonafide.audio.mixing` does: their mean, or the loudest where that cancels. */
+export function mix(channels, { max_sample, cancelled, silent }) {
+  const finite = (samples) => samples.every((sample) => Math.abs(sample) <= max_sample);
+  if (!channels.every(finite)) {
+    throw new Error(`it holds samples that are not numbers or beyond ${max_sample} times full scale`);
   }
-  return samples.map((sample) => (sample > 0 ? (sample * 32767) / 32768 : sample));
+  if (channels.length === 1) return channels[0];
+  const mean = channels[0].map((_, i) => {
+    let sum = 0;
+    for (const samples of channels) sum += samples[i];
+    return sum / channels.length;
+  });
+  const energies = channels.map(energy);
+  const whole = energies.reduce((sum, each) => sum + each, 0);
+  const kept = energy(mean) + silent * mean.length;
+  if (kept >= (cancelled / channels.length ** 2) * whole) return mean;
+  return channels[energies.indexOf(Math.max(...energies))];
+}
+
+/** Of what varies: an offset is no sound. */
+function energy(samples) {
+  const mean = samples.reduce((sum, sample) => sum + sample, 0) / samples.length;
+  return samples.reduce((sum, sample) => sum + (sample - mean) ** 2, 0);
 }
 
 /** Resample by a Kaiser-windowed sinc, phase by phase. */
