@@ -87,7 +87,7 @@ def test_the_stated_share_holds_of_voices_that_were_not_heard(
     alike: float, distance: float
 ) -> None:
     shares = []
-    for seed in range(8):
+    for seed in range(24):
         test = fitted(*spoken(400, seed, alike, distance=distance))
         assert test is not None and test["wrong_at_most"] == WRONG_AT_MOST
         shares.append(wrong(test, *spoken(400, 100 + seed, alike, distance=distance)))
