@@ -206,6 +206,9 @@ def refit_networks(
         fit_one("rnn", models["rnn"], fit_of("rnn"), examples, side, seed)
         for seed in (own_seed + 1, own_seed)
     )
-    for fitted, title in ((other, "other_seed"), (own, "own_seed")):
+    chosen = family_of("rnn", models["rnn"])
+    before: Any = chosen(chosen.Config.model_validate(models["rnn"]), fit_of("rnn"), 0)
+    before.load(Path(folder) / "rnn" / "model.keras")
+    for fitted, title in ((other, "other_seed"), (own, "own_seed"), (before, "before")):
         np.save(Path(folder) / f"{title}.npy", fitted.predict(examples, test))
     return {}

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "research/gate_power.py": "simulates many gates at once",
     "research/planted.py": "answers many requests at once",
     "bonafide/training/schedule/runner.py": "runs the user's command line, by the clock",
+    "serving/http/app/build_hook.py": "fetches, where a wheel is built",
+    "serving/http/app/npm.py": "asks npm, where nothing else is installed yet",
     "serving/launch.py": "becomes BentoML's server; starts nothing",
     "benchmarks/bench.py": "times commands from outside",
     "benchmarks/extraction.py": "measures the memory of a command from outside",
