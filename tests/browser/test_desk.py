@@ -72,6 +72,7 @@ def test_fifty_recordings_of_all_formats(
     expect(page.get_by_text("not judged: 1.")).to_be_visible()
     saved = {}
     for style in ("csv", "json"):
+        rest(page)  # what is drawn anew loses a click
         with page.expect_download() as download:
             page.get_by_role("button", name=EN(f"batch.{style}")).click()
         saved[style] = Path(download.value.path()).read_text()
@@ -83,6 +84,7 @@ def test_fifty_recordings_of_all_formats(
         assert result == {"path": path.name, **detector.score(path).to_json()}
     keep_screenshot(page, screenshots / "many-light-wide.png")
     assert_fits(page)
+    rest(page)
     table = page.get_by_test_id("stDataFrame").first  # the history has another
     table.click(position={"x": 16, "y": 35 + 17})  # the box of the first row
     expect_verdict(page)
