@@ -34,11 +34,7 @@ class HostPort(click.ParamType["Address"]):
 @click.option("--audiosocket", type=HostPort(), help="listen for Asterisk (AudioSocket)")
 @click.option("--twilio", type=HostPort(), help="listen for Twilio's Media Streams")
 @options.bundle
-@click.option(
-    "--service",
-    metavar="URL",
-    help="a service that is running (its API key: BONAFIDE_API_KEY); default: one of its own",
-)
+@options.service
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -61,7 +57,7 @@ def calls(
     from serving.calls.listening import listen
 
     wanted = _wanted({"audiosocket": audiosocket, "twilio": twilio})
-    _require_own(bundle, service)
+    options.require_own(bundle, service)
     key = os.environ.get("BONAFIDE_API_KEY", "") if service else ""
     with contextlib.ExitStack() as opened:
         url = service or opened.enter_context(_own(bundle))
@@ -77,11 +73,6 @@ def _wanted(places: Mapping[str, "Address | None"]) -> "dict[str, Address]":
     if not wanted:
         raise click.UsageError("--audiosocket or --twilio: one must be given")
     return wanted
-
-
-def _require_own(bundle: str | None, service: str | None) -> None:
-    if service is not None and bundle is not None:
-        raise click.UsageError("--bundle: must be about a service of its own, not --service")
 
 
 @contextlib.contextmanager

@@ -147,6 +147,23 @@ def require_corpora(command: str, corpora: Sequence[str]) -> None:
             raise CorpusError("no_corpus", f"{path}: no such file or folder")
 
 
+def require_own(bundle: str | None, service: str | None) -> None:
+    """Refuse the words that name a bundle for a service that is running.
+
+    Parameters
+    ----------
+    bundle, service : str or None
+        What the command was given.
+
+    Raises
+    ------
+    UsageError
+        Where both are named.
+    """
+    if bundle is not None and service is not None:
+        raise click.UsageError("--bundle: must be about a service of its own, not --service")
+
+
 class Whole(click.IntRange):
     """A whole number within limits, called a number where a word is given."""
 
@@ -166,6 +183,11 @@ class Number(click.FloatRange):
 PORT = Whole(1, 65535)
 
 bundle = click.option("--bundle", metavar="REF", help=PRODUCTION)
+service = click.option(
+    "--service",
+    metavar="URL",
+    help="a service that is running (its API key: BONAFIDE_API_KEY); default: one of its own",
+)
 quiet = click.option("--quiet", is_flag=True, help="show no progress")
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
 config = click.option(

@@ -30,11 +30,7 @@ LEAVE_S = 10.0  # that its service may take to end
     metavar="FOLDER",
     help="the folder whose files may be judged; no other file is read",
 )
-@click.option(
-    "--service",
-    metavar="URL",
-    help="a service that is running (its API key: BONAFIDE_API_KEY); default: one of its own",
-)
+@options.service
 def mcp(bundle: str | None, files: Path, service: str | None) -> None:
     """Give agents the tools detect, explain and provenance.
 
@@ -54,8 +50,8 @@ def mcp(bundle: str | None, files: Path, service: str | None) -> None:
 
     key = os.environ.get("BONAFIDE_API_KEY", "")
     folder, most_bytes = files.resolve(), Settings.from_environment().max_body_bytes
+    options.require_own(bundle, service)
     if service is not None:
-        _require_own(bundle)
         server = tool_server(AsyncClient(service, key), folder, most_bytes, lambda: None)
         server.run()
         return
@@ -105,8 +101,3 @@ def _ends_by_signals(leave: Callable[[], None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
-
-
-def _require_own(bundle: str | None) -> None:
-    if bundle is not None:
-        raise click.UsageError("--bundle: must be about a service of its own, not --service")
