@@ -20,7 +20,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from benchmarks.sounds import mux
+from benchmarks.sounds import mux, speech
 from bonafide.audio import decode
 from bonafide.features.spec import SAMPLE_RATE_HZ as RATE_HZ
 from bonafide.process.service import free_port
@@ -152,6 +152,32 @@ def open_page(browser: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert elsewhere == [] and failures == []
+
+
+@contextmanager
+def listening(heard: Path) -> Iterator[Browser]:
+    """Open a browser whose microphone hears a voice, which is written to a file."""
+    soundfile.write(heard, speech(60.0), 48_000)
+    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    with chromium(*fake, f"--use-file-for-fake-audio-capture={heard}") as opened:
+        yield opened
+
+
+@contextmanager
+def heard_out(
+    browser: Browser, url: str, width: str, scheme: str
+) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page, and keep what its console says."""
+    context = browser.new_context(
+        viewport={"width": WIDTHS[width], "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page, said = context.new_page(), list[str]()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(url)
+    yield page, said
+    context.close()
 
 
 def choose(page: Page, *paths: Path) -> None:

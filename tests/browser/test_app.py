@@ -29,7 +29,7 @@ from bonafide.detector import Detector, windows
 from bonafide.judging import Judge, cautions_of
 from bonafide.types import WindowScores
 from serving.http.app import app_routes, contents, npm, rules, write
-from tests.browser.conftest import WAIT_MS, WIDTHS, chromium
+from tests.browser.conftest import WAIT_MS, WIDTHS, heard_out, listening
 from tests.helpers.servers import Server, server
 
 N_CLIPS = 50
@@ -46,10 +46,7 @@ def runtime() -> None:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    heard = tmp_path_factory.mktemp("heard") / "voice.wav"
-    soundfile.write(heard, speech(60.0), 48_000)
-    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-    with chromium(*fake, f"--use-file-for-fake-audio-capture={heard}") as opened:
+    with listening(tmp_path_factory.mktemp("heard") / "voice.wav") as opened:
         yield opened
 
 
@@ -69,17 +66,9 @@ def opened(
     browser: Browser, url: str, *, width: str = "wide", scheme: str = "light"
 ) -> Iterator[Page]:
     """Open the page and wait until it can judge; whatever its console says is a fault."""
-    context = browser.new_context(
-        viewport={"width": WIDTHS[width], "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page, said = context.new_page(), list[str]()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(url)
-    ready(page)
-    yield page
-    context.close()
+    with heard_out(browser, url, width, scheme) as (page, said):
+        ready(page)
+        yield page
     assert said == []
 
 

@@ -9,13 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.sounds import speech
 from serving.http.keys import add_key
-from tests.browser.conftest import WAIT_MS, WIDTHS, chromium
+from tests.browser.conftest import WAIT_MS, WIDTHS, heard_out, listening
 from tests.helpers.kept import hasty
 from tests.helpers.servers import Server, server
 
@@ -24,10 +22,7 @@ SEEN = re.compile("Likely a person|Likely generated|Parts are likely generated|N
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    heard = tmp_path_factory.mktemp("heard") / "voice.wav"
-    soundfile.write(heard, speech(60.0), 48_000)
-    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-    with chromium(*fake, f"--use-file-for-fake-audio-capture={heard}") as opened:
+    with listening(tmp_path_factory.mktemp("heard") / "voice.wav") as opened:
         yield opened
 
 
@@ -43,16 +38,8 @@ def opened(
     browser: Browser, url: str, *, width: str = "wide", scheme: str = "light"
 ) -> Iterator[Page]:
     """Open the page; whatever its console says is a fault."""
-    context = browser.new_context(
-        viewport={"width": WIDTHS[width], "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page, said = context.new_page(), list[str]()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(f"{url}/live")
-    yield page
-    context.close()
+    with heard_out(browser, f"{url}/live", width, scheme) as (page, said):
+        yield page
     assert [each for each in said if "WebSocket connection" not in each] == []
 
 

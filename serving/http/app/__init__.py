@@ -28,18 +28,19 @@ from bonafide.detection import NO_VERDICT
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import shipped_folder
 from bonafide.parts import DRIFT, MIN_WINDOWS
+from serving.http.app import npm
 from serving.http.errors import ApiError
 from serving.http.live import FOLDER as LIVE
 
 BUNDLE = "fast"
 FOLDER = Path(__file__).parent
-RUNTIME = FOLDER / "runtime"  # made by `serving.http.app.npm`
+RUNTIME = npm.TARGET
 OURS = (
     *("index.html", "app.css", "app.js", "judging.js", "sampling.js", "worker.js"),
     *("app.webmanifest", "icon.svg"),
 )
 OF_LIVE = {"look.css": "live.css", "words.js": "words.js", "sound.js": "sound.js"}
-SCRIPT, WASM = "ort.wasm.bundle.min.mjs", "ort.wasm"
+SCRIPT, WASM = npm.SCRIPT, npm.PACKED.removesuffix(".gz")
 KINDS = {
     ".html": "text/html",
     ".css": "text/css",
@@ -107,7 +108,7 @@ def contents() -> Mapping[str, bytes | Path]:
     found |= {name: (LIVE / source).read_bytes() for name, source in OF_LIVE.items()}
     found["rules.json"] = json.dumps(rules(read_bundle(folder)), separators=(",", ":")).encode()
     found["detector.onnx"] = folder / "detector.onnx"
-    found |= {f"runtime/{SCRIPT}": RUNTIME / SCRIPT, f"runtime/{WASM}": RUNTIME / f"{WASM}.gz"}
+    found |= {f"runtime/{SCRIPT}": RUNTIME / SCRIPT, f"runtime/{WASM}": RUNTIME / npm.PACKED}
     digest = hashlib.sha256()
     for content in found.values():
         digest.update(content if isinstance(content, bytes) else content.read_bytes())

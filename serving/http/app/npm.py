@@ -16,6 +16,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 LOCK, TARGET = FOLDER / "package-lock.json", FOLDER / "runtime"
 SCRIPT, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+PACKED = "ort.wasm.gz"
 MARK = TARGET / "package-lock.sha256"  # written last
 
 
@@ -44,7 +45,7 @@ def fetch() -> None:
         TARGET.mkdir()
         shutil.copy(made / SCRIPT, TARGET / SCRIPT)
         packed = gzip.compress((made / WASM).read_bytes(), mtime=0)
-        (TARGET / "ort.wasm.gz").write_bytes(packed)
+        (TARGET / PACKED).write_bytes(packed)
         MARK.write_text(_digest())
 
 
