@@ -31,10 +31,30 @@ def channel_heard(bundle: Bundle, scores: WindowScores) -> ChannelHeard | None:
     posterior = scores.channel.mean(axis=0)
     best = int(posterior.argmax())
     known = bundle.manifest["channels"][best]
-    measured = bundle.channel_errors.get(known["name"])
-    decided = 1.0 - measured["undecided"] if measured else None
-    wrong = Share(**measured["wrong"]) if measured and decided else None
+    decided, wrong = measured_on(bundle, known["name"])
     return ChannelHeard(known["name"], float(posterior[best]), known["label"], decided, wrong)
+
+
+def measured_on(bundle: Bundle, name: str) -> tuple[float | None, Share | None]:
+    """Return how many recordings on a channel get a verdict, and how many verdicts are wrong.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Tells the error rates on each channel.
+    name : str
+        Of the channel.
+
+    Returns
+    -------
+    float or None
+        A share; None where it was not measured.
+    Share or None
+        None where there are no verdicts.
+    """
+    measured = bundle.channel_errors.get(name)
+    decided = 1.0 - measured["undecided"] if measured else None
+    return decided, Share(**measured["wrong"]) if measured and decided else None
 
 
 def thresholds_on(

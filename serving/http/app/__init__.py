@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bonafide.audio.mixing import CANCELLED, MAX_SAMPLE, SILENT
 from bonafide.audio.speech import SPEECH_BAND_HZ, SPEECH_FLOOR_DBFS, SPEECH_SHARE
 from bonafide.audio.stream import Limits
 from bonafide.bundle import Bundle, read_bundle
+from bonafide.channel import measured_on
 from bonafide.detection import NO_VERDICT
 from bonafide.features.spec import SAMPLE_RATE_HZ
 from bonafide.home import shipped_folder
@@ -67,13 +69,10 @@ def rules(bundle: Bundle) -> dict[str, Any]:
     dict
         As JSON has it.
     """
-    known, errors = bundle.manifest, bundle.channel_errors
-    channels = []
+    known, channels = bundle.manifest, []
     for channel in known["channels"]:
-        measured = errors.get(channel["name"])
-        decided = 1.0 - measured["undecided"] if measured else None
-        wrong = measured["wrong"] if measured and decided else None
-        channels.append({**channel, "decided": decided, "wrong": wrong})
+        decided, wrong = measured_on(bundle, channel["name"])
+        channels.append({**channel, "decided": decided, "wrong": wrong and asdict(wrong)})
     return {
         **{key: known[key] for key in ("name", "version", "sha256", "prior_spoof", "thresholds")},
         "channels": channels,
